@@ -1,0 +1,154 @@
+"""From configurations to cohorts. Configuration objects stop here: below, functions take plain arguments."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from math import inf, prod
+from typing import Any
+
+from regexp.augmentation import (
+    Pipeline,
+    RandomAffine,
+    RandomHorizontalFlip,
+    RandomRotation,
+    RandomShift,
+    Transform,
+)
+from regexp.claims import Claim
+from regexp.cohort import Cohort
+from regexp.config import Config, cohort_key
+from regexp.data import Dataset, load
+from regexp.device import choose
+from regexp.members import Member, Plan, State
+from regexp.model import Architecture
+from regexp.optimization import Numbers
+from regexp.recording import RunRecorder, load_state
+from regexp.schedules import Schedule, constant, cosine, onecycle
+from regexp.sources import locate
+from regexp.streams import ImageStream, batch_sizes
+
+
+def build(claims: Sequence[Claim]) -> Iterator[Cohort]:
+    """The claims' runs as few cohorts as their `shared` fields allow; runs that go on join those of their epoch.
+
+    Cohorts are made one after the other, so that one data set is in memory at a time.
+
+    Raises:
+        DataError, DeviceError: what a cohort needs is not there.
+    """
+    states = {claim.directory: load_state(claim.directory) for claim in claims}
+
+    def key(claim: Claim) -> tuple[Any, ...]:
+        state = states[claim.directory]
+        return (0 if state is None else state.facts["epoch"], cohort_key(claim.job.config))
+
+    for _, group in groupby(sorted(claims, key=key), key=key):
+        members = list(group)
+        yield build_cohort(members, [states[claim.directory] for claim in members])
+
+
+def build_cohort(claims: Sequence[Claim], states: Sequence[State | None]) -> Cohort:
+    """One cohort of runs that agree in every `shared` field, at their states [K] (None: the beginning)."""
+    config = claims[0].job.config
+    compute = choose(config.device.kind, config.device.index, config.device.precision, config.device.threads)
+    dataset = load_dataset(config).to(compute.device)
+    digest = hashlib.sha256("".join(claim.identity.config for claim in claims).encode()).hexdigest()
+    facts = {"size": len(claims), "id": digest[:12]}
+    members = []
+    for claim, state in zip(claims, states, strict=True):
+        plan = make_plan(claim.job.config, dataset)
+        recorder = RunRecorder(claim, state, dataset, plan.stream, facts, compute.describe())
+        members.append(Member(plan, recorder))
+    return Cohort(
+        members,
+        states,
+        make_architecture(config, dataset),
+        config.model.init,
+        config.optimizer.name,
+        config.batch_size,
+        dataset,
+        compute,
+    )
+
+
+def load_dataset(config: Config) -> Dataset:
+    """The data set of a configuration, split."""
+    data = config.data
+    return load(locate(data.name, data.root), data.val_size, data.train_size, data.split_seed, data.validation)
+
+
+def make_architecture(config: Config, dataset: Dataset) -> Architecture:
+    """What shapes the model on this data."""
+    normalization = config.normalization
+    options = {name: value for name, value in asdict(normalization).items() if name != "name"}
+    return Architecture(
+        prod(dataset.shape),
+        tuple(config.model.hidden_sizes),
+        len(dataset.classes),
+        config.model.activation,
+        normalization.name,
+        **options,
+    )
+
+
+def make_plan(config: Config, dataset: Dataset) -> Plan:
+    """A run's numbers."""
+    steps_per_epoch = len(batch_sizes(len(dataset.train), config.batch_size))
+    early_stopping = config.early_stopping
+    stream = make_stream(config, dataset)
+    return Plan(
+        seed=config.seed,
+        epochs=config.epochs,
+        dropout=config.model.dropout,
+        label_smoothing=config.loss.label_smoothing,
+        patience=inf if early_stopping.patience is None else early_stopping.patience,
+        min_delta=early_stopping.min_delta,
+        monitor=early_stopping.monitor,
+        restore_best=early_stopping.restore_best,
+        numbers=make_numbers(config, steps_per_epoch),
+        stream=stream,
+        stream_key=repr((stream.seed, stream.pipeline.steps)),
+    )
+
+
+def make_stream(config: Config, dataset: Dataset) -> ImageStream:
+    """A run's image stream."""
+    steps = [make_transform(name, asdict(step)) for name, step in config.augmentation.items()]
+    _, height, width = dataset.shape
+    return ImageStream(config.seed, Pipeline(steps, height, width))
+
+
+def make_transform(name: str, options: dict[str, Any]) -> Transform:
+    """The transform behind a step's name."""
+    if name == "rotate":
+        return RandomRotation(**options)
+    if name == "flip":
+        return RandomHorizontalFlip(**options)
+    if name == "shift":
+        return RandomShift(**options)
+    options |= {"translate": tuple(options["translate"]), "scale": tuple(options["scale"])}
+    return RandomAffine(**options)
+
+
+def make_numbers(config: Config, steps_per_epoch: int) -> Numbers:
+    """A run's optimizer."""
+    options = asdict(config.optimizer)
+    name, clip_norm = options.pop("name"), options.pop("clip_norm")
+    if "betas" in options:
+        options["betas"] = tuple(options["betas"])
+    steps = config.epochs * steps_per_epoch
+    # A constant schedule is the same whatever the number of epochs: runs that differ in it share a parameter group.
+    horizon = 0 if config.schedule.name == "constant" else steps
+    key = repr((name, options, clip_norm, config.schedule, horizon))
+    return Numbers(options, make_schedule(config, steps_per_epoch), inf if clip_norm is None else clip_norm, key)
+
+
+def make_schedule(config: Config, steps_per_epoch: int) -> Schedule:
+    """A run's learning-rate schedule."""
+    options = asdict(config.schedule)
+    steps = config.epochs * steps_per_epoch
+    name = options.pop("name")
+    if name == "cosine":
+        return cosine(steps, round(options["warmup_epochs"] * steps_per_epoch), options["final_fraction"])
+    return onecycle(steps, **options) if name == "onecycle" else constant()

@@ -1,0 +1,161 @@
+"""Which folder a run gets: nothing finished is repeated, nothing stored is lost. Imports no torch."""
+
+import json
+import os
+import platform
+import shlex
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from regexp.composition import Job
+from regexp.config import flatten
+from regexp.errors import RunError
+from regexp.identity import Identity, label
+from regexp.runs import Run, runs_in
+from regexp.storage import log, storing, write_atomically
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A folder for a job.
+
+    Attributes:
+        finished: the run in it has ended, and is only to be shown.
+    """
+
+    job: Job
+    identity: Identity
+    directory: Path
+    finished: bool
+
+
+def claim(job: Job, identity: Identity, outputs: Path) -> Claim:
+    """The folder outputs/NAME/LABEL for a job, or that of the same run, finished or not, under another label.
+
+    A folder of other content is never touched: the newcomer's label gets a short hash, or, where only data or code
+    differ or `force` asks for it, the old folder is set aside.
+
+    Raises:
+        RunError: another process is training this very run.
+        StorageError: the folder cannot be written.
+    """
+    folder = outputs / job.config.name
+    own = folder / label(job.overrides)
+    if (same := _same(folder, own, identity)) is not None:
+        if same.summary is None and _alive(same.record.get("process", {})):
+            process = same.record["process"]["pid"]
+            raise RunError(f"{same.directory} is being trained by process {process}; wait for it, or stop it")
+        if not job.config.force:
+            found = Claim(job, identity, same.directory, finished=same.summary is not None)
+            return found if found.finished else _record(found)
+        _set_aside(same.directory)
+    if own.exists():
+        try:
+            other = Run(own).record["identity"]["config"]
+        except RunError:
+            other = identity.config  # a folder with no readable run.json: nothing to go on from
+        if other == identity.config:
+            _set_aside(own)
+        else:
+            own = own.with_name(f"{own.name}-{identity.config[:6]}")
+            if own.exists():
+                _set_aside(own)
+    return _record(Claim(job, identity, own, finished=False))
+
+
+def _record(claim: Claim) -> Claim:
+    """Write what a run is before it starts: .hydra/ and run.json."""
+    job, directory = claim.job, claim.directory
+    with storing(directory):
+        (directory / ".hydra").mkdir(parents=True, exist_ok=True)
+        for name, document in job.documents.items():
+            (directory / ".hydra" / name).write_text(document)
+        facts = {
+            "config": flatten(job.config),
+            "overrides": list(job.overrides),
+            "tags": job.config.tags,
+            "identity": asdict(claim.identity),
+            "versions": {
+                name: version(name) for name in ("regexp", "torch", "torchvision", "hydra-core", "tensorboard")
+            },
+            "python": platform.python_version(),
+            "command": command(),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "process": this_process(),
+        }
+        write_atomically(directory / "run.json", json.dumps(facts, indent=2).encode())
+    return claim
+
+
+@contextmanager
+def recording_failure(claims: Iterable[Claim]) -> Iterator[None]:
+    """If an error ends what is inside, leave failure.json in the folders of the runs that have not ended."""
+    try:
+        yield
+    except Exception as error:
+        failure = {"kind": type(error).__name__, "message": (str(error).splitlines() or [""])[0], "again": command()}
+        for claim in claims:
+            if not (claim.directory / "summary.json").exists():
+                with suppress(OSError):  # the error may be that nothing can be written
+                    write_atomically(claim.directory / "failure.json", json.dumps(failure, indent=2).encode())
+                    log(claim.directory, "".join(traceback.format_exception(error)).rstrip())
+        raise
+
+
+def command() -> str:
+    """What was typed."""
+    program, *arguments = sys.argv
+    return shlex.join([Path(program).name, *arguments])
+
+
+def this_process() -> dict[str, Any]:
+    """What run.json says of the process that trains it."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
+
+
+def _same(folder: Path, own: Path, identity: Identity) -> Run | None:
+    """The run of this identity, looked for under its own label first."""
+    first = [Run(own)] if (own / "run.json").exists() else []
+    wanted = asdict(identity)
+    return next((run for run in (*first, *runs_in(folder)) if run.record["identity"] == wanted), None)
+
+
+def _set_aside(directory: Path) -> None:
+    """Rename a folder, so that its name is free."""
+    stamp = f"{directory}.old-{time.strftime('%Y%m%d-%H%M%S')}"
+    target, count = Path(stamp), 1
+    while target.exists():
+        count += 1
+        target = Path(f"{stamp}-{count}")
+    with storing(directory):
+        directory.rename(target)
+
+
+def _alive(process: dict[str, Any]) -> bool:
+    """Whether another process of this machine, as `this_process` describes it, still runs."""
+    pid = process.get("pid")
+    if pid is None or process.get("host") != socket.gethostname() or pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        pass
+    except OSError:
+        return False
+    return bool(_started(pid) == process.get("started"))
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in clock ticks since boot: tells it from a later one of the same number (Linux)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return None

@@ -1,0 +1,166 @@
+"""The cohort: K >= 1 runs on one device, their tensors stacked along a leading run axis."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+
+import torch
+from torch import Tensor
+
+from regexp.data import Dataset
+from regexp.device import Compute
+from regexp.early_stopping import EarlyStopping
+from regexp.members import Member, State
+from regexp.metrics import Metrics
+from regexp.model import MLP, Architecture, initialize
+from regexp.optimization import Optimizer
+from regexp.randomness import stream
+from regexp.streams import Batch, batch_sizes, batches
+
+# Gradient norms are measured at this many steps of an epoch, evenly spaced: each costs a pass over all gradients.
+NORMS = 16
+
+
+class Cohort:
+    """K runs that train together, sorted by image stream.
+
+    Attributes:
+        members: [K].
+        sharing: [S], how many consecutive runs read each image stream.
+        best: the best weights so far, by name, [K, ...].
+        smoothing: label smoothing [K]; None where it is 0 for all.
+        epoch: the last one begun.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        states: Sequence[State | None],
+        architecture: Architecture,
+        init: str,
+        family: str,
+        batch_size: int,
+        dataset: Dataset,
+        compute: Compute,
+    ) -> None:
+        """Begin the runs, or go on from their states [K], which are all of one epoch (None: the beginning).
+
+        `dataset` is on the device. With `family` and `init` as in optimization and model.
+        """
+        # Runs that share a stream stand together, and within it those that share an optimizer's numbers.
+        order = sorted(range(len(members)), key=lambda k: (members[k].plan.stream_key, members[k].plan.numbers.key))
+        self.members = [members[k] for k in order]
+        self.family, self.batch_size, self.dataset, self.compute = family, batch_size, dataset, compute
+        self.steps_per_epoch = len(batch_sizes(len(dataset.train), batch_size))
+        plans = [member.plan for member in self.members]
+        self.model = MLP(architecture, torch.tensor([plan.dropout for plan in plans]))
+        initialize(self.model, [plan.seed for plan in plans], init)
+        self.model.to(compute.device, compute.dtype)
+        self.best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.early_stopping = EarlyStopping(
+            torch.tensor([plan.patience for plan in plans]), torch.tensor([plan.min_delta for plan in plans])
+        )
+        self.epoch = 0
+        optimizer_rows = [self._restore(k, state) for k, i in enumerate(order) if (state := states[i]) is not None]
+        self._arrange(optimizer_rows)
+
+    def _restore(self, k: int, state: State) -> dict[str, Tensor]:
+        """Put run k where its state was; returns its optimizer's part."""
+        for stacked, part in ((self.model.state_dict(), "model"), (self.best, "best")):
+            for name, tensor in state.part(part).items():
+                stacked[name][k].copy_(tensor)
+        member, facts = self.members[k], state.facts
+        self.epoch, member.seconds, member.best_score = facts["epoch"], facts["seconds"], facts["best_score"]
+        member.best, member.last = Metrics.of(facts["best"]), Metrics.of(facts["last"])
+        self.early_stopping.best[k], self.early_stopping.waited[k] = facts["reference"], facts["waited"]
+        return state.part("optimizer")
+
+    def _arrange(self, optimizer_rows: Sequence[Mapping[str, Tensor]]) -> None:
+        """Set up what follows from the members and the model: streams, smoothing, optimizer."""
+        plans = [member.plan for member in self.members]
+        keys = [plan.stream_key for plan in plans]
+        self.sharing = [keys.count(key) for key in dict.fromkeys(keys)]
+        self.streams = list({plan.stream_key: plan.stream for plan in plans}.values())
+        smoothing = torch.tensor([plan.label_smoothing for plan in plans], dtype=self.compute.dtype)
+        self.smoothing = smoothing.to(self.compute.device) if smoothing.any() else None
+        parameters, numbers = dict(self.model.named_parameters()), [plan.numbers for plan in plans]
+        self.optimizer = Optimizer(self.family, parameters, numbers, self.epoch * self.steps_per_epoch)
+        if optimizer_rows:
+            self.optimizer.load(optimizer_rows)
+
+    def begin_epoch(self) -> None:
+        """Fresh dropout streams and sums."""
+        self.epoch += 1
+        self.started = time.perf_counter()
+        self.model.train()
+        device, runs = self.compute.device, len(self.members)
+        generators = [stream(member.plan.seed, "dropout", self.epoch, device) for member in self.members]
+        for layer in self.model.dropouts():
+            layer.generators = generators
+        self.objective, self.norms = torch.zeros(2, runs, dtype=self.compute.sum_dtype, device=device)  # [K] each
+        self.norms_taken = 0
+
+    def batches(self) -> Iterator[Batch]:
+        """The epoch's images [S, B, C, H, W] and labels [K, B]."""
+        train, dtype = self.dataset.train, self.compute.dtype
+        return batches(train, self.streams, self.sharing, self.batch_size, self.epoch, dtype)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images [S, B, C, H, W] -> logits [K, B, classes]."""
+        with self.compute.arithmetic():
+            logits: Tensor = self.model(images, self.sharing)
+        return logits.to(self.compute.dtype)
+
+    def step(self, losses: Tensor, batch_size: int) -> None:
+        """Let every run follow its gradient. `losses` [K]; nothing here waits for the device."""
+        self.objective.add_(losses.detach(), alpha=batch_size)
+        if self.optimizer.clips or self.optimizer.steps % max(1, self.steps_per_epoch // NORMS) == 0:
+            norms = self.optimizer.gradient_norms()
+            self.norms += norms
+            self.norms_taken += 1
+            if self.optimizer.clips:
+                self.optimizer.clip(norms)
+        self.optimizer.step()
+
+    def note(self, measured: Sequence[Metrics]) -> list[bool]:
+        """Take an epoch's metrics [K]; returns which runs early stopping ends."""
+        improved = [member.take(metrics) for member, metrics in zip(self.members, measured, strict=True)]
+        rows = torch.nonzero(torch.tensor(improved)).flatten().to(self.compute.device)
+        if len(rows):
+            for name, tensor in self.model.state_dict().items():
+                self.best[name].index_copy_(0, rows, tensor.index_select(0, rows))
+        scores = [metrics.score(m.plan.monitor) for m, metrics in zip(self.members, measured, strict=True)]
+        stops: list[bool] = self.early_stopping.update(torch.tensor(scores, dtype=torch.float64)).tolist()
+        return stops
+
+    def keep(self, staying: Sequence[int]) -> None:
+        """Remove all other runs from every tensor.
+
+        They are never masked (0 x NaN is NaN), and the rest go on faster.
+        """
+        self.members = [self.members[k] for k in staying]
+        if not self.members:
+            return
+        optimizer_rows = [self.optimizer.row(k) for k in staying]
+        rows = torch.tensor(staying, device=self.compute.device)
+        self.model = self.model.take(rows)
+        self.best = {name: tensor[rows] for name, tensor in self.best.items()}
+        self.early_stopping.keep(rows.cpu())
+        self._arrange(optimizer_rows)
+
+    def state(self, k: int) -> State:
+        """Run k's, as it would be alone; the tensors are views."""
+        member = self.members[k]
+        tensors = {f"model/{name}": tensor for name, tensor in self.model.row(k).items()}
+        tensors |= {f"best/{name}": tensor[k] for name, tensor in self.best.items()}
+        tensors |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.row(k).items()}
+        facts = {
+            "epoch": self.epoch,
+            "seconds": member.seconds,
+            "best": None if member.best is None else asdict(member.best),
+            "best_score": member.best_score,
+            "last": None if member.last is None else asdict(member.last),
+            "reference": float(self.early_stopping.best[k]),
+            "waited": float(self.early_stopping.waited[k]),
+        }
+        return State(tensors, facts)

@@ -1,0 +1,71 @@
+"""The device a cohort trains on, and the precision it computes in."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from regexp.errors import DeviceError
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where and how to compute: parameters in `dtype`; with `autocast`, matrix products in bfloat16."""
+
+    device: torch.device
+    dtype: torch.dtype
+    autocast: bool
+
+    def arithmetic(self) -> AbstractContextManager[object]:
+        """The context in which a model's forward pass runs."""
+        return torch.autocast(self.device.type, torch.bfloat16) if self.autocast else nullcontext()
+
+    @property
+    def sum_dtype(self) -> torch.dtype:
+        """In which sums over many batches are kept: float64 where there is one."""
+        return torch.float32 if self.device.type == "mps" else torch.float64
+
+    def describe(self) -> str:
+        """Device, its name or threads, and precision, in words."""
+        where = str(self.device)
+        if self.device.type == "cuda":
+            where += f" ({torch.cuda.get_device_name(self.device)})"
+        if self.device.type == "cpu":
+            threads = torch.get_num_threads()
+            where += f" ({threads} thread{'s' if threads > 1 else ''})"
+        precision = "bfloat16 products, float32 parameters" if self.autocast else str(self.dtype).split(".")[1]
+        return f"{where}, {precision}"
+
+
+def available() -> list[str]:
+    """Kinds of device on this machine, best first."""
+    kinds = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return [kind for kind, there in kinds.items() if there]
+
+
+def choose(kind: str, index: int | None, precision: str, threads: int | None) -> Compute:
+    """The device asked for, or with kind "auto" the best there is; sets torch's CPU threads if asked to.
+
+    Raises DeviceError if it is not there or lacks the precision.
+    """
+    kinds = available()
+    if kind == "auto":
+        kind = kinds[0]
+    if kind not in kinds:
+        raise DeviceError(f"device={kind}: not on this machine, which has {' and '.join(kinds)}; use device={kinds[0]}")
+    if kind == "cuda" and index is not None and index >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise DeviceError(f"device.index={index}: there are {count} CUDA devices; use device.index={count - 1} or less")
+    if kind != "cuda" and index not in (None, 0):
+        raise DeviceError(f"device.index={index}: there is only one {kind}; leave device.index out")
+    if kind == "mps" and precision == "float64":
+        raise DeviceError("device.precision=float64: mps has no float64; use device=cpu")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    # An explicit index, so that tensors that report "cuda:0" compare equal to it.
+    if kind == "cuda":
+        device = torch.device(kind, torch.cuda.current_device() if index is None else index)
+    else:
+        device = torch.device(kind)
+    dtype = torch.float64 if precision == "float64" else torch.float32
+    return Compute(device, dtype, autocast=precision == "bfloat16")

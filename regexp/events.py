@@ -1,0 +1,101 @@
+"""A TensorBoard event file that is opened, appended to and closed again: no thread, no open file between epochs."""
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from tensorboard.compat.proto.types_pb2 import DT_STRING
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+
+class EventFile:
+    """One run's events.
+
+    Attributes:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, directory: Path) -> "EventFile":
+        """A new file in a folder, under the name that TensorBoard looks for."""
+        name = f"events.out.tfevents.{time.time_ns() // 10**9}.{socket.gethostname()}.{os.getpid()}.0"
+        file = cls(directory / name)
+        file._append(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        return file
+
+    def write(self, step: int, *values: Summary.Value) -> None:
+        """Append values of one step."""
+        self._append(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+
+    def size(self) -> int:
+        """In bytes."""
+        return self.path.stat().st_size
+
+    def truncate(self, size: int) -> None:
+        """Drop what came after `size` bytes."""
+        os.truncate(self.path, size)
+
+    def _append(self, event: Event) -> None:
+        with self.path.open("ab") as file:
+            RecordWriter(file).write(event.SerializeToString())
+
+
+def scalar(tag: str, value: float) -> Summary.Value:
+    """A number."""
+    return Summary.Value(tag=tag, simple_value=value)
+
+
+def image(tag: str, png: bytes, width: int, height: int) -> Summary.Value:
+    """A picture in RGB."""
+    return Summary.Value(
+        tag=tag, image=Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
+    )
+
+
+def text(tag: str, markdown: str) -> Summary.Value:
+    """A text, shown as Markdown."""
+    tensor = TensorProto(
+        dtype=DT_STRING,
+        string_val=[markdown.encode()],
+        tensor_shape=TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)]),
+    )
+    plugin = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
+    return Summary.Value(tag=tag, metadata=plugin, tensor=tensor)
+
+
+def hyperparameters(values: Mapping[str, float | bool | str], group: str) -> Summary.Value:
+    """The HParams page's start of a session; runs of one `group` are averaged there.
+
+    No experiment summary is written: without one TensorBoard finds all columns and metrics by itself, with one it
+    freezes them to the first run's.
+    """
+    start = plugin_data_pb2.SessionStartInfo(group_name=group, start_time_secs=time.time())
+    for name, value in values.items():
+        if isinstance(value, bool):
+            start.hparams[name].bool_value = value
+        elif isinstance(value, int | float):
+            start.hparams[name].number_value = value
+        else:
+            start.hparams[name].string_value = value
+    return _session(metadata.SESSION_START_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_start_info=start))
+
+
+def session_end(success: bool) -> Summary.Value:
+    """The HParams page's end of a session."""
+    status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
+    end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time())
+    return _session(metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=end))
+
+
+def _session(tag: str, content: plugin_data_pb2.HParamsPluginData) -> Summary.Value:
+    return Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(content), tensor=metadata.NULL_TENSOR)

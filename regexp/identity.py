@@ -1,0 +1,85 @@
+"""Who a run is (its identity) and what it is called (its label). Imports no torch."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from regexp.config import Config, identity_items
+
+# The sources that shape a run's result: a change in one of them makes a new identity.
+_SHAPING = (
+    "augmentation",
+    "building",
+    "cohort",
+    "data",
+    "early_stopping",
+    "evaluation",
+    "layers",
+    "members",
+    "model",
+    "optimization",
+    "randomness",
+    "schedules",
+    "streams",
+    "training",
+)
+_UNNAMED = ("name", "tags", "force", "data.root", "device", "device.kind", "device.index", "device.threads")
+_LONGEST = 100
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What decides a run's result: hashes of its configuration, its data and our code."""
+
+    config: str
+    data: str
+    code: str
+
+
+def identify(config: Config, fingerprint: str) -> Identity:
+    """The identity of a configuration on the data with this fingerprint."""
+    canonical = json.dumps(identity_items(config), sort_keys=True)
+    return Identity(_hash(canonical.encode()), fingerprint, code_hash())
+
+
+def seed_group(config: Config) -> str:
+    """Equal for runs that differ in their seed only."""
+    items = {key: value for key, value in identity_items(config).items() if key != "seed"}
+    return _hash(json.dumps(items, sort_keys=True).encode())
+
+
+def code_hash() -> str:
+    """Hash of the sources that shape training."""
+    folder = Path(__file__).parent
+    return _hash(b"".join((folder / f"{name}.py").read_bytes() for name in _SHAPING))
+
+
+def label(overrides: Sequence[str]) -> str:
+    """What the user changed, safe as a folder's name and short: "lr=0.01,normalization=batch"; "defaults" if nothing.
+
+    What cannot change the result is left out; of a dotted key the last part stays, or as many as tell it from others.
+    """
+    changes = {}
+    for override in overrides:
+        key, _, value = override.partition("=")
+        bare = key.lstrip("+~")
+        if bare not in _UNNAMED and not bare.startswith("hydra"):
+            changes[("~" if key.startswith("~") else "") + bare] = value
+    names = {key: ".".join(key.split(".")[-1 if key.count(".") < 2 else -2 :]) for key in changes}
+    for key, name in names.items():
+        if list(names.values()).count(name) > 1:
+            names[key] = key
+    parts = [f"{names[key]}={_safe(value)}" if value else names[key] for key, value in sorted(changes.items())]
+    text = re.sub(r"[^\w.,=~+-]", "-", ",".join(parts)) or "defaults"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 9]}-{_hash(text.encode())[:8]}"
+
+
+def _safe(value: str) -> str:
+    return "none" if value == "[]" else value.strip("[]'\"").replace(",", "-")
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

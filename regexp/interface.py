@@ -1,0 +1,43 @@
+"""From Python and notebooks: run, sweep, load_run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from regexp.composition import compose_job
+from regexp.errors import ConfigError
+from regexp.runs import Run, load_run
+from regexp.terminal import Terminal
+from regexp.train import train
+
+__all__ = ["Run", "load_run", "run", "sweep"]
+
+
+def run(overrides: Sequence[str] = (), outputs: Path | str = "outputs", quiet: bool = False) -> Run:
+    """Train one run, as `regexp OVERRIDES...` would; a finished one is returned at once.
+
+    Args:
+        overrides: as on the command line, for example ["normalization=batch", "seed=1"].
+        outputs: folder below which it is recorded.
+        quiet: show nothing.
+
+    Raises:
+        RegexpError: of the kind that says what is wrong (see regexp.errors). A run that diverges raises nothing: its
+            status is "diverged".
+    """
+    return sweep([overrides], outputs, quiet)[0]
+
+
+def sweep(runs: Sequence[Sequence[str]], outputs: Path | str = "outputs", quiet: bool = False) -> list[Run]:
+    """Train several runs, each given by its overrides, together where they can; returns them in order.
+
+    Raises ConfigError for all jobs at once, before any is trained; otherwise as `run`.
+    """
+    jobs, problems = [], []
+    for overrides in runs:
+        try:
+            jobs.append(compose_job(overrides))
+        except ConfigError as error:
+            problems.append(f"{' '.join(overrides)}: {error}" if len(runs) > 1 else str(error))
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return train(jobs, Path(outputs), Terminal(quiet))

@@ -1,0 +1,131 @@
+"""A run as a cohort sees it: its plan, its state, how it ends, and whom the loop tells."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from regexp.metrics import Metrics, Score
+from regexp.optimization import Numbers
+from regexp.streams import ImageStream
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run's numbers, in which the runs of a cohort may differ.
+
+    Attributes:
+        patience: in epochs; inf for never.
+        stream, stream_key: runs with equal keys share their image stream.
+    """
+
+    seed: int
+    epochs: int
+    dropout: float
+    label_smoothing: float
+    patience: float
+    min_delta: float
+    monitor: str
+    restore_best: bool
+    numbers: Numbers
+    stream: ImageStream
+    stream_key: str
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a run needs to go on from the end of an epoch.
+
+    Attributes:
+        tensors: "model/...", "best/..." and "optimizer/...", as they are for a run alone.
+        facts: JSON: epoch, best and last metrics, early stopping's memory, seconds.
+    """
+
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Any]
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """The tensors below `name`/."""
+        return {
+            key.removeprefix(f"{name}/"): value for key, value in self.tensors.items() if key.startswith(f"{name}/")
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        status: completed, stopped_early or diverged.
+        best: metrics of the best epoch; None where none had a finite score.
+        last: metrics of the last epoch.
+        test: with the weights that the run keeps; None without a test set, or when they are not finite.
+        test_last: likewise with the last weights.
+        confusion: [classes, classes] counts, row the label, of the kept weights on the test set (else on validation).
+        state: the run's last.
+    """
+
+    status: str
+    best: Metrics | None
+    last: Metrics
+    test: Score | None
+    test_last: Score | None
+    confusion: Tensor
+    state: State
+    seconds: float
+
+
+class Recorder(Protocol):
+    """What the loop tells of one run."""
+
+    def epoch(self, metrics: Metrics) -> None:
+        """An epoch ended."""
+
+    def wants_state(self) -> bool:
+        """Whether it is time for a checkpoint."""
+
+    def save(self, state: State) -> None:
+        """Keep what is needed to go on."""
+
+    def finish(self, outcome: Outcome) -> None:
+        """The run ended."""
+
+
+class Reporter(Protocol):
+    """What the loop shows of a cohort."""
+
+    def epoch(self, metrics: Sequence[Metrics]) -> None:
+        """An epoch ended, for each run still training."""
+
+
+class Interruption(Protocol):
+    """A wish to stop after the current epoch."""
+
+    @property
+    def requested(self) -> bool:
+        """Whether it was uttered."""
+        ...
+
+
+@dataclass
+class Member:
+    """A run in a cohort: its plan, where it is recorded, and how far it has come."""
+
+    plan: Plan
+    recorder: Recorder
+    best: Metrics | None = None
+    best_score: float = math.inf
+    last: Metrics | None = None
+    seconds: float = 0.0
+
+    def take(self, metrics: Metrics) -> bool:
+        """Note an epoch; whether it is the best so far. NaN never is."""
+        self.last = metrics
+        self.seconds += metrics.seconds
+        score = metrics.score(self.plan.monitor)
+        if score < self.best_score:
+            self.best, self.best_score = metrics, score
+            return True
+        return False

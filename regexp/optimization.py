@@ -1,0 +1,140 @@
+"""torch's own optimizers over stacked parameters, with numbers of its own for each run."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regexp.schedules import Schedule
+
+
+def _quick(family: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+    """The same optimizer, without importing torch's compiler.
+
+    torch wraps these two methods to keep them out of its compiler, and imports all of it to do so, which doubles the
+    time that `import torch` takes. Nothing here is compiled.
+    """
+    unwrapped = {
+        "add_param_group": inspect.unwrap(family.add_param_group),
+        "step": torch.no_grad()(inspect.unwrap(family.step)),
+    }
+    return type(family.__name__, (family,), unwrapped)
+
+
+FAMILIES = {
+    "adam": _quick(torch.optim.Adam),
+    "adamw": _quick(torch.optim.AdamW),
+    "sgd": _quick(torch.optim.SGD),
+}
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A run's optimizer: keyword arguments of its family, lr included.
+
+    Attributes:
+        arguments: of the torch.optim class.
+        schedule: factor on lr at a step.
+        clip_norm: largest L2 norm of the gradient; inf: not clipped.
+        key: equal for runs whose numbers and schedule are all equal.
+    """
+
+    arguments: Mapping[str, Any]
+    schedule: Schedule
+    clip_norm: float
+    key: str
+
+
+class Optimizer:
+    """One torch optimizer for K runs.
+
+    Consecutive runs with equal numbers form a block. Each block is a parameter group whose parameters are views of the
+    stacked tensors; when all runs agree, the one block is the stacked tensors themselves.
+    """
+
+    def __init__(self, family: str, parameters: Mapping[str, Tensor], runs: Sequence[Numbers], steps: int = 0) -> None:
+        """`parameters` by name, each [K, ...]; `runs` [K]; `steps` already done."""
+        self.parameters, self.runs, self.steps = dict(parameters), list(runs), steps
+        blocks = [list(block) for _, block in groupby(runs, key=lambda run: run.key)]
+        self.sizes = [len(block) for block in blocks]
+        self.leaders = [block[0] for block in blocks]
+        self.views = {
+            name: [tensor] if len(blocks) == 1 else list(tensor.detach().split(self.sizes))
+            for name, tensor in self.parameters.items()
+        }
+        device = next(iter(self.parameters.values())).device
+        groups = [
+            {**leader.arguments, "params": [views[block] for views in self.views.values()]}
+            for block, leader in enumerate(self.leaders)
+        ]
+        self.torch = FAMILIES[family](groups, fused=device.type in ("cpu", "cuda"))  # type: ignore[call-arg]
+        self.clips = any(run.clip_norm != torch.inf for run in runs)
+        self.clip_norms = torch.tensor([run.clip_norm for run in runs], device=device)
+
+    def rates(self) -> list[float]:
+        """Learning rates [K] of the last step."""
+        return [
+            group["lr"] for group, size in zip(self.torch.param_groups, self.sizes, strict=True) for _ in range(size)
+        ]
+
+    @torch.no_grad()
+    def gradient_norms(self) -> Tensor:
+        """L2 norm of each run's gradient: [K]."""
+        norms = [torch.linalg.vector_norm(_gradient(tensor).flatten(1), dim=1) for tensor in self.parameters.values()]
+        total: Tensor = torch.linalg.vector_norm(torch.stack(norms), dim=0)
+        return total
+
+    @torch.no_grad()
+    def clip(self, norms: Tensor) -> None:
+        """Scale down the gradients whose norms [K] are above their run's clip_norm, as clip_grad_norm_."""
+        factors = (self.clip_norms / (norms + 1e-6)).clamp(max=1.0)
+        for tensor in self.parameters.values():
+            _gradient(tensor).mul_(factors.view(-1, *[1] * (tensor.dim() - 1)))
+
+    def step(self) -> None:
+        """Update all runs and forget the gradients."""
+        for group, leader in zip(self.torch.param_groups, self.leaders, strict=True):
+            group["lr"] = leader.arguments["lr"] * leader.schedule(self.steps)
+        if len(self.sizes) > 1:
+            for name, tensor in self.parameters.items():
+                for view, gradient in zip(self.views[name], _gradient(tensor).split(self.sizes), strict=True):
+                    view.grad = gradient
+        self.torch.step()
+        for name, tensor in self.parameters.items():
+            tensor.grad = None
+            for view in self.views[name]:
+                view.grad = None
+        self.steps += 1
+
+    def row(self, k: int) -> dict[str, Tensor]:
+        """Run k's optimizer state, by "parameter/entry"."""
+        block = 0
+        while k >= self.sizes[block]:
+            k -= self.sizes[block]
+            block += 1
+        return {
+            f"{name}/{entry}": value[k] if value.dim() else value
+            for name, views in self.views.items()
+            for entry, value in self.torch.state[views[block]].items()
+            if value is not None
+        }
+
+    def load(self, rows: Sequence[Mapping[str, Tensor]]) -> None:
+        """Take over the states [K] that `row` gave, here or elsewhere, after `steps` steps."""
+        start = 0
+        for block, size in enumerate(self.sizes):
+            for name, views in self.views.items():
+                for key, value in rows[start].items():
+                    if key.rpartition("/")[0] == name:
+                        stacked = value if value.dim() == 0 else torch.stack([row[key] for row in rows[start:][:size]])
+                        self.torch.state[views[block]][key.rpartition("/")[2]] = stacked.to(views[block].device).clone()
+            start += size
+
+
+def _gradient(tensor: Tensor) -> Tensor:
+    assert tensor.grad is not None, "step() comes after backward()"
+    return tensor.grad

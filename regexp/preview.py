@@ -1,0 +1,34 @@
+"""python -m regexp.preview [OVERRIDES]: a picture of augmented images, without training."""
+
+import sys
+from pathlib import Path
+
+from regexp import exits
+from regexp.composition import compose_job
+from regexp.identity import label
+from regexp.storage import storing
+
+
+def main() -> None:
+    """Write augmentation.png to outputs/preview/LABEL and print where it is."""
+    with exits.reported():
+        print(preview(sys.argv[1:]))
+    sys.exit(exits.status())
+
+
+def preview(overrides: list[str], outputs: Path | str = "outputs") -> Path:
+    """Write the picture that a run of these overrides would; returns its file."""
+    job = compose_job(overrides)
+    from regexp.building import load_dataset, make_stream
+    from regexp.pictures import augmentation_grid, png
+
+    dataset = load_dataset(job.config)
+    path = Path(outputs) / "preview" / label(overrides) / "augmentation.png"
+    with storing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(augmentation_grid(dataset, make_stream(job.config, dataset))))
+    return path
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""What a run leaves behind, written while it trains."""
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch import Tensor
+
+from regexp import events
+from regexp.claims import Claim
+from regexp.composition import show
+from regexp.config import flatten, identity_items
+from regexp.data import Dataset
+from regexp.events import EventFile
+from regexp.identity import seed_group
+from regexp.members import Outcome, State
+from regexp.metrics import COLUMNS, Metrics
+from regexp.pictures import augmentation_grid, confusion_matrix, first_layer, png
+from regexp.storage import log, storing, write_atomically
+from regexp.streams import ImageStream
+
+# Writing checkpoints takes at most one part in this many of a run's time.
+CHECKPOINT_SHARE = 100
+
+
+def load_state(directory: Path) -> State | None:
+    """The checkpoint in a run's folder; None if there is none that can be read."""
+    try:
+        with safe_open(directory / "checkpoint.safetensors", framework="pt") as file:
+            facts = json.loads(file.metadata()["state"])
+            return State({name: file.get_tensor(name) for name in file.keys()}, facts)  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+
+
+class RunRecorder:
+    """Writes one run's folder.
+
+    Files are opened, appended to and closed, so that a cohort's size is not bounded by them.
+
+    Attributes:
+        directory: the run's folder.
+    """
+
+    def __init__(
+        self,
+        claim: Claim,
+        state: State | None,
+        dataset: Dataset,
+        images: ImageStream,
+        cohort: Mapping[str, Any],
+        device: str,
+    ) -> None:
+        """Begin the files, or cut them back to where `state` was; `cohort` and `device` go into the summary."""
+        self.claim, self.directory, self.cohort, self.device = claim, claim.directory, dict(cohort), device
+        self.shape, self.classes = dataset.shape, dataset.classes
+        self.saved, self.cost = time.perf_counter(), 0.0
+        with storing(self.directory):
+            (self.directory / "failure.json").unlink(missing_ok=True)
+            if state is None:
+                self._begin(dataset, images)
+            else:
+                self.events = EventFile(self.directory / state.facts["events"])
+                self.events.truncate(state.facts["events_size"])
+                lines = (self.directory / "metrics.csv").read_text().splitlines(keepends=True)
+                (self.directory / "metrics.csv").write_text("".join(lines[: 1 + state.facts["epoch"]]))
+                log(self.directory, f"goes on after epoch {state.facts['epoch']}")
+
+    def _begin(self, dataset: Dataset, images: ImageStream) -> None:
+        for old in self.directory.glob("events.out.tfevents.*"):
+            old.unlink()
+        self.events = EventFile.create(self.directory)
+        (self.directory / "metrics.csv").write_text(",".join(COLUMNS) + "\n")
+        config = self.claim.job.config
+        numbers = {key: value for key, value in identity_items(config).items() if key != "seed"}
+        columns = {
+            key.removesuffix(".name"): value if isinstance(value, bool | int | float) else show(value)
+            for key, value in numbers.items()
+        }
+        rows = "\n".join(f"| {key} | {show(value)} |" for key, value in flatten(config).items())
+        self.events.write(
+            0,
+            events.hyperparameters(columns, seed_group(config)),
+            events.text("configuration", f"| key | value |\n| --- | --- |\n{rows}"),
+        )
+        grid = augmentation_grid(dataset, images)
+        (self.directory / "augmentation.png").write_bytes(png(grid))
+        self.events.write(0, _picture("augmentation", grid))
+        log(self.directory, f"begins: {' '.join(self.claim.job.overrides) or 'defaults'}; {self.device}")
+
+    def epoch(self, metrics: Metrics) -> None:
+        """A row of metrics.csv and the curves."""
+        row = asdict(metrics)
+        curves = {
+            "loss/objective": metrics.objective,
+            "loss/train": metrics.train_loss,
+            "loss/val": metrics.val_loss,
+            "accuracy/train": metrics.train_accuracy,
+            "accuracy/val": metrics.val_accuracy,
+            "gap": metrics.gap,
+            "lr": metrics.lr,
+            "seconds": metrics.seconds,
+            "gradient_norm": metrics.gradient_norm,
+        }
+        with storing(self.directory):
+            with (self.directory / "metrics.csv").open("a") as file:
+                file.write(",".join(str(row[name]) for name in COLUMNS) + "\n")
+            self.events.write(metrics.epoch, *(events.scalar(tag, value) for tag, value in curves.items()))
+
+    def wants_state(self) -> bool:
+        """Whether another checkpoint keeps their share of the time small."""
+        return time.perf_counter() - self.saved >= CHECKPOINT_SHARE * self.cost
+
+    def save(self, state: State) -> None:
+        """Replace the checkpoint."""
+        began = time.perf_counter()
+        with storing(self.directory):
+            facts = {**state.facts, "events": self.events.path.name, "events_size": self.events.size()}
+            content = save(_stored(state.tensors), {"state": json.dumps(facts)})
+            write_atomically(self.directory / "checkpoint.safetensors", content)
+        self.saved = time.perf_counter()
+        self.cost = self.saved - began
+
+    def finish(self, outcome: Outcome) -> None:
+        """The last checkpoint, the best weights, closing figures and pictures, and at the very end summary.json."""
+        self.save(outcome.state)
+        with storing(self.directory):
+            if outcome.best is not None:
+                write_atomically(self.directory / "best.safetensors", save(_stored(outcome.state.part("best"))))
+            self._close_events(outcome)
+            log(self.directory, f"{outcome.status} after epoch {outcome.last.epoch}")
+            if outcome.status == "diverged":
+                log(self.directory, f"the loss is not finite at a learning rate of {outcome.last.lr:g}")
+            content = json.dumps(self._summary(outcome), indent=2)
+            write_atomically(self.directory / "summary.json", content.encode())
+
+    def _close_events(self, outcome: Outcome) -> None:
+        best, test = outcome.best, outcome.test
+        figures: dict[str, float] = {}
+        if best is not None:
+            figures |= {
+                "best/val_loss": best.val_loss,
+                "best/val_accuracy": best.val_accuracy,
+                "best/epoch": best.epoch,
+            }
+        if test is not None:
+            figures |= {"test/loss": test.loss, "test/accuracy": test.accuracy}
+        kept = "best" if self.claim.job.config.early_stopping.restore_best and best is not None else "model"
+        weight = outcome.state.part(kept)["1.weight"]
+        self.events.write(
+            outcome.last.epoch,
+            *(events.scalar(tag, value) for tag, value in figures.items()),
+            _picture("first_layer", first_layer(weight, self.shape)),
+            _picture("confusion", confusion_matrix(outcome.confusion, self.classes)),
+            events.session_end(success=outcome.status != "diverged"),
+        )
+
+    def _summary(self, outcome: Outcome) -> dict[str, Any]:
+        config = self.claim.job.config
+        summary = {
+            "status": outcome.status,
+            "epochs": outcome.last.epoch,
+            "best_epoch": None if outcome.best is None else outcome.best.epoch,
+            "best": None if outcome.best is None else outcome.best.scores(),
+            "last": outcome.last.scores(),
+            "test": None if outcome.test is None else asdict(outcome.test),
+            "test_last": None if outcome.test_last is None else asdict(outcome.test_last),
+            "validation": config.data.validation,
+            "lr": outcome.last.lr,
+            "seconds": outcome.seconds,
+            "device": self.device,
+            "seed": config.seed,
+            "overrides": list(self.claim.job.overrides),
+            "config_hash": self.claim.identity.config,
+            "cohort": self.cohort,
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+        return {name: _finite(value) for name, value in summary.items()}
+
+
+def _stored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU, each with storage of its own, as safetensors wants them."""
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+
+
+def _picture(tag: str, picture: Image.Image) -> Summary.Value:
+    return events.image(tag, png(picture), picture.width, picture.height)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: null stands for both."""
+    if isinstance(value, dict):
+        return {name: _finite(entry) for name, entry in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,41 @@
+"""Writing files so that nothing is lost: whole or not at all."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from regexp.errors import StorageError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file's content; whoever reads it, and whenever the power fails, sees the old or the new."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def log(directory: Path, message: str) -> None:
+    """Append a line to a run's run.log."""
+    with (directory / "run.log").open("a") as file:
+        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {message}\n")
+
+
+@contextmanager
+def storing(directory: Path) -> Iterator[None]:
+    """Say of a failed write where it was and why. Raises StorageError."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{error.filename or directory} cannot be written: {error.strerror or error}\n"
+            "Make room or choose another folder with hydra.run.dir=DIR; the same command then goes on."
+        ) from error

@@ -1,0 +1,177 @@
+"""What a person sees while runs train, and at their end. Readable at 80 columns; imports no torch."""
+
+import os
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from regexp.metrics import Metrics
+from regexp.runs import Run
+
+if TYPE_CHECKING:
+    from regexp.cohort import Cohort
+
+# Lines of progress that a cohort may print where there is no terminal to redraw.
+LINES = 20
+
+
+class Terminal:
+    """Shows cohorts as they train: a progress bar on a terminal, a few plain lines elsewhere."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+        self.progress: Progress | None = None
+        self.task = TaskID(0)
+        self.epochs = 0
+
+    def say(self, message: str) -> None:
+        """A line of its own."""
+        self.console.print(escape(message))
+
+    def begin(self, cohort: "Cohort") -> None:
+        """What is about to train, in four lines (five for more than one run)."""
+        plans = [member.plan for member in cohort.members]
+        parameters = sum(parameter[0].numel() for parameter in cohort.model.parameters())
+        augmentations = dict.fromkeys(plan.stream.pipeline.describe() for plan in plans)
+        lines = {
+            "device": cohort.compute.describe(),
+            "data": cohort.dataset.describe(),
+            "model": f"{cohort.model.architecture.describe()}; {parameters:,} parameters",
+            "augmentation": "; ".join(augmentations),
+        }
+        if len(plans) > 1:
+            streams = len(cohort.streams)
+            lines["runs"] = f"{len(plans)} together, {streams} image stream{'s' if streams > 1 else ''}"
+        for name, text in lines.items():
+            self.console.print(f"[bold]{name:<14}[/bold]{escape(text)}")
+        if cohort.epoch:
+            self.say(f"goes on after epoch {cohort.epoch}")
+        self.epochs = max(plan.epochs for plan in plans)
+        if self.console.is_terminal and not self.console.quiet:
+            columns = (
+                TextColumn("epoch"),
+                MofNCompleteColumn(),
+                BarColumn(bar_width=None),
+                TextColumn("{task.description}"),
+                TimeRemainingColumn(compact=True),
+            )
+            self.progress = Progress(*columns, console=self.console, expand=True)
+            self.progress.start()
+            self.task = self.progress.add_task("", total=self.epochs, completed=cohort.epoch)
+
+    def epoch(self, metrics: Sequence[Metrics]) -> None:
+        """An epoch ended; `metrics` of every run that took part."""
+        best = min(metrics, key=lambda m: (m.val_loss != m.val_loss, m.val_loss))  # NaN last
+        figures = f"loss {best.train_loss:.4f}, validation {best.val_loss:.4f} ({best.val_accuracy:.2%})"
+        if len(metrics) > 1:
+            figures = f"{len(metrics)} runs, best {figures}"
+        if self.progress is not None:
+            self.progress.update(self.task, completed=best.epoch, description=figures)
+        elif best.epoch in (1, self.epochs) or best.epoch % -(-self.epochs // LINES) == 0:
+            self.say(f"epoch {best.epoch}/{self.epochs}  {figures}")
+
+    @contextmanager
+    def watching(self, cohort: "Cohort") -> Iterator[None]:
+        """Say what trains, and put the terminal back whatever happens."""
+        self.begin(cohort)
+        try:
+            yield
+        finally:
+            if self.progress is not None:
+                self.progress.stop()
+                self.progress = None
+
+    def announce_stop(self) -> None:
+        """A signal came."""
+        self.say("Stopping after this epoch; once more stops at once.")
+
+    def interrupted(self, cohort: "Cohort") -> None:
+        """Training stopped before its end."""
+        self.say(f"Interrupted after epoch {cohort.epoch}. The same command goes on from there.")
+
+    def report(self, run: Run, trained: bool) -> None:
+        """How a run ended, where it is, and what to type next."""
+        summary = run.summary
+        if summary is None:
+            return
+        if not trained:
+            self.say(f"Finished {_age(run.directory / 'summary.json')} ago; force=true trains it anew.")
+        self.console.print()
+        self.console.print(_table(run, summary))
+        if summary["status"] == "diverged":
+            self.say(
+                f"Diverged in epoch {summary['epochs']}: the loss is not finite at a learning rate "
+                f"of {summary['lr']:g}. Try a smaller optimizer.lr, or optimizer.clip_norm=1."
+            )
+        if summary["validation"] == "test":
+            self.say("Validated on the test set, as in the lesson: there is no separate test figure.")
+        self.console.print()
+        self.say(f"results  {_nearby(run.directory)}")
+        self.say(f"curves   {_prefix()}tensorboard --logdir {shlex.quote(_nearby(run.directory.parent.parent))}")
+        self.say(f"try      {_prefix()}regexp {_suggestion(run)}")
+
+
+def _table(run: Run, summary: dict[str, Any]) -> Table:
+    """Losses and accuracies of the epoch whose weights the run keeps."""
+    keeps_best = run.config["early_stopping.restore_best"] and summary["best"] is not None
+    shown = summary["best"] if keeps_best else summary["last"]
+    epoch = summary["best_epoch"] if keeps_best else summary["epochs"]
+    how = {"completed": "all epochs", "stopped_early": "stopped early", "diverged": "diverged"}[summary["status"]]
+    title = f"epoch {epoch} of {summary['epochs']} ({how}), {summary['seconds']:.1f} s"
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column("loss", justify="right")
+    table.add_column("accuracy", justify="right")
+    train = {name: shown[f"train_{name}"] for name in ("loss", "accuracy")}
+    validation = {name: shown[f"val_{name}"] for name in ("loss", "accuracy")}
+    table.add_row("training", *_figures(train))
+    table.add_row("validation", *_figures(validation))
+    if None not in (*train.values(), *validation.values()):
+        loss, accuracy = (abs(validation[name] - train[name]) for name in ("loss", "accuracy"))
+        signs = [
+            "-" if validation["loss"] < train["loss"] else "",
+            "-" if validation["accuracy"] > train["accuracy"] else "",
+        ]
+        table.add_row("gap", f"{signs[0]}{loss:.4f}", f"{signs[1]}{accuracy:.2%}")
+    if summary["test"] is not None:
+        table.add_row("test", *_figures(summary["test"]))
+    return table
+
+
+def _figures(scores: dict[str, float | None]) -> tuple[str, str]:
+    loss, accuracy = scores["loss"], scores["accuracy"]
+    return "-" if loss is None else f"{loss:.4f}", "-" if accuracy is None else f"{accuracy:.2%}"
+
+
+def _prefix() -> str:
+    """What stands before a command where we were started: uv sets UV for what it runs."""
+    return "uv run " if "UV" in os.environ else ""
+
+
+def _nearby(path: Path) -> str:
+    """A path as one would type it from here."""
+    path = path.resolve()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def _suggestion(run: Run) -> str:
+    """The next experiment that a newcomer would enjoy."""
+    data = "" if run.config["data"] == "digits" else f"data={run.config['data']} "
+    return f"{data}normalization={'layer' if run.config['normalization'] == 'batch' else 'batch'}"
+
+
+def _age(path: Path) -> str:
+    seconds = time.time() - path.stat().st_mtime
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            count = int(seconds // length)
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return f"{max(1, int(seconds))} second{'s' if seconds >= 2 else ''}"

@@ -1,0 +1,201 @@
+"""Speed against what people use instead, both sides interleaved in one process: uv run scripts/benchmark.py --help."""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    commands = parser.add_subparsers(dest="command", required=True)
+    single = commands.add_parser("single", help="one run of MNIST, per epoch with validation")
+    single.add_argument("--data-root", type=Path, default=Path(os.environ.get("REGEXP_DATA_ROOT", SHARED)))
+    single.add_argument("--epochs", type=int, default=5, help="counted ones; one more warms up")
+    startup = commands.add_parser("startup", help="from process start to --help and to the first optimizer step")
+    startup.add_argument("--repeats", type=int, default=7)
+    arguments = parser.parse_args()
+    if arguments.command == "single":
+        figures = {
+            "with augmentation=lesson": benchmark_single(arguments.data_root, arguments.epochs, augment=True),
+            "without augmentation": benchmark_single(arguments.data_root, arguments.epochs, augment=False),
+        }
+    else:
+        figures = {"startup": benchmark_startup(arguments.repeats)}
+    for title, rows in figures.items():
+        show(title, rows)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def show(title: str, rows: dict[str, dict[str, float]]) -> None:
+    print(f"\n{title}")
+    print(f"  {'':<44}{'median s':>10}{'ratio':>8}{'range':>16}")
+    for name, row in rows.items():
+        print(f"  {name:<44}{row['median']:>10.3f}{row['ratio']:>8.2f}{row['lowest']:>9.2f} - {row['highest']:.2f}")
+
+
+def rows_of(seconds: dict[str, Sequence[float]], base: str) -> dict[str, dict[str, float]]:
+    """Medians, and the ratio to `base` pair by pair: median, lowest, highest."""
+    rows = {}
+    for name, values in seconds.items():
+        ratios = [value / other for value, other in zip(values, seconds[base], strict=True)]
+        rows[name] = {
+            "median": statistics.median(values),
+            "ratio": statistics.median(ratios),
+            "lowest": min(ratios),
+            "highest": max(ratios),
+        }
+    return rows
+
+
+def benchmark_single(root: Path, epochs: int, augment: bool) -> dict[str, dict[str, float]]:
+    """Seconds an epoch of regexp, with all its measuring and recording, against loops that do neither."""
+    others: dict[str, Callable[[], None]] = {"the lesson's loop (DataLoader, PIL transforms)": lesson_loop(root, augment)}
+    if not augment:
+        others["a bare loop (tensors in memory, fused Adam)"] = bare_loop(root)
+    seconds: dict[str, list[float]] = {"regexp": [], **{name: [] for name in others}}
+
+    class Interleaved:
+        """After each of regexp's epochs, one of each other loop."""
+
+        def __init__(self) -> None:
+            self.began = time.perf_counter()
+
+        def epoch(self, metrics: object) -> None:
+            seconds["regexp"].append(time.perf_counter() - self.began)
+            for name, loop in others.items():
+                began = time.perf_counter()
+                loop()
+                seconds[name].append(time.perf_counter() - began)
+            self.began = time.perf_counter()
+
+    from regexp.building import build
+    from regexp.claims import claim
+    from regexp.composition import compose_job
+    from regexp.identity import identify
+    from regexp.interruption import Interruption
+    from regexp.training import train
+
+    overrides = ["experiment=lesson", f"data.root={root}", f"epochs={epochs + 1}", "early_stopping=none"]
+    job = compose_job(overrides if augment else [*overrides, "augmentation=none"])
+    with tempfile.TemporaryDirectory() as folder:
+        for cohort in build([claim(job, identify(job.config, "benchmark"), Path(folder))]):
+            train(cohort, Interleaved(), Interruption())
+    return rows_of({name: values[1:] for name, values in seconds.items()}, "regexp")
+
+
+def lesson_loop(root: Path, augment: bool) -> Callable[[], None]:
+    """One epoch of training and validation as a lesson would write it."""
+    import torch
+    from torch import nn
+    from torch.utils.data import DataLoader
+    from torchvision import transforms
+    from torchvision.datasets import MNIST
+
+    steps = [transforms.RandomRotation(10), transforms.RandomHorizontalFlip()] if augment else []
+    train_set = MNIST(str(root), train=True, transform=transforms.Compose([*steps, transforms.ToTensor()]))
+    train_loader = DataLoader(train_set, batch_size=64, shuffle=True)
+    val_loader = DataLoader(MNIST(str(root), train=False, transform=transforms.ToTensor()), batch_size=256)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Linear(128, 10))
+    criterion, optimizer = nn.CrossEntropyLoss(), torch.optim.Adam(model.parameters(), lr=1e-3)
+
+    def epoch() -> None:
+        model.train()
+        total = 0.0
+        for images, labels in train_loader:
+            optimizer.zero_grad()
+            loss = criterion(model(images), labels)
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+        model.eval()
+        correct = 0
+        with torch.no_grad():
+            for images, labels in val_loader:
+                logits = model(images)
+                total += criterion(logits, labels).item()
+                correct += (logits.argmax(1) == labels).sum().item()
+
+    return epoch
+
+
+def bare_loop(root: Path) -> Callable[[], None]:
+    """One epoch over tensors in memory: nn.Module, fused Adam, a validation pass, nothing else."""
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+    from torchvision.datasets import MNIST
+
+    parts = [MNIST(str(root), train=train) for train in (True, False)]
+    (images, labels), (val_images, val_labels) = ((part.data.flatten(1).float() / 255, part.targets) for part in parts)
+    model = nn.Sequential(nn.Linear(784, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Linear(128, 10))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+
+    def epoch() -> None:
+        model.train()
+        for rows in torch.randperm(len(labels)).split(64):
+            F.cross_entropy(model(images[rows]), labels[rows]).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        model.eval()
+        with torch.no_grad():
+            for x, y in zip(val_images.split(256), val_labels.split(256), strict=True):
+                (model(x).argmax(1) == y).sum()
+
+    return epoch
+
+
+FIRST_STEP = """
+import os, sys
+from regexp import cohort
+step = cohort.Cohort.step
+def first(*arguments):
+    step(*arguments)
+    os._exit(0)
+cohort.Cohort.step = first
+"""
+
+
+def benchmark_startup(repeats: int) -> dict[str, dict[str, float]]:
+    """Seconds of whole processes; the ratio is to `import torch`."""
+    # The step is patched where the module is first imported, so that imports happen when they would.
+    first_step = f"""
+import sys
+from importlib.abc import MetaPathFinder
+class Late(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == "regexp.training":
+            sys.meta_path.remove(self)
+            exec({FIRST_STEP!r})
+sys.meta_path.insert(0, Late())
+sys.argv = ["regexp", "force=true"]
+from regexp.__main__ import main
+main()
+"""
+    commands = {
+        "import torch": [sys.executable, "-c", "import torch"],
+        "regexp --help": [sys.executable, "-m", "regexp", "--help"],
+        "regexp, to the first step on digits": [sys.executable, "-c", first_step],
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(repeats + 1):
+            for name, command in commands.items():
+                began = time.perf_counter()
+                subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+                seconds[name].append(time.perf_counter() - began)
+    return rows_of({name: values[1:] for name, values in seconds.items()}, "import torch")
+
+
+if __name__ == "__main__":
+    main()
