@@ -24,23 +24,29 @@ class Linear(nn.Module):
         self.weight = nn.Parameter(torch.empty(runs, out_features, in_features))
         self.bias = nn.Parameter(torch.empty(runs, out_features))
 
-    def forward(self, x: Tensor, sharing: Sequence[int] | None = None) -> Tensor:
+    def forward(self, x: Tensor, sharing: Sequence[int] = ()) -> Tensor:
         """[S, B, in] -> [K, B, out].
 
-        `sharing` [S] says how many consecutive runs read each slice of x; None: one run each, S = K.
+        `sharing` [S] says how many consecutive runs read each slice of x; it is needed where S is neither 1 nor K.
         """
-        if sharing is None or len(sharing) == len(self.weight):
-            return torch.baddbmm(self.bias.unsqueeze(1), x, self.weight.transpose(1, 2))
-        # Runs that share images share one large product: their weights stand on top of each other.
-        parts = [
-            F.linear(images, weight.flatten(0, 1), bias.flatten()).unflatten(1, bias.shape).transpose(0, 1)
-            for images, weight, bias in zip(x, _split(self.weight, sharing), _split(self.bias, sharing), strict=True)
-        ]  # S of [runs, B, out], each stored as [B, runs, out]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        runs = len(self.weight)
+        if len(x) == runs > 1:
+            # W x^T and not x W^T: its weight gradient comes out in the weight's own layout, at half the cost.
+            return torch.baddbmm(self.bias.unsqueeze(2), self.weight, x.transpose(1, 2)).transpose(1, 2)
+        if len(x) == 1:
+            return _shared(x[0], self.weight, self.bias)
+        sizes = list(sharing)
+        weights, biases = self.weight.split(sizes), self.bias.split(sizes)
+        return torch.cat([_shared(*slices) for slices in zip(x, weights, biases, strict=True)])
 
 
-def _split(tensor: Tensor, sizes: Sequence[int]) -> Sequence[Tensor]:
-    return (tensor,) if len(sizes) == 1 else tensor.split(list(sizes))
+def _shared(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """[B, in] for all of k runs -> [k, B, out], stored as [B, k, out].
+
+    One large product: the runs' weights stand on top of each other.
+    """
+    y = F.linear(x, weight.view(-1, weight.shape[2]), bias.view(-1))  # [B, k*out]
+    return y.view(-1, *bias.shape).transpose(0, 1)
 
 
 class BatchNorm(nn.Module):
@@ -71,14 +77,13 @@ class BatchNorm(nn.Module):
             channels,
             self.running_mean.view(-1),
             self.running_var.view(-1),
-            self.weight.flatten(),
-            self.bias.flatten(),
+            self.weight.view(-1),
+            self.bias.view(-1),
             self.training,
             self.momentum,
             self.eps,
         )
-        stacked: Tensor = y.unflatten(1, self.weight.shape).transpose(0, 1)
-        return stacked
+        return y.view(-1, *self.weight.shape).transpose(0, 1)
 
 
 class LayerNorm(nn.Module):

@@ -18,11 +18,9 @@ def _quick(family: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
     torch wraps these two methods to keep them out of its compiler, and imports all of it to do so, which doubles the
     time that `import torch` takes. Nothing here is compiled.
     """
-    unwrapped = {
-        "add_param_group": inspect.unwrap(family.add_param_group),
-        "step": torch.no_grad()(inspect.unwrap(family.step)),
-    }
-    return type(family.__name__, (family,), unwrapped)
+    step = torch.no_grad()(inspect.unwrap(family.step))
+    step.hooked = True  # torch's mark for "already has the profiler's hook", which costs more than a small update
+    return type(family.__name__, (family,), {"add_param_group": inspect.unwrap(family.add_param_group), "step": step})
 
 
 FAMILIES = {

@@ -1,0 +1,31 @@
+"""What tests share: where data is found, and folders that nothing outside a test sees."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test has a current directory and a cache of its own."""
+    monkeypatch.setenv("REGEXP_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+@pytest.fixture(autouse=True)
+def _own_randomness() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def mnist_root() -> str:
+    """The folder that holds MNIST/raw."""
+    root = Path(os.environ.get("REGEXP_DATA_ROOT", ROOT.parent / "shared" / "data"))
+    if not (root / "MNIST" / "raw").is_dir():
+        pytest.skip(f"needs MNIST in {root} (or in the folder that REGEXP_DATA_ROOT names)")
+    return str(root)
