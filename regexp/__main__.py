@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from signal import SIGINT
 
 from hydra.errors import HydraException
@@ -9,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from regexp import exits
 from regexp.composition import explain, register_schema
-from regexp.errors import SIGNAL, ConfigError
+from regexp.errors import SIGNAL, ConfigError, StorageError
 from regexp.usage import usage
 
 
@@ -28,10 +29,21 @@ def main() -> None:
     except (HydraException, OmegaConfBaseException) as error:
         exits.complain(explain(error))
         exits.leave(ConfigError.status)
+    except (ValueError, OSError) as error:
+        # Hydra lets some of these through: a group set to null, an output folder that cannot be made.
+        if _ours(error):
+            raise
+        exits.complain(str(error))
+        exits.leave(StorageError.status if isinstance(error, OSError) else ConfigError.status)
     except KeyboardInterrupt:
         exits.complain("interrupted; the same command goes on from the last checkpoint")
         exits.leave(SIGNAL + SIGINT)
     sys.exit(exits.status())
+
+
+def _ours(error: Exception) -> bool:
+    """Whether an error came out of our own task, and is a bug."""
+    return any(frame.f_globals["__name__"] == "regexp.train" for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class Cohort:
         self.family, self.batch_size, self.dataset, self.compute = family, batch_size, dataset, compute
         self.steps_per_epoch = len(batch_sizes(len(dataset.train), batch_size))
         plans = [member.plan for member in self.members]
-        self.model = MLP(architecture, torch.tensor([plan.dropout for plan in plans]))
+        self.model = MLP(architecture, torch.tensor([plan.dropout for plan in plans], dtype=torch.float64))
         initialize(self.model, [plan.seed for plan in plans], init)
         self.model.to(compute.device, compute.dtype)
         self.best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}

@@ -1,9 +1,10 @@
 """From overrides to a checked configuration, before torch is imported."""
 
+import difflib
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def check(cfg: DictConfig) -> Config:
     except OmegaConfBaseException as error:
         raise ConfigError(explain(error)) from error
     assert isinstance(config, Config)
-    problems: list[str] = []
+    problems = [f"{key}: there is no such key{did_you_mean(key)}" for key in unknown(cfg, config)]
     steps = {}
     for name, given in config.augmentation.items():
         if name not in STEPS:
@@ -105,6 +106,22 @@ def check(cfg: DictConfig) -> Config:
     if problems:
         raise ConfigError("\n".join(problems))
     return config
+
+
+def unknown(cfg: DictConfig, schema: Any, prefix: str = "") -> Iterator[str]:
+    """Dotted keys that a configuration has and its schema has not: `+key=value` adds them unasked."""
+    known = {item.name for item in fields(schema)}
+    for name, value in cfg.items():
+        if name not in known:
+            yield f"{prefix}{name}"
+        elif is_dataclass(getattr(schema, str(name))):
+            yield from unknown(value, getattr(schema, str(name)), f"{prefix}{name}.")
+
+
+def did_you_mean(key: str) -> str:
+    """The known key that looks most like this one, as the end of a message."""
+    close = difflib.get_close_matches(key, [known for known, _, _ in leaves(Config())], n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 _RULES: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
@@ -155,7 +172,7 @@ def show(value: Any) -> str:
         return f"[{','.join(show(entry) for entry in value)}]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 def example(key: str, rule: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from regexp.errors import DataError
+from regexp.errors import ConfigError, DataError
 from regexp.randomness import stream
 from regexp.sources import Source, cached_fingerprint
 
@@ -98,7 +98,8 @@ def load(source: Source, val_size: float, train_size: float | None, split_seed: 
         validation: "holdout", or "test": nothing is held out, and the test set validates.
 
     Raises:
-        DataError: the files are not what they should be, or too few for the sizes asked for.
+        DataError: the files are not what they should be.
+        ConfigError: there are too few images for the sizes asked for.
     """
     train, test = read_digits(source) if source.name == "digits" else _cached(source, read_mnist)
     if validation == "test":
@@ -110,7 +111,7 @@ def load(source: Source, val_size: float, train_size: float | None, split_seed: 
         count = _count("data.train_size", train_size, len(train))
         train = train.at(_stratified(train.labels, count, split_seed, "training"))
     if len(train) == 0:
-        raise DataError(f"data.val_size={val_size:g}: leaves nothing to train on; use a smaller data.val_size")
+        raise ConfigError(f"data.val_size={val_size:g}: leaves nothing to train on; use a smaller data.val_size")
     measured = train
     if len(train) > MEASURED:
         measured = train.at(_stratified(train.labels, MEASURED, split_seed, "measured"))
@@ -121,7 +122,7 @@ def load(source: Source, val_size: float, train_size: float | None, split_seed: 
 def _count(key: str, size: float, available: int) -> int:
     count = round(size * available) if size < 1 else round(size)
     if not 1 <= count <= available:
-        raise DataError(f"{key}={size:g}: is {count:,} images, and there are {available:,}; use between 1 and that")
+        raise ConfigError(f"{key}={size:g}: is {count:,} images, and there are {available:,}; use between 1 and that")
     return count
 
 

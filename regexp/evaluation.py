@@ -60,7 +60,7 @@ def evaluate(model: MLP, runs: int, part: Images, compute: Compute) -> Measureme
         loss += cross_entropy(logits, labels.expand(runs, -1)) * len(labels)
         predictions.append(logits.argmax(-1))  # [K, b]
     predicted = torch.cat(predictions, 1)
-    correct = (predicted == part.labels).sum(1)
+    correct = (predicted == part.labels).sum(1).to(loss.dtype)
     return Measurement(loss / len(part), correct / len(part), predicted)
 
 

@@ -89,6 +89,9 @@ class Recorder(Protocol):
     def save(self, state: State) -> None:
         """Keep what is needed to go on."""
 
+    def interrupt(self, state: State) -> None:
+        """The run stops before its end; what is needed to go on."""
+
     def finish(self, outcome: Outcome) -> None:
         """The run ended."""
 

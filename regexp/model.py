@@ -37,7 +37,7 @@ class MLP(nn.Module):
     """
 
     def __init__(self, architecture: Architecture, dropout: Tensor) -> None:
-        """`dropout` [K]: each run's probability."""
+        """`dropout` [K], float64 on the CPU: each run's probability."""
         runs = len(dropout)
         super().__init__()
         self.architecture, self.dropout = architecture, dropout
@@ -66,9 +66,10 @@ class MLP(nn.Module):
 
     def take(self, rows: Tensor) -> "MLP":
         """The runs at `rows` [K'] alone, on the same device; copies."""
-        taken = MLP(self.architecture, self.dropout.cpu()[rows.cpu()])
-        taken.load_state_dict({name: tensor[rows] for name, tensor in self.state_dict().items()}, assign=True)
-        return taken.to(rows.device)
+        state = {name: tensor[rows] for name, tensor in self.state_dict().items()}
+        taken = MLP(self.architecture, self.dropout[rows.cpu()])
+        taken.load_state_dict(state, assign=True)
+        return taken.to(rows.device, state["1.weight"].dtype)
 
     def row(self, k: int) -> dict[str, Tensor]:
         """Run k's state, which `plain` loads; views, no copies."""

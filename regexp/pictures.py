@@ -54,27 +54,27 @@ def first_layer(weight: Tensor, shape: tuple[int, int, int]) -> Image.Image:
 def confusion_matrix(counts: Tensor, classes: Sequence[str]) -> Image.Image:
     """Counts [classes, classes]: rows are labels, columns predictions; darker is a larger share of the row."""
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
-    tile, margin = 44, 110
-    side = margin + tile * len(classes)
-    picture = Image.new("RGB", (side + 12, side + 12), _PAPER)
+    tile, left, top = 44, 110, 50
+    right, bottom = left + tile * len(classes), top + tile * len(classes)
+    picture = Image.new("RGB", (right + 12, bottom + 12), _PAPER)
     draw, font, small = ImageDraw.Draw(picture), _font(14), _font(12)
-    draw.text((margin + tile * len(classes) / 2, 14), "predicted", _MUTED, small, anchor="mm")
-    draw.text((12, 14), "label", _MUTED, small, anchor="lm")
+    draw.text(((left + right) / 2, 12), "predicted", _MUTED, small, anchor="mm")
+    draw.text((left - 14, 34), "label", _MUTED, small, anchor="rm")
     for i, name in enumerate(classes):
-        centre = margin + tile * i + tile / 2
-        draw.text((centre, margin - 14), name[:6], _TEXT, font, anchor="mm")
-        draw.text((margin - 14, centre), name[:14], _TEXT, font, anchor="rm")
+        middle = tile * i + tile / 2
+        draw.text((left + middle, 34), name[:6], _TEXT, font, anchor="mm")
+        draw.text((left - 14, top + middle), name[:14], _TEXT, font, anchor="rm")
         for j in range(len(classes)):
-            share, left, top = float(shares[i, j]), margin + tile * j, margin + tile * i
+            share, x, y = float(shares[i, j]), left + tile * j, top + tile * i
             shade = round(255 * (1 - share**0.5))  # the root makes rare confusions visible
-            draw.rectangle((left, top, left + tile - 2, top + tile - 2), (shade, shade, shade))
+            draw.rectangle((x, y, x + tile - 2, y + tile - 2), (shade, shade, shade))
             color = _PAPER if shade < 128 else _TEXT
             if counts[i, j]:
-                draw.text((left + tile / 2 - 1, top + tile / 2 - 1), str(int(counts[i, j])), color, small, anchor="mm")
+                draw.text((x + tile / 2 - 1, y + tile / 2 - 1), str(int(counts[i, j])), color, small, anchor="mm")
     for i in range(len(classes) + 1):
-        at = margin + tile * i - 1
-        draw.line((margin - 1, at, side - 1, at), (225, 225, 225))
-        draw.line((at, margin - 1, at, side - 1), (225, 225, 225))
+        x, y = left + tile * i - 1, top + tile * i - 1
+        draw.line((left - 1, y, right - 1, y), (225, 225, 225))
+        draw.line((x, top - 1, x, bottom - 1), (225, 225, 225))
     return picture
 
 

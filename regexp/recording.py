@@ -129,6 +129,12 @@ class RunRecorder:
         self.saved = time.perf_counter()
         self.cost = self.saved - began
 
+    def interrupt(self, state: State) -> None:
+        """The checkpoint of a run that stops before its end."""
+        self.save(state)
+        with storing(self.directory):
+            log(self.directory, f"interrupted after epoch {state.facts['epoch']}")
+
     def finish(self, outcome: Outcome) -> None:
         """The last checkpoint, the best weights, closing figures and pictures, and at the very end summary.json."""
         self.save(outcome.state)

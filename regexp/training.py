@@ -29,7 +29,7 @@ def train(cohort: Cohort, reporter: Reporter, interruption: Interruption) -> Non
         reporter.epoch(measured)
         if interruption.requested:
             for k, member in enumerate(cohort.members):
-                member.recorder.save(cohort.state(k))
+                member.recorder.interrupt(cohort.state(k))
             return
 
 

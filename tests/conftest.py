@@ -22,6 +22,10 @@ def _own_randomness() -> None:
     torch.manual_seed(0)
 
 
+# The tests' matrices are small: threads would only wait for each other, all the more beside another process.
+torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def mnist_root() -> str:
     """The folder that holds MNIST/raw."""

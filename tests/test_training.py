@@ -1,0 +1,290 @@
+"""The loop against a plain one without a run axis, and what is promised to be the same alone and in company."""
+
+import math
+from collections.abc import Sequence
+from itertools import chain, combinations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from cohorts import DOUBLE, Memory, Quiet, make_cohort, trained
+from torch import Tensor, nn
+
+from regexp.building import load_dataset, make_plan
+from regexp.composition import compose_job
+from regexp.config import OPTIONS
+from regexp.data import scale
+from regexp.interruption import Interruption
+from regexp.model import plain
+from regexp.randomness import stream
+from regexp.streams import batches
+from regexp.training import train
+
+LOSSES = ("objective", "train_loss", "val_loss")
+
+
+class RecordedDropout(nn.Module):
+    """nn.Dropout that draws as run `seed` of a cohort does."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p, self.generator = p, torch.Generator()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        keep = torch.rand(x.shape, generator=self.generator) >= self.p
+        return x * keep / (1 - self.p)
+
+
+def reference(overrides: Sequence[str]) -> tuple[nn.Sequential, dict[str, list[float]]]:
+    """One run as a plain loop would train it: nn.Module, torch.optim, no run axis, no early stopping."""
+    config = compose_job(overrides).config
+    cohort, _ = make_cohort(overrides)
+    data, seed = cohort.dataset, config.seed
+    model = plain(cohort.model.architecture).double()
+    model.load_state_dict(cohort.model.row(0))
+    dropouts = []
+    for i, layer in enumerate(model):
+        if isinstance(layer, nn.Dropout):
+            model[i] = RecordedDropout(config.model.dropout)
+            dropouts.append(model[i])
+    adam = config.optimizer
+    optimizer = torch.optim.Adam(model.parameters(), adam.lr, weight_decay=adam.weight_decay)
+    smoothing = config.loss.label_smoothing
+    history: dict[str, list[float]] = {name: [] for name in LOSSES}
+    plan = make_plan(config, data)
+    for epoch in range(1, config.epochs + 1):
+        model.train()
+        generator = stream(seed, "dropout", epoch)
+        for layer in dropouts:
+            layer.generator = generator
+        total = 0.0
+        for batch in batches(data.train, [plan.stream], [1], config.batch_size, epoch, torch.float64):
+            images, labels = batch.images[0], batch.labels[0]
+            loss = F.cross_entropy(model(images), labels, label_smoothing=smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(labels)
+        history["objective"].append(total / len(data.train))
+        model.eval()
+        with torch.no_grad():
+            for name, part in (("train_loss", data.measured), ("val_loss", data.validation)):
+                logits = model(scale(part.images, torch.float64))
+                history[name].append(F.cross_entropy(logits, part.labels).item())
+    return model, history
+
+
+REFERENCE_RUNS = {
+    "plain": [],
+    "batch": ["normalization=batch", "augmentation=affine"],
+    "layer": ["normalization=layer", "augmentation=shift", "model.activation=gelu"],
+    "dropout": ["model.dropout=0.3", "model.hidden_sizes=[32,16]", "loss.label_smoothing=0.1"],
+    "decay": ["optimizer.weight_decay=0.01", "model.hidden_sizes=[]", "batch_size=100"],
+}
+
+
+@pytest.mark.parametrize("overrides", REFERENCE_RUNS.values(), ids=REFERENCE_RUNS.keys())
+def test_a_run_equals_a_plain_loop(overrides: list[str]) -> None:
+    overrides = [DOUBLE, "epochs=3", "early_stopping=none", *overrides]
+    model, history = reference(overrides)
+    [memory] = trained(overrides)
+    for name in LOSSES:
+        assert memory.column(name) == pytest.approx(history[name], abs=1e-9)
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(memory.end.state.part("model")[name], tensor, rtol=0, atol=1e-9)
+
+
+DIFFERENT = (
+    ["seed=1", "optimizer.lr=0.003", "early_stopping.patience=1"],
+    ["seed=2", "model.dropout=0.4", "optimizer.weight_decay=0.001", "epochs=5"],
+    ["seed=2", "loss.label_smoothing=0.1", "optimizer.clip_norm=0.5", "early_stopping.min_delta=0.05"],
+    ["seed=1", "optimizer.lr=0.01", "schedule=cosine", "early_stopping.monitor=val_accuracy"],
+)
+
+
+def assert_same(alone: Memory, together: Memory, tolerance: float = 1e-9) -> None:
+    assert together.end.status == alone.end.status
+    assert len(together.epochs) == len(alone.epochs)
+    for name in (*LOSSES, "train_accuracy", "val_accuracy", "gradient_norm", "lr"):
+        assert together.column(name) == pytest.approx(alone.column(name), abs=tolerance), name
+    for name, tensor in alone.end.state.tensors.items():
+        torch.testing.assert_close(together.end.state.tensors[name], tensor, rtol=0, atol=tolerance)
+    assert together.end.test is not None
+    assert alone.end.test is not None
+    assert together.end.test.loss == pytest.approx(alone.end.test.loss, abs=tolerance)
+    assert torch.equal(together.end.confusion, alone.end.confusion)
+
+
+@pytest.mark.parametrize("normalization", list(OPTIONS["normalization"]))
+def test_different_runs_train_together_as_they_do_alone(normalization: str) -> None:
+    common = [DOUBLE, "epochs=8", f"normalization={normalization}", "augmentation=lesson", "model.hidden_sizes=[16]"]
+    runs = [[*common, *own] for own in DIFFERENT]
+    together = trained(*runs)
+    assert len({len(memory.epochs) for memory in together}) > 1, "no run left before the others"
+    for overrides, memory in zip(runs, together, strict=True):
+        [alone] = trained(overrides)
+        assert_same(alone, memory)
+
+
+def test_in_float32_validation_losses_stay_close() -> None:
+    common = ["epochs=10", "normalization=batch", "early_stopping=none", "model.hidden_sizes=[32]"]
+    runs = [[*common, f"seed={seed}"] for seed in range(3)]
+    for overrides, memory in zip(runs, trained(*runs), strict=True):
+        [alone] = trained(overrides)
+        assert memory.column("val_loss") == pytest.approx(alone.column("val_loss"), abs=2e-3)
+
+
+def test_random_numbers_are_the_same_bits_alone_and_together() -> None:
+    common = ["augmentation=affine", "model.dropout=0.2", "model.hidden_sizes=[8]"]
+    runs = [[*common, "seed=3"], [*common, "seed=4"], [*common, "seed=3", "optimizer.lr=0.1"]]
+
+    def seen(*chosen: list[str]) -> list[tuple[list[Tensor], list[Tensor], Tensor, Tensor]]:
+        cohort, memories = make_cohort(*chosen)
+        position = {id(member.recorder): k for k, member in enumerate(cohort.members)}
+        start = [{name: tensor.clone() for name, tensor in cohort.model.row(k).items()} for k in range(len(chosen))]
+        cohort.begin_epoch()
+        images, labels = [], []
+        for batch in cohort.batches():
+            images.append(batch.images.repeat_interleave(torch.tensor(cohort.sharing), 0))  # [K, B, C, H, W]
+            labels.append(batch.labels)
+            cohort.forward(batch.images)
+        [dropout] = cohort.model.dropouts()
+        rows = [position[id(memory)] for memory in memories]
+        return [
+            (
+                [image[k] for image in images],
+                [label[k] for label in labels],
+                dropout.generators[k].get_state(),
+                start[k]["1.weight"],
+            )
+            for k in rows
+        ]
+
+    for overrides, together in zip(runs, seen(*runs), strict=True):
+        [alone] = seen(overrides)
+        for one, other in zip(chain(*alone[:2], alone[2:]), chain(*together[:2], together[2:]), strict=True):
+            assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+@pytest.mark.parametrize("leaving", [*combinations(range(4), 1), (0, 2), (1, 3), (1, 2, 3)])
+def test_removing_runs_leaves_the_others_as_they_were(epoch: int, leaving: tuple[int, ...]) -> None:
+    common = [DOUBLE, "normalization=batch", "augmentation=lesson", "model.hidden_sizes=[8]", "model.dropout=0.1"]
+    runs = [[*common, *own, "epochs=4", "early_stopping=none"] for own in DIFFERENT]
+    whole = trained(*runs)
+    shorter = [[*run, f"epochs={epoch}"] if k in leaving else run for k, run in enumerate(runs)]
+    for k, (memory, undisturbed) in enumerate(zip(trained(*shorter), whole, strict=True)):
+        if k not in leaving:
+            assert_same(undisturbed, memory)
+
+
+def test_a_diverging_run_disturbs_no_other() -> None:
+    common = [DOUBLE, "epochs=5", "model.hidden_sizes=[16]", "normalization=layer"]
+    good, bad = [*common, "seed=1"], [*common, "seed=1", "optimizer.lr=1e200"]
+    healthy, diverged = trained(good, bad)
+    [alone] = trained(good)
+    assert_same(alone, healthy)
+    assert diverged.end.status == "diverged"
+    assert not math.isfinite(diverged.end.last.val_loss)
+    assert len(diverged.epochs) < 5
+
+
+def test_a_run_that_diverges_late_keeps_its_best_weights() -> None:
+    overrides = [DOUBLE, "epochs=6", "model.hidden_sizes=[]"]
+    cohort, [memory] = make_cohort(overrides)
+
+    class Breaks(Quiet):
+        def epoch(self, metrics: object) -> None:
+            if cohort.epoch == 3:
+                cohort.optimizer.parameters["1.weight"].data.fill_(torch.nan)
+
+    train(cohort, Breaks(), Interruption())
+    assert memory.end.status == "diverged"
+    assert memory.end.best is not None
+    assert memory.end.best.epoch == 3
+    assert memory.end.test is not None
+    assert memory.end.test_last is None
+    assert all(tensor.isfinite().all() for tensor in memory.end.state.part("best").values())
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["optimizer=adam", "normalization=batch"],
+        ["optimizer=adamw", "schedule=cosine", "schedule.warmup_epochs=1.5", "model.dropout=0.2"],
+        ["optimizer=sgd", "schedule=onecycle", "augmentation=lesson", "optimizer.clip_norm=1"],
+    ],
+)
+def test_an_interrupted_run_goes_on_to_the_same_bits(overrides: list[str]) -> None:
+    overrides = [*overrides, "epochs=7", "model.hidden_sizes=[16]", "early_stopping.patience=3"]
+    [uninterrupted] = trained(overrides)
+    cohort, [first] = make_cohort(overrides)
+    interruption = Interruption()
+    train(cohort, Quiet(interruption, after=3), interruption)
+    assert first.outcome is None
+    cohort, [second] = make_cohort(overrides, states=[first.saved])
+    train(cohort, Quiet(), Interruption())
+    for name in (*LOSSES, "val_accuracy", "lr", "gradient_norm"):
+        assert first.column(name) + second.column(name) == uninterrupted.column(name)
+    assert second.end.best == uninterrupted.end.best or second.end.best.seconds != uninterrupted.end.best.seconds
+    for name, tensor in uninterrupted.end.state.tensors.items():
+        assert torch.equal(second.end.state.tensors[name], tensor), name
+
+
+def test_the_same_run_gives_the_same_bits() -> None:
+    overrides = ["epochs=3", "model.dropout=0.2", "normalization=batch", "augmentation=affine"]
+    [first], [second] = trained(overrides), trained(overrides)
+    for name in (*LOSSES, "gradient_norm"):
+        assert first.column(name) == second.column(name)
+
+
+def test_the_kept_weights_are_tested() -> None:
+    common = [DOUBLE, "epochs=30", "optimizer.lr=0.05", "model.hidden_sizes=[16]", "early_stopping.patience=3"]
+    restoring, lasting = trained(common, [*common, "early_stopping.restore_best=false"])
+    for memory, part in ((restoring, "best"), (lasting, "model")):
+        end = memory.end
+        assert end.status == "stopped_early"
+        assert end.best is not None
+        assert end.last.epoch == end.best.epoch + 3
+        cohort, _ = make_cohort(common)
+        model = plain(cohort.model.architecture).double().eval()
+        for weights, score in ((part, end.test), ("model", end.test_last)):
+            model.load_state_dict(end.state.part(weights))
+            test = cohort.dataset.test
+            with torch.no_grad():
+                logits = model(scale(test.images, torch.float64))
+            assert score.loss == pytest.approx(F.cross_entropy(logits, test.labels).item(), abs=1e-9)
+            assert score.accuracy == pytest.approx((logits.argmax(1) == test.labels).double().mean().item())
+
+
+def test_without_early_stopping_all_epochs_are_trained() -> None:
+    [memory] = trained(["epochs=12", "optimizer.lr=0.1", "model.hidden_sizes=[4]", "early_stopping=none"])
+    assert memory.end.status == "completed"
+    assert len(memory.epochs) == 12
+
+
+def test_a_last_batch_of_one_trains_with_batch_norm() -> None:
+    overrides = ["data.train_size=129", "normalization=batch", "epochs=2"]
+    [memory] = trained(overrides)
+    assert memory.end.status == "completed"
+    assert load_dataset(compose_job(overrides).config).train.labels.numel() % 64 == 1
+
+
+def test_augmentation_touches_nothing_that_is_measured() -> None:
+    overrides = ["epochs=1", "optimizer.lr=1e-30", "early_stopping=none"]
+    [plain_images], [augmented] = trained(overrides), trained([*overrides, "augmentation=affine"])
+    for name in ("train_loss", "val_loss"):
+        assert augmented.column(name) == plain_images.column(name)
+    assert augmented.end.test == plain_images.end.test
+    assert augmented.column("objective") != plain_images.column("objective")
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64", "bfloat16"])
+def test_every_precision_learns(precision: str) -> None:
+    [memory] = trained(["epochs=15", f"device.precision={precision}", "normalization=batch", "augmentation=none"])
+    assert memory.end.best is not None
+    assert memory.end.best.val_accuracy > 0.93
+    expected = torch.float64 if precision == "float64" else torch.float32
+    assert memory.end.state.part("model")["1.weight"].dtype == expected
