@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,12 +68,13 @@ def label(overrides: Sequence[str]) -> str:
         key, _, value = override.partition("=")
         bare = key.lstrip("+~")
         if bare not in _UNNAMED and not bare.startswith("hydra"):
-            changes[("~" if key.startswith("~") else "") + bare] = value
-    names = {key: ".".join(key.split(".")[-1 if key.count(".") < 2 else -2 :]) for key in changes}
-    for key, name in names.items():
-        if list(names.values()).count(name) > 1:
-            names[key] = key
-    parts = [f"{names[key]}={_safe(value)}" if value else names[key] for key, value in sorted(changes.items())]
+            changes[bare] = ("~" if key.startswith("~") else "", value)
+    short = {key: ".".join(key.split(".")[-1 if key.count(".") < 2 else -2 :]) for key in changes}
+    uses = Counter(short.values())
+    names = {key: name if uses[name] == 1 else key for key, name in short.items()}
+    parts = [
+        sign + names[key] + (f"={_safe(value)}" if value else "") for key, (sign, value) in sorted(changes.items())
+    ]
     text = re.sub(r"[^\w.,=~+-]", "-", ",".join(parts)) or "defaults"
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 9]}-{_hash(text.encode())[:8]}"
 

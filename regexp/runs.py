@@ -102,7 +102,7 @@ class Run:
             momentum=self.config.get("normalization.momentum", 0.1),
         )
         model = plain(architecture, self.config["model.dropout"])
-        model.to(next(iter(state.values())).dtype).load_state_dict(state)
+        model.to(state["1.weight"].dtype).load_state_dict(state)
         return model.eval()
 
     def __repr__(self) -> str:

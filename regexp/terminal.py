@@ -163,9 +163,10 @@ def _nearby(path: Path) -> str:
 
 
 def _suggestion(run: Run) -> str:
-    """The next experiment that a newcomer would enjoy."""
-    data = "" if run.config["data"] == "digits" else f"data={run.config['data']} "
-    return f"{data}normalization={'layer' if run.config['normalization'] == 'batch' else 'batch'}"
+    """The same run with another normalization: the comparison that a newcomer would make next."""
+    kept = [o for o in run.record["overrides"] if not o.startswith(("normalization", "force"))]
+    other = "layer" if run.config["normalization"] == "batch" else "batch"
+    return " ".join(shlex.quote(override) for override in [*kept, f"normalization={other}"])
 
 
 def _age(path: Path) -> str:

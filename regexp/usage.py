@@ -1,11 +1,12 @@
 """`regexp --help`: groups, options and keys, read from conf/ and the schema."""
 
+import textwrap
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 from regexp.composition import CONF, show
-from regexp.config import Config, leaves
+from regexp.config import OPTIONS, STEPS, Config, Loss, leaves
 
 _HEAD = """\
 regexp: regularization experiments
@@ -23,28 +24,46 @@ _TAIL = """\
 Also
   regexp --cfg job [OVERRIDES]             show the configuration, train nothing
   python -m regexp.preview [OVERRIDES]     write a picture of augmented images
-  regexp --shell-completion install=bash   complete keys and options in the shell
+  eval "$(regexp -sc install=bash)"        complete keys and options in bash
   regexp --hydra-help                      Hydra's own flags
 """
 
 
 def usage() -> str:
     """The whole text, at most 80 columns wide."""
-    config = Config()
     lines = [_HEAD, "Groups (GROUP=OPTION)"]
     for folder in sorted(path for path in CONF.iterdir() if path.is_dir()):
         lines.append(f"  {folder.name}")
         for file in sorted(folder.glob("*.yaml")):
             lines += _entry(f"    {file.stem}", describe(file))
     lines.append("\nKeys (KEY=VALUE), with their defaults")
-    top = [item.name for item in fields(config) if not is_dataclass(getattr(config, item.name))]
-    for key, value, rule in leaves(config):
-        if key in top and key != "augmentation":
-            lines += _entry(f"  {key}={show(value)}", rule["help"])
-    for key, value, rule in leaves(config):
-        if key not in top and not key.endswith((".name", ".kind")):
-            lines += _entry(f"  {key}={show(value)}", rule["help"])
+    for key, value, rule in keys():
+        choices = f"; one of {', '.join(rule['choices'])}" if "choices" in rule else ""
+        lines += _entry(f"  {key}={show(value)}", rule["help"] + choices)
+    lines.append("\nAugmentation steps (augmentation.STEP.KEY=VALUE, + adds, ~ drops)")
+    for name, step in STEPS.items():
+        for key, value, rule in leaves(step()):
+            lines += _entry(f"  {name}.{key}={show(value)}", rule["help"])
     return "\n".join([*lines, "", _TAIL])
+
+
+def keys() -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """(dotted key, default, metadata) of every key that is not a choice of group, those of single options included."""
+    own = [leaf for leaf in leaves(Config()) if "." not in leaf[0] and leaf[0] != "augmentation"]
+    grouped = [(f"loss.{key}", value, rule) for key, value, rule in leaves(Loss())]
+    for group, options in OPTIONS.items():
+        found: dict[str, tuple[Any, dict[str, Any]]] = {}
+        where: dict[str, list[str]] = {}
+        for option, node in options.items():
+            for key, value, rule in leaves(node()):
+                found.setdefault(key, (value, rule))
+                where.setdefault(key, []).append(option)
+        for key, (value, rule) in found.items():
+            only = "" if len(where[key]) == len(options) else f"({', '.join(where[key])}) "
+            if key not in ("name", "kind"):
+                grouped.append((f"{group}.{key}", value, rule | {"help": only + rule["help"]}))
+    yield from own
+    yield from grouped
 
 
 def describe(file: Path) -> str:
@@ -55,10 +74,8 @@ def describe(file: Path) -> str:
 
 def _entry(head: str, text: str, column: int = 32) -> Iterator[str]:
     """A name and its description, wrapped to 80 columns."""
-    import textwrap
-
     if len(head) >= column:
         yield head
         head = ""
-    for i, line in enumerate(textwrap.wrap(text, 80 - column) or [""]):
+    for i, line in enumerate(textwrap.wrap(text, 79 - column) or [""]):
         yield f"{head if i == 0 else '':<{column}}{line}".rstrip()

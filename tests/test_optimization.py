@@ -23,13 +23,13 @@ LETTERS: dict[str, dict[str, Any]] = {
     "a": {"lr": 0.1, "weight_decay": 0.0, "betas": (0.9, 0.999), "eps": 1e-8, "momentum": 0.9, "nesterov": True},
     "b": {"lr": 0.03, "weight_decay": 0.2, "betas": (0.8, 0.95), "eps": 1e-3, "momentum": 0.0, "nesterov": False},
     "c": {"lr": 0.2, "weight_decay": 0.01, "betas": (0.0, 0.9), "eps": 1e-6, "momentum": 0.5, "nesterov": False},
-    "d": {"lr": 0.1, "weight_decay": 0.0, "betas": (0.9, 0.999), "eps": 1e-8, "momentum": 0.9, "nesterov": True},
 }
+LETTERS["d"] = LETTERS["a"]
 SCHEDULES = {
     "a": cosine(STEPS, 3, 0.1),
     "b": constant(),
     "c": onecycle(STEPS, 0.3, 25.0, 1e4),
-    "d": constant(),  # differs from a in nothing else but its clipping
+    "d": constant(),
 }
 CLIPS = {"a": 0.3, "b": math.inf, "c": 2.0, "d": math.inf}
 MIXTURES = ["aabc", "abca", "bacc", "dada", "aaaa", "bb", "c"]

@@ -1,0 +1,242 @@
+"""Runs from Python: what they leave, what is repeated and what is not."""
+
+import csv
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+import regexp
+from regexp import load_run, run, sweep
+from regexp.building import load_dataset
+from regexp.composition import compose_job
+from regexp.data import scale
+from regexp.errors import ConfigError, DeviceError, RunError, StorageError
+from regexp.metrics import COLUMNS
+
+SHORT = ["epochs=2", "model.hidden_sizes=[8]"]
+
+
+def names(directory: Path) -> set[str]:
+    return {"events" if path.name.startswith("events.") else path.name for path in directory.iterdir()}
+
+
+def test_a_run_leaves_what_the_readme_lists() -> None:
+    done = run([*SHORT, "normalization=batch", "tags=[a,b]"], quiet=True)
+    assert done.directory == Path("outputs/default/epochs=2,hidden_sizes=8,normalization=batch")
+    assert names(done.directory) == {
+        ".hydra", "run.json", "events", "metrics.csv", "checkpoint.safetensors", "best.safetensors",
+        "summary.json", "run.log", "augmentation.png",
+    }  # fmt: skip
+    assert names(done.directory / ".hydra") == {"config.yaml", "overrides.yaml"}
+    with (done.directory / "metrics.csv").open() as file:
+        assert next(csv.reader(file)) == list(COLUMNS)
+    record = json.loads((done.directory / "run.json").read_text())
+    assert record["config"]["normalization"] == "batch"
+    assert record["tags"] == ["a", "b"]
+    assert set(record["identity"]) == {"config", "data", "code"}
+    assert record["versions"]["torch"]
+    with Image.open(done.directory / "augmentation.png") as picture:
+        assert picture.width > 400
+    assert "completed after epoch 2" in (done.directory / "run.log").read_text()
+
+
+def test_the_summary_says_how_it_ended() -> None:
+    done = run([*SHORT, "seed=3"], quiet=True)
+    summary, metrics = done.summary, done.metrics
+    assert summary is not None
+    assert set(summary) >= {
+        "status", "epochs", "best_epoch", "best", "last", "test", "test_last", "seconds", "device", "seed", "overrides",
+        "config_hash", "cohort",
+    }  # fmt: skip
+    assert summary["status"] == done.status == "completed"
+    assert summary["epochs"] == len(metrics) == 2
+    assert summary["seed"] == 3
+    assert summary["overrides"] == [*SHORT, "seed=3"]
+    assert set(summary["cohort"]) == {"size", "id"}
+    last = {name: metrics[-1][name] for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")}
+    assert summary["last"] == last
+    assert summary["best"]["val_loss"] == min(row["val_loss"] for row in metrics)
+    assert 0 < summary["test"]["accuracy"] <= 1
+
+
+def test_the_model_is_plain_torch_and_gives_the_figures() -> None:
+    done = run([*SHORT, "normalization=batch", "model.dropout=0.5", "epochs=4"], quiet=True)
+    test = load_dataset(compose_job([]).config).test
+    assert test is not None
+    images = scale(test.images, torch.float32)
+    for weights, figures in (("kept", "test"), ("best", "test"), ("last", "test_last")):
+        model = done.model(weights)
+        assert not model.training
+        assert {type(layer).__module__.split(".")[0] for layer in model} == {"torch"}
+        logits = model(images)
+        assert done.summary is not None
+        assert F.cross_entropy(logits, test.labels).item() == pytest.approx(done.summary[figures]["loss"], abs=1e-6)
+    with pytest.raises(ValueError, match="kept"):
+        done.model("worst")
+
+
+def test_a_logistic_regression_has_a_model() -> None:
+    done = run(["epochs=1", "model.hidden_sizes=[]", "device.precision=float64"], quiet=True)
+    assert [type(layer).__name__ for layer in done.model()] == ["Flatten", "Linear"]
+    assert done.model()(torch.rand(2, 1, 8, 8, dtype=torch.float64)).shape == (2, 10)
+
+
+def test_load_run_gives_the_same_later() -> None:
+    done = run(SHORT, quiet=True)
+    later = load_run(done.directory)
+    assert (later.config, later.metrics, later.summary, later.status) == (
+        done.config, done.metrics, done.summary, done.status,
+    )  # fmt: skip
+    with pytest.raises(RunError, match="holds no run"):
+        load_run("outputs")
+
+
+def test_a_finished_run_is_not_trained_again(capsys: pytest.CaptureFixture[str]) -> None:
+    first = run(["seed=1", *SHORT], quiet=True)
+    written = (first.directory / "summary.json").stat().st_mtime_ns
+    again = run([*SHORT, "seed=1"])  # the same run, typed in another order
+    assert again.directory == first.directory
+    assert (again.directory / "summary.json").stat().st_mtime_ns == written
+    assert "ago; force=true trains it anew" in capsys.readouterr().out
+
+
+def test_force_trains_anew_and_keeps_the_old() -> None:
+    first = run(SHORT, quiet=True)
+    again = run([*SHORT, "force=true"], quiet=True)
+    assert again.directory == first.directory
+    folders = sorted(path.name for path in first.directory.parent.iterdir())
+    assert len(folders) == 2
+    assert ".old-" in folders[1]
+    assert load_run(first.directory.parent / folders[1]).status == "completed"
+
+
+def test_changed_code_sets_the_old_run_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(SHORT, quiet=True)
+    monkeypatch.setattr("regexp.identity.code_hash", lambda: "changed")
+    run(SHORT, quiet=True)
+    assert len(list(first.directory.parent.iterdir())) == 2
+
+
+def test_a_label_that_is_taken_gets_a_hash() -> None:
+    one = run([*SHORT, "+augmentation.flip.p=0.5"], quiet=True)
+    Path("outputs/default/seed=1").mkdir()
+    (one.directory / "run.json").rename("outputs/default/seed=1/run.json")
+    other = run([*SHORT[1:], "epochs=1", "seed=1"], quiet=True)
+    assert other.directory.name == "epochs=1,hidden_sizes=8,seed=1"
+    third = run(["seed=1", "epochs=1", "model.hidden_sizes=[8]", "name=default"], quiet=True)
+    assert third.directory == other.directory
+
+
+def test_the_same_label_for_another_configuration_gets_a_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regexp.claims.label", lambda overrides: "same")
+    one, other = run([*SHORT, "seed=1"], quiet=True), run([*SHORT, "seed=2"], quiet=True)
+    assert one.directory.name == "same"
+    assert other.directory.name.startswith("same-")
+    assert run([*SHORT, "seed=2"], quiet=True).directory == other.directory
+
+
+def test_a_sweep_trains_together_and_duplicates_once() -> None:
+    grid = [[*SHORT, f"optimizer.lr={lr}", f"seed={seed}"] for lr in (0.01, 0.001) for seed in (0, 1)]
+    runs = sweep([*grid, grid[0]], quiet=True)
+    assert [r.config["optimizer.lr"] for r in runs] == [0.01, 0.01, 0.001, 0.001, 0.01]
+    assert runs[0].directory == runs[4].directory
+    assert {r.summary["cohort"]["size"] for r in runs if r.summary} == {4}
+    assert len({r.summary["cohort"]["id"] for r in runs if r.summary}) == 1
+
+
+def test_runs_of_other_shapes_train_beside_each_other() -> None:
+    runs = sweep([SHORT, ["epochs=2", "model.hidden_sizes=[4]"], [*SHORT, "normalization=layer"]], quiet=True)
+    assert [r.summary["cohort"]["size"] for r in runs if r.summary] == [1, 1, 1]
+    assert [r.status for r in runs] == ["completed"] * 3
+
+
+def test_all_mistakes_of_a_sweep_are_reported_before_anything_trains() -> None:
+    with pytest.raises(ConfigError) as caught:
+        sweep([SHORT, ["epochs=0"], ["optimizer.lr=-1"]], quiet=True)
+    assert "epochs=0" in str(caught.value)
+    assert "optimizer.lr=-1" in str(caught.value)
+    assert not Path("outputs").exists()
+
+
+def test_a_diverged_run_is_kept_and_marked() -> None:
+    done = run([*SHORT, "optimizer.lr=1e38"], quiet=True)
+    assert done.status == "diverged"
+    text = (done.directory / "summary.json").read_text()
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    assert run([*SHORT, "optimizer.lr=1e38"], quiet=True).status == "diverged"
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    if torch.backends.mps.is_available():
+        pytest.skip("this machine has mps")
+    with pytest.raises(DeviceError, match="device=mps: not on this machine"):
+        run([*SHORT, "device=mps"], quiet=True)
+    failed = load_run("outputs/default/epochs=2,hidden_sizes=8")
+    assert failed.status == "failed"
+    failure = json.loads((failed.directory / "failure.json").read_text())
+    assert failure["kind"] == "DeviceError"
+    assert run(SHORT, quiet=True).status == "completed"
+    assert not (failed.directory / "failure.json").exists()
+
+
+def test_a_full_disk_is_named_and_nothing_finished_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("regexp.recording.write_atomically", full)
+        with pytest.raises(StorageError, match="No space left on device"):
+            run(SHORT, quiet=True)
+    assert run(SHORT, quiet=True).status == "completed"
+
+
+def test_a_run_in_training_elsewhere_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = run(SHORT, quiet=True)
+    (done.directory / "summary.json").unlink()
+    monkeypatch.setattr("regexp.claims._alive", lambda process: True)
+    with pytest.raises(RunError, match="is being trained by process"):
+        run(SHORT, quiet=True)
+
+
+def test_tensorboard_shows_one_session_and_all_tags() -> None:
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)
+    done = run([*SHORT, "seed=4"], quiet=True)
+    [file] = done.directory.glob("events.*")
+    events = EventAccumulator(str(file))
+    events.Reload()
+    tags = events.Tags()
+    assert set(tags["scalars"]) == {
+        "loss/train", "loss/val", "loss/objective", "accuracy/train", "accuracy/val", "gap", "lr", "seconds",
+        "gradient_norm", "best/val_accuracy", "best/val_loss", "best/epoch", "test/accuracy", "test/loss",
+    }  # fmt: skip
+    assert set(tags["images"]) == {"augmentation", "first_layer", "confusion"}
+    assert "configuration" in tags["tensors"]
+    losses = [(event.step, event.value) for event in events.Scalars("loss/val")]
+    assert losses == [(int(row["epoch"]), pytest.approx(row["val_loss"])) for row in done.metrics]
+    gaps = [event.value for event in events.Scalars("gap")]
+    assert gaps == [pytest.approx(row["val_loss"] - row["train_loss"]) for row in done.metrics]
+    start = plugin_data_pb2.HParamsPluginData.FromString(
+        events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
+    ).session_start_info
+    assert start.hparams["optimizer.lr"].number_value == 0.001
+    assert start.hparams["normalization"].string_value == "none"
+    assert "seed" not in start.hparams
+    assert metadata.EXPERIMENT_TAG not in tags["tensors"]
+    with pytest.raises(KeyError):
+        events.SummaryMetadata(metadata.EXPERIMENT_TAG)
+
+
+def test_the_package_names_only_what_it_has() -> None:
+    assert callable(regexp.run)
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = regexp.nonsense

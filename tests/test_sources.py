@@ -1,0 +1,142 @@
+"""Where data is found, how it is recognized, and what is said where it is missing."""
+
+import os
+from pathlib import Path
+
+import pytest
+import sklearn.datasets
+
+from regexp.errors import DataError
+from regexp.sources import cache_folder, cached_fingerprint, download_mnist, locate
+
+FILES = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+
+
+def write_files(root: Path) -> Path:
+    """What stands for MNIST where nothing decodes it."""
+    raw = root / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for file in FILES:
+        (raw / file).write_text(file)
+    return root
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_files(tmp_path / "data")
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    def download(self: object) -> None:
+        raise request.param
+
+    monkeypatch.setattr("torchvision.datasets.MNIST.download", download)
+
+
+def test_digits_come_with_scikit_learn() -> None:
+    source = locate("digits", None)
+    assert source.root == Path(sklearn.datasets.__file__).parent / "data"
+    assert source.fingerprint == locate("digits", None).fingerprint
+
+
+def test_a_fingerprint_is_of_the_bytes_and_not_of_the_place(root: Path, tmp_path: Path) -> None:
+    here, there = locate("mnist", str(root)), locate("mnist", str(write_files(tmp_path / "elsewhere")))
+    assert here.fingerprint == there.fingerprint
+    assert here.cache != there.cache
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_changed_file_has_another_fingerprint_and_another_cache(root: Path, file: str) -> None:
+    before, path = locate("mnist", str(root)), root / "MNIST" / "raw" / file
+    path.write_text(path.read_text()[::-1])  # as long as before
+    os.utime(path, (1, 1))
+    after = locate("mnist", str(root))
+    assert after.fingerprint != before.fingerprint
+    assert after.cache != before.cache
+
+
+def test_the_folder_is_the_one_given_else_the_environments_else_the_caches(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert locate("mnist", str(root)).root == root
+    monkeypatch.setenv("REGEXP_DATA_ROOT", str(write_files(tmp_path / "environment")))
+    assert locate("mnist", None).root == tmp_path / "environment"
+    assert locate("mnist", str(root)).root == root
+    monkeypatch.delenv("REGEXP_DATA_ROOT")
+    write_files(cache_folder() / "data")
+    assert locate("mnist", None).root == cache_folder() / "data"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert locate("mnist", "~/data").root == root
+
+
+def test_the_cache_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setenv("REGEXP_CACHE", str(tmp_path / "own"))
+    assert cache_folder() == tmp_path / "own"
+    monkeypatch.delenv("REGEXP_CACHE")
+    assert cache_folder() == tmp_path / "xdg" / "regexp"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == tmp_path / "home" / ".cache" / "regexp"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a safetensors file", b"\x02\0\0\0\0\0\0\0{}"])
+def test_a_cache_that_is_missing_or_broken_has_no_fingerprint(tmp_path: Path, content: bytes | None) -> None:
+    cache = tmp_path / "cache.safetensors"
+    if content is not None:
+        cache.write_bytes(content)
+    assert cached_fingerprint(cache) is None
+
+
+REASONS = [RuntimeError("Error downloading train-images"), OSError(30, "Read-only file system"), TimeoutError()]
+
+
+@pytest.mark.parametrize("no_network", REASONS, indirect=True, ids=repr)
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("missing", [FILES, FILES[:1]], ids=["all", "one"])
+def test_missing_files_are_named_with_what_to_do(root: Path, missing: list[str]) -> None:
+    for file in missing:
+        (root / "MNIST" / "raw" / file).unlink()
+    with pytest.raises(DataError) as caught:
+        locate("mnist", str(root))
+    message = str(caught.value)
+    assert message.startswith(f"data=mnist: not in {root}")
+    assert all(file in message for file in FILES)
+    assert f"into {root / 'MNIST' / 'raw'}" in message
+    assert "data.root=" in message
+    assert "data=digits" in message
+
+
+def test_the_reason_of_a_failed_download_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(self: object) -> None:
+        raise RuntimeError("Error downloading x:\nhttp://...: no route to host")
+
+    monkeypatch.setattr("torchvision.datasets.MNIST.download", download)
+    with pytest.raises(DataError, match=r"could not be downloaded \(Error downloading x:\)"):
+        download_mnist(root)
+
+
+def test_a_download_is_found_and_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def download(root: str, download: bool) -> None:
+        print("Downloading ...")
+        write_files(Path(root))
+
+    monkeypatch.setattr("torchvision.datasets.MNIST", download)
+    assert locate("mnist", str(tmp_path / "new")).root == tmp_path / "new"
+    assert capfd.readouterr().out == ""
+
+
+def test_an_unreadable_file_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = root / "MNIST" / "raw" / FILES[2]
+
+    def read_bytes(self: Path) -> bytes:  # as root, who runs some tests, may read everything
+        if self == path:
+            raise PermissionError(13, "Permission denied", str(self))
+        return b""
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    with pytest.raises(DataError, match=f"^data=mnist: cannot read {path}: Permission denied$"):
+        locate("mnist", str(root))

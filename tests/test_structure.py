@@ -1,0 +1,67 @@
+"""The order of the modules, and what stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import regexp
+
+PACKAGE = Path(regexp.__file__).parent
+# Each module imports only from those above it.
+ORDER = (
+    "errors config composition randomness device sources data augmentation schedules optimization streams metrics "
+    "early_stopping layers model evaluation members cohort training "
+    "identity storage runs claims events pictures recording building "
+    "exits interruption terminal usage train interface preview __init__ __main__"
+).split()
+
+
+def imported(path: Path) -> set[str]:
+    """Modules of ours that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "regexp":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("regexp."):
+            found.add((node.module or "").split(".")[1])
+    return found
+
+
+def test_the_order_names_every_module() -> None:
+    assert sorted(ORDER) == sorted(path.stem for path in PACKAGE.glob("*.py"))
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_a_module_imports_only_from_those_above_it(module: str) -> None:
+    above = ORDER[: ORDER.index(module)]
+    assert imported(PACKAGE / f"{module}.py") <= set(above)
+
+
+def test_the_entry_point_is_short() -> None:
+    assert len((PACKAGE / "train.py").read_text().splitlines()) < 60
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.stem)
+def test_no_module_outgrows_its_idea(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 300
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["config", "composition", "sources", "identity", "runs", "claims", "terminal", "usage", "train", "interface"],
+)
+def test_what_shows_a_finished_run_needs_no_torch(module: str) -> None:
+    code = f"import sys, regexp.{module}; assert 'torch' not in sys.modules and 'sklearn' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_training_digits_needs_neither_torchvision_nor_the_compiler() -> None:
+    code = (
+        "import sys, regexp; regexp.run(['epochs=1'], quiet=True); "
+        "print([name for name in ('torchvision', 'torch._dynamo', 'sklearn', 'matplotlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
