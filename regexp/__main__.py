@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from regexp import exits
 from regexp.composition import explain, register_schema
-from regexp.errors import SIGNAL, ConfigError, StorageError
+from regexp.errors import SIGNAL, ConfigError, Interrupted, StorageError
 from regexp.usage import usage
 
 
@@ -35,6 +35,8 @@ def main() -> None:
             raise
         exits.complain(str(error))
         exits.leave(StorageError.status if isinstance(error, OSError) else ConfigError.status)
+    except Interrupted as interrupted:
+        exits.leave(SIGNAL + interrupted.signal)
     except KeyboardInterrupt:
         exits.complain("interrupted; the same command goes on from the last checkpoint")
         exits.leave(SIGNAL + SIGINT)

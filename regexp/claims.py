@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -18,12 +18,13 @@ from typing import Any
 from regexp.composition import Job
 from regexp.config import flatten
 from regexp.errors import RunError
-from regexp.identity import Identity, label
+from regexp.identity import Identity, identify, label
 from regexp.runs import Run, runs_in
+from regexp.sources import locate
 from regexp.storage import log, storing, write_atomically
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Claim:
     """A folder for a job.
 
@@ -35,6 +36,20 @@ class Claim:
     identity: Identity
     directory: Path
     finished: bool
+
+
+def claim_all(jobs: Sequence[Job], outputs: Path) -> list[Claim]:
+    """A claim for each job; jobs that are the same run share one. Raises as `claim`, and DataError."""
+    sources = {key: locate(*key) for key in {(job.config.data.name, job.config.data.root) for job in jobs}}
+    claims: dict[tuple[str, Identity], Claim] = {}
+    keys = []
+    for job in jobs:
+        data = job.config.data
+        identity = identify(job.config, sources[data.name, data.root].fingerprint)
+        keys.append((job.config.name, identity))
+        if keys[-1] not in claims:
+            claims[keys[-1]] = claim(job, identity, outputs)
+    return [claims[key] for key in keys]
 
 
 def claim(job: Job, identity: Identity, outputs: Path) -> Claim:

@@ -111,11 +111,11 @@ def check(cfg: DictConfig) -> Config:
 def unknown(cfg: DictConfig, schema: Any, prefix: str = "") -> Iterator[str]:
     """Dotted keys that a configuration has and its schema has not: `+key=value` adds them unasked."""
     known = {item.name for item in fields(schema)}
-    for name, value in cfg.items():
+    for name, value in ((str(name), value) for name, value in cfg.items()):
         if name not in known:
             yield f"{prefix}{name}"
-        elif is_dataclass(getattr(schema, str(name))):
-            yield from unknown(value, getattr(schema, str(name)), f"{prefix}{name}.")
+        elif is_dataclass(getattr(schema, name)):
+            yield from unknown(value, getattr(schema, name), f"{prefix}{name}.")
 
 
 def did_you_mean(key: str) -> str:

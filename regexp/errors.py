@@ -16,6 +16,14 @@ DIVERGED = 3
 SIGNAL = 128
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal asked for an end, and training stopped after its epoch."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(f"interrupted by signal {signal}")
+        self.signal = signal
+
+
 class RegexpError(Exception):
     """An error whose message is all that the user needs: no traceback is shown."""
 

@@ -10,14 +10,12 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from regexp.claims import claim, recording_failure
+from regexp.claims import claim_all, recording_failure
 from regexp.composition import CONF, HYDRA_VERSION, Job, make_job
-from regexp.errors import DIVERGED, SIGNAL
+from regexp.errors import DIVERGED, Interrupted
 from regexp.exits import leave, reported
-from regexp.identity import identify
 from regexp.interruption import interruptible
 from regexp.runs import Run
-from regexp.sources import locate
 from regexp.terminal import Terminal
 
 
@@ -37,22 +35,19 @@ def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal) -> list[Run]:
 
     A finished run of the same identity is shown, not trained again; an unfinished one goes on from its checkpoint.
     """
-    claims = []
-    for job in jobs:
-        source = locate(job.config.data.name, job.config.data.root)
-        claims.append(claim(job, identify(job.config, source.fingerprint), outputs))
-    unfinished = {c.directory: c for c in claims if not c.finished}
+    claims = claim_all(jobs, outputs)
+    unfinished = [claim for claim in dict.fromkeys(claims) if not claim.finished]
     if unfinished:
         from regexp import building, training  # torch takes seconds to import: not for showing what is finished
 
-        with interruptible(terminal.announce_stop) as interruption, recording_failure(unfinished.values()):
-            for cohort in building.build(list(unfinished.values())):
+        with interruptible(terminal.announce_stop) as interruption, recording_failure(unfinished):
+            for cohort in building.build(unfinished):
                 with terminal.watching(cohort):
                     training.train(cohort, terminal, interruption)
                 if interruption.requested:
                     terminal.interrupted(cohort)
-                    raise SystemExit(SIGNAL + interruption.signal)
-    runs = [Run(c.directory) for c in claims]
-    for run in runs:
-        terminal.report(run, trained=run.directory in unfinished)
+                    raise Interrupted(interruption.signal)
+    runs = [Run(claim.directory) for claim in claims]
+    for claim, run in zip(claims, runs, strict=True):
+        terminal.report(run, trained=claim in unfinished)
     return runs

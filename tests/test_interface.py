@@ -151,6 +151,22 @@ def test_a_sweep_trains_together_and_duplicates_once() -> None:
     assert len({r.summary["cohort"]["id"] for r in runs if r.summary}) == 1
 
 
+def test_forced_duplicates_are_trained_once() -> None:
+    runs = sweep([[*SHORT, "force=true"]] * 2, quiet=True)
+    assert runs[0].directory == runs[1].directory
+    assert len(list(runs[0].directory.parent.iterdir())) == 1
+
+
+def test_an_interrupted_run_raises_what_a_notebook_expects(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("regexp.interruption.Interruption.requested", True)
+        run(SHORT, quiet=True)
+    unfinished = load_run("outputs/default/epochs=2,hidden_sizes=8")
+    assert unfinished.status == "unfinished"
+    assert len(unfinished.metrics) == 1
+    assert "interrupted after epoch 1" in (unfinished.directory / "run.log").read_text()
+
+
 def test_runs_of_other_shapes_train_beside_each_other() -> None:
     runs = sweep([SHORT, ["epochs=2", "model.hidden_sizes=[4]"], [*SHORT, "normalization=layer"]], quiet=True)
     assert [r.summary["cohort"]["size"] for r in runs if r.summary] == [1, 1, 1]

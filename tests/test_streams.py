@@ -107,7 +107,8 @@ def test_augmentation_does_not_change_the_order() -> None:
         assert not torch.equal(one.images, other.images)
 
 
-def test_augmentation_is_drawn_anew_every_epoch_and_for_every_image() -> None:
+def test_augmentation_is_drawn_anew_every_epoch_and_for_every_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regexp.streams.AT_ONCE", 12)  # several times an epoch
     same = Images(torch.randint(256, (1, 1, 8, 8), dtype=torch.uint8).expand(20, -1, -1, -1), torch.zeros(20).long())
     pipeline = Pipeline([RandomRotation(90.0, "bilinear")], 8, 8)
     shown = [
