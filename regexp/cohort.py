@@ -58,7 +58,8 @@ class Cohort:
         self.model.to(compute.device, compute.dtype)
         self.best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.early_stopping = EarlyStopping(
-            torch.tensor([plan.patience for plan in plans]), torch.tensor([plan.min_delta for plan in plans])
+            torch.tensor([plan.patience for plan in plans], dtype=torch.float64),
+            torch.tensor([plan.min_delta for plan in plans], dtype=torch.float64),
         )
         self.epoch = 0
         optimizer_rows = [self._restore(k, state) for k, i in enumerate(order) if (state := states[i]) is not None]

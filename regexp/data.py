@@ -4,7 +4,6 @@ import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -107,11 +106,11 @@ def load(source: Source, val_size: float, train_size: float | None, split_seed: 
     else:
         chosen = _stratified(train.labels, _count("data.val_size", val_size, len(train)), split_seed, "validation")
         held_out, train, kept_test = train.at(chosen), train.at(_complement(chosen, len(train))), test
+    if len(train) == 0:
+        raise ConfigError(f"data.val_size={val_size:g}: leaves nothing to train on; use a smaller data.val_size")
     if train_size is not None:
         count = _count("data.train_size", train_size, len(train))
         train = train.at(_stratified(train.labels, count, split_seed, "training"))
-    if len(train) == 0:
-        raise ConfigError(f"data.val_size={val_size:g}: leaves nothing to train on; use a smaller data.val_size")
     measured = train
     if len(train) > MEASURED:
         measured = train.at(_stratified(train.labels, MEASURED, split_seed, "measured"))
@@ -186,16 +185,25 @@ def read_digits(source: Source) -> tuple[Images, Images]:
 
 
 def read_mnist(source: Source) -> tuple[Images, Images]:
-    """MNIST as torchvision decodes it: 60,000 training and 10,000 test images of 28x28 pixels (LeCun et al. 1998)."""
-    from torchvision.datasets import MNIST
+    """MNIST: 60,000 training and 10,000 test images of 28x28 pixels (LeCun et al. 1998).
 
-    try:
-        parts = [MNIST(str(source.root), train=train) for train in (True, False)]
-        train, test = (Images(part.data.unsqueeze(1), part.targets.long()) for part in parts)
-    except (OSError, RuntimeError, AssertionError, ValueError) as error:
-        folder = Path(source.root) / "MNIST" / "raw"
-        raise DataError(f"data=mnist: {folder} holds broken files; remove them to download them again") from error
-    for part, images in (("training", train), ("test", test)):
-        if len(images.images) != len(images.labels):
-            raise DataError(f"data=mnist: {len(images.images):,} {part} images and {len(images.labels):,} labels")
+    torchvision decodes it, file by file: its MNIST class would unpickle what older versions of it have left there.
+    """
+    from torchvision.datasets.mnist import read_image_file, read_label_file
+
+    folder = source.root / "MNIST" / "raw"
+    parts = []
+    for name in ("train", "t10k"):
+        try:
+            images = read_image_file(str(folder / f"{name}-images-idx3-ubyte"))
+            labels = read_label_file(str(folder / f"{name}-labels-idx1-ubyte"))
+        except (OSError, RuntimeError, AssertionError, ValueError, TypeError, KeyError, IndexError) as error:
+            raise DataError(f"data=mnist: {folder} holds broken files; remove them to download them again") from error
+        if len(images) != len(labels) or int(labels.max()) > 9:
+            raise DataError(
+                f"data=mnist: {len(images):,} images and {len(labels):,} labels up to {int(labels.max())} in {folder}; "
+                "remove the files to download them again"
+            )
+        parts.append(Images(images.unsqueeze(1), labels.long()))
+    train, test = parts
     return train, test

@@ -64,14 +64,14 @@ class Optimizer:
             name: [tensor] if len(blocks) == 1 else list(tensor.detach().split(self.sizes))
             for name, tensor in self.parameters.items()
         }
-        device = next(iter(self.parameters.values())).device
+        first = next(iter(self.parameters.values()))
         groups = [
             {**leader.arguments, "params": [views[block] for views in self.views.values()]}
             for block, leader in enumerate(self.leaders)
         ]
-        self.torch = FAMILIES[family](groups, fused=device.type in ("cpu", "cuda"))  # type: ignore[call-arg]
+        self.torch = FAMILIES[family](groups, fused=first.device.type in ("cpu", "cuda"))  # type: ignore[call-arg]
         self.clips = any(run.clip_norm != torch.inf for run in runs)
-        self.clip_norms = torch.tensor([run.clip_norm for run in runs], device=device)
+        self.clip_norms = torch.tensor([run.clip_norm for run in runs], dtype=first.dtype, device=first.device)
 
     def rates(self) -> list[float]:
         """Learning rates [K] of the last step."""
@@ -89,7 +89,8 @@ class Optimizer:
     @torch.no_grad()
     def clip(self, norms: Tensor) -> None:
         """Scale down the gradients whose norms [K] are above their run's clip_norm, as clip_grad_norm_."""
-        factors = (self.clip_norms / (norms + 1e-6)).clamp(max=1.0)
+        # An infinite norm of a run that is not clipped would give inf / inf.
+        factors = (self.clip_norms / (norms + 1e-6)).clamp(max=1.0).where(self.clip_norms.isfinite(), 1.0)
         for tensor in self.parameters.values():
             _gradient(tensor).mul_(factors.view(-1, *[1] * (tensor.dim() - 1)))
 

@@ -40,7 +40,7 @@ def onecycle(steps: int, pct_start: float, div_factor: float, final_div_factor: 
     first = 1 / div_factor
 
     def factor(step: int) -> float:
-        if step <= peak:
+        if step <= peak and peak > 0:
             return _anneal(first, 1.0, step / peak)
         return _anneal(1.0, first / final_div_factor, (step - peak) / (steps - 1 - peak))
 

@@ -7,6 +7,7 @@ import io
 import os
 import warnings
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -28,7 +29,7 @@ class Source:
     Attributes:
         name: of the data set.
         root: folder to read it from.
-        cache: file for its decoded tensors, which lives and dies with the source files.
+        cache: file for its decoded tensors, named after the source files' places, sizes and times.
         fingerprint: hash of the source files' bytes.
     """
 
@@ -99,9 +100,12 @@ def download_mnist(root: Path) -> None:
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            MNIST(str(root), download=True)
-    except (OSError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
+            # The constructor would unpickle what older versions of torchvision have left in the folder.
+            downloader = MNIST.__new__(MNIST)
+            downloader.root = str(root)
+            downloader.download()
+    except (OSError, RuntimeError, HTTPException) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(
             f"data=mnist: not in {root}, and it could not be downloaded ({reason}).\n"
             f"Put {', '.join(_MNIST_FILES)} into {root / 'MNIST' / 'raw'},\n"

@@ -60,7 +60,9 @@ def rows_of(seconds: dict[str, Sequence[float]], base: str) -> dict[str, dict[st
 
 def benchmark_single(root: Path, epochs: int, augment: bool) -> dict[str, dict[str, float]]:
     """Seconds an epoch of regexp, with all its measuring and recording, against loops that do neither."""
-    others: dict[str, Callable[[], None]] = {"the lesson's loop (DataLoader, PIL transforms)": lesson_loop(root, augment)}
+    others: dict[str, Callable[[], None]] = {
+        "the lesson's loop (DataLoader, PIL transforms)": lesson_loop(root, augment)
+    }
     if not augment:
         others["a bare loop (tensors in memory, fused Adam)"] = bare_loop(root)
     seconds: dict[str, list[float]] = {"regexp": [], **{name: [] for name in others}}

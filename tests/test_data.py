@@ -263,5 +263,13 @@ def test_images_and_labels_must_be_as_many(small_mnist: Path) -> None:
     other = write_mnist(small_mnist / "other", train=50)
     name = Path("MNIST", "raw", "train-labels-idx1-ubyte")
     (small_mnist / name).write_bytes((other / name).read_bytes())
-    with pytest.raises(DataError, match="60 training images and 50 labels"):
+    with pytest.raises(DataError, match="60 images and 50 labels"):
         mnist(small_mnist)
+
+
+def test_what_older_torchvisions_left_is_not_unpickled(small_mnist: Path) -> None:
+    legacy = small_mnist / "MNIST" / "processed"
+    legacy.mkdir()
+    for name in ("training.pt", "test.pt"):
+        torch.save((torch.zeros(1, 28, 28, dtype=torch.uint8), torch.zeros(1, dtype=torch.long)), legacy / name)
+    assert len(mnist(small_mnist, validation="test").train) == 60

@@ -158,9 +158,10 @@ def test_forced_duplicates_are_trained_once() -> None:
 
 
 def test_an_interrupted_run_raises_what_a_notebook_expects(monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr("regexp.interruption.Interruption.requested", True)
-        run(SHORT, quiet=True)
+        with pytest.raises(KeyboardInterrupt):
+            run(SHORT, quiet=True)
     unfinished = load_run("outputs/default/epochs=2,hidden_sizes=8")
     assert unfinished.status == "unfinished"
     assert len(unfinished.metrics) == 1

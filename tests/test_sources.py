@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sklearn.datasets
@@ -120,11 +121,11 @@ def test_the_reason_of_a_failed_download_is_told(root: Path, monkeypatch: pytest
 def test_a_download_is_found_and_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def download(root: str, download: bool) -> None:
+    def download(self: Any) -> None:
         print("Downloading ...")
-        write_files(Path(root))
+        write_files(Path(self.root))
 
-    monkeypatch.setattr("torchvision.datasets.MNIST", download)
+    monkeypatch.setattr("torchvision.datasets.MNIST.download", download)
     assert locate("mnist", str(tmp_path / "new")).root == tmp_path / "new"
     assert capfd.readouterr().out == ""
 
