@@ -34,7 +34,7 @@ class Linear(nn.Module):
             # W x^T and not x W^T: its weight gradient comes out in the weight's own layout, at half the cost.
             return torch.baddbmm(self.bias.unsqueeze(2), self.weight, x.transpose(1, 2)).transpose(1, 2)
         if len(x) == 1:
-            return _shared(x[0], self.weight, self.bias)
+            return _shared(x.squeeze(0), self.weight, self.bias)
         sizes = list(sharing)
         weights, biases = self.weight.split(sizes), self.bias.split(sizes)
         return torch.cat([_shared(*slices) for slices in zip(x, weights, biases, strict=True)])
@@ -45,8 +45,18 @@ def _shared(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
     One large product: the runs' weights stand on top of each other.
     """
-    y = F.linear(x, weight.view(-1, weight.shape[2]), bias.view(-1))  # [B, k*out]
-    return y.view(-1, *bias.shape).transpose(0, 1)
+    return _unfold(F.linear(x, weight.view(-1, weight.shape[2]), bias.view(-1)), len(weight))
+
+
+# Kernels that know no runs see them side by side. One run needs one view less: views cost as much as a small kernel.
+def _fold(x: Tensor) -> Tensor:
+    """[k, B, C] -> [B, k*C]; no copy where it was stored so."""
+    return x.squeeze(0) if len(x) == 1 else x.transpose(0, 1).flatten(1)
+
+
+def _unfold(y: Tensor, runs: int) -> Tensor:
+    """[B, k*C] -> [k, B, C], stored as it was."""
+    return y.unsqueeze(0) if runs == 1 else y.view(len(y), runs, -1).transpose(0, 1)
 
 
 class BatchNorm(nn.Module):
@@ -72,9 +82,8 @@ class BatchNorm(nn.Module):
         """[K, B, C] -> [K, B, C]."""
         if self.training:
             self.num_batches_tracked += 1
-        channels = x.transpose(0, 1).flatten(1)  # [B, K*C]: no copy behind a Linear whose runs share their images
         y = F.batch_norm(
-            channels,
+            _fold(x),
             self.running_mean.view(-1),
             self.running_var.view(-1),
             self.weight.view(-1),
@@ -83,7 +92,7 @@ class BatchNorm(nn.Module):
             self.momentum,
             self.eps,
         )
-        return y.view(-1, *self.weight.shape).transpose(0, 1)
+        return _unfold(y, len(self.weight))
 
 
 class LayerNorm(nn.Module):
