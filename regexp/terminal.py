@@ -97,12 +97,22 @@ class Terminal:
         """Training stopped before its end."""
         self.say(f"Interrupted after epoch {cohort.epoch}. The same command goes on from there.")
 
-    def report(self, run: Run, trained: bool) -> None:
-        """How a run ended, where it is, and what to type next."""
+    def report(self, runs: Sequence[Run], shown: Sequence[bool]) -> None:
+        """How runs ended, where they are, and what to type next; `shown` says which had ended before."""
+        if len(runs) == 1:
+            self._report_one(runs[0], shown[0])
+        elif runs:
+            self.console.print()
+            self.console.print(_overview(runs))
+            self.console.print()
+            if any(shown):
+                self.say(f"{sum(shown)} of them had finished before.")
+            self._next(runs[0])
+
+    def _report_one(self, run: Run, shown: bool) -> None:
         summary = run.summary
-        if summary is None:
-            return
-        if not trained:
+        assert summary is not None, "a run that has ended has a summary"
+        if shown:
             self.say(f"Finished {_age(run.directory / 'summary.json')} ago; force=true trains it anew.")
         self.console.print()
         self.console.print(_table(run, summary))
@@ -115,13 +125,16 @@ class Terminal:
             self.say("Validated on the test set, as in the lesson: there is no separate test figure.")
         self.console.print()
         self.say(f"results  {_nearby(run.directory)}")
+        self._next(run)
+
+    def _next(self, run: Run) -> None:
         self.say(f"curves   {_prefix()}tensorboard --logdir {shlex.quote(_nearby(run.directory.parent.parent))}")
         self.say(f"try      {_prefix()}regexp {_suggestion(run)}")
 
 
 def _table(run: Run, summary: dict[str, Any]) -> Table:
     """Losses and accuracies of the epoch whose weights the run keeps."""
-    keeps_best = run.config["early_stopping.restore_best"] and summary["best"] is not None
+    keeps_best = _keeps_best(run, summary)
     shown = summary["best"] if keeps_best else summary["last"]
     epoch = summary["best_epoch"] if keeps_best else summary["epochs"]
     how = {"completed": "all epochs", "stopped_early": "stopped early", "diverged": "diverged"}[summary["status"]]
@@ -144,6 +157,27 @@ def _table(run: Run, summary: dict[str, Any]) -> Table:
     if summary["test"] is not None:
         table.add_row("test", *_figures(summary["test"]))
     return table
+
+
+def _overview(runs: Sequence[Run]) -> Table:
+    """A row a run: how far it came and how good the weights are that it keeps."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("run", overflow="fold")
+    for name in ("epochs", "validation", "test"):
+        table.add_column(name, justify="right")
+    for run in {run.directory: run for run in runs}.values():
+        summary = run.summary
+        assert summary is not None, "a run that has ended has a summary"
+        shown = summary["best"] if _keeps_best(run, summary) else summary["last"]
+        validation = _figures({"loss": shown["val_loss"], "accuracy": shown["val_accuracy"]})[1]
+        test = "" if summary["test"] is None else _figures(summary["test"])[1]
+        name = run.directory.name + (" (diverged)" if summary["status"] == "diverged" else "")
+        table.add_row(escape(name), str(summary["epochs"]), validation, test)
+    return table
+
+
+def _keeps_best(run: Run, summary: dict[str, Any]) -> bool:
+    return bool(run.config["early_stopping.restore_best"]) and summary["best"] is not None
 
 
 def _figures(scores: dict[str, float | None]) -> tuple[str, str]:

@@ -48,6 +48,5 @@ def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal) -> list[Run]:
                     terminal.interrupted(cohort)
                     raise Interrupted(interruption.signal)
     runs = [Run(claim.directory) for claim in claims]
-    for claim, run in zip(claims, runs, strict=True):
-        terminal.report(run, trained=claim in unfinished)
+    terminal.report(runs, [claim.finished for claim in claims])
     return runs
