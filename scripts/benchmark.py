@@ -97,8 +97,8 @@ def benchmark_single(root: Path, epochs: int, augment: bool) -> dict[str, dict[s
             member.recorder = timed = Timed(member.recorder)
             train(cohort, Interleaved(), Interruption())
     # The last epoch is left out as well: what a run writes once, at its end, is not an epoch's.
-    recording = {"  of which recording": timed.seconds[1:-1]}
-    return rows_of({**{name: values[1:-1] for name, values in seconds.items()}, **recording}, "regexp")
+    counted = {name: values[1:-1] for name, values in seconds.items()}
+    return rows_of({"regexp": counted["regexp"], "  of which recording": timed.seconds[1:-1], **counted}, "regexp")
 
 
 class Timed:
