@@ -65,17 +65,18 @@ def claim(job: Job, identity: Identity, outputs: Path) -> Claim:
     folder = outputs / job.config.name
     own = folder / label(job.overrides)
     if (same := _same(folder, own, identity)) is not None:
-        if same.summary is None and _alive(same.record.get("process", {})):
+        finished = _finished(same)
+        if not finished and _alive(same.record.get("process", {})):
             process = same.record["process"]["pid"]
             raise RunError(f"{same.directory} is being trained by process {process}; wait for it, or stop it")
         if not job.config.force:
-            found = Claim(job, identity, same.directory, finished=same.summary is not None)
-            return found if found.finished else _record(found)
+            found = Claim(job, identity, same.directory, finished)
+            return found if finished else _record(found)
         _set_aside(same.directory)
     if own.exists():
         try:
             other = Run(own).record["identity"]["config"]
-        except RunError:
+        except (RunError, KeyError):
             other = identity.config  # a folder with no readable run.json: nothing to go on from
         if other == identity.config:
             _set_aside(own)
@@ -138,9 +139,17 @@ def this_process() -> dict[str, Any]:
 
 def _same(folder: Path, own: Path, identity: Identity) -> Run | None:
     """The run of this identity, looked for under its own label first."""
-    first = [Run(own)] if (own / "run.json").exists() else []
+    first = [run for run in runs_in(folder) if run.directory == own]
     wanted = asdict(identity)
-    return next((run for run in (*first, *runs_in(folder)) if run.record["identity"] == wanted), None)
+    return next((run for run in (*first, *runs_in(folder)) if run.record.get("identity") == wanted), None)
+
+
+def _finished(run: Run) -> bool:
+    """Whether a run's end was recorded; what cannot be read was not, and is recorded again from its checkpoint."""
+    try:
+        return run.summary is not None
+    except RunError:
+        return False
 
 
 def _set_aside(directory: Path) -> None:

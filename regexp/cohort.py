@@ -71,7 +71,8 @@ class Cohort:
             for name, tensor in state.part(part).items():
                 stacked[name][k].copy_(tensor)
         member, facts = self.members[k], state.facts
-        self.epoch, member.seconds, member.best_score = facts["epoch"], facts["seconds"], facts["best_score"]
+        self.epoch, member.status = facts["epoch"], facts["status"]
+        member.seconds, member.best_score = facts["seconds"], facts["best_score"]
         member.best, member.last = Metrics.of(facts["best"]), Metrics.of(facts["last"])
         self.early_stopping.best[k], self.early_stopping.waited[k] = facts["reference"], facts["waited"]
         return state.part("optimizer")
@@ -157,6 +158,7 @@ class Cohort:
         tensors |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.row(k).items()}
         facts = {
             "epoch": self.epoch,
+            "status": member.status,
             "seconds": member.seconds,
             "best": None if member.best is None else asdict(member.best),
             "best_score": member.best_score,

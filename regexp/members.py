@@ -40,7 +40,7 @@ class State:
 
     Attributes:
         tensors: "model/...", "best/..." and "optimizer/...", as they are for a run alone.
-        facts: JSON: epoch, best and last metrics, early stopping's memory, seconds.
+        facts: JSON: epoch, status, best and last metrics, early stopping's memory, seconds.
     """
 
     tensors: Mapping[str, Tensor]
@@ -114,10 +114,15 @@ class Interruption(Protocol):
 
 @dataclass
 class Member:
-    """A run in a cohort: its plan, where it is recorded, and how far it has come."""
+    """A run in a cohort: its plan, where it is recorded, and how far it has come.
+
+    Attributes:
+        status: how it ended; None while it trains.
+    """
 
     plan: Plan
     recorder: Recorder
+    status: str | None = None
     best: Metrics | None = None
     best_score: float = math.inf
     last: Metrics | None = None

@@ -32,13 +32,17 @@ CHECKPOINT_SHARE = 100
 
 
 def load_state(directory: Path) -> State | None:
-    """The checkpoint in a run's folder; None if there is none that can be read."""
+    """The checkpoint in a run's folder; None if there is none, or if what was recorded until then is not whole."""
     try:
         with safe_open(directory / "checkpoint.safetensors", framework="pt") as file:
             facts = json.loads(file.metadata()["state"])
-            return State({name: file.get_tensor(name) for name in file.keys()}, facts)  # noqa: SIM118
+            state = State({name: file.get_tensor(name) for name in file.keys()}, facts)  # noqa: SIM118
+        header, *rows = (directory / "metrics.csv").read_text().splitlines()
+        recorded = header == ",".join(COLUMNS) and len(rows) >= facts["epoch"]
+        whole = recorded and EventFile(directory / facts["events"]).size() >= facts["events_size"]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
+    return state if whole else None
 
 
 class RunRecorder:

@@ -22,12 +22,7 @@ class Run:
     def __init__(self, directory: Path | str) -> None:
         """Raises RunError if no run was recorded there."""
         self.directory = Path(directory)
-        try:
-            self.record: dict[str, Any] = json.loads((self.directory / "run.json").read_text())
-        except (OSError, ValueError) as error:
-            raise RunError(
-                f"{self.directory} holds no run: {self.directory / 'run.json'} is missing or broken"
-            ) from error
+        self.record = _read_json(self.directory / "run.json", "holds no run: run.json is missing")
 
     @property
     def config(self) -> dict[str, Any]:
@@ -38,13 +33,8 @@ class Run:
     @property
     def summary(self) -> dict[str, Any] | None:
         """How the run ended (see the README); None while it has not."""
-        try:
-            summary: dict[str, Any] = json.loads((self.directory / "summary.json").read_text())
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self.directory / 'summary.json'} is broken: {error}") from error
-        return summary
+        path = self.directory / "summary.json"
+        return _read_json(path, "has no summary") if path.exists() else None
 
     @property
     def status(self) -> str:
@@ -107,6 +97,19 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.directory)!r}, {self.status})"
+
+
+def _read_json(path: Path, missing: str) -> dict[str, Any]:
+    """The object in a JSON file. Raises RunError if it is not there or broken."""
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise RunError(f"{path.parent} {missing}") from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} is broken: {error}") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{path} is broken: it holds no JSON object")
+    return content
 
 
 def load_run(path: Path | str) -> Run:

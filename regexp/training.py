@@ -5,7 +5,7 @@ Read every shape without its K and you have ordinary PyTorch.
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -17,6 +17,7 @@ from regexp.metrics import Metrics, Score
 
 def train(cohort: Cohort, reporter: Reporter, interruption: Interruption) -> None:
     """Train every run of a cohort to its end, or until interrupted."""
+    let_go(cohort)  # whose end was cut off while it was recorded
     while cohort.members:
         cohort.begin_epoch()
         for batch in cohort.batches():  # images [S, B, C, H, W], labels [K, B]
@@ -27,6 +28,7 @@ def train(cohort: Cohort, reporter: Reporter, interruption: Interruption) -> Non
         measured = measure(cohort)  # [K]
         end_epoch(cohort, measured)
         reporter.epoch(measured)
+        let_go(cohort)
         if interruption.requested:
             for k, member in enumerate(cohort.members):
                 member.recorder.interrupt(cohort.state(k))
@@ -55,19 +57,21 @@ def measure(cohort: Cohort) -> list[Metrics]:
 
 
 def end_epoch(cohort: Cohort, measured: Sequence[Metrics]) -> None:
-    """Record every run, and let those go that have ended. `measured` [K]."""
+    """Record every run, and decide which have ended. `measured` [K]."""
     stops = cohort.note(measured)
-    leaving = {}
     for k, (member, metrics, stop) in enumerate(zip(cohort.members, measured, stops, strict=True)):
-        status = _status(member, metrics, stop)
+        member.status = _status(member, metrics, stop)
         member.recorder.epoch(metrics)
-        if status is not None:
-            leaving[k] = status
-        elif member.recorder.wants_state():
+        if member.status is None and member.recorder.wants_state():
             member.recorder.save(cohort.state(k))
+
+
+def let_go(cohort: Cohort) -> None:
+    """Test and record the runs that have ended, and remove them from the cohort."""
+    leaving = [k for k, member in enumerate(cohort.members) if member.status is not None]
     if leaving:
         _finish(cohort, leaving)
-        cohort.keep([k for k in range(len(cohort.members)) if k not in leaving])
+        cohort.keep([k for k, member in enumerate(cohort.members) if member.status is None])
 
 
 def _status(member: Member, metrics: Metrics, stop: bool) -> str | None:
@@ -79,9 +83,9 @@ def _status(member: Member, metrics: Metrics, stop: bool) -> str | None:
     return "stopped_early" if stop else None
 
 
-def _finish(cohort: Cohort, leaving: Mapping[int, str]) -> None:
+def _finish(cohort: Cohort, leaving: Sequence[int]) -> None:
     """Test the runs of these rows, with their last weights and with those they keep, and record how they ended."""
-    rows = torch.tensor(list(leaving), device=cohort.compute.device)
+    rows = torch.tensor(leaving, device=cohort.compute.device)
     members = [cohort.members[k] for k in leaving]
     data = cohort.dataset
     part = data.validation if data.test is None else data.test
@@ -94,10 +98,11 @@ def _finish(cohort: Cohort, leaving: Mapping[int, str]) -> None:
     kept = evaluate(model, len(rows), part, cohort.compute)
     for i, (k, member) in enumerate(zip(leaving, members, strict=True)):
         assert member.last is not None
+        assert member.status is not None
         counts = confusion(kept.predictions[i], part.labels, len(data.classes)).cpu()
         test, test_last = (None if data.test is None else _score(measurement, i) for measurement in (kept, last))
         member.recorder.finish(
-            Outcome(leaving[k], member.best, member.last, test, test_last, counts, cohort.state(k), member.seconds)
+            Outcome(member.status, member.best, member.last, test, test_last, counts, cohort.state(k), member.seconds)
         )
 
 

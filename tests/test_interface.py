@@ -217,6 +217,41 @@ def test_a_full_disk_is_named_and_nothing_finished_is_lost(monkeypatch: pytest.M
     assert run(SHORT, quiet=True).status == "completed"
 
 
+@pytest.mark.parametrize("overrides", [SHORT, ["epochs=40", "early_stopping.patience=1", "optimizer.lr=0.05"]])
+def test_an_end_that_was_cut_off_is_recorded_again(monkeypatch: pytest.MonkeyPatch, overrides: list[str]) -> None:
+    whole = run([*overrides, "name=whole"], quiet=True)
+
+    def pulled(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("regexp.recording.RunRecorder._summary", pulled)
+        with pytest.raises(KeyboardInterrupt):
+            run(overrides, quiet=True)
+    again = run(overrides, quiet=True)
+    assert again.status == whole.status
+    for name in ("val_loss", "objective", "epoch"):
+        assert [row[name] for row in again.metrics] == [row[name] for row in whole.metrics]
+    assert again.summary is not None
+    assert whole.summary is not None
+    assert again.summary["test"] == whole.summary["test"]
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]"])
+@pytest.mark.parametrize("name", ["summary.json", "run.json", "checkpoint.safetensors", "metrics.csv"])
+def test_a_broken_file_costs_no_more_than_training_again(name: str, damage: str) -> None:
+    done = run(SHORT, quiet=True)
+    figures = done.summary
+    (done.directory / name).write_text(damage)
+    if name != "run.json":  # as if the power had failed before the end
+        (done.directory / "summary.json").write_text(damage)
+    again = run(SHORT, quiet=True)
+    assert figures is not None
+    assert again.summary is not None
+    assert again.summary["test"] == figures["test"]
+    assert [row["epoch"] for row in again.metrics] == [1, 2]
+
+
 def test_a_run_in_training_elsewhere_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     done = run(SHORT, quiet=True)
     (done.directory / "summary.json").unlink()
