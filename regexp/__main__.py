@@ -1,51 +1,56 @@
 """The `regexp` command."""
 
-import os
 import sys
-import traceback
-from signal import SIGINT
-
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-
-from regexp import exits
-from regexp.composition import explain, register_schema
-from regexp.errors import SIGNAL, ConfigError, Interrupted, StorageError
-from regexp.usage import usage
 
 
 def main() -> None:
     """Run the command line; ends with one of the statuses in regexp.errors."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
+    try:
+        sys.exit(_status(sys.argv[1:]))
+    except KeyboardInterrupt as interrupt:
+        signal = getattr(interrupt, "signal", 0)
+        if not signal:  # the second Ctrl-C, or one before training
+            print("regexp: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(128 + (signal or 2))
+
+
+def _status(arguments: list[str]) -> int:
+    """Run Hydra, and make one message of whatever it objects to."""
+    # Imported here, so that Ctrl-C during the imports ends as it does later.
+    import os
+
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    from regexp import exits
+    from regexp.composition import explain, refuse_null_groups, register_schema
+    from regexp.errors import ConfigError, StorageError
+    from regexp.usage import usage
+
+    if {"-h", "--help"} & set(arguments):
         print(usage(), end="")
-        return
+        return 0
     # Hydra's own way with errors is to exit with 1, whatever happened.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     register_schema()
     from regexp.train import command
 
-    try:
-        command()
-    except (HydraException, OmegaConfBaseException) as error:
-        exits.complain(explain(error))
-        exits.leave(ConfigError.status)
-    except (ValueError, OSError) as error:
-        # Hydra lets some of these through: a group set to null, an output folder that cannot be made.
-        if _ours(error):
-            raise
-        exits.complain(str(error))
-        exits.leave(StorageError.status if isinstance(error, OSError) else ConfigError.status)
-    except Interrupted as interrupted:
-        exits.leave(SIGNAL + interrupted.signal)
-    except KeyboardInterrupt:
-        exits.complain("interrupted; the same command goes on from the last checkpoint")
-        exits.leave(SIGNAL + SIGINT)
-    sys.exit(exits.status())
-
-
-def _ours(error: Exception) -> bool:
-    """Whether an error came out of our own task, and is a bug."""
-    return any(frame.f_globals["__name__"] == "regexp.train" for frame, _ in traceback.walk_tb(error.__traceback__))
+    with exits.reported():
+        refuse_null_groups(arguments)
+        try:
+            command()
+        except (HydraException, OmegaConfBaseException, YAMLError) as error:
+            raise ConfigError(explain(error)) from error
+        except OSError as error:
+            if exits.ours(error):
+                raise
+            if error.filename is None:  # what OmegaConf raises for a file that holds no mapping
+                raise ConfigError(str(error)) from error
+            raise StorageError(
+                f"{error.filename} cannot be made: {error.strerror}; choose another folder with hydra.run.dir=DIR"
+            ) from error
+    return exits.status()
 
 
 if __name__ == "__main__":

@@ -2,10 +2,14 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import lru_cache
 from itertools import groupby
 from math import inf, prod
 from typing import Any
+
+import torch
 
 from regexp.augmentation import (
     Pipeline,
@@ -15,12 +19,13 @@ from regexp.augmentation import (
     RandomShift,
     Transform,
 )
-from regexp.claims import Claim
+from regexp.claims import Claim, recording_failure
 from regexp.cohort import Cohort
 from regexp.config import Config, cohort_key
 from regexp.data import Dataset, load
 from regexp.device import choose
-from regexp.members import Member, Plan, State
+from regexp.errors import ConfigError, DeviceError
+from regexp.members import Member, Plan
 from regexp.model import Architecture
 from regexp.optimization import Numbers
 from regexp.recording import RunRecorder, load_state
@@ -29,28 +34,36 @@ from regexp.sources import locate
 from regexp.streams import ImageStream, batch_sizes
 
 
-def build(claims: Sequence[Claim]) -> Iterator[Cohort]:
-    """The claims' runs as few cohorts as their `shared` fields allow; runs that go on join those of their epoch.
-
-    Cohorts are made one after the other, so that one data set is in memory at a time.
+def groups(claims: Sequence[Claim]) -> list[list[Claim]]:
+    """The claims' runs in as few cohorts as their `shared` fields allow; runs that go on join those of their epoch.
 
     Raises:
-        DataError, DeviceError: what a cohort needs is not there.
+        ConfigError, DataError, DeviceError: what a cohort needs is not there; said before any is trained.
     """
-    states = {claim.directory: load_state(claim.directory) for claim in claims}
+    epochs = {claim: 0 if (state := load_state(claim.directory)) is None else state.facts["epoch"] for claim in claims}
 
     def key(claim: Claim) -> tuple[Any, ...]:
-        state = states[claim.directory]
-        return (0 if state is None else state.facts["epoch"], cohort_key(claim.job.config))
+        return (epochs[claim], cohort_key(claim.job.config))
 
-    for _, group in groupby(sorted(claims, key=key), key=key):
-        members = list(group)
-        yield build_cohort(members, [states[claim.directory] for claim in members])
+    grouped = [list(group) for _, group in groupby(sorted(claims, key=key), key=key)]
+    for group in grouped:
+        with recording_failure(group):
+            _check(group[0].job.config)
+    return grouped
 
 
-def build_cohort(claims: Sequence[Claim], states: Sequence[State | None]) -> Cohort:
-    """One cohort of runs that agree in every `shared` field, at their states [K] (None: the beginning)."""
-    config = claims[0].job.config
+def _check(config: Config) -> None:
+    """What can only be known with the data and the device at hand."""
+    device = config.device
+    choose(device.kind, device.index, device.precision, device.threads)
+    count = len(load_dataset(config).train)
+    if config.normalization.name == "batch" and min(batch_sizes(count, config.batch_size)) == 1:
+        raise ConfigError("normalization=batch with one training image: one has no variance; use more of them")
+
+
+def build(claims: Sequence[Claim]) -> Cohort:
+    """The cohort of runs that agree in every `shared` field and in their epoch."""
+    config, states = claims[0].job.config, [load_state(claim.directory) for claim in claims]
     compute = choose(config.device.kind, config.device.index, config.device.precision, config.device.threads)
     dataset = load_dataset(config).to(compute.device)
     digest = hashlib.sha256("".join(claim.identity.config for claim in claims).encode()).hexdigest()
@@ -72,10 +85,26 @@ def build_cohort(claims: Sequence[Claim], states: Sequence[State | None]) -> Coh
     )
 
 
+_load = lru_cache(maxsize=1)(load)  # the cohorts of a sweep read the same data
+
+
 def load_dataset(config: Config) -> Dataset:
     """The data set of a configuration, split."""
     data = config.data
-    return load(locate(data.name, data.root), data.val_size, data.train_size, data.split_seed, data.validation)
+    return _load(locate(data.name, data.root), data.val_size, data.train_size, data.split_seed, data.validation)
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Say what to make smaller where memory does not suffice. Raises DeviceError."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error):
+            raise DeviceError(
+                "not enough memory; use smaller model.hidden_sizes or a smaller batch_size, or fewer runs at once"
+            ) from error
+        raise
 
 
 def make_architecture(config: Config, dataset: Dataset) -> Architecture:

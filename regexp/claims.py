@@ -1,11 +1,7 @@
 """Which folder a run gets: nothing finished is repeated, nothing stored is lost. Imports no torch."""
 
 import json
-import os
 import platform
-import shlex
-import socket
-import sys
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +15,7 @@ from regexp.composition import Job
 from regexp.config import flatten
 from regexp.errors import RunError
 from regexp.identity import Identity, identify, label
+from regexp.processes import alive, command, this_process
 from regexp.runs import Run, runs_in
 from regexp.sources import locate
 from regexp.storage import log, storing, write_atomically
@@ -66,19 +63,14 @@ def claim(job: Job, identity: Identity, outputs: Path) -> Claim:
     own = folder / label(job.overrides)
     if (same := _same(folder, own, identity)) is not None:
         finished = _finished(same)
-        if not finished and _alive(same.record.get("process", {})):
-            process = same.record["process"]["pid"]
-            raise RunError(f"{same.directory} is being trained by process {process}; wait for it, or stop it")
+        _leave_alone_if_busy(same)
         if not job.config.force:
             found = Claim(job, identity, same.directory, finished)
             return found if finished else _record(found)
         _set_aside(same.directory)
     if own.exists():
-        try:
-            other = Run(own).record["identity"]["config"]
-        except (RunError, KeyError):
-            other = identity.config  # a folder with no readable run.json: nothing to go on from
-        if other == identity.config:
+        other = _readable(own)
+        if other is None or other.record.get("identity", {}).get("config") in (None, identity.config):
             _set_aside(own)
         else:
             own = own.with_name(f"{own.name}-{identity.config[:6]}")
@@ -88,9 +80,14 @@ def claim(job: Job, identity: Identity, outputs: Path) -> Claim:
 
 
 def _record(claim: Claim) -> Claim:
-    """Write what a run is before it starts: .hydra/ and run.json."""
+    """Write what a run is before it starts: .hydra/ and run.json. One that goes on keeps what was written first."""
     job, directory = claim.job, claim.directory
+    run = _readable(directory)
+    now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     with storing(directory):
+        if run is not None:
+            _update(run, resumed=[*run.record.get("resumed", []), now], process=this_process())
+            return claim
         (directory / ".hydra").mkdir(parents=True, exist_ok=True)
         for name, document in job.documents.items():
             (directory / ".hydra" / name).write_text(document)
@@ -104,11 +101,27 @@ def _record(claim: Claim) -> Claim:
             },
             "python": platform.python_version(),
             "command": command(),
-            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "started": now,
             "process": this_process(),
         }
         write_atomically(directory / "run.json", json.dumps(facts, indent=2).encode())
     return claim
+
+
+def _update(run: Run, **facts: Any) -> None:
+    write_atomically(run.directory / "run.json", json.dumps({**run.record, **facts}, indent=2).encode())
+
+
+@contextmanager
+def released(claims: Sequence[Claim]) -> Iterator[None]:
+    """Whatever ends what is inside, this process no longer trains these runs."""
+    try:
+        yield
+    finally:
+        for claim in claims:
+            with suppress(OSError):
+                if (run := _readable(claim.directory)) is not None:
+                    _update(run, process={})
 
 
 @contextmanager
@@ -126,22 +139,18 @@ def recording_failure(claims: Iterable[Claim]) -> Iterator[None]:
         raise
 
 
-def command() -> str:
-    """What was typed."""
-    program, *arguments = sys.argv
-    return shlex.join([Path(program).name, *arguments])
-
-
-def this_process() -> dict[str, Any]:
-    """What run.json says of the process that trains it."""
-    return {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
-
-
 def _same(folder: Path, own: Path, identity: Identity) -> Run | None:
     """The run of this identity, looked for under its own label first."""
     first = [run for run in runs_in(folder) if run.directory == own]
     wanted = asdict(identity)
     return next((run for run in (*first, *runs_in(folder)) if run.record.get("identity") == wanted), None)
+
+
+def _readable(directory: Path) -> Run | None:
+    try:
+        return Run(directory)
+    except RunError:
+        return None
 
 
 def _finished(run: Run) -> bool:
@@ -152,8 +161,17 @@ def _finished(run: Run) -> bool:
         return False
 
 
+def _leave_alone_if_busy(run: Run) -> None:
+    """Raises RunError if another process is training a run."""
+    process = run.record.get("process", {})
+    if not _finished(run) and alive(process):
+        raise RunError(f"{run.directory} is being trained by process {process['pid']}; wait for it, or stop it")
+
+
 def _set_aside(directory: Path) -> None:
-    """Rename a folder, so that its name is free."""
+    """Rename a folder, so that its name is free. Raises RunError if another process works in it."""
+    if (run := _readable(directory)) is not None:
+        _leave_alone_if_busy(run)
     stamp = f"{directory}.old-{time.strftime('%Y%m%d-%H%M%S')}"
     target, count = Path(stamp), 1
     while target.exists():
@@ -161,25 +179,3 @@ def _set_aside(directory: Path) -> None:
         target = Path(f"{stamp}-{count}")
     with storing(directory):
         directory.rename(target)
-
-
-def _alive(process: dict[str, Any]) -> bool:
-    """Whether another process of this machine, as `this_process` describes it, still runs."""
-    pid = process.get("pid")
-    if pid is None or process.get("host") != socket.gethostname() or pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        pass
-    except OSError:
-        return False
-    return bool(_started(pid) == process.get("started"))
-
-
-def _started(pid: int) -> str | None:
-    """When a process started, in clock ticks since boot: tells it from a later one of the same number (Linux)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return None

@@ -30,6 +30,10 @@ class Cohort:
         best: the best weights so far, by name, [K, ...].
         smoothing: label smoothing [K]; None where it is 0 for all.
         epoch: the last one begun.
+        started: when it was, on time.perf_counter's clock.
+        objective: sum over the epoch's images so far of what the optimizer saw [K].
+        norms: sum of the gradient norms [K] at `norms_taken` of the epoch's steps.
+        saved: when checkpoints were last written, and `saving`: how long it took, in seconds.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Cohort:
             torch.tensor([plan.min_delta for plan in plans], dtype=torch.float64),
         )
         self.epoch = 0
+        self.saved, self.saving = time.perf_counter(), 0.0
         optimizer_rows = [self._restore(k, state) for k, i in enumerate(order) if (state := states[i]) is not None]
         self._arrange(optimizer_rows)
 
@@ -116,10 +121,13 @@ class Cohort:
     def step(self, losses: Tensor, batch_size: int) -> None:
         """Let every run follow its gradient. `losses` [K]; nothing here waits for the device."""
         self.objective.add_(losses.detach(), alpha=batch_size)
-        if self.optimizer.clips or self.optimizer.steps % max(1, self.steps_per_epoch // NORMS) == 0:
+        # The same steps of every epoch and in every cohort, so that a run's figure does not depend on its company.
+        sampled = self.optimizer.steps % self.steps_per_epoch % max(1, self.steps_per_epoch // NORMS) == 0
+        if sampled or self.optimizer.clips:
             norms = self.optimizer.gradient_norms()
-            self.norms += norms
-            self.norms_taken += 1
+            if sampled:
+                self.norms += norms
+                self.norms_taken += 1
             if self.optimizer.clips:
                 self.optimizer.clip(norms)
         self.optimizer.step()

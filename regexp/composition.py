@@ -10,9 +10,11 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from regexp.config import OPTIONS, STEPS, Config, leaves
 from regexp.errors import ConfigError
@@ -52,12 +54,31 @@ def compose_job(overrides: Sequence[str]) -> Job:
 
     Raises ConfigError if an override does not fit the configuration.
     """
+    if isinstance(overrides, str):
+        raise ConfigError(f'{overrides!r}: overrides are a list of strings, such as ["seed=1"]')
+    for override in overrides:
+        if override.lstrip("+~").startswith("hydra"):
+            raise ConfigError(f"{override}: only the command line reads Hydra's own keys")
+    refuse_null_groups(overrides)
     register_schema()
+    outer = GlobalHydra.instance().hydra  # the caller may be a Hydra program
+    GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF), version_base=HYDRA_VERSION):
             return make_job(compose("config", overrides=list(overrides)), overrides)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise ConfigError(explain(error)) from error
+    finally:
+        GlobalHydra.instance().hydra = outer
+
+
+def refuse_null_groups(overrides: Sequence[str]) -> None:
+    """Raises ConfigError for a group without an option, at which Hydra would only say that something is None."""
+    for override in overrides:
+        group, _, option = override.partition("=")
+        options = sorted(file.stem for file in (CONF / group).glob("*.yaml")) if group.isidentifier() else []
+        if options and option in ("null", "") and "=" in override and group != "experiment":
+            raise ConfigError(f"{override}: choose one of {', '.join(options)}")
 
 
 def make_job(cfg: DictConfig, overrides: Sequence[str], hydra: Any = None) -> Job:
@@ -95,7 +116,9 @@ def check(cfg: DictConfig) -> Config:
             problems.append(f"augmentation.{name}: there is no such step; there are {', '.join(STEPS)}")
             continue
         try:
-            steps[name] = OmegaConf.to_object(OmegaConf.merge(STEPS[name], given or {}))
+            if not isinstance(given, dict):
+                raise ValueError(f"{show(given)} holds no keys; drop a step with ~augmentation.{name}")
+            steps[name] = OmegaConf.to_object(OmegaConf.merge(STEPS[name], given))
         except (OmegaConfBaseException, ValueError) as error:
             problems.append(f"augmentation.{name}: {explain(error)}")
     config.augmentation = steps
@@ -140,6 +163,9 @@ def broken(value: Any, rule: dict[str, Any]) -> Iterator[str]:
     if value is None:
         return
     entries = value if isinstance(value, list) else [value]
+    if isinstance(value, list) and any(isinstance(entry, list | dict) for entry in value):
+        yield "must be a flat list"
+        return
     if any(isinstance(entry, float) and not math.isfinite(entry) for entry in entries):
         yield "must be finite"
         return
@@ -156,6 +182,10 @@ def combinations(config: Config) -> Iterator[str]:
         yield "batch_size=1 with normalization=batch: a batch of one has no variance; use batch_size=2 or more"
     if config.device.kind == "mps" and config.device.precision == "float64":
         yield "device=mps with device.precision=float64: mps has no float64; use device=cpu"
+    for group in ("normalization", "optimizer", "schedule"):
+        node = getattr(config, group)
+        if OPTIONS[group][node.name] is not type(node):
+            yield f"{group}.name={node.name}: its keys are those of another option; choose it with {group}={node.name}"
     optimizer, schedule = config.optimizer, config.schedule
     if getattr(optimizer, "nesterov", False) and getattr(optimizer, "momentum", 0) == 0:
         yield "optimizer.nesterov=true with optimizer.momentum=0: needs a momentum; use optimizer.momentum=0.9"

@@ -57,7 +57,9 @@ class Model:
     """What learns."""
 
     name: str = shared("mlp", "the architecture", choices=("mlp",))
-    hidden_sizes: list[int] = shared([128], "units of each hidden layer; []: logistic regression", each_at_least=1)
+    hidden_sizes: list[int] = shared(
+        [128], "units of each hidden layer; []: logistic regression", each_at_least=1, each_at_most=1_000_000
+    )
     activation: str = shared("relu", "after each hidden layer", choices=ACTIVATIONS)
     dropout: float = per_run(0.0, "probability of dropping a hidden unit, after the activation", at_least=0, below=1)
     init: str = shared("torch", "initial weights; torch: those of nn.Linear", choices=INITS)
@@ -94,7 +96,9 @@ class EarlyStopping:
     patience: int | None = per_run(5, "epochs in a row without improvement that end a run; null: never", at_least=1)
     min_delta: float = per_run(0.0, "an improvement is better than the best by more than this", at_least=0)
     monitor: str = per_run("val_loss", "what is watched", choices=MONITORS)
-    restore_best: bool = per_run(True, "keep the weights of the best epoch; false: those of the last")
+    restore_best: bool = per_run(
+        True, "keep the weights of the epoch with the best monitored value, whatever min_delta; false: the last"
+    )
 
 
 @dataclass
@@ -179,7 +183,7 @@ class Device:
         "of parameters and arithmetic; bfloat16: float32 parameters, bfloat16 matrix products",
         choices=("float32", "float64", "bfloat16"),
     )
-    threads: int | None = shared(None, "CPU threads; null: torch's choice", at_least=1, identity=False)
+    threads: int | None = shared(None, "CPU threads; null: torch's choice", at_least=1, at_most=1024, identity=False)
 
 
 @dataclass
@@ -189,7 +193,7 @@ class Config:
     name: str = per_run(
         "default",
         "folder of this experiment below outputs/",
-        pattern=r"[A-Za-z0-9_][A-Za-z0-9_.+-]*",
+        pattern=r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}",
         identity=False,
     )
     tags: list[str] = per_run([], "words to find the run by", identity=False)

@@ -7,6 +7,9 @@ import torch
 
 from regexp.errors import DeviceError
 
+# What torch chose, before any run asked for something else.
+_THREADS = torch.get_num_threads()
+
 
 @dataclass(frozen=True)
 class Compute:
@@ -44,7 +47,7 @@ def available() -> list[str]:
 
 
 def choose(kind: str, index: int | None, precision: str, threads: int | None) -> Compute:
-    """The device asked for, or with kind "auto" the best there is; sets torch's CPU threads if asked to.
+    """The device asked for, or with kind "auto" the best there is; sets torch's CPU threads.
 
     Raises DeviceError if it is not there or lacks the precision.
     """
@@ -60,8 +63,7 @@ def choose(kind: str, index: int | None, precision: str, threads: int | None) ->
         raise DeviceError(f"device.index={index}: there is only one {kind}; leave device.index out")
     if kind == "mps" and precision == "float64":
         raise DeviceError("device.precision=float64: mps has no float64; use device=cpu")
-    if threads is not None:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(_THREADS if threads is None else threads)  # undoes what an earlier run asked for
     # An explicit index, so that tensors that report "cuda:0" compare equal to it.
     if kind == "cuda":
         device = torch.device(kind, torch.cuda.current_device() if index is None else index)

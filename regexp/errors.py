@@ -13,7 +13,6 @@ RegexpError
 
 SUCCESS = 0
 DIVERGED = 3
-SIGNAL = 128
 
 
 class Interrupted(KeyboardInterrupt):

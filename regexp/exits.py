@@ -3,8 +3,10 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EDQUOT, EIO, ENOSPC
+from traceback import walk_tb
 
-from regexp.errors import SUCCESS, RegexpError
+from regexp.errors import SUCCESS, RegexpError, StorageError
 
 _worst = SUCCESS
 
@@ -25,6 +27,11 @@ def complain(message: str) -> None:
     print(f"regexp: {message}", file=sys.stderr)
 
 
+def ours(error: BaseException) -> bool:
+    """Whether an error came out of our own task, not out of Hydra before it: then it is a bug."""
+    return any(frame.f_globals.get("__name__") == "regexp.train" for frame, _ in walk_tb(error.__traceback__))
+
+
 @contextmanager
 def reported() -> Iterator[None]:
     """Turn our own errors into a message and a status; a bug keeps its traceback."""
@@ -33,3 +40,8 @@ def reported() -> Iterator[None]:
     except RegexpError as error:
         complain(str(error))
         leave(error.status)
+    except OSError as error:
+        if error.errno not in (ENOSPC, EDQUOT, EIO):
+            raise
+        complain(f"cannot write: {error.strerror}")  # to the terminal, or what stands for it
+        leave(StorageError.status)

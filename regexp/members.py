@@ -83,9 +83,6 @@ class Recorder(Protocol):
     def epoch(self, metrics: Metrics) -> None:
         """An epoch ended."""
 
-    def wants_state(self) -> bool:
-        """Whether it is time for a checkpoint."""
-
     def save(self, state: State) -> None:
         """Keep what is needed to go on."""
 

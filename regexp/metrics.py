@@ -42,7 +42,9 @@ class Metrics:
         return self.val_loss - self.train_loss
 
     def score(self, monitor: str) -> float:
-        """What early stopping compares: lower is better."""
+        """What early stopping compares: lower is better; NaN, which never is, where a loss is not finite."""
+        if not self.finite():
+            return math.nan
         return -self.val_accuracy if monitor == "val_accuracy" else self.val_loss
 
     def finite(self) -> bool:

@@ -69,7 +69,7 @@ class Optimizer:
             {**leader.arguments, "params": [views[block] for views in self.views.values()]}
             for block, leader in enumerate(self.leaders)
         ]
-        self.torch = FAMILIES[family](groups, fused=first.device.type in ("cpu", "cuda"))  # type: ignore[call-arg]
+        self.torch = FAMILIES[family](groups, fused=first.device.type in ("cpu", "cuda", "mps"))  # type: ignore[call-arg]
         self.clips = any(run.clip_norm != torch.inf for run in runs)
         self.clip_norms = torch.tensor([run.clip_norm for run in runs], dtype=first.dtype, device=first.device)
 

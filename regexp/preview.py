@@ -11,6 +11,9 @@ from regexp.storage import storing
 
 def main() -> None:
     """Write augmentation.png to outputs/preview/LABEL and print where it is."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__)
+        return
     with exits.reported():
         print(preview(sys.argv[1:]))
     sys.exit(exits.status())

@@ -24,11 +24,8 @@ from regexp.identity import seed_group
 from regexp.members import Outcome, State
 from regexp.metrics import COLUMNS, Metrics
 from regexp.pictures import augmentation_grid, confusion_matrix, first_layer, png
-from regexp.storage import log, storing, write_atomically
+from regexp.storage import log, storing, sync, write_atomically
 from regexp.streams import ImageStream
-
-# Writing checkpoints takes at most one part in this many of a run's time.
-CHECKPOINT_SHARE = 100
 
 
 def load_state(directory: Path) -> State | None:
@@ -36,10 +33,13 @@ def load_state(directory: Path) -> State | None:
     try:
         with safe_open(directory / "checkpoint.safetensors", framework="pt") as file:
             facts = json.loads(file.metadata()["state"])
-            state = State({name: file.get_tensor(name) for name in file.keys()}, facts)  # noqa: SIM118
+            names = set(file.keys())
+            state = State({name: file.get_tensor(name) for name in names}, facts)
+        if names != set(facts["tensors"]):
+            return None
         header, *rows = (directory / "metrics.csv").read_text().splitlines()
         recorded = header == ",".join(COLUMNS) and len(rows) >= facts["epoch"]
-        whole = recorded and EventFile(directory / facts["events"]).size() >= facts["events_size"]
+        whole = recorded and EventFile(directory / Path(facts["events"]).name).size() >= facts["events_size"]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
     return state if whole else None
@@ -59,26 +59,26 @@ class RunRecorder:
         claim: Claim,
         state: State | None,
         dataset: Dataset,
-        images: ImageStream,
+        stream: ImageStream,
         cohort: Mapping[str, Any],
         device: str,
     ) -> None:
         """Begin the files, or cut them back to where `state` was; `cohort` and `device` go into the summary."""
         self.claim, self.directory, self.cohort, self.device = claim, claim.directory, dict(cohort), device
         self.shape, self.classes = dataset.shape, dataset.classes
-        self.saved, self.cost = time.perf_counter(), 0.0
         with storing(self.directory):
             (self.directory / "failure.json").unlink(missing_ok=True)
             if state is None:
-                self._begin(dataset, images)
+                self._begin(dataset, stream)
             else:
-                self.events = EventFile(self.directory / state.facts["events"])
+                self.events = EventFile(self.directory / Path(state.facts["events"]).name)
                 self.events.truncate(state.facts["events_size"])
                 lines = (self.directory / "metrics.csv").read_text().splitlines(keepends=True)
-                (self.directory / "metrics.csv").write_text("".join(lines[: 1 + state.facts["epoch"]]))
+                kept = "".join(lines[: 1 + state.facts["epoch"]])
+                write_atomically(self.directory / "metrics.csv", kept.encode())
                 log(self.directory, f"goes on after epoch {state.facts['epoch']}")
 
-    def _begin(self, dataset: Dataset, images: ImageStream) -> None:
+    def _begin(self, dataset: Dataset, stream: ImageStream) -> None:
         for old in self.directory.glob("events.out.tfevents.*"):
             old.unlink()
         self.events = EventFile.create(self.directory)
@@ -95,7 +95,7 @@ class RunRecorder:
             events.hyperparameters(columns, seed_group(config)),
             events.text("configuration", f"| key | value |\n| --- | --- |\n{rows}"),
         )
-        grid = augmentation_grid(dataset, images)
+        grid = augmentation_grid(dataset, stream)
         (self.directory / "augmentation.png").write_bytes(png(grid))
         self.events.write(0, _picture("augmentation", grid))
         log(self.directory, f"begins: {' '.join(self.claim.job.overrides) or 'defaults'}; {self.device}")
@@ -119,19 +119,20 @@ class RunRecorder:
                 file.write(",".join(str(row[name]) for name in COLUMNS) + "\n")
             self.events.write(metrics.epoch, *(events.scalar(tag, value) for tag, value in curves.items()))
 
-    def wants_state(self) -> bool:
-        """Whether another checkpoint keeps their share of the time small."""
-        return time.perf_counter() - self.saved >= CHECKPOINT_SHARE * self.cost
-
     def save(self, state: State) -> None:
         """Replace the checkpoint."""
-        began = time.perf_counter()
         with storing(self.directory):
-            facts = {**state.facts, "events": self.events.path.name, "events_size": self.events.size()}
+            # What was recorded until now must be on the disk before a checkpoint that builds on it.
+            for path in (self.directory / "metrics.csv", self.events.path):
+                sync(path)
+            facts = {
+                **state.facts,
+                "tensors": sorted(state.tensors),
+                "events": self.events.path.name,
+                "events_size": self.events.size(),
+            }
             content = save(_stored(state.tensors), {"state": json.dumps(facts)})
             write_atomically(self.directory / "checkpoint.safetensors", content)
-        self.saved = time.perf_counter()
-        self.cost = self.saved - began
 
     def interrupt(self, state: State) -> None:
         """The checkpoint of a run that stops before its end."""

@@ -74,18 +74,20 @@ class Run:
         if weights not in ("kept", "best", "last"):
             raise ValueError(f'weights must be "kept", "best" or "last", not {weights!r}')
         if weights == "kept":
-            weights = "best" if self.config["early_stopping.restore_best"] else "last"
+            # A run that diverged in its first epoch has no best weights.
+            restored = self.config["early_stopping.restore_best"] and (self.directory / "best.safetensors").exists()
+            weights = "best" if restored else "last"
         path = self.directory / ("best.safetensors" if weights == "best" else "checkpoint.safetensors")
         if not path.exists():
             raise RunError(f"{self.directory} has no {weights} weights: {path.name} is missing ({self.status})")
         state: dict[str, Tensor] = load_file(path)
         if weights == "last":
             state = {key.removeprefix("model/"): value for key, value in state.items() if key.startswith("model/")}
-        names = list(state)
+        last = max((name for name in state if name.endswith(".weight")), key=lambda name: int(name.split(".")[0]))
         architecture = Architecture(
             in_features=state["1.weight"].shape[1],
             hidden_sizes=tuple(self.config["model.hidden_sizes"]),
-            classes=len(state[next(name for name in reversed(names) if name.endswith("weight"))]),
+            classes=len(state[last]),
             activation=self.config["model.activation"],
             normalization=self.config["normalization"],
             eps=self.config.get("normalization.eps", 1e-5),

@@ -23,6 +23,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+def sync(path: Path) -> None:
+    """Wait until a file is on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
 def log(directory: Path, message: str) -> None:
     """Append a line to a run's run.log."""
     with (directory / "run.log").open("a") as file:
@@ -37,5 +43,5 @@ def storing(directory: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageError(
             f"{error.filename or directory} cannot be written: {error.strerror or error}\n"
-            "Make room or choose another folder with hydra.run.dir=DIR; the same command then goes on."
+            "Make room, or choose another folder (hydra.run.dir=DIR, in Python outputs=DIR). The same command goes on."
         ) from error

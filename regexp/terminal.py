@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,11 +24,20 @@ if TYPE_CHECKING:
 LINES = 20
 
 
+class _Console(Console):
+    """A console whose reader may go away (`regexp | head`): training goes on without it."""
+
+    def on_broken_pipe(self) -> None:
+        """Write to nowhere from now on."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 class Terminal:
     """Shows cohorts as they train: a progress bar on a terminal, a few plain lines elsewhere."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+        self.console = _Console(quiet=quiet, highlight=False, soft_wrap=True)
         self.progress: Progress | None = None
         self.task = TaskID(0)
         self.epochs = 0
@@ -50,8 +60,10 @@ class Terminal:
         if len(plans) > 1:
             streams = len(cohort.streams)
             lines["runs"] = f"{len(plans)} together, {streams} image stream{'s' if streams > 1 else ''}"
+        header = Table.grid(padding=(0, 2, 0, 0))
         for name, text in lines.items():
-            self.console.print(f"[bold]{name:<14}[/bold]{escape(text)}")
+            header.add_row(f"[bold]{name}[/bold]", escape(text))
+        self.console.print(header)
         if cohort.epoch:
             self.say(f"goes on after epoch {cohort.epoch}")
         self.epochs = max(plan.epochs for plan in plans)
@@ -197,10 +209,11 @@ def _nearby(path: Path) -> str:
 
 
 def _suggestion(run: Run) -> str:
-    """The same run with another normalization: the comparison that a newcomer would make next."""
-    kept = [o for o in run.record["overrides"] if not o.startswith(("normalization", "force"))]
+    """The same command with another normalization: the comparison that a newcomer would make next."""
+    typed = sys.argv[1:] if Path(sys.argv[0]).name in ("regexp", "__main__.py") else run.record["overrides"]
+    kept = [word for word in typed if not word.startswith(("normalization", "force"))]
     other = "layer" if run.config["normalization"] == "batch" else "batch"
-    return " ".join(shlex.quote(override) for override in [*kept, f"normalization={other}"])
+    return " ".join(shlex.quote(word) for word in [*kept, f"normalization={other}"])
 
 
 def _age(path: Path) -> str:

@@ -10,7 +10,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from regexp.claims import claim_all, recording_failure
+from regexp.claims import claim_all, recording_failure, released
 from regexp.composition import CONF, HYDRA_VERSION, Job, make_job
 from regexp.errors import DIVERGED, Interrupted
 from regexp.exits import leave, reported
@@ -40,13 +40,17 @@ def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal) -> list[Run]:
     if unfinished:
         from regexp import building, training  # torch takes seconds to import: not for showing what is finished
 
-        with interruptible(terminal.announce_stop) as interruption, recording_failure(unfinished):
-            for cohort in building.build(unfinished):
-                with terminal.watching(cohort):
-                    training.train(cohort, terminal, interruption)
-                if interruption.requested:
+        with interruptible(terminal.announce_stop) as interruption, released(unfinished):
+            groups = building.groups(unfinished)
+            for group in groups:
+                with recording_failure(group), building.enough_memory():
+                    cohort = building.build(group)
+                    with terminal.watching(cohort):
+                        training.train(cohort, terminal, interruption)
+                if interruption.requested and (cohort.members or group is not groups[-1]):
                     terminal.interrupted(cohort)
                     raise Interrupted(interruption.signal)
+                del cohort  # and its data: the next one needs the memory
     runs = [Run(claim.directory) for claim in claims]
     terminal.report(runs, [claim.finished for claim in claims])
     return runs

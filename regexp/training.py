@@ -14,6 +14,9 @@ from regexp.evaluation import Measurement, confusion, cross_entropy, evaluate
 from regexp.members import Interruption, Member, Outcome, Reporter
 from regexp.metrics import Metrics, Score
 
+# Writing checkpoints takes at most one part in this many of a cohort's time.
+CHECKPOINT_SHARE = 100
+
 
 def train(cohort: Cohort, reporter: Reporter, interruption: Interruption) -> None:
     """Train every run of a cohort to its end, or until interrupted."""
@@ -59,11 +62,16 @@ def measure(cohort: Cohort) -> list[Metrics]:
 def end_epoch(cohort: Cohort, measured: Sequence[Metrics]) -> None:
     """Record every run, and decide which have ended. `measured` [K]."""
     stops = cohort.note(measured)
-    for k, (member, metrics, stop) in enumerate(zip(cohort.members, measured, stops, strict=True)):
+    for member, metrics, stop in zip(cohort.members, measured, stops, strict=True):
         member.status = _status(member, metrics, stop)
         member.recorder.epoch(metrics)
-        if member.status is None and member.recorder.wants_state():
-            member.recorder.save(cohort.state(k))
+    began = time.perf_counter()
+    if began - cohort.saved >= CHECKPOINT_SHARE * cohort.saving:
+        for k, member in enumerate(cohort.members):
+            if member.status is None:
+                member.recorder.save(cohort.state(k))
+        cohort.saved = time.perf_counter()
+        cohort.saving = cohort.saved - began
 
 
 def let_go(cohort: Cohort) -> None:
@@ -95,7 +103,8 @@ def _finish(cohort: Cohort, leaving: Sequence[int]) -> None:
         if member.plan.restore_best and member.best is not None:
             for name, tensor in model.state_dict().items():
                 tensor[i].copy_(cohort.best[name][k])
-    kept = evaluate(model, len(rows), part, cohort.compute)
+    kept = evaluate(model, len(rows), part, cohort.compute, predict=True)
+    assert kept.predictions is not None
     for i, (k, member) in enumerate(zip(leaving, members, strict=True)):
         assert member.last is not None
         assert member.status is not None

@@ -92,10 +92,10 @@ def benchmark_single(root: Path, epochs: int, augment: bool) -> dict[str, dict[s
     overrides = ["experiment=lesson", f"data.root={root}", f"epochs={epochs + 2}", "early_stopping=none"]
     job = compose_job(overrides if augment else [*overrides, "augmentation=none"])
     with tempfile.TemporaryDirectory() as folder:
-        for cohort in build([claim(job, identify(job.config, "benchmark"), Path(folder))]):
-            [member] = cohort.members
-            member.recorder = timed = Timed(member.recorder)
-            train(cohort, Interleaved(), Interruption())
+        cohort = build([claim(job, identify(job.config, "benchmark"), Path(folder))])
+        [member] = cohort.members
+        member.recorder = timed = Timed(member.recorder)
+        train(cohort, Interleaved(), Interruption())
     # The last epoch is left out as well: what a run writes once, at its end, is not an epoch's.
     counted = {name: values[1:-1] for name, values in seconds.items()}
     return rows_of({"regexp": counted["regexp"], "  of which recording": timed.seconds[1:-1], **counted}, "regexp")

@@ -25,9 +25,6 @@ class Memory:
     def epoch(self, metrics: Metrics) -> None:
         self.epochs.append(metrics)
 
-    def wants_state(self) -> bool:
-        return False
-
     def save(self, state: State) -> None:
         self.saved = copied(state)
 
@@ -64,7 +61,7 @@ def make_cohort(*runs: Sequence[str], states: Sequence[State | None] | None = No
     """A cohort of the runs with these overrides, and their recorders in the order given."""
     configs = [compose_job(overrides).config for overrides in runs]
     first = configs[0]
-    compute = choose(first.device.kind, first.device.index, first.device.precision, first.device.threads)
+    compute = choose("cpu", None, first.device.precision, None)
     dataset = load_dataset(first)
     memories = [Memory() for _ in configs]
     members = [Member(make_plan(config, dataset), memory) for config, memory in zip(configs, memories, strict=True)]

@@ -1,6 +1,10 @@
 """What tests share: where data is found, and folders that nothing outside a test sees."""
 
 import os
+
+# Before torch is imported: what the tests compare is computed on the CPU, whatever else the machine has.
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
 from pathlib import Path
 
 import pytest

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -78,7 +79,7 @@ def test_the_shell_completes_options() -> None:
     [
         (["model.dropout=2", "optimizer.lr=-1"], 2, "optimizer.lr=-1: must be above 0"),
         (["normalisation=batch"], 2, "normalisation"),
-        (["normalization=null"], 2, "Config group override"),
+        (["normalization=null"], 2, "choose one of batch, layer, none"),
         (["experiment=lessen"], 2, "lesson"),
         (["+foo=1"], 2, "foo: there is no such key"),
         (["seed=[1"], 2, "[1"),
@@ -93,6 +94,48 @@ def test_bad_input_gets_a_message_and_a_status(arguments: list[str], status: int
     assert done.stderr.startswith("regexp: ")
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_broken_files_of_options_are_named() -> None:
+    folder = Path("mine/augmentation")
+    folder.mkdir(parents=True)
+    for content, part in (("a: [1\n b", "own.yaml"), ("5", "int"), ("flip: {p: 2}", "augmentation.flip.p=2")):
+        (folder / "own.yaml").write_text(content)
+        done = regexp("--config-dir", "mine", "augmentation=own")
+        assert done.returncode == 2
+        assert part in done.stderr
+        assert "Traceback" not in done.stderr
+    (folder / "own.yaml").write_text("flip: {p: 0.2}")
+    assert regexp("--config-dir", "mine", "augmentation=own", *SHORT).returncode == 0
+
+
+def test_what_does_not_fit_into_memory_is_said() -> None:
+    done = regexp("model.hidden_sizes=[900000,900000]")
+    assert done.returncode == 4
+    assert "not enough memory; use smaller model.hidden_sizes" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def shell(line: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, env=ENVIRONMENT, check=False)
+
+
+def test_the_reader_of_the_output_may_leave() -> None:
+    command = shlex.join([*REGEXP, *SHORT])
+    head = shell(f"{command} | head -n 1")
+    assert head.stdout.startswith("device")
+    assert head.stderr == ""
+    assert len(list(Path("outputs/default").glob("*/summary.json"))) == 1
+    done = shell(f"{command} > /dev/full")
+    assert done.returncode == 4
+    assert done.stderr == "regexp: cannot write: No space left on device\n"
+
+
+@pytest.mark.parametrize("augmentation", ["lesson", "shift", "affine"])
+def test_what_is_about_to_train_fits_80_columns(augmentation: str) -> None:
+    done = regexp(*SHORT, f"augmentation={augmentation}")
+    header = done.stdout.split("epoch 1/")[0].splitlines()
+    assert max(len(line.rstrip()) for line in header) <= 80
 
 
 def test_sizes_that_the_data_cannot_give_are_a_mistake_of_the_configuration() -> None:

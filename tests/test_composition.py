@@ -139,11 +139,24 @@ def test_a_mistake_is_named(override: str, parts: list[str]) -> None:
         (["device=mps", "device.precision=float64"], "device=cpu"),
         (["optimizer=sgd", "optimizer.nesterov=true", "optimizer.momentum=0"], "optimizer.momentum=0.9"),
         (["schedule=cosine", "schedule.warmup_epochs=5", "epochs=5"], "schedule.warmup_epochs=5"),
+        (["optimizer.name=sgd"], "choose it with optimizer=sgd"),
+        (["optimizer=sgd", "optimizer.name=adam"], "choose it with optimizer=adam"),
+        (["schedule.name=cosine"], "choose it with schedule=cosine"),
+        (["normalization.name=batch"], "choose it with normalization=batch"),
+        (["normalization=null"], "choose one of batch, layer, none"),
+        (["augmentation=lesson", "augmentation.flip=null"], "drop a step with ~augmentation.flip"),
+        (["optimizer.betas=[0.9,[0.1]]"], "flat list"),
+        (["hydra.run.dir=x"], "only the command line"),
     ],
 )
 def test_combinations_that_cannot_be_are_named(overrides: list[str], part: str) -> None:
     with pytest.raises(ConfigError, match=part.replace(".", r"\.")):
         compose_job(overrides)
+
+
+def test_a_string_is_no_list_of_overrides() -> None:
+    with pytest.raises(ConfigError, match="list of strings"):
+        compose_job("seed=1")
 
 
 def test_problems_are_reported_together() -> None:

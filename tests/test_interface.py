@@ -3,11 +3,15 @@
 import csv
 import json
 import logging
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from hydra import compose, initialize_config_dir
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
@@ -15,10 +19,11 @@ from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 import regexp
 from regexp import load_run, run, sweep
 from regexp.building import load_dataset
-from regexp.composition import compose_job
+from regexp.composition import CONF, compose_job
 from regexp.data import scale
 from regexp.errors import ConfigError, DeviceError, RunError, StorageError
 from regexp.metrics import COLUMNS
+from regexp.processes import _started as started
 
 SHORT = ["epochs=2", "model.hidden_sizes=[8]"]
 
@@ -122,16 +127,6 @@ def test_changed_code_sets_the_old_run_aside(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("regexp.identity.code_hash", lambda: "changed")
     run(SHORT, quiet=True)
     assert len(list(first.directory.parent.iterdir())) == 2
-
-
-def test_a_label_that_is_taken_gets_a_hash() -> None:
-    one = run([*SHORT, "+augmentation.flip.p=0.5"], quiet=True)
-    Path("outputs/default/seed=1").mkdir()
-    (one.directory / "run.json").rename("outputs/default/seed=1/run.json")
-    other = run([*SHORT[1:], "epochs=1", "seed=1"], quiet=True)
-    assert other.directory.name == "epochs=1,hidden_sizes=8,seed=1"
-    third = run(["seed=1", "epochs=1", "model.hidden_sizes=[8]", "name=default"], quiet=True)
-    assert third.directory == other.directory
 
 
 def test_the_same_label_for_another_configuration_gets_a_hash(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,12 +247,57 @@ def test_a_broken_file_costs_no_more_than_training_again(name: str, damage: str)
     assert [row["epoch"] for row in again.metrics] == [1, 2]
 
 
-def test_a_run_in_training_elsewhere_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_run_in_training_elsewhere_is_left_alone(monkeypatch: pytest.MonkeyPatch, changed: bool) -> None:
     done = run(SHORT, quiet=True)
     (done.directory / "summary.json").unlink()
-    monkeypatch.setattr("regexp.claims._alive", lambda process: True)
-    with pytest.raises(RunError, match="is being trained by process"):
-        run(SHORT, quiet=True)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        record = json.loads((done.directory / "run.json").read_text())
+        record["process"] = {"host": socket.gethostname(), "pid": other.pid, "started": started(other.pid)}
+        (done.directory / "run.json").write_text(json.dumps(record))
+        if changed:  # the folder is not to be set aside under it either
+            monkeypatch.setattr("regexp.identity.code_hash", lambda: "changed")
+        with pytest.raises(RunError, match=f"is being trained by process {other.pid}"):
+            run(SHORT, quiet=True)
+        other.kill()
+    assert run(SHORT, quiet=True).status == "completed"
+
+
+def test_what_is_over_is_trained_by_no_process() -> None:
+    assert run(SHORT, quiet=True).record["process"] == {}
+
+
+def test_a_run_that_goes_on_keeps_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("regexp.interruption.Interruption.requested", True)
+        with pytest.raises(KeyboardInterrupt):
+            run(SHORT, quiet=True)
+    before = load_run("outputs/default/epochs=2,hidden_sizes=8").record
+    after = run(SHORT, quiet=True).record
+    assert after["started"] == before["started"]
+    assert len(after["resumed"]) == 1
+
+
+@pytest.mark.parametrize("sizes", ["[8,7,6]", "[9,8,7,6,5]"])
+@pytest.mark.parametrize("normalization", ["none", "batch"])
+def test_deep_models_come_back(sizes: str, normalization: str) -> None:
+    done = run(["epochs=1", f"model.hidden_sizes={sizes}", f"normalization={normalization}"], quiet=True)
+    for weights in ("best", "last"):
+        assert done.model(weights)(torch.rand(3, 1, 8, 8)).shape == (3, 10)
+
+
+def test_a_run_works_inside_a_hydra_program() -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        assert run(SHORT, quiet=True).status == "completed"
+        assert compose("config", overrides=["seed=3"]).seed == 3
+
+
+def test_sizes_that_do_not_fit_are_said_before_anything_trains() -> None:
+    with pytest.raises(ConfigError, match=r"data\.val_size=99999"):
+        sweep([SHORT, ["data.val_size=99999"]], quiet=True)
+    assert load_run("outputs/default/epochs=2,hidden_sizes=8").metrics == []
+    with pytest.raises(ConfigError, match="one training image"):
+        run(["data.train_size=1", "normalization=batch"], quiet=True)
 
 
 def test_tensorboard_shows_one_session_and_all_tags() -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 import regexp
+from regexp.identity import _SHAPING
 
 PACKAGE = Path(regexp.__file__).parent
 # Each module imports only from those above it.
 ORDER = (
     "errors config composition randomness device sources data augmentation schedules optimization streams metrics "
     "early_stopping layers model evaluation members cohort training "
-    "identity storage runs claims events pictures recording building "
+    "identity storage runs processes claims events pictures recording building "
     "exits interruption terminal usage train interface preview __init__ __main__"
 ).split()
 
@@ -38,6 +39,20 @@ def test_the_order_names_every_module() -> None:
 def test_a_module_imports_only_from_those_above_it(module: str) -> None:
     above = ORDER[: ORDER.index(module)]
     assert imported(PACKAGE / f"{module}.py") <= set(above)
+
+
+# What a run's folder, its pictures and the terminal look like, and where data lies, changes no result.
+NOT_SHAPING = set(
+    "errors config composition sources identity storage runs processes claims events pictures recording".split()
+)
+
+
+def test_the_identity_knows_all_that_shapes_a_result() -> None:
+    reached, new = set(), {"building", "training"}
+    while new:
+        reached |= new
+        new = set().union(*(imported(PACKAGE / f"{module}.py") for module in new)) - reached
+    assert reached - NOT_SHAPING == set(_SHAPING)
 
 
 def test_the_entry_point_is_short() -> None:

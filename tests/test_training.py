@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain, combinations
 
 import pytest
@@ -180,6 +181,33 @@ def test_removing_runs_leaves_the_others_as_they_were(epoch: int, leaving: tuple
             assert_same(undisturbed, memory)
 
 
+def test_a_runs_gradient_norm_does_not_depend_on_its_company() -> None:
+    common = [DOUBLE, "epochs=2", "data.train_size=700", "batch_size=8", "early_stopping=none"]
+    neighbour = [*common, "optimizer.clip_norm=0.1"]
+    [alone], [beside, _] = trained(common), trained(common, neighbour)
+    assert beside.column("gradient_norm") == pytest.approx(alone.column("gradient_norm"), abs=1e-9)
+
+
+@pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy"])
+def test_an_epoch_that_is_not_finite_is_never_the_best(monitor: str) -> None:
+    [memory] = trained(["epochs=3", "optimizer.lr=1e38", f"early_stopping.monitor={monitor}"])
+    assert memory.end.status == "diverged"
+    assert memory.end.best is None
+
+
+def test_the_best_weights_are_those_of_the_best_value_whatever_min_delta() -> None:
+    overrides = ["epochs=30", "model.hidden_sizes=[8]", "early_stopping.min_delta=0.5", "early_stopping.patience=4"]
+    [memory] = trained(overrides)
+    assert memory.end.status == "stopped_early"
+    assert memory.end.best is not None
+    losses = memory.column("val_loss")
+    assert memory.end.best.val_loss == min(losses)
+    reference, since = losses[0], 0
+    for epoch, loss in enumerate(losses[1:], 2):
+        reference, since = (loss, 0) if loss < reference - 0.5 else (reference, since + 1)
+        assert (since == 4) == (epoch == len(losses))
+
+
 def test_a_diverging_run_disturbs_no_other() -> None:
     common = [DOUBLE, "epochs=5", "model.hidden_sizes=[16]", "normalization=layer"]
     good, bad = [*common, "seed=1"], [*common, "seed=1", "optimizer.lr=1e200"]
@@ -228,7 +256,9 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(overrides: list[str]) -> No
     train(cohort, Quiet(), Interruption())
     for name in (*LOSSES, "val_accuracy", "lr", "gradient_norm"):
         assert first.column(name) + second.column(name) == uninterrupted.column(name)
-    assert second.end.best == uninterrupted.end.best or second.end.best.seconds != uninterrupted.end.best.seconds
+    assert second.end.best is not None
+    assert uninterrupted.end.best is not None
+    assert replace(second.end.best, seconds=0) == replace(uninterrupted.end.best, seconds=0)
     for name, tensor in uninterrupted.end.state.tensors.items():
         assert torch.equal(second.end.state.tensors[name], tensor), name
 

@@ -1,0 +1,41 @@
+"""Which process trains a run, and whether it still does."""
+
+import os
+import shlex
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def command() -> str:
+    """What was typed."""
+    program, *arguments = sys.argv
+    return shlex.join([Path(program).name, *arguments])
+
+
+def this_process() -> dict[str, Any]:
+    """What run.json says of the process that trains it."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
+
+
+def alive(process: dict[str, Any]) -> bool:
+    """Whether another process of this machine, as `this_process` describes it, still runs."""
+    pid = process.get("pid")
+    if pid is None or process.get("host") != socket.gethostname() or pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        pass
+    except OSError:
+        return False
+    return bool(_started(pid) == process.get("started"))
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in clock ticks since boot: tells it from a later one of the same number (Linux)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return None
