@@ -26,6 +26,10 @@ def test_every_command_composes(overrides: list[str]) -> None:
     compose_job([override.split(",")[0] if "[" not in override else override for override in overrides])
 
 
+def test_no_placeholder_is_left() -> None:
+    assert re.findall(r"^[A-Z_]{6,}$", README, re.MULTILINE) == []
+
+
 def test_commands_were_found() -> None:
     assert len(OVERRIDES) > 8
     assert "pip install uv && uv run regexp" in COMMANDS
