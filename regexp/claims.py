@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -141,9 +142,9 @@ def recording_failure(claims: Iterable[Claim]) -> Iterator[None]:
 
 def _same(folder: Path, own: Path, identity: Identity) -> Run | None:
     """The run of this identity, looked for under its own label first."""
-    first = [run for run in runs_in(folder) if run.directory == own]
     wanted = asdict(identity)
-    return next((run for run in (*first, *runs_in(folder)) if run.record.get("identity") == wanted), None)
+    candidates = chain([run] if (run := _readable(own)) is not None else [], runs_in(folder))
+    return next((run for run in candidates if run.record.get("identity") == wanted), None)
 
 
 def _readable(directory: Path) -> Run | None:

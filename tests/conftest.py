@@ -4,6 +4,8 @@ import os
 
 # Before torch is imported: what the tests compare is computed on the CPU, whatever else the machine has.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
+# So that the first of the processes that tests start compiles torch's Python for the others: seconds each.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 from pathlib import Path
 

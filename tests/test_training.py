@@ -12,7 +12,7 @@ from cohorts import DOUBLE, Memory, Quiet, make_cohort, trained
 from torch import Tensor, nn
 
 from regexp.building import load_dataset, make_plan
-from regexp.composition import compose_job
+from regexp.composition import CONF, compose_job
 from regexp.config import OPTIONS
 from regexp.data import scale
 from regexp.interruption import Interruption
@@ -318,3 +318,15 @@ def test_every_precision_learns(precision: str) -> None:
     assert memory.end.best.val_accuracy > 0.93
     expected = torch.float64 if precision == "float64" else torch.float32
     assert memory.end.state.part("model")["1.weight"].dtype == expected
+
+
+ELSEWHERE = ("data=mnist", "device=cuda", "device=mps", "experiment=lesson", "experiment=lesson_layernorm")
+
+
+@pytest.mark.parametrize("option", sorted(f"{file.parent.name}={file.stem}" for file in CONF.glob("*/*.yaml")))
+def test_every_option_trains(option: str) -> None:
+    if option in ELSEWHERE:
+        pytest.skip("needs MNIST or another device")
+    [memory] = trained([option, "epochs=2", "model.dropout=0.1", "loss.label_smoothing=0.1"])
+    assert memory.end.status == "completed"
+    assert memory.column("objective")[1] < memory.column("objective")[0]
