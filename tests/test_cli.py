@@ -173,7 +173,7 @@ def started(*arguments: str) -> subprocess.Popen[str]:
     raise AssertionError(f"no epoch was recorded: {process.communicate()}")
 
 
-LONG = ["epochs=250", "early_stopping=none", "model.hidden_sizes=[8]", "normalization=batch", "model.dropout=0.1"]
+LONG = ["epochs=500", "early_stopping=none", "model.hidden_sizes=[8]", "normalization=batch", "model.dropout=0.1"]
 
 
 def figures(outputs: Path | str = "outputs") -> list[str]:
@@ -199,7 +199,7 @@ def test_a_signal_ends_after_the_epoch_and_the_same_command_goes_on(number: int,
     assert "The same command goes on from there." in out
     assert err == ""
     interrupted = len(figures()) - 1
-    assert interrupted < 250
+    assert interrupted < 500
     assert f"goes on after epoch {interrupted}" in regexp(*LONG).stdout
     assert figures() == whole
 
