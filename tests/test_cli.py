@@ -110,6 +110,9 @@ def test_broken_files_of_options_are_named() -> None:
 
 
 def test_what_does_not_fit_into_memory_is_said() -> None:
+    overcommit = Path("/proc/sys/vm/overcommit_memory")
+    if overcommit.exists() and overcommit.read_text().strip() == "1":
+        pytest.skip("this machine promises memory that it has not got")
     done = regexp("model.hidden_sizes=[900000,900000]")
     assert done.returncode == 4
     assert "not enough memory; use smaller model.hidden_sizes" in done.stderr
