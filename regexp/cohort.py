@@ -76,8 +76,7 @@ class Cohort:
             for name, tensor in state.part(part).items():
                 stacked[name][k].copy_(tensor)
         member, facts = self.members[k], state.facts
-        self.epoch, member.status = facts["epoch"], facts["status"]
-        member.seconds, member.best_score = facts["seconds"], facts["best_score"]
+        self.epoch, member.status, member.seconds = facts["epoch"], facts["status"], facts["seconds"]
         member.best, member.last = Metrics.of(facts["best"]), Metrics.of(facts["last"])
         self.early_stopping.best[k], self.early_stopping.waited[k] = facts["reference"], facts["waited"]
         return state.part("optimizer")
@@ -169,7 +168,6 @@ class Cohort:
             "status": member.status,
             "seconds": member.seconds,
             "best": None if member.best is None else asdict(member.best),
-            "best_score": member.best_score,
             "last": None if member.last is None else asdict(member.last),
             "reference": float(self.early_stopping.best[k]),
             "waited": float(self.early_stopping.waited[k]),

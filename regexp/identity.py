@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from regexp.config import Config, identity_items
+from regexp.config import Config, identity_items, leaves
 
 # The sources that shape a run's result: a change in one of them makes a new identity.
 _SHAPING = (
@@ -29,7 +29,8 @@ _SHAPING = (
     "streams",
     "training",
 )
-_UNNAMED = ("name", "tags", "force", "data.root", "device", "device.kind", "device.index", "device.threads")
+# What a label leaves out: `device` chooses nothing that could change a result.
+_UNNAMED = {key for key, _, meta in leaves(Config()) if not meta.get("identity", True)} | {"device"}
 _LONGEST = 100
 
 

@@ -121,7 +121,6 @@ class Member:
     recorder: Recorder
     status: str | None = None
     best: Metrics | None = None
-    best_score: float = math.inf
     last: Metrics | None = None
     seconds: float = 0.0
 
@@ -129,8 +128,8 @@ class Member:
         """Note an epoch; whether it is the best so far. NaN never is."""
         self.last = metrics
         self.seconds += metrics.seconds
-        score = metrics.score(self.plan.monitor)
-        if score < self.best_score:
-            self.best, self.best_score = metrics, score
+        best = math.inf if self.best is None else self.best.score(self.plan.monitor)
+        if metrics.score(self.plan.monitor) < best:
+            self.best = metrics
             return True
         return False
