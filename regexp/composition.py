@@ -16,8 +16,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from regexp.config import OPTIONS, STEPS, Config, leaves
+from regexp.config import OPTIONS, Config
 from regexp.errors import ConfigError
+from regexp.fields import leaves
+from regexp.steps import STEPS
 
 _PACKAGE = Path(__file__).resolve().parent
 # Beside the package in a checkout, inside it in a wheel.

@@ -1,42 +1,22 @@
-"""The typed schema of a configuration: every key, its default, its rule, and what it may differ in.
+"""The typed schema of a configuration: every key, its default, its rule, and what it may differ in (see fields)."""
 
-A field is `shared` (it shapes the computation: all runs of a cohort agree on it) or `per_run` (it is only a number: the
-runs of a cohort may differ in it). Nothing else decides what may train together. `identity=False` marks what cannot
-change a run's result, such as where it is stored.
-"""
-
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from regexp.fields import leaves, per_run, shared
 
 ACTIVATIONS = ("relu", "gelu", "tanh", "sigmoid", "silu", "leaky_relu")
 INITS = ("torch", "kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "orthogonal")
+DATA = ("digits", "mnist", "fashion_mnist", "kmnist", "image_folder", "arrays")
+SCHEDULES = ("constant", "cosine", "onecycle", "step", "plateau")
 MONITORS = ("val_loss", "val_accuracy")
-INTERPOLATIONS = ("nearest", "bilinear")
-
-
-def _field(default: Any, help: str, mark: str, rule: dict[str, Any]) -> Any:
-    metadata = {"default": default, "mark": mark, "help": help, **rule}
-    if isinstance(default, list | dict):
-        return field(default_factory=default.copy, metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
-def shared(default: Any, help: str, **rule: Any) -> Any:
-    """A field on which all runs of a cohort agree."""
-    return _field(default, help, "shared", rule)
-
-
-def per_run(default: Any, help: str, **rule: Any) -> Any:
-    """A field in which the runs of a cohort may differ."""
-    return _field(default, help, "per_run", rule)
 
 
 @dataclass
 class Data:
     """What is learned from."""
 
-    name: str = shared("digits", "the data set", choices=("digits", "mnist"))
+    name: str = shared("digits", "the data set", choices=DATA)
     root: str | None = shared(
         None, "folder that holds the data set; null: $REGEXP_DATA_ROOT, else the user's cache folder", identity=False
     )
@@ -50,6 +30,28 @@ class Data:
         "holdout: held out of the training set; test: the test set validates, as in the lesson",
         choices=("holdout", "test"),
     )
+    label_noise: float = per_run(
+        0.0, "fraction of the training labels replaced at random by another class", at_least=0, at_most=1
+    )
+
+
+@dataclass
+class ImageFolder(Data):
+    """The user's own pictures: a folder a class, below the root or below its train/, val/ and test/."""
+
+    name: str = shared("image_folder", "the data set")
+    image_size: int | None = shared(
+        None, "side to which pictures are cut and resized; null: as they are, all alike", at_least=1, at_most=4096
+    )
+    grayscale: bool | None = shared(None, "true: one channel, false: three; null: as the pictures are, all alike")
+
+
+@dataclass
+class Arrays(Data):
+    """The user's own arrays."""
+
+    name: str = shared("arrays", "the data set")
+    path: str | None = shared(None, ".npz file that holds images and labels", identity=False)
 
 
 @dataclass
@@ -105,9 +107,10 @@ class EarlyStopping:
 class Optimizer:
     """What every optimizer has."""
 
-    name: str = shared("adam", "the rule", choices=("adam", "adamw", "sgd"))
+    name: str = shared("adam", "the rule", choices=("adam", "adamw", "sgd", "rmsprop"))
     lr: float = per_run(1e-3, "learning rate", above=0)
     weight_decay: float = per_run(0.0, "decay of all parameters, as torch.optim applies it", at_least=0)
+    l1: float = per_run(0.0, "weight in the loss of the sum of all parameters' absolute values", at_least=0)
     clip_norm: float | None = per_run(None, "largest L2 norm of a run's gradient; null: not clipped", above=0)
 
 
@@ -140,10 +143,21 @@ class SGD(Optimizer):
 
 
 @dataclass
+class RMSprop(Optimizer):
+    """torch.optim.RMSprop (Tieleman and Hinton 2012)."""
+
+    name: str = shared("rmsprop", "the rule")
+    alpha: float = per_run(0.99, "decay of the running mean of the square", at_least=0, below=1)
+    eps: float = per_run(1e-8, "added to the denominator", above=0)
+    momentum: float = per_run(0.0, "weight of the past updates", at_least=0, below=1)
+    centered: bool = per_run(False, "divide by an estimate of the gradient's standard deviation")
+
+
+@dataclass
 class Schedule:
     """The learning rate over a run; here, the same throughout."""
 
-    name: str = per_run("constant", "learning rate over a run's epochs", choices=("constant", "cosine", "onecycle"))
+    name: str = per_run("constant", "learning rate over a run's epochs", choices=SCHEDULES)
 
 
 @dataclass
@@ -163,6 +177,27 @@ class OneCycle(Schedule):
     pct_start: float = per_run(0.3, "share of the steps that climb", above=0, below=1)
     div_factor: float = per_run(25.0, "the first learning rate is lr / div_factor", above=0)
     final_div_factor: float = per_run(1e4, "the last one is the first / final_div_factor", above=0)
+
+
+@dataclass
+class Step(Schedule):
+    """A drop every few epochs; torch.optim.lr_scheduler.StepLR."""
+
+    name: str = per_run("step", "a drop every few epochs")
+    step_size: int = per_run(10, "epochs from drop to drop", at_least=1)
+    gamma: float = per_run(0.1, "factor of each drop", above=0, at_most=1)
+
+
+@dataclass
+class Plateau(Schedule):
+    """A drop when the monitored value no longer improves; torch.optim.lr_scheduler.ReduceLROnPlateau."""
+
+    name: str = per_run("plateau", "a drop when early_stopping.monitor no longer improves")
+    factor: float = per_run(0.1, "of each drop", above=0, below=1)
+    patience: int = per_run(2, "epochs in a row without improvement that are let pass", at_least=0)
+    threshold: float = per_run(1e-4, "an improvement is better by more than this fraction", at_least=0, below=1)
+    cooldown: int = per_run(0, "epochs after a drop that are not counted", at_least=0)
+    min_lr: float = per_run(0.0, "the learning rate goes no lower", at_least=0)
 
 
 @dataclass
@@ -212,68 +247,22 @@ class Config:
     device: Device = field(default_factory=Device)
 
 
-@dataclass
-class Rotate:
-    """torchvision.transforms.RandomRotation, about the centre."""
-
-    degrees: float = per_run(10.0, "largest angle, either way", at_least=0, at_most=180)
-    interpolation: str = per_run("nearest", "of the resampling", choices=INTERPOLATIONS)
-    fill: float = per_run(0.0, "brightness of what comes from outside, in [0, 1]", at_least=0, at_most=1)
-
-
-@dataclass
-class Flip:
-    """torchvision.transforms.RandomHorizontalFlip."""
-
-    p: float = per_run(0.5, "probability", at_least=0, at_most=1)
-
-
-@dataclass
-class Shift:
-    """torchvision.transforms.RandomCrop back to the image's own size, with padding."""
-
-    padding: float = per_run(0.125, "on every side: pixels, or below 1 a fraction of the side", at_least=0)
-    fill: float = per_run(0.0, "brightness of the padding, in [0, 1]", at_least=0, at_most=1)
-
-
-@dataclass
-class Affine:
-    """torchvision.transforms.RandomAffine, about the centre."""
-
-    degrees: float = per_run(10.0, "largest angle, either way", at_least=0, at_most=180)
-    translate: list[float] = per_run(
-        [0.1, 0.1], "largest shift, as fractions of width and height", each_at_least=0, each_at_most=1, length=2
-    )
-    scale: list[float] = per_run([0.9, 1.1], "smallest and largest factor", each_above=0, length=2)
-    shear: float = per_run(0.0, "largest shear along x, in degrees", at_least=0, below=90)
-    interpolation: str = per_run("nearest", "of the resampling", choices=INTERPOLATIONS)
-    fill: float = per_run(0.0, "brightness of what comes from outside, in [0, 1]", at_least=0, at_most=1)
-
-
-STEPS: dict[str, type[Any]] = {"rotate": Rotate, "flip": Flip, "shift": Shift, "affine": Affine}
-
 OPTIONS: dict[str, dict[str, type[Any]]] = {
-    "data": {"digits": Data, "mnist": Data},
+    "data": {
+        "digits": Data,
+        "mnist": Data,
+        "fashion_mnist": Data,
+        "kmnist": Data,
+        "image_folder": ImageFolder,
+        "arrays": Arrays,
+    },
     "model": {"mlp": Model},
     "normalization": {"none": Normalization, "batch": BatchNorm, "layer": LayerNorm},
     "early_stopping": {"default": EarlyStopping, "none": EarlyStopping, "patient": EarlyStopping},
-    "optimizer": {"adam": Adam, "adamw": AdamW, "sgd": SGD},
-    "schedule": {"constant": Schedule, "cosine": Cosine, "onecycle": OneCycle},
+    "optimizer": {"adam": Adam, "adamw": AdamW, "sgd": SGD, "rmsprop": RMSprop},
+    "schedule": {"constant": Schedule, "cosine": Cosine, "onecycle": OneCycle, "step": Step, "plateau": Plateau},
     "device": {"auto": Device, "cpu": Device, "cuda": Device, "mps": Device},
 }
-
-
-def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    """(dotted key, value, metadata) of every field of a configuration that is not itself a group."""
-    for item in fields(node):
-        key, value = prefix + item.name, getattr(node, item.name)
-        if is_dataclass(value):
-            yield from leaves(value, f"{key}.")
-        elif isinstance(value, dict) and value and all(is_dataclass(step) for step in value.values()):
-            for name, step in value.items():
-                yield from leaves(step, f"{key}.{name}.")
-        else:
-            yield key, value, dict(item.metadata)
 
 
 def flatten(config: Config) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from regexp.config import Config, identity_items, leaves
+from regexp.config import Config, identity_items
+from regexp.fields import leaves
 
 # The sources that shape a run's result: a change in one of them makes a new identity.
 _SHAPING = (

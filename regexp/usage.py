@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from regexp.composition import CONF, show
-from regexp.config import OPTIONS, STEPS, Config, Loss, leaves
+from regexp.config import OPTIONS, Config, Loss
+from regexp.fields import leaves
+from regexp.steps import STEPS
 
 _HEAD = """\
 regexp: regularization experiments

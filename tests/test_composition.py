@@ -8,9 +8,12 @@ import yaml
 from omegaconf import OmegaConf
 
 from regexp import config as schema
+from regexp import steps as step_schema
 from regexp.composition import CONF, compose_job, show
-from regexp.config import OPTIONS, STEPS, Config, cohort_key, flatten, identity_items, leaves
+from regexp.config import OPTIONS, Config, cohort_key, flatten, identity_items
 from regexp.errors import ConfigError
+from regexp.fields import leaves
+from regexp.steps import STEPS
 
 GROUPS = {
     folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in CONF.iterdir() if folder.is_dir()
@@ -53,7 +56,12 @@ def test_every_option_begins_with_a_line_about_itself() -> None:
 
 
 def every_dataclass() -> list[type[Any]]:
-    return [node for node in vars(schema).values() if isinstance(node, type) and is_dataclass(node)]
+    return [
+        node
+        for module in (schema, step_schema)
+        for node in vars(module).values()
+        if isinstance(node, type) and is_dataclass(node)
+    ]
 
 
 @pytest.mark.parametrize("node", every_dataclass())
@@ -112,7 +120,7 @@ def test_the_lesson_is_the_lessons() -> None:
         ("name=.", ["must match"]),
         ("+augmentation.rotate.degrees=200", ["augmentation.rotate.degrees=200:", "at most 180"]),
         ("+augmentation.rotate.degreess=2", ["augmentation.rotate", "degreess"]),
-        ("+augmentation.blurr.x=2", ["augmentation.blurr", "rotate, flip, shift, affine"]),
+        ("+augmentation.blurr.x=2", ["augmentation.blurr", "rotate, flip, shift, crop, affine"]),
         ("+augmentation.rotate=3", ["augmentation.rotate"]),
         ("+augmentation.affine.scale=[1.2,0.8]", ["smallest factor comes first"]),
         ("+lr=1", ["lr: there is no such key"]),
@@ -173,7 +181,7 @@ def test_augmentation_steps_are_named_on_the_command_line() -> None:
         "+augmentation.shift.padding=2",
     ]
     steps = compose_job(overrides).config.augmentation
-    assert steps == {"rotate": schema.Rotate(degrees=15.0), "shift": schema.Shift(padding=2.0)}
+    assert steps == {"rotate": step_schema.Rotate(degrees=15.0), "shift": step_schema.Shift(padding=2.0)}
 
 
 def test_shared_fields_decide_what_trains_together() -> None:
