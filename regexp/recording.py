@@ -15,8 +15,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
 from regexp import events
+from regexp.checking import show
 from regexp.claims import Claim
-from regexp.composition import show
 from regexp.config import flatten, identity_items
 from regexp.data import Dataset
 from regexp.events import EventFile
