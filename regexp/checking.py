@@ -41,6 +41,10 @@ def check(cfg: DictConfig) -> Config:
             problems += str(error).splitlines()
     config.augmentation = steps
     for key, value, rule in leaves(config):
+        # OmegaConf lets an interpolation put anything where a list belongs.
+        if isinstance(rule["default"], list) and (entry := find(key)) is not None and not fits(value, entry):
+            problems.append(wrong_type(key, value, entry))
+            continue
         problems += [f"{key}={show(value)}: {why}{_instead(key, value, rule)}" for why in broken(value, rule)]
     if not problems:
         problems += combinations(config)
@@ -70,7 +74,7 @@ def first_line(error: BaseException) -> str:
 def unknown(cfg: DictConfig, schema: Any, prefix: str = "") -> Iterator[str]:
     """Dotted keys that a configuration has and its schema has not: `+key=value` adds them unasked."""
     known = {item.name for item in fields(schema)}
-    for name, value in ((str(name), value) for name, value in cfg.items()):
+    for name, value in ((str(name), value) for name, value in cfg.items_ex(resolve=False)):
         if name not in known:
             yield f"{prefix}{name}"
         elif is_dataclass(getattr(schema, name)):

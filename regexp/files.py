@@ -78,7 +78,9 @@ def _misfits(file: Path) -> Iterator[str]:
     text = file.read_text()
     prefix = "" if re.search(r"^#\s*@package\s+_global_", text, re.MULTILINE) else f"{file.parent.name}."
     content = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
-    assert isinstance(content, dict)
+    if not isinstance(content, dict):
+        yield "holds no mapping of keys"
+        return
     for key, value in _flat({str(name): value for name, value in content.items() if name != "defaults"}, prefix):
         entry = find(key)
         if key.startswith(("hydra.", "augmentation.")) or key.endswith((".name", ".kind")):
