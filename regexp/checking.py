@@ -173,6 +173,20 @@ _RULES: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
 }
 
 
+def in_words(rule: dict[str, Any]) -> list[str]:
+    """A field's rules, each without its "must be"."""
+    said = []
+    for name, bound in rule.items():
+        if name.removeprefix("each_") in _RULES:
+            words = _words(name.removeprefix("each_"), bound).removeprefix("must be ").removeprefix("must have ")
+            said.append(f"each {words}" if name.startswith("each_") else words)
+    return said
+
+
+def _words(name: str, bound: Any) -> str:
+    return _RULES[name][1].format(", ".join(bound) if name == "choices" else show(bound))
+
+
 def broken(value: Any, rule: dict[str, Any]) -> Iterator[str]:
     """The rules in a field's metadata that a value breaks."""
     if value is None:
@@ -186,10 +200,9 @@ def broken(value: Any, rule: dict[str, Any]) -> Iterator[str]:
         return
     for name, bound in rule.items():
         each = name.startswith("each_")
-        judge, words = _RULES.get(name.removeprefix("each_"), (None, ""))
-        if judge is not None and not all(judge(entry, bound) for entry in (value if each else [value])):
-            shown = ", ".join(bound) if name == "choices" else show(bound)
-            yield f"{'every entry ' if each else ''}{words.format(shown)}"
+        kind = name.removeprefix("each_")
+        if kind in _RULES and not all(_RULES[kind][0](entry, bound) for entry in (value if each else [value])):
+            yield f"{'every entry ' if each else ''}{_words(kind, bound)}"
 
 
 def _instead(key: str, value: Any, rule: dict[str, Any]) -> str:

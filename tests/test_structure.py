@@ -17,7 +17,7 @@ ORDER = (
     "randomness device sources data augmentation schedules optimization "
     "streams metrics early_stopping layers model evaluation members cohort training "
     "identity storage runs processes claims events pictures recording building "
-    "exits interruption terminal usage train interface preview __init__ __main__"
+    "exits interruption terminal usage reference train interface preview __init__ __main__"
 ).split()
 
 
