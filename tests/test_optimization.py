@@ -1,7 +1,7 @@
 """One optimizer for K runs against one torch.optim optimizer for each."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
@@ -161,11 +161,31 @@ def test_every_run_moves_as_with_a_torch_optimizer_of_its_own(
 
 
 @every_family
-def test_only_what_shapes_an_update_separates_consecutive_runs(family: str) -> None:
-    for mixture, sizes in (("aabba", [2, 2, 1]), ("adda", [4]), ("abcd", [1, 1, 1, 1])):
-        optimizer = Optimizer(family, weights(len(mixture)), [numbers(family, letter) for letter in mixture])
-        assert optimizer.sizes == sizes
-        assert len(optimizer.torch.param_groups) == len(sizes)
+def test_consecutive_runs_share_a_parameter_group_if_they_agree_in_what_it_holds(family: str) -> None:
+    base = configuration(family, "b")
+    for item in fields(base.optimizer):
+        if item.metadata["mark"] == "per_run":
+            value = next(value for value in NUMBERS[item.name] if value != getattr(base.optimizer, item.name))
+            other = replace(base, seed=1, optimizer=replace(base.optimizer, **{item.name: value}))
+            assert shared(family, base, other) == (item.name in ("l1", "clip_norm")), item.name
+
+
+@pytest.mark.parametrize("name", OPTIONS["schedule"])
+def test_runs_of_different_schedules_share_no_parameter_group(name: str) -> None:
+    schedule = OPTIONS["schedule"][name](name=name)
+    base = Config(schedule=schedule)
+    for key, value in vars(schedule).items():
+        if key != "name":
+            assert not shared("adam", base, replace(base, schedule=replace(schedule, **{key: value / 2 + 1}))), key
+    assert shared("adam", base, replace(base, epochs=7)) == (name in ("constant", "step"))
+
+
+def shared(family: str, *configs: Config) -> bool:
+    """Whether these runs, side by side, share a parameter group."""
+    runs = [make_numbers(config, STEPS_PER_EPOCH) for config in configs]
+    optimizer = Optimizer(family, weights(len(runs)), runs)
+    assert len(optimizer.sizes) == len(optimizer.torch.param_groups)
+    return len(optimizer.sizes) == 1
 
 
 def test_runs_that_remember_their_scores_share_no_parameter_group() -> None:
