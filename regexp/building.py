@@ -29,7 +29,7 @@ from regexp.members import Member, Plan
 from regexp.model import Architecture
 from regexp.optimization import Numbers
 from regexp.recording import RunRecorder, load_state
-from regexp.schedules import Schedule, constant, cosine, onecycle
+from regexp.schedules import Plateau, Schedule, constant, cosine, onecycle, step
 from regexp.sources import locate
 from regexp.streams import ImageStream, batch_sizes
 
@@ -163,14 +163,14 @@ def make_transform(name: str, options: dict[str, Any]) -> Transform:
 def make_numbers(config: Config, steps_per_epoch: int) -> Numbers:
     """A run's optimizer."""
     options = asdict(config.optimizer)
-    name, clip_norm = options.pop("name"), options.pop("clip_norm")
+    name, l1, clip_norm = options.pop("name"), options.pop("l1"), options.pop("clip_norm")
     if "betas" in options:
         options["betas"] = tuple(options["betas"])
     steps = config.epochs * steps_per_epoch
-    # A constant schedule is the same whatever the number of epochs: runs that differ in it share a parameter group.
-    horizon = 0 if config.schedule.name == "constant" else steps
-    key = repr((name, options, clip_norm, config.schedule, horizon))
-    return Numbers(options, make_schedule(config, steps_per_epoch), inf if clip_norm is None else clip_norm, key)
+    # The other schedules are the same whatever the number of epochs: runs that differ in it share a parameter group.
+    horizon = steps if config.schedule.name in ("cosine", "onecycle") else 0
+    key = repr((name, options, config.schedule, horizon))
+    return Numbers(options, make_schedule(config, steps_per_epoch), l1, inf if clip_norm is None else clip_norm, key)
 
 
 def make_schedule(config: Config, steps_per_epoch: int) -> Schedule:
@@ -180,4 +180,8 @@ def make_schedule(config: Config, steps_per_epoch: int) -> Schedule:
     name = options.pop("name")
     if name == "cosine":
         return cosine(steps, round(options["warmup_epochs"] * steps_per_epoch), options["final_fraction"])
-    return onecycle(steps, **options) if name == "onecycle" else constant()
+    if name == "onecycle":
+        return onecycle(steps, **options)
+    if name == "step":
+        return step(steps_per_epoch, **options)
+    return Plateau(config.optimizer.lr, **options) if name == "plateau" else constant()

@@ -229,6 +229,11 @@ def combinations(config: Config) -> Iterator[str]:
     optimizer, schedule = config.optimizer, config.schedule
     if getattr(optimizer, "nesterov", False) and getattr(optimizer, "momentum", 0) == 0:
         yield "optimizer.nesterov=true with optimizer.momentum=0: needs a momentum; use optimizer.momentum=0.9"
+    if getattr(optimizer, "centered", False) and getattr(optimizer, "alpha", 1) == 0:
+        yield "optimizer.centered=true with optimizer.alpha=0: no deviation is left; use optimizer.alpha=0.99"
+    min_lr = getattr(schedule, "min_lr", 0)
+    if min_lr >= optimizer.lr:
+        yield f"schedule.min_lr={show(min_lr)}: must be below optimizer.lr={show(optimizer.lr)}"
     warmup = getattr(schedule, "warmup_epochs", 0)
     if warmup >= config.epochs:
         yield f"schedule.warmup_epochs={show(warmup)}: must be below epochs={config.epochs}"

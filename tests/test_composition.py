@@ -152,6 +152,8 @@ def test_a_mistake_is_named(override: str, parts: list[str]) -> None:
         (["device=mps", "device.precision=float64"], "device=cpu"),
         (["optimizer=sgd", "optimizer.nesterov=true", "optimizer.momentum=0"], "optimizer.momentum=0.9"),
         (["schedule=cosine", "schedule.warmup_epochs=5", "epochs=5"], "schedule.warmup_epochs=5"),
+        (["optimizer=rmsprop", "optimizer.centered=true", "optimizer.alpha=0"], "optimizer.alpha=0.99"),
+        (["schedule=plateau", "schedule.min_lr=0.5", "optimizer.lr=0.5"], "min_lr=0.5: must be below optimizer.lr=0.5"),
         (["optimizer.name=sgd"], "choose it with optimizer=sgd"),
         (["optimizer=sgd", "optimizer.name=adam"], "choose it with optimizer=adam"),
         (["schedule.name=cosine"], "choose it with schedule=cosine"),

@@ -77,7 +77,9 @@ def test_what_shows_a_finished_run_needs_no_torch(module: str) -> None:
 
 def test_training_digits_needs_neither_torchvision_nor_the_compiler() -> None:
     code = (
-        "import sys, regexp; regexp.run(['epochs=1'], quiet=True); "
+        "import sys, regexp, regexp.config\n"
+        "for family in regexp.config.OPTIONS['optimizer']:\n"
+        "    regexp.run(['epochs=1', 'device.threads=1', 'optimizer.l1=1e-4', f'optimizer={family}'], quiet=True)\n"
         "print([name for name in ('torchvision', 'torch._dynamo', 'sklearn', 'matplotlib') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import chain, combinations
 
 import pytest
@@ -65,7 +65,9 @@ def reference(overrides: Sequence[str]) -> tuple[nn.Sequential, dict[str, list[f
             images, labels = batch.images[0], batch.labels[0]
             loss = F.cross_entropy(model(images), labels, label_smoothing=smoothing)
             optimizer.zero_grad()
-            loss.backward()
+            (loss + adam.l1 * sum(parameter.abs().sum() for parameter in model.parameters())).backward()
+            if adam.clip_norm is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), adam.clip_norm)
             optimizer.step()
             total += loss.item() * len(labels)
         history["objective"].append(total / len(data.train))
@@ -82,6 +84,7 @@ REFERENCE_RUNS = {
     "batch": ["normalization=batch", "augmentation=affine"],
     "layer": ["normalization=layer", "augmentation=shift", "model.activation=gelu"],
     "dropout": ["model.dropout=0.3", "model.hidden_sizes=[32,16]", "loss.label_smoothing=0.1"],
+    "penalty": ["optimizer.l1=0.003", "optimizer.clip_norm=0.7"],
     "decay": ["optimizer.weight_decay=0.01", "model.hidden_sizes=[]", "batch_size=100"],
 }
 
@@ -98,8 +101,8 @@ def test_a_run_equals_a_plain_loop(overrides: list[str]) -> None:
 
 
 DIFFERENT = (
-    ["seed=1", "optimizer.lr=0.003", "early_stopping.patience=1"],
-    ["seed=2", "model.dropout=0.4", "optimizer.weight_decay=0.001", "epochs=5"],
+    ["seed=1", "optimizer.lr=0.003", "optimizer.l1=0.001", "early_stopping.patience=1"],
+    ["seed=2", "model.dropout=0.4", "optimizer.weight_decay=0.001", "epochs=5", "schedule=step", "schedule.gamma=0.3"],
     ["seed=2", "loss.label_smoothing=0.1", "optimizer.clip_norm=0.5", "early_stopping.min_delta=0.05"],
     ["seed=1", "optimizer.lr=0.01", "schedule=cosine", "early_stopping.monitor=val_accuracy"],
 )
@@ -208,8 +211,9 @@ def test_the_best_weights_are_those_of_the_best_value_whatever_min_delta() -> No
         assert (since == 4) == (epoch == len(losses))
 
 
-def test_a_diverging_run_disturbs_no_other() -> None:
-    common = [DOUBLE, "epochs=5", "model.hidden_sizes=[16]", "normalization=layer"]
+@pytest.mark.parametrize("schedule", ["constant", "plateau"])
+def test_a_diverging_run_disturbs_no_other(schedule: str) -> None:
+    common = [DOUBLE, "epochs=5", "model.hidden_sizes=[16]", "normalization=layer", f"schedule={schedule}"]
     good, bad = [*common, "seed=1"], [*common, "seed=1", "optimizer.lr=1e200"]
     healthy, diverged = trained(good, bad)
     [alone] = trained(good)
@@ -243,6 +247,7 @@ def test_a_run_that_diverges_late_keeps_its_best_weights() -> None:
         ["optimizer=adam", "normalization=batch"],
         ["optimizer=adamw", "schedule=cosine", "schedule.warmup_epochs=1.5", "model.dropout=0.2"],
         ["optimizer=sgd", "schedule=onecycle", "augmentation=lesson", "optimizer.clip_norm=1"],
+        ["optimizer=rmsprop", "optimizer.momentum=0.5", "schedule=step", "schedule.step_size=2", "optimizer.l1=0.001"],
     ],
 )
 def test_an_interrupted_run_goes_on_to_the_same_bits(overrides: list[str]) -> None:
@@ -261,6 +266,61 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(overrides: list[str]) -> No
     assert replace(second.end.best, seconds=0) == replace(uninterrupted.end.best, seconds=0)
     for name, tensor in uninterrupted.end.state.tensors.items():
         assert torch.equal(second.end.state.tensors[name], tensor), name
+
+
+PLATEAU = ["schedule=plateau", "schedule.patience=0", "schedule.threshold=0.15", "schedule.factor=0.5"]
+# The first two of one seed and one schedule, but not of one learning rate for long; the last leaves first.
+ON_A_PLATEAU = (
+    [*PLATEAU, "early_stopping.monitor=val_loss"],
+    [*PLATEAU, "early_stopping.monitor=val_accuracy"],
+    [*PLATEAU, "optimizer.l1=0.001", "loss.label_smoothing=0.2"],
+    [*PLATEAU, "schedule.cooldown=2", "schedule.threshold=0.3", "seed=1"],
+    [],
+    [*PLATEAU, "early_stopping.monitor=val_accuracy", "epochs=4", "model.dropout=0.3"],
+)
+BRIEF = ["epochs=9", "early_stopping=none", "optimizer.lr=0.02", "model.hidden_sizes=[8]", "data.train_size=400"]
+
+
+def torchs_rates(memory: Memory, overrides: Sequence[str]) -> list[float]:
+    """What ReduceLROnPlateau makes of the values that a run recorded."""
+    config = compose_job(overrides).config
+    own, monitor = asdict(config.schedule), config.early_stopping.monitor
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=config.optimizer.lr)
+    if own.pop("name") == "constant":
+        return [config.optimizer.lr] * len(memory.epochs)
+    mode = "max" if monitor == "val_accuracy" else "min"
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode, **own)
+    rates = []
+    for value in memory.column(monitor):
+        rates.append(optimizer.param_groups[0]["lr"])
+        scheduler.step(value)
+    return rates
+
+
+def test_runs_on_a_plateau_train_together_as_they_do_alone() -> None:
+    runs = [[DOUBLE, *BRIEF, *own] for own in ON_A_PLATEAU]
+    together = trained(*runs)
+    for overrides, memory in zip(runs, together, strict=True):
+        [alone] = trained(overrides)
+        assert_same(alone, memory)
+        assert memory.column("lr") == pytest.approx(torchs_rates(memory, overrides), rel=1e-12)
+    assert together[0].column("lr") != together[1].column("lr")
+
+
+def test_runs_on_a_plateau_go_on_to_the_same_bits() -> None:
+    runs = [[*BRIEF, *own] for own in ON_A_PLATEAU[:5]]
+    uninterrupted = trained(*runs)
+    cohort, first = make_cohort(*runs)
+    interruption = Interruption()
+    train(cohort, Quiet(interruption, after=5), interruption)
+    assert len({memory.column("lr")[-1] for memory in first}) > 2
+    cohort, second = make_cohort(*runs, states=[memory.saved for memory in first])
+    train(cohort, Quiet(), Interruption())
+    for before, after, whole in zip(first, second, uninterrupted, strict=True):
+        for name in (*LOSSES, "val_accuracy", "lr", "gradient_norm"):
+            assert before.column(name) + after.column(name) == whole.column(name)
+        for name, tensor in whole.end.state.tensors.items():
+            assert torch.equal(after.end.state.tensors[name], tensor), name
 
 
 def test_the_same_run_gives_the_same_bits() -> None:
