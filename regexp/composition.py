@@ -184,9 +184,9 @@ def combinations(config: Config) -> Iterator[str]:
         yield "batch_size=1 with normalization=batch: a batch of one has no variance; use batch_size=2 or more"
     if config.device.kind == "mps" and config.device.precision == "float64":
         yield "device=mps with device.precision=float64: mps has no float64; use device=cpu"
-    for group in ("normalization", "optimizer", "schedule"):
+    for group in ("data", "normalization", "optimizer", "schedule"):
         node = getattr(config, group)
-        if OPTIONS[group][node.name] is not type(node):
+        if OPTIONS[group].get(node.name) is not type(node):
             yield f"{group}.name={node.name}: its keys are those of another option; choose it with {group}={node.name}"
     optimizer, schedule = config.optimizer, config.schedule
     if getattr(optimizer, "nesterov", False) and getattr(optimizer, "momentum", 0) == 0:
