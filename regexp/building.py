@@ -10,6 +10,7 @@ from math import inf, prod
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from regexp.augmentation import (
     Pipeline,
@@ -21,10 +22,10 @@ from regexp.augmentation import (
 )
 from regexp.claims import Claim, recording_failure
 from regexp.cohort import Cohort
-from regexp.config import Config, cohort_key
-from regexp.data import Dataset, load
+from regexp.config import Config, cohort_key, origin
+from regexp.data import Dataset, load, mislabelled
 from regexp.device import choose
-from regexp.errors import ConfigError, DeviceError
+from regexp.errors import ConfigError, DataError, DeviceError
 from regexp.members import Member, Plan
 from regexp.model import Architecture
 from regexp.optimization import Numbers
@@ -62,10 +63,15 @@ def _check(config: Config) -> None:
 
 
 def build(claims: Sequence[Claim]) -> Cohort:
-    """The cohort of runs that agree in every `shared` field and in their epoch."""
+    """The cohort of runs that agree in every `shared` field and in their epoch.
+
+    Raises DataError if the data is no longer what the claims are of.
+    """
     config, states = claims[0].job.config, [load_state(claim.directory) for claim in claims]
     compute = choose(config.device.kind, config.device.index, config.device.precision, config.device.threads)
     dataset = load_dataset(config).to(compute.device)
+    if any(claim.identity.data != dataset.fingerprint for claim in claims):
+        raise DataError(f"data={dataset.name}: its files changed after the start; type the same command again")
     digest = hashlib.sha256("".join(claim.identity.config for claim in claims).encode()).hexdigest()
     facts = {"size": len(claims), "id": digest[:12]}
     members = []
@@ -91,7 +97,7 @@ _load = lru_cache(maxsize=1)(load)  # the cohorts of a sweep read the same data
 def load_dataset(config: Config) -> Dataset:
     """The data set of a configuration, split."""
     data = config.data
-    return _load(locate(data.name, data.root), data.val_size, data.train_size, data.split_seed, data.validation)
+    return _load(locate(*origin(config)), data.val_size, data.train_size, data.split_seed, data.validation)
 
 
 @contextmanager
@@ -137,7 +143,7 @@ def make_plan(config: Config, dataset: Dataset) -> Plan:
         restore_best=early_stopping.restore_best,
         numbers=make_numbers(config, steps_per_epoch),
         stream=stream,
-        stream_key=repr((stream.seed, stream.pipeline.steps)),
+        stream_key=repr((stream.seed, stream.pipeline.steps, config.data.label_noise)),
     )
 
 
@@ -145,7 +151,18 @@ def make_stream(config: Config, dataset: Dataset) -> ImageStream:
     """A run's image stream."""
     steps = [make_transform(name, asdict(step)) for name, step in config.augmentation.items()]
     _, height, width = dataset.shape
-    return ImageStream(config.seed, Pipeline(steps, height, width))
+    return ImageStream(config.seed, Pipeline(steps, height, width), training_labels(config, dataset))
+
+
+def training_labels(config: Config, dataset: Dataset) -> Tensor | None:
+    """The labels [N] of a run that trains on wrong ones; None of one that does not."""
+    noise, split_seed = config.data.label_noise, config.data.split_seed
+    if noise == 0:
+        return None
+    return _mislabelled(dataset.train.labels, noise, len(dataset.classes), split_seed)
+
+
+_mislabelled = lru_cache(maxsize=16)(mislabelled)  # runs that differ in other things share one tensor
 
 
 def make_transform(name: str, options: dict[str, Any]) -> Transform:

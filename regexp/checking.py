@@ -192,9 +192,6 @@ def broken(value: Any, rule: dict[str, Any]) -> Iterator[str]:
     if value is None:
         return
     entries = value if isinstance(value, list) else [value]
-    if isinstance(value, list) and any(isinstance(entry, list | dict) for entry in value):
-        yield "must be a flat list"
-        return
     if any(isinstance(entry, float) and not math.isfinite(entry) for entry in entries):
         yield "must be finite"
         return
@@ -217,7 +214,7 @@ def combinations(config: Config) -> Iterator[str]:
     """Problems that no single key has."""
     for group in OPTIONS:
         node = getattr(config, group)
-        if hasattr(node, "name") and OPTIONS[group][node.name] is not type(node):
+        if hasattr(node, "name") and OPTIONS[group].get(node.name) is not type(node):
             yield (
                 f"{group}.name={node.name}: its keys are those of another option; choose it with {group}={node.name}, "
                 f"or begin your file with defaults: [{node.name}, _self_]"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from regexp.composition import Job
-from regexp.config import flatten
+from regexp.config import flatten, origin
 from regexp.errors import RunError
 from regexp.identity import Identity, identify, label
 from regexp.processes import alive, command, this_process
@@ -38,12 +38,11 @@ class Claim:
 
 def claim_all(jobs: Sequence[Job], outputs: Path) -> list[Claim]:
     """A claim for each job; jobs that are the same run share one. Raises as `claim`, and DataError."""
-    sources = {key: locate(*key) for key in {(job.config.data.name, job.config.data.root) for job in jobs}}
+    sources = {key: locate(*key) for key in {origin(job.config) for job in jobs}}
     claims: dict[tuple[str, Identity], Claim] = {}
     keys = []
     for job in jobs:
-        data = job.config.data
-        identity = identify(job.config, sources[data.name, data.root].fingerprint)
+        identity = identify(job.config, sources[origin(job.config)].fingerprint)
         keys.append((job.config.name, identity))
         if keys[-1] not in claims:
             claims[keys[-1]] = claim(job, identity, outputs)

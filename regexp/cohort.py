@@ -29,6 +29,8 @@ class Cohort:
         sharing: [S], how many consecutive runs read each image stream.
         best: the best weights so far, by name, [K, ...].
         smoothing: label smoothing [K]; None where it is 0 for all.
+        measured_labels: [K, n], those that each run trains on, of the measured images; None where they are as the data
+            set has them.
         epoch: the last one begun.
         started: when it was, on time.perf_counter's clock.
         objective: sum over the epoch's images so far of what the optimizer saw [K].
@@ -89,12 +91,21 @@ class Cohort:
         keys = [plan.stream_key for plan in plans]
         self.sharing = [keys.count(key) for key in dict.fromkeys(keys)]
         self.streams = list({plan.stream_key: plan.stream for plan in plans}.values())
+        self.measured_labels = self._measured_labels()
         smoothing = torch.tensor([plan.label_smoothing for plan in plans], dtype=self.compute.dtype)
         self.smoothing = smoothing.to(self.compute.device) if smoothing.any() else None
         parameters, numbers = dict(self.model.named_parameters()), [plan.numbers for plan in plans]
         self.optimizer = Optimizer(self.family, parameters, numbers, self.epoch * self.steps_per_epoch)
         if optimizer_rows:
             self.optimizer.load(optimizer_rows)
+
+    def _measured_labels(self) -> Tensor | None:
+        data = self.dataset
+        if all(stream.labels is None for stream in self.streams):
+            return None
+        own = [data.train.labels if stream.labels is None else stream.labels for stream in self.streams]
+        labels = torch.stack([labels.index_select(0, data.measured_at) for labels in own])  # [S, n]
+        return labels.repeat_interleave(torch.tensor(self.sharing, device=labels.device), 0)  # [K, n]
 
     def begin_epoch(self) -> None:
         """Fresh dropout streams and sums."""

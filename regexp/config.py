@@ -283,6 +283,12 @@ def identity_items(config: Config) -> dict[str, Any]:
     return {**items, "augmentation": list(config.augmentation)}
 
 
+def origin(config: Config) -> tuple[Any, ...]:
+    """Where data comes from and how it is read: the arguments of sources.locate."""
+    keys = ("name", "root", "path", "image_size", "grayscale")
+    return tuple(getattr(config.data, key, None) for key in keys)
+
+
 def cohort_key(config: Config) -> tuple[Any, ...]:
     """Equal for runs that may train together: the `shared` fields."""
     return tuple((key, repr(value)) for key, value, meta in leaves(config) if meta["mark"] == "shared")

@@ -1,19 +1,15 @@
 """Data sets as uint8 tensors: training, validation and test."""
 
-import contextlib
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from regexp.errors import ConfigError, DataError
+from regexp.parts import Part
 from regexp.randomness import stream
-from regexp.sources import Source, cached_fingerprint
+from regexp.readers import read
+from regexp.sources import Source
 
 # The clean measurement of the training set reads at most this many of its images: the standard error of an accuracy
 # of 98 % is then 0.14 %, and an epoch of MNIST is 15 % faster than with all 55,000.
@@ -45,18 +41,22 @@ class Dataset:
 
     Attributes:
         train: what is trained on.
-        measured: the fixed part of `train` on which train_loss and train_accuracy are measured.
+        measured_at: indices [n] of the fixed part of `train` on which train_loss and train_accuracy are measured.
+        measured: that part.
         validation: decides when to stop and which epoch is best.
         test: read once, at the end of a run; None where it serves as validation.
         classes: their names, by label.
+        fingerprint: of the files that it was read from.
     """
 
     name: str
     train: Images
+    measured_at: Tensor
     measured: Images
     validation: Images
     test: Images | None
     classes: tuple[str, ...]
+    fingerprint: str
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -66,9 +66,14 @@ class Dataset:
 
     def to(self, device: torch.device) -> "Dataset":
         """The same on a device."""
-        test = None if self.test is None else self.test.to(device)
-        train, measured, validation = (part.to(device) for part in (self.train, self.measured, self.validation))
-        return Dataset(self.name, train, measured, validation, test, self.classes)
+        return replace(
+            self,
+            train=self.train.to(device),
+            measured_at=self.measured_at.to(device),
+            measured=self.measured.to(device),
+            validation=self.validation.to(device),
+            test=None if self.test is None else self.test.to(device),
+        )
 
     def describe(self) -> str:
         """Name, sizes and protocol, in words."""
@@ -89,33 +94,73 @@ def scale(images: Tensor, dtype: torch.dtype) -> Tensor:
 def load(source: Source, val_size: float, train_size: float | None, split_seed: int, validation: str) -> Dataset:
     """Read and split a data set.
 
+    One without a test set sets aside a stratified fifth, fixed for good.
+
     Args:
         source: from `sources.locate`.
-        val_size: images held out of the training set, by class; below 1 a fraction of it.
+        val_size: images held out of the training set, by class; below 1 a fraction of it. Not used where the files
+            have a validation set of their own.
         train_size: images kept of the rest, by class; below 1 a fraction of it; None: all.
         split_seed: decides which; the run's seed does not.
-        validation: "holdout", or "test": nothing is held out, and the test set validates.
+        validation: "holdout", or "test": nothing is held out, the test set validates, and a validation set of the
+            files' own is not used.
 
     Raises:
         DataError: the files are not what they should be.
         ConfigError: there are too few images for the sizes asked for.
     """
-    train, test = read_digits(source) if source.name == "digits" else _cached(source, read_mnist)
+    parts = read(source)
+    train, test = _images(parts.train), None if parts.test is None else _images(parts.test)
+    if test is None:
+        train, test = _set_test_aside(source.name, train, parts.classes)
     if validation == "test":
         held_out, kept_test = test, None
+    elif parts.validation is not None:
+        held_out, kept_test = _images(parts.validation), test
     else:
-        chosen = _stratified(train.labels, _count("data.val_size", val_size, len(train)), split_seed, "validation")
+        count = _count("data.val_size", val_size, len(train))
+        chosen = _stratified(train.labels, count, split_seed, "validation", spare=True)
         held_out, train, kept_test = train.at(chosen), train.at(_complement(chosen, len(train))), test
     if len(train) == 0:
         raise ConfigError(f"data.val_size={val_size:g}: leaves nothing to train on; use a smaller data.val_size")
     if train_size is not None:
         count = _count("data.train_size", train_size, len(train))
         train = train.at(_stratified(train.labels, count, split_seed, "training"))
-    measured = train
+    measured, measured_at = train, torch.arange(len(train))
     if len(train) > MEASURED:
-        measured = train.at(_stratified(train.labels, MEASURED, split_seed, "measured"))
-    classes = tuple(str(digit) for digit in range(10))
-    return Dataset(source.name, train, measured, held_out, kept_test, classes)
+        measured_at = _stratified(train.labels, MEASURED, split_seed, "measured")
+        measured = train.at(measured_at)
+    return Dataset(source.name, train, measured_at, measured, held_out, kept_test, parts.classes, source.fingerprint)
+
+
+def mislabelled(labels: Tensor, fraction: float, classes: int, seed: int) -> Tensor:
+    """Labels [N] of which round(fraction * N), chosen at random, are another class, uniformly.
+
+    With one seed, those that are wrong at a smaller fraction are as wrong at a larger one.
+    """
+    generator, count = stream(seed, "label_noise"), len(labels)
+    chosen = torch.randperm(count, generator=generator)[: round(fraction * count)].to(labels.device)
+    # Drawn for all images: what is drawn for one does not depend on the fraction.
+    steps = torch.randint(1, classes, (count,), generator=generator).to(labels.device)
+    wrong = labels.clone()
+    wrong[chosen] = (labels + steps)[chosen] % classes
+    return wrong
+
+
+def _images(part: Part) -> Images:
+    return Images(torch.from_numpy(part.images), torch.from_numpy(part.labels))
+
+
+def _set_test_aside(name: str, whole: Images, classes: tuple[str, ...]) -> tuple[Images, Images]:
+    """Training and test images."""
+    test = _stratified(whole.labels, -(-len(whole) // 5), seed=0, name="test", spare=True)
+    train = whole.at(_complement(test, len(whole)))
+    if 0 in (present := torch.bincount(train.labels, minlength=len(classes)).tolist()):
+        raise DataError(
+            f"data={name}: class {classes[present.index(0)]} has a single image, and a fifth of all images is set "
+            "aside for the test; add images, or a test set of your own"
+        )
+    return train, whole.at(test)
 
 
 def _count(key: str, size: float, available: int) -> int:
@@ -125,13 +170,19 @@ def _count(key: str, size: float, available: int) -> int:
     return count
 
 
-def _stratified(labels: Tensor, count: int, seed: int, name: str) -> Tensor:
-    """Sorted indices [count] of a random choice whose classes are in the proportions of `labels`, to within one."""
+def _stratified(labels: Tensor, count: int, seed: int, name: str, spare: bool = False) -> Tensor:
+    """Sorted indices [count] of a random choice whose classes are in the proportions of `labels`, to within one.
+
+    Within that, classes that would have none go first; with `spare`, those of which none would be left go last.
+    """
     generator = stream(seed, f"split/{name}")
     members = [torch.nonzero(labels == label).flatten() for label in labels.unique()]
     shares = torch.tensor([len(own) * count / len(labels) for own in members], dtype=torch.float64)
     quota = shares.floor().long()
-    quota[(shares - quota).argsort(descending=True, stable=True)[: count - int(quota.sum())]] += 1
+    claims = shares - quota + (quota == 0).double()
+    if spare:
+        claims -= 2 * (quota + 1 == torch.tensor([len(own) for own in members])).double()
+    quota[claims.argsort(descending=True, stable=True)[: count - int(quota.sum())]] += 1
     picked = [
         own[torch.randperm(len(own), generator=generator)[: int(n)]] for own, n in zip(members, quota, strict=True)
     ]
@@ -142,68 +193,3 @@ def _complement(indices: Tensor, length: int) -> Tensor:
     rest = torch.ones(length, dtype=torch.bool)
     rest[indices] = False
     return torch.nonzero(rest).flatten()
-
-
-def _cached(source: Source, read: Callable[[Source], tuple[Images, Images]]) -> tuple[Images, Images]:
-    """Training and test images, from the cache where it is whole, else decoded and cached."""
-    if cached_fingerprint(source.cache) == source.fingerprint:
-        with contextlib.suppress(OSError, SafetensorError, KeyError):
-            tensors = load_file(source.cache)
-            return (
-                Images(tensors["train_images"], tensors["train_labels"]),
-                Images(tensors["test_images"], tensors["test_labels"]),
-            )
-    train, test = read(source)
-    tensors = {
-        "train_images": train.images,
-        "train_labels": train.labels,
-        "test_images": test.images,
-        "test_labels": test.labels,
-    }
-    with contextlib.suppress(OSError, SafetensorError):  # a cache that cannot be written costs time, nothing else
-        source.cache.parent.mkdir(parents=True, exist_ok=True)
-        part = source.cache.with_suffix(f".{os.getpid()}.part")
-        save_file(
-            {name: tensor.contiguous() for name, tensor in tensors.items()}, part, {"fingerprint": source.fingerprint}
-        )
-        os.replace(part, source.cache)
-    return train, test
-
-
-def read_digits(source: Source) -> tuple[Images, Images]:
-    """scikit-learn's digits: 1,797 images of 8x8 pixels, whose 17 levels are spread over 0..255.
-
-    They have no official test set: a stratified fifth, fixed for good, is set aside. From the UCI repository's
-    "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak 1998).
-    """
-    table = np.loadtxt(source.root / "digits.csv.gz", delimiter=",", dtype=np.uint8)
-    pixels = torch.from_numpy(table[:, :-1].copy())
-    images = (pixels.double() * 255 / 16).round().to(torch.uint8).view(-1, 1, 8, 8)
-    whole = Images(images, torch.from_numpy(table[:, -1].astype(np.int64)))
-    test = _stratified(whole.labels, -(-len(whole) // 5), seed=0, name="test")
-    return whole.at(_complement(test, len(whole))), whole.at(test)
-
-
-def read_mnist(source: Source) -> tuple[Images, Images]:
-    """MNIST: 60,000 training and 10,000 test images of 28x28 pixels (LeCun et al. 1998).
-
-    torchvision decodes it, file by file: its MNIST class would unpickle what older versions of it have left there.
-    """
-    from torchvision.datasets.mnist import read_image_file, read_label_file
-
-    folder = source.root / "MNIST" / "raw"
-    parts = []
-    for name in ("train", "t10k"):
-        try:
-            images = read_image_file(str(folder / f"{name}-images-idx3-ubyte"))
-            labels = read_label_file(str(folder / f"{name}-labels-idx1-ubyte"))
-        except (OSError, RuntimeError, AssertionError, ValueError, TypeError, KeyError, IndexError) as error:
-            raise DataError(f"data=mnist: {folder} holds broken files; remove them to download them again") from error
-        if len(images) != len(labels) or int(labels.max()) > 9:
-            raise DataError(
-                f"data=mnist: {len(images):,} images and {len(labels):,} labels up to {int(labels.max())} in {folder}; "
-                "remove the files to download them again"
-            )
-        parts.append(Images(images.unsqueeze(1), labels.long()))
-    train, test = parts
-    return train, test

@@ -47,23 +47,32 @@ def cross_entropy(logits: Tensor, labels: Tensor, smoothing: Tensor | None = Non
 
 
 @torch.no_grad()
-def evaluate(model: MLP, runs: int, part: Images, compute: Compute, predict: bool = False) -> Measurement:
+def evaluate(
+    model: MLP, runs: int, part: Images, compute: Compute, predict: bool = False, labels: Tensor | None = None
+) -> Measurement:
     """Measure all runs of a model on the same images, on their device; leaves the model in evaluation mode.
 
-    `predict`: keep the predictions.
+    Args:
+        model: K runs.
+        runs: K.
+        part: N images.
+        compute: where and in which precision.
+        predict: keep the predictions.
+        labels: [K, N], each run's own; None: the images', for all.
     """
     model.eval()
     loss = torch.zeros(runs, dtype=compute.sum_dtype, device=compute.device)
     correct = torch.zeros_like(loss)
     predictions = []
     size = max(1, ROWS[compute.device.type] // runs)
-    for images, labels in zip(part.images.split(size), part.labels.split(size), strict=True):
+    labels = part.labels.expand(runs, -1) if labels is None else labels
+    for images, expected in zip(part.images.split(size), labels.split(size, 1), strict=True):
         with compute.arithmetic():
             logits = model(scale(images, compute.dtype).unsqueeze(0), [runs])  # [K, b, classes]
         logits = logits.to(compute.dtype)
-        loss += cross_entropy(logits, labels.expand(runs, -1)) * len(labels)
+        loss += cross_entropy(logits, expected) * len(images)
         predicted = logits.argmax(-1)  # [K, b]
-        correct += (predicted == labels).sum(1)
+        correct += (predicted == expected).sum(1)
         if predict:
             predictions.append(predicted)
     return Measurement(loss / len(part), correct / len(part), torch.cat(predictions, 1) if predict else None)

@@ -1,7 +1,9 @@
 """Pictures of a run: its augmented images, its first layer, its confusions."""
 
 import io
+import math
 from collections.abc import Sequence
+from unicodedata import combining, normalize
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -13,6 +15,9 @@ from regexp.streams import ImageStream
 
 _TEXT, _MUTED, _PAPER = (20, 20, 20), (110, 110, 110), (255, 255, 255)
 EXAMPLES, DRAWS = 8, 4
+WIDEST = 1840  # pixels of a confusion matrix; 41 classes have room for their counts
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def png(picture: Image.Image) -> bytes:
@@ -33,7 +38,8 @@ def augmentation_grid(dataset: Dataset, images: ImageStream) -> Image.Image:
     plain = scale(examples.images, torch.float32)
     drawn = [images.pipeline.draw(len(plain), generator).to(plain.device) for _ in range(DRAWS)]
     rows = [plain, *(images.pipeline(plain, matrices) for matrices in drawn)]
-    names = [dataset.classes[label] for label in examples.labels.tolist()]
+    labels = examples.labels if images.labels is None else images.labels[chosen]
+    names = [_drawn(label, dataset.classes) for label in labels.tolist()]
     tiles = [[_gray_or_color(image) for image in row.cpu()] for row in rows]
     return _grid(tiles, ["original", *(f"draw {i + 1}" for i in range(DRAWS))], names, tile=84)
 
@@ -52,30 +58,62 @@ def first_layer(weight: Tensor, shape: tuple[int, int, int]) -> Image.Image:
 
 
 def confusion_matrix(counts: Tensor, classes: Sequence[str]) -> Image.Image:
-    """Counts [classes, classes]: rows are labels, columns predictions; darker is a larger share of the row."""
+    """Counts [classes, classes]: rows are labels, columns predictions; darker is a larger share of the row.
+
+    Cells shrink with the number of classes: first the counts go, then the names, at last cells merge.
+    """
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
-    tile, left, top = 44, 110, 50
-    right, bottom = left + tile * len(classes), top + tile * len(classes)
-    picture = Image.new("RGB", (right + 12, bottom + 12), _PAPER)
-    draw, font, small = ImageDraw.Draw(picture), _font(14), _font(12)
-    draw.text(((left + right) / 2, 12), "predicted", _MUTED, small, anchor="mm")
-    draw.text((left - 14, 34), "label", _MUTED, small, anchor="rm")
-    for i, name in enumerate(classes):
+    tile = max(1, min(44, WIDEST // len(classes)))
+    font, small = _font(14), _font(12)
+    names = [_drawn(label, classes) for label in range(len(classes))] if tile >= 16 else []
+    longest = max((_width(name, font) for name in names), default=0)
+    upright = longest > tile - 2
+    left, top = max(110, longest + 28), 36 + (longest if upright else 14)
+    side = min(WIDEST, tile * len(classes))
+    picture = Image.new("RGB", (left + side + 12, top + side + 12), _PAPER)
+    draw = ImageDraw.Draw(picture)
+    draw.text((left + side / 2, 12), "predicted", _MUTED, small, anchor="mm")
+    draw.text((left - 14, top - 16), "label", _MUTED, small, anchor="rm")
+    shades = (255 * (1 - shares.double().sqrt())).round().byte()  # the root makes rare confusions visible
+    cells = Image.fromarray(shades.numpy())
+    enlarged = cells.resize((side, side), Image.Resampling.NEAREST if tile > 1 else Image.Resampling.BOX)
+    picture.paste(enlarged, (left, top))
+    for i, name in enumerate(names):
         middle = tile * i + tile / 2
-        draw.text((left + middle, 34), name[:6], _TEXT, font, anchor="mm")
-        draw.text((left - 14, top + middle), name[:14], _TEXT, font, anchor="rm")
-        for j in range(len(classes)):
-            share, x, y = float(shares[i, j]), left + tile * j, top + tile * i
-            shade = round(255 * (1 - share**0.5))  # the root makes rare confusions visible
-            draw.rectangle((x, y, x + tile - 2, y + tile - 2), (shade, shade, shade))
-            color = _PAPER if shade < 128 else _TEXT
-            if counts[i, j]:
-                draw.text((x + tile / 2 - 1, y + tile / 2 - 1), str(int(counts[i, j])), color, small, anchor="mm")
-    for i in range(len(classes) + 1):
+        if upright:
+            _draw_upright(picture, (round(left + middle), top - 8), name, font)
+        else:
+            draw.text((left + middle, top - 16), name, _TEXT, font, anchor="mm")
+        draw.text((left - 14, top + middle), name, _TEXT, font, anchor="rm")
+    if tile == 44:
+        for i, j in counts.nonzero().tolist():
+            color = _PAPER if shades[i, j] < 128 else _TEXT
+            place = (left + tile * j + tile / 2 - 1, top + tile * i + tile / 2 - 1)
+            draw.text(place, str(int(counts[i, j])), color, small, anchor="mm")
+    for i in range(len(names) + 1 if names else 0):
         x, y = left + tile * i - 1, top + tile * i - 1
-        draw.line((left - 1, y, right - 1, y), (225, 225, 225))
-        draw.line((x, top - 1, x, bottom - 1), (225, 225, 225))
+        draw.line((left - 1, y, left + side - 1, y), (225, 225, 225))
+        draw.line((x, top - 1, x, top + side - 1), (225, 225, 225))
     return picture
+
+
+def _drawn(label: int, classes: Sequence[str]) -> str:
+    """A class's name as Pillow's own font can draw it, which knows ASCII: without accents, else by its label."""
+    letters = "".join(letter for letter in normalize("NFKD", classes[label]) if not combining(letter))
+    line = " ".join(letters.split()) if letters.isascii() else f"class {label}"
+    return line if len(line) <= 20 else f"{line[:17]}..."
+
+
+def _width(text: str, font: Font) -> int:
+    return math.ceil(font.getlength(text))
+
+
+def _draw_upright(picture: Image.Image, foot: tuple[int, int], text: str, font: Font) -> None:
+    """Text that reads upwards from a point."""
+    ink = Image.new("L", (_width(text, font) + 2, 20))
+    ImageDraw.Draw(ink).text((1, 10), text, 255, font, anchor="lm")
+    turned = ink.rotate(90, expand=True)
+    picture.paste(_TEXT, (foot[0] - turned.width // 2, foot[1] - turned.height), turned)
 
 
 def _gray_or_color(image: Tensor) -> Image.Image:
@@ -102,5 +140,5 @@ def _grid(
     return picture
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font(size: int) -> Font:
     return ImageFont.load_default(size)

@@ -1,25 +1,20 @@
 """The files behind each data set and their fingerprint. Imports no torch: a finished run is recognized without it."""
 
-import contextlib
 import hashlib
 import importlib.util
-import io
 import os
-import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from http.client import HTTPException
+from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from regexp.downloads import download
 from regexp.errors import DataError
-
-_MNIST_FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
+from regexp.folders import scan
+from regexp.idx import FILES, IDX
 
 
 @dataclass(frozen=True)
@@ -28,15 +23,19 @@ class Source:
 
     Attributes:
         name: of the data set.
-        root: folder to read it from.
-        cache: file for its decoded tensors, named after the source files' places, sizes and times.
+        root: folder to read it from; of arrays the file.
+        cache: file for its decoded tensors, named after the source files' places, sizes and times, and how they are
+            decoded.
         fingerprint: hash of the source files' bytes.
+        image_size, grayscale: of an image folder, as in decoding.
     """
 
     name: str
     root: Path
     cache: Path
     fingerprint: str
+    image_size: int | None = None
+    grayscale: bool | None = None
 
 
 def cache_folder() -> Path:
@@ -46,25 +45,59 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "regexp"
 
 
-def locate(name: str, root: str | None) -> Source:
-    """The source of a data set; downloads it into `root` if it is not there.
+def locate(
+    name: str,
+    root: str | None = None,
+    path: str | None = None,
+    image_size: int | None = None,
+    grayscale: bool | None = None,
+) -> Source:
+    """The source of a data set; one that torchvision knows is downloaded into `root` if it is not there.
 
-    Raises DataError if it is not there and cannot be downloaded.
+    Args:
+        name: of the data set.
+        root: its folder; None: the environment's or the cache's. Ignored by digits and arrays.
+        path: the file of arrays.
+        image_size, grayscale: of an image folder, as in decoding.
+
+    Raises:
+        DataError: it is not there, or cannot be read or downloaded.
+        StorageError: it cannot be downloaded there.
     """
-    if name == "digits":
-        folder = _digits_folder()
-        files = [folder / "digits.csv.gz"]
-    else:
-        folder = Path(root or os.environ.get("REGEXP_DATA_ROOT") or cache_folder() / "data").expanduser()
-        files = [folder / "MNIST" / "raw" / file for file in _MNIST_FILES]
-        if not all(file.is_file() for file in files):
-            download_mnist(folder)
     try:
-        stamps = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        cache = cache_folder() / f"{name}-{hashlib.sha256(repr(stamps).encode()).hexdigest()[:16]}.safetensors"
-        return Source(name, folder, cache, cached_fingerprint(cache) or _hash(files))
+        folder, files = _files(name, root, path)
+        names = [str(file.relative_to(folder)) for file in files]
+        states = [file.stat() for file in files]
+        stamps = [(name, state.st_size, state.st_mtime_ns) for name, state in zip(names, states, strict=True)]
+        place = _short(repr((str(folder.resolve()), image_size, grayscale)).encode())
+        cache = cache_folder() / f"{name}-{place}-{_short(repr(stamps).encode())}.safetensors"
+        hashed = tuple(names) if name == "image_folder" else ()  # they are its classes
+        fingerprint = cached_fingerprint(cache) or _hash(cache, tuple(files), hashed)
+        return Source(name, folder, cache, fingerprint, image_size, grayscale)
     except OSError as error:
         raise DataError(f"data={name}: cannot read {error.filename}: {error.strerror}") from error
+
+
+def _files(name: str, root: str | None, path: str | None) -> tuple[Path, list[Path]]:
+    """Folder (of arrays the file) and files of a data set."""
+    if name == "digits":
+        folder = _digits_folder()
+        return folder, [folder / "digits.csv.gz"]
+    if name == "image_folder":
+        found = scan(root)
+        return found.root, found.files()
+    if name == "arrays":
+        if not path:
+            raise DataError("data=arrays: name the file that holds images and labels: data.path=FILE.npz")
+        file = Path(path).expanduser()
+        if not file.is_file():
+            raise DataError(f"data=arrays: data.path={path}: there is no such file")
+        return file, [file]
+    folder = Path(root or os.environ.get("REGEXP_DATA_ROOT") or cache_folder() / "data").expanduser()
+    files = [IDX[name].folder(folder) / file for file in FILES]
+    if not all(file.is_file() for file in files):
+        download(name, folder)
+    return folder, files
 
 
 def cached_fingerprint(cache: Path) -> str | None:
@@ -76,11 +109,20 @@ def cached_fingerprint(cache: Path) -> str | None:
         return None
 
 
-def _hash(files: list[Path]) -> str:
+@lru_cache(maxsize=8)  # the cache's name changes with the files; until it is written they would be read again and again
+def _hash(cache: Path, files: Sequence[Path], names: Sequence[str]) -> str:
+    """Of the bytes of files, and of their names where they are given."""
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes())
+    for file, name in zip_longest(files, names):
+        if name is not None:
+            digest.update(os.fsencode(f"{name}\0{file.stat().st_size}\0"))
+        with file.open("rb") as content:
+            hashlib.file_digest(content, lambda: digest)
     return digest.hexdigest()[:16]
+
+
+def _short(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _digits_folder() -> Path:
@@ -88,26 +130,3 @@ def _digits_folder() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise DataError("data=digits: scikit-learn, which holds the digits, is not installed; type: uv sync")
     return Path(spec.submodule_search_locations[0]) / "datasets" / "data"
-
-
-def download_mnist(root: Path) -> None:
-    """Let torchvision download MNIST into `root`, and check its files there.
-
-    Raises DataError that says what to put where.
-    """
-    from torchvision.datasets import MNIST
-
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # The constructor would unpickle what older versions of torchvision have left in the folder.
-            downloader = MNIST.__new__(MNIST)
-            downloader.root = str(root)
-            downloader.download()
-    except (OSError, RuntimeError, HTTPException) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DataError(
-            f"data=mnist: not in {root}, and it could not be downloaded ({reason}).\n"
-            f"Put {', '.join(_MNIST_FILES)} into {root / 'MNIST' / 'raw'},\n"
-            "or name the folder that holds MNIST/raw with data.root=DIR, or use data=digits, which needs no download."
-        ) from error

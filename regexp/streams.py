@@ -21,10 +21,15 @@ AT_ONCE = 512
 
 @dataclass(frozen=True)
 class ImageStream:
-    """A seed and what it draws for."""
+    """A seed and what it draws for.
+
+    Attributes:
+        labels: [N], on the device, to train on in place of the data set's own; None: those.
+    """
 
     seed: int
     pipeline: Pipeline
+    labels: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ def batches(
     # Everything is drawn on the CPU, and moved once: draws do not depend on the device, and steps do not wait for it.
     orders = [torch.randperm(count, generator=stream(s.seed, "order", epoch)).to(device) for s in streams]
     drawn = [s.pipeline.draw(count, stream(s.seed, "augmentation", epoch)).to(device) for s in streams]
+    labelled = [train.labels if s.labels is None else s.labels for s in streams]
     rows = torch.repeat_interleave(torch.arange(len(streams)), torch.tensor(sharing)).to(device)  # [K], run -> stream
     sizes, start = batch_sizes(count, batch_size), 0
     together = max(1, AT_ONCE // batch_size)
@@ -77,8 +83,8 @@ def batches(
                 for s, order, matrices in zip(streams, orders, drawn, strict=True)
             ]
         )  # [S, chunk, C, H, W]
-        labels = torch.stack([train.labels.index_select(0, order[chunk]) for order in orders])  # [S, chunk]
-        labels = labels.index_select(0, rows)  # [K, chunk]
+        shown = [own.index_select(0, order[chunk]) for own, order in zip(labelled, orders, strict=True)]
+        labels = torch.stack(shown).index_select(0, rows)  # [S, chunk] -> [K, chunk]
         yield from map(Batch, images.split(cuts, 1), labels.split(cuts, 1))
 
 

@@ -41,7 +41,7 @@ def train(cohort: Cohort, reporter: Reporter, interruption: Interruption) -> Non
 def measure(cohort: Cohort) -> list[Metrics]:
     """The epoch's metrics [K]; the one place in it that waits for the device."""
     data, runs = cohort.dataset, len(cohort.members)
-    train = evaluate(cohort.model, runs, data.measured, cohort.compute)
+    train = evaluate(cohort.model, runs, data.measured, cohort.compute, labels=cohort.measured_labels)
     validation = evaluate(cohort.model, runs, data.validation, cohort.compute)
     columns = {
         "objective": cohort.objective / len(data.train),

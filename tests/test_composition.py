@@ -160,7 +160,7 @@ def test_a_mistake_is_named(override: str, parts: list[str]) -> None:
         (["normalization.name=batch"], "choose it with normalization=batch"),
         (["normalization=null"], "choose one of batch, layer, none"),
         (["augmentation=lesson", "augmentation.flip=null"], "drop a step with ~augmentation.flip"),
-        (["optimizer.betas=[0.9,[0.1]]"], "flat list"),
+        (["optimizer.betas=[0.9,[0.1]]"], "must be a list of numbers"),
         (["hydra.run.dir=x"], "only the command line"),
     ],
 )

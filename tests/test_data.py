@@ -11,7 +11,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from regexp import data
+from regexp import data, readers
 from regexp.data import Dataset, Images, load
 from regexp.errors import ConfigError, DataError
 from regexp.sources import cache_folder, locate
@@ -183,7 +183,7 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def refuse(source: object) -> None:
         raise AssertionError("decoded again")
 
-    return lambda: monkeypatch.setattr(data, "read_mnist", refuse)
+    return lambda: monkeypatch.setitem(readers.READERS, "mnist", refuse)
 
 
 def test_mnist_is_decoded_once(small_mnist: Path, unread: Callable[[], None]) -> None:

@@ -2,13 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sklearn.datasets
 
 from regexp.errors import DataError
-from regexp.sources import cache_folder, cached_fingerprint, download_mnist, locate
+from regexp.sources import cache_folder, cached_fingerprint, locate
 
 FILES = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
 
@@ -25,14 +24,6 @@ def write_files(root: Path) -> Path:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return write_files(tmp_path / "data")
-
-
-@pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    def download(self: object) -> None:
-        raise request.param
-
-    monkeypatch.setattr("torchvision.datasets.MNIST.download", download)
 
 
 def test_digits_come_with_scikit_learn() -> None:
@@ -90,54 +81,14 @@ def test_a_cache_that_is_missing_or_broken_has_no_fingerprint(tmp_path: Path, co
     assert cached_fingerprint(cache) is None
 
 
-REASONS = [RuntimeError("Error downloading train-images"), OSError(30, "Read-only file system"), TimeoutError()]
-
-
-@pytest.mark.parametrize("no_network", REASONS, indirect=True, ids=repr)
-@pytest.mark.usefixtures("no_network")
-@pytest.mark.parametrize("missing", [FILES, FILES[:1]], ids=["all", "one"])
-def test_missing_files_are_named_with_what_to_do(root: Path, missing: list[str]) -> None:
-    for file in missing:
-        (root / "MNIST" / "raw" / file).unlink()
-    with pytest.raises(DataError) as caught:
-        locate("mnist", str(root))
-    message = str(caught.value)
-    assert message.startswith(f"data=mnist: not in {root}")
-    assert all(file in message for file in FILES)
-    assert f"into {root / 'MNIST' / 'raw'}" in message
-    assert "data.root=" in message
-    assert "data=digits" in message
-
-
-def test_the_reason_of_a_failed_download_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def download(self: object) -> None:
-        raise RuntimeError("Error downloading x:\nhttp://...: no route to host")
-
-    monkeypatch.setattr("torchvision.datasets.MNIST.download", download)
-    with pytest.raises(DataError, match=r"could not be downloaded \(Error downloading x:\)"):
-        download_mnist(root)
-
-
-def test_a_download_is_found_and_silent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    def download(self: Any) -> None:
-        print("Downloading ...")
-        write_files(Path(self.root))
-
-    monkeypatch.setattr("torchvision.datasets.MNIST.download", download)
-    assert locate("mnist", str(tmp_path / "new")).root == tmp_path / "new"
-    assert capfd.readouterr().out == ""
-
-
 def test_an_unreadable_file_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = root / "MNIST" / "raw" / FILES[2]
+    path, opened = root / "MNIST" / "raw" / FILES[2], Path.open
 
-    def read_bytes(self: Path) -> bytes:  # as root, who runs some tests, may read everything
+    def refuse(self: Path, mode: str) -> object:  # as root, who runs some tests, may read everything
         if self == path:
             raise PermissionError(13, "Permission denied", str(self))
-        return b""
+        return opened(self, mode)
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(DataError, match=f"^data=mnist: cannot read {path}: Permission denied$"):
         locate("mnist", str(root))

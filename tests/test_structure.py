@@ -14,9 +14,10 @@ PACKAGE = Path(regexp.__file__).parent
 # Each module imports only from those above it.
 ORDER = (
     "errors fields steps config vocabulary checking advice overrides objections files composition arguments "
-    "randomness device sources data augmentation schedules optimization "
+    "randomness device storage parts idx downloads folders decoding arrays sources readers data "
+    "augmentation schedules optimization "
     "streams metrics early_stopping layers model evaluation members cohort training "
-    "identity storage runs processes claims events pictures recording building "
+    "identity runs processes claims events pictures recording building "
     "exits interruption terminal usage reference train interface preview __init__ __main__"
 ).split()
 
@@ -44,8 +45,8 @@ def test_a_module_imports_only_from_those_above_it(module: str) -> None:
 
 # What a run's folder, its pictures and the terminal look like, and where data lies, changes no result.
 NOT_SHAPING = set(
-    "errors fields steps config vocabulary checking advice overrides objections files composition sources identity "
-    "storage runs processes claims events pictures recording".split()
+    "errors fields steps config vocabulary checking advice overrides objections files composition sources downloads "
+    "identity storage runs processes claims events pictures recording".split()
 )
 
 
