@@ -61,9 +61,9 @@ def batches(
         dtype: of the images.
     """
     device, count = train.labels.device, len(train)
-    # Everything is drawn on the CPU, and moved once: draws do not depend on the device, and steps do not wait for it.
+    # Drawn on the CPU, and moved once: draws do not depend on the device, and steps do not wait for it.
     orders = [torch.randperm(count, generator=stream(s.seed, "order", epoch)).to(device) for s in streams]
-    drawn = [s.pipeline.draw(count, stream(s.seed, "augmentation", epoch)).to(device) for s in streams]
+    drawn = [s.pipeline.draw(count, s.seed, epoch, device) for s in streams]
     rows = torch.repeat_interleave(torch.arange(len(streams)), torch.tensor(sharing)).to(device)  # [K], run -> stream
     sizes, start = batch_sizes(count, batch_size), 0
     together = max(1, AT_ONCE // batch_size)
@@ -73,8 +73,8 @@ def batches(
         start = chunk.stop
         images = _stack(
             [
-                s.pipeline(scale(train.images.index_select(0, order[chunk]), dtype), matrices[chunk])
-                for s, order, matrices in zip(streams, orders, drawn, strict=True)
+                s.pipeline(scale(train.images.index_select(0, order[chunk]), dtype), draws[chunk])
+                for s, order, draws in zip(streams, orders, drawn, strict=True)
             ]
         )  # [S, chunk, C, H, W]
         labels = torch.stack([train.labels.index_select(0, order[chunk]) for order in orders])  # [S, chunk]

@@ -13,7 +13,8 @@ from regexp.identity import _SHAPING
 PACKAGE = Path(regexp.__file__).parent
 # Each module imports only from those above it.
 ORDER = (
-    "errors fields steps config composition randomness device sources data augmentation schedules optimization "
+    "errors fields steps config foreign composition randomness device sources data "
+    "geometry perspective elastic resampling pixels image_by_image augmentation schedules optimization "
     "streams metrics early_stopping layers model evaluation members cohort training "
     "identity storage runs processes claims events pictures recording building "
     "exits interruption terminal usage train interface preview __init__ __main__"
