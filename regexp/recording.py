@@ -65,7 +65,7 @@ class RunRecorder:
     ) -> None:
         """Begin the files, or cut them back to where `state` was; `cohort` and `device` go into the summary."""
         self.claim, self.directory, self.cohort, self.device = claim, claim.directory, dict(cohort), device
-        self.shape, self.classes = dataset.shape, dataset.classes
+        self.shape, self.classes = dataset.seen, dataset.classes
         with storing(self.directory):
             (self.directory / "failure.json").unlink(missing_ok=True)
             if state is None:

@@ -6,7 +6,6 @@ import statistics
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 
@@ -19,7 +18,6 @@ from regexp import Run, sweep
 from regexp.building import load_dataset, make_stream
 from regexp.composition import compose_job
 from regexp.data import scale
-from regexp.randomness import stream
 from regexp.steps import STEPS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -106,16 +104,13 @@ def augmentation(root: str) -> Figure:
         pipeline = make_stream(config, dataset).pipeline
         index = int((dataset.train.labels == 5).nonzero()[3])
         image = scale(dataset.train.images[index : index + 1], torch.float32)
-        shown = [image[0], *draws(pipeline, image, columns - 1)]
+        copies = image.expand(columns - 1, -1, -1, -1)
+        shown = [image[0], *pipeline(copies, pipeline.draw(len(copies), seed=0, epoch=1))]
         for axes, picture in zip(row, shown, strict=True):
             axes.imshow(picture[0], cmap="gray_r", vmin=0, vmax=1)
             axes.set_axis_off()
         row[0].text(-6, 14, name, ha="right", va="center", fontsize=11)
     return figure
-
-
-def draws(pipeline: Any, image: torch.Tensor, count: int) -> list[torch.Tensor]:
-    raise NotImplementedError(stream)
 
 
 def strength(train: Train, key: str, values: Sequence[float], others: Sequence[str], label: str) -> Figure:

@@ -13,9 +13,9 @@ from regexp.identity import _SHAPING
 PACKAGE = Path(regexp.__file__).parent
 # Each module imports only from those above it.
 ORDER = (
-    "errors fields steps config vocabulary checking advice overrides objections files composition arguments "
+    "errors fields steps config vocabulary foreign checking advice overrides objections files composition arguments "
     "randomness device storage parts idx downloads folders decoding arrays sources readers data "
-    "augmentation schedules optimization "
+    "geometry perspective elastic resampling pixels image_by_image augmentation schedules optimization "
     "streams metrics early_stopping layers model evaluation members cohort training "
     "identity runs processes claims events pictures recording building "
     "exits interruption terminal usage reference train interface preview __init__ __main__"
