@@ -47,7 +47,7 @@ class ImageByImage:
         torch.default_generator.manual_seed(seed)
         random.seed(seed)
         made = self.call((image * 255).round().to(torch.uint8) if self.levels else image)
-        return made.to(image.dtype) / 255 if made.dtype == torch.uint8 else made
+        return made.to(image.dtype) / 255 if getattr(made, "dtype", None) == torch.uint8 else made
 
     @property
     def name(self) -> str:
@@ -70,17 +70,19 @@ def image_by_image(target: str, arguments: Mapping[str, Any], shape: tuple[int, 
     try:
         with _randomness_kept():
             results = [made._one(image, seed) for seed, image in enumerate(levels.float() / 255)]
-        whole = all(isinstance(result, Tensor) and result.is_floating_point() for result in results)
-        shapes = {tuple(result.shape) for result in results}
     except Exception as error:  # whatever code of someone else's objects to
         raise ConfigError(
             f"_target_={target}: cannot work on images [C, H, W] of {list(shape)}: {complaint(error)}"
         ) from error
-    if not whole or shapes != {shape}:
-        got = f"tensors of {', '.join(str(list(each)) for each in sorted(shapes))}" if whole else "no image"
-        raise ConfigError(
-            f"_target_={target}: makes {got} from images of {list(shape)}; only augmentation.crop may change their size"
-        )
+    for result in results:
+        if not isinstance(result, Tensor) or not result.is_floating_point():
+            kind = result.dtype if isinstance(result, Tensor) else type(result).__name__
+            raise ConfigError(f"_target_={target}: makes {kind} of an image; name one that makes an image of it")
+        if tuple(result.shape) != shape:
+            raise ConfigError(
+                f"_target_={target}: makes {list(result.shape)} of an image of {list(shape)}; "
+                "only augmentation.crop may change the size"
+            )
     if not all(bool(((result >= -1e-3) & (result <= 1 + 1e-3)).all()) for result in results):
         raise ConfigError(f"_target_={target}: leaves [0, 1], in which evaluation sees the images; leave it out")
     return made
