@@ -58,7 +58,7 @@ Train = Callable[[Sequence[Sequence[str]]], list[Run]]
 
 def early_stopping(train: Train) -> Figure:
     patiences = (2, 5, 20)
-    noisy = ["data.label_noise=0.2", "model.hidden_sizes=[512]", "epochs=60"]
+    noisy = ["data.label_noise=0.2", "normalization=batch", "model.hidden_sizes=[512]", "epochs=60"]
     whole, *stopped = train(
         [[*noisy, "early_stopping=none"], *([*noisy, f"early_stopping.patience={patience}"] for patience in patiences)]
     )
@@ -129,7 +129,7 @@ def strength(train: Train, key: str, values: Sequence[float], others: Sequence[s
     for axes, figures, name, (color, line) in zip(
         panels,
         (trained, tested),
-        ("training accuracy (%), a fifth of the labels wrong", "test accuracy (%)"),
+        ("training accuracy (%)", "test accuracy (%)"),
         STYLES,
         strict=False,
     ):

@@ -88,10 +88,9 @@ def test_the_grid_shows_originals_whole_and_crops_as_large() -> None:
 
 
 def test_crops_larger_than_the_images_are_refused_before_anything_trains() -> None:
-    with pytest.raises(ConfigError, match=r"augmentation\.crop\.size=24: the images are 8x8; use"):
+    with pytest.raises(ConfigError, match=r"augmentation\.crop\.size=24: images .*8x8; use"):
         sweep([[*SHORT, "seed=1"], [*SHORT, "+augmentation.crop.size=24"]], quiet=True)
-    assert load_run("outputs/default/epochs=2,hidden_sizes=8,seed=1").metrics == []
-    assert load_run("outputs/default/crop.size=24,epochs=2,hidden_sizes=8").status == "failed"
+    assert not Path("outputs").exists()
 
 
 def test_what_only_one_run_of_a_cohort_asks_for_is_checked_too() -> None:
