@@ -71,7 +71,7 @@ def early_stopping(train: Train) -> Figure:
     for patience, run in zip(patiences, stopped, strict=True):
         end = run.metrics[-1]["epoch"]
         axes.axvline(end, color="#777777", linewidth=1)
-        axes.text(end + 0.5, 0.02, f"patience {patience}", rotation=90, color="#444444", fontsize=9, transform=below)
+        axes.text(end + 0.5, 0.55, f"patience {patience}", rotation=90, color="#444444", fontsize=9, transform=below)
     best = min(whole.metrics, key=lambda row: row["val_loss"])
     axes.plot(best["epoch"], best["val_loss"], "o", color=STYLES[1][0], label=f"best epoch ({best['epoch']:.0f})")
     axes.set(xlabel="epoch", ylabel="loss (nats)")
