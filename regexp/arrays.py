@@ -57,26 +57,26 @@ def read_arrays(path: Path) -> Parts:
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays whose names we know; the others are not read."""
     known = {key for pairs in _KEYS.values() for pair in pairs for key in pair} | {"classes"}
-    try:
-        file = np.load(path, allow_pickle=False)
-    except _BROKEN as error:
-        raise _error(path, f"is no whole .npz file ({error}); write it with numpy.savez") from error
-    if not isinstance(file, np.lib.npyio.NpzFile):
-        raise _error(path, "holds a single array; write images and labels with numpy.savez")
-    with file:
-        arrays = {}
-        for key in (key for key in file.files if key in known):
-            try:
-                arrays[key] = file[key]
-            except _BROKEN as error:
-                if "Object arrays" in str(error):
-                    raise _error(
-                        path, f"{key} holds Python objects, which are not unpickled; give it a dtype"
-                    ) from error
-                raise _error(path, f"{key} is broken ({error}); write the file anew") from error
+    with path.open("rb") as content:  # numpy would leave a broken one open
+        try:
+            file = np.load(content, allow_pickle=False)
+        except _BROKEN as error:
+            raise _error(path, f"is no whole .npz file ({error}); write it with numpy.savez") from error
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise _error(path, "holds a single array; write images and labels with numpy.savez")
+        arrays = {key: _array(path, key, file) for key in file.files if key in known}
         if not arrays:
             raise _error(path, f"holds no images and labels, but {', '.join(file.files) or 'nothing'}")
     return arrays
+
+
+def _array(path: Path, key: str, file: np.lib.npyio.NpzFile) -> NDArray[Any]:
+    try:
+        return np.asarray(file[key])
+    except _BROKEN as error:
+        if "Object arrays" in str(error):
+            raise _error(path, f"{key} holds Python objects (pickle), which are not read; give it a dtype") from error
+        raise _error(path, f"{key} is broken ({error}); write the file anew") from error
 
 
 def _part_keys(path: Path, arrays: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
@@ -112,7 +112,7 @@ def _images(path: Path, key: str, array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype.kind == "f":
         if not (array.min() >= 0 and array.max() <= 1):  # NaN is neither
             where = "NaN" if np.isnan(array).any() else f"{array.min():g} to {array.max():g}"
-            raise _error(path, f"{key} holds {where}; floating point must be in [0, 1]: divide by the largest value")
+            raise _error(path, f"{key} holds {where}; floating point must be in [0, 1]: scale it, or use uint8")
         array = np.rint(array * array.dtype.type(255)).astype(np.uint8)
     elif array.dtype != np.uint8:
         raise _error(

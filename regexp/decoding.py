@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from regexp.errors import DataError
 
@@ -18,7 +18,8 @@ _GRAY, _COLOR, _TRANSPARENT = "gray", "in color", "partly transparent"
 # Pixels by Pillow's mode; the colors of a palette are exact, so that it needs no decision.
 _KINDS = {"1": _GRAY, "L": _GRAY, "RGB": _COLOR, "P": _COLOR, "CMYK": "in CMYK"}
 _KINDS |= dict.fromkeys(("LA", "La", "PA", "RGBA", "RGBa"), _TRANSPARENT)
-_PNG, _DEPTH = b"\x89PNG\r\n\x1a\n", 24  # how a PNG file begins, and where it tells the bits of a sample
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"  # how files begin
+_DEPTH = 24  # where a PNG file tells the bits of a sample
 
 
 def decode_all(files: Sequence[Path], image_size: int | None, grayscale: bool | None) -> NDArray[np.uint8]:
@@ -74,10 +75,10 @@ def _decode(file: Path, image_size: int | None, grayscale: bool | None) -> NDArr
         image.load()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _error(f"{file} has more than {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller") from error
-    except UnidentifiedImageError as error:
-        raise _error(f"{file} is neither PNG nor JPEG, whatever its name; take it out of the folder") from error
     except Exception as error:  # Pillow lets through whatever a broken file makes it stumble over
-        raise _error(f"{file} is broken ({error}); replace it, or take it out of the folder") from error
+        if not content.startswith((_PNG, _JPEG)):
+            raise _error(f"{file} is neither PNG nor JPEG, whatever its name; take it out of the folder") from error
+        raise _error(f"{file} is broken; replace it, or take it out of the folder") from error
     kind = _TRANSPARENT if "transparency" in image.info else _KINDS.get(image.mode, f"in mode {image.mode}")
     with contextlib.suppress(Exception):  # of broken EXIF: without it the picture is as whole as before
         image = ImageOps.exif_transpose(image)

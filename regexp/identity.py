@@ -78,13 +78,15 @@ def code_hash() -> str:
 def label(overrides: Sequence[str]) -> str:
     """What the user changed, safe as a folder's name and short: "lr=0.01,normalization=batch"; "defaults" if nothing.
 
-    What cannot change the result is left out; of a dotted key the last part stays, or as many as tell it from others.
+    What cannot change the result is left out, but for the place of the user's own data; of a dotted key the last part
+    stays, or as many as tell it from others.
     """
     changes = {}
+    named = ("data.path", "data.root") if "data=image_folder" in overrides else ("data.path",)
     for override in overrides:
         key, _, value = override.partition("=")
         bare = key.lstrip("+~")
-        if bare not in _UNNAMED and not bare.startswith("hydra"):
+        if (bare not in _UNNAMED or bare in named) and not bare.startswith("hydra"):
             changes[bare] = ("~" if key.startswith("~") else "", value)
     short = {key: ".".join(key.split(".")[-1 if key.count(".") < 2 else -2 :]) for key in changes}
     uses = Counter(short.values())

@@ -1,13 +1,12 @@
 """Data sets against scikit-learn's and torchvision's own readers; splits."""
 
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from files import write_idx
 from sklearn.datasets import load_digits
 from torch import Tensor
 
@@ -146,22 +145,9 @@ def test_a_data_set_moves_and_describes_itself() -> None:
     assert read.classes == tuple("0123456789")
 
 
-def write_mnist(root: Path, train: int = 60, test: int = 20) -> Path:
-    """A small MNIST in the official files' format."""
-    raw = root / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    generator = np.random.default_rng(0)
-    for name, count in (("train", train), ("t10k", test)):
-        pixels = generator.integers(0, 256, (count, 28, 28), dtype=np.uint8)
-        (raw / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">4i", 0x803, count, 28, 28) + pixels.tobytes())
-        labels = np.arange(count, dtype=np.uint8) % 10
-        (raw / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 0x801, count) + labels.tobytes())
-    return root
-
-
 @pytest.fixture
 def small_mnist(tmp_path: Path) -> Path:
-    return write_mnist(tmp_path / "data")
+    return write_idx(tmp_path / "data")
 
 
 def test_mnist_is_torchvisions(mnist_root: str) -> None:
@@ -260,7 +246,7 @@ def test_a_label_that_is_no_digit_is_refused(small_mnist: Path) -> None:
 
 
 def test_images_and_labels_must_be_as_many(small_mnist: Path) -> None:
-    other = write_mnist(small_mnist / "other", train=50)
+    other = write_idx(small_mnist / "other", train=50)
     name = Path("MNIST", "raw", "train-labels-idx1-ubyte")
     (small_mnist / name).write_bytes((other / name).read_bytes())
     with pytest.raises(DataError, match="60 images and 50 labels"):
