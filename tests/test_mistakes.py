@@ -436,7 +436,7 @@ _YAML: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     content=st.one_of(_YAML.map(lambda node: yaml.safe_dump(node).encode("utf-8", "replace")), st.binary(max_size=60)),
     group=st.sampled_from(["augmentation", "experiment", "optimizer", "data"]),
