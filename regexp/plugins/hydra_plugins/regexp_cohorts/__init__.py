@@ -1,0 +1,78 @@
+"""Hydra's way to regexp's launcher and sweeper. Imported at every start of every Hydra program: the work is elsewhere."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+@dataclass
+class CohortLauncherConf:
+    """hydra/launcher=cohort.
+
+    Attributes:
+        max_runs: of a cohort; null: what the device and the model allow.
+        dry_run: print the plan and stop.
+    """
+
+    _target_: str = "hydra_plugins.regexp_cohorts.CohortLauncher"
+    max_runs: int | None = None
+    dry_run: bool = False
+
+
+@dataclass
+class GridSweeperConf:
+    """hydra/sweeper=grid: Hydra's basic sweeper, whose jobs were checked before."""
+
+    _target_: str = "hydra_plugins.regexp_cohorts.GridSweeper"
+    max_batch_size: int | None = None
+    params: dict[str, str] | None = field(default=None)
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="cohort", node=CohortLauncherConf, provider="regexp")
+ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweeperConf, provider="regexp")
+
+
+class CohortLauncher(Launcher):
+    """Trains the jobs of a batch together; a task that is not regexp's runs job by job."""
+
+    def __init__(self, max_runs: int | None = None, dry_run: bool = False) -> None:
+        self.max_runs, self.dry_run = max_runs, dry_run
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """See Launcher."""
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """See Launcher."""
+        from regexp.launching import launch
+
+        return launch(self, job_overrides, initial_job_idx)
+
+
+class GridSweeper(Sweeper):
+    """All combinations of the values given, in one batch or in several."""
+
+    def __init__(self, max_batch_size: int | None = None, params: dict[str, str] | None = None) -> None:
+        self.max_batch_size, self.params = max_batch_size, params or {}
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """See Sweeper."""
+        from hydra.core.plugins import Plugins
+
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """See Sweeper."""
+        from regexp.launching import sweep
+
+        return sweep(self, arguments)
