@@ -59,7 +59,7 @@ class ElasticTransform:
         return f"elastic (alpha {self.alpha:g}, sigma {self.sigma:g})"
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=256)  # the runs of a cohort may differ in sigma
 def _smoothing(sigma: float, side: int, device: torch.device) -> Tensor:
     """[side, side]: multiplies a column of `side` pixels by a Gaussian whose borders reflect (d c b a | a b c d)."""
     reach = ceil(6 * sigma)  # what lies further out weighs less than float32 resolves

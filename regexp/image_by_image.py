@@ -36,7 +36,7 @@ class ImageByImage:
         return {"seed": torch.randint(2**31, (count,), generator=generator)}
 
     def apply(self, images: Tensor, parameters: Mapping[str, Tensor], generator: Generator) -> Tensor:
-        """See Stage. Waits for the device, and takes a thousand times as long as a batched transform."""
+        """See Stage. Waits for the device, and takes some hundred times as long as a batched transform."""
         seeds = parameters["seed"].tolist()
         with _randomness_kept():
             made = [self._one(image, seed) for image, seed in zip(images.cpu(), seeds, strict=True)]

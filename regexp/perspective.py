@@ -43,8 +43,9 @@ class RandomPerspective:
         centre = torch.eye(3, dtype=torch.float64)
         centre[:2, 2] = torch.tensor([width / 2, height / 2])
         centred = torch.linalg.inv(centre) @ back @ centre
-        # A homography's scale means nothing: what float32 holds should be near one.
-        centred = centred / centred.abs().amax((1, 2), keepdim=True).clamp(min=1e-300)
+        # A homography's scale means nothing: what float32 holds should be near one. Corners without an area may give 0,
+        # and no numbers from here on, which resampling takes for outside.
+        centred = centred / centred.abs().amax((1, 2), keepdim=True)
         applied = parameters["applied"].view(-1, 1, 1) > 0
         return torch.where(applied, centred, torch.eye(3, dtype=torch.float64)).float()
 
@@ -66,8 +67,7 @@ def _homography_to_rectangle(corners: Tensor, height: int, width: int) -> Tensor
     """[n, 3, 3] that takes corners [n, 4, 2] to an image's own.
 
     In closed form: from the unit square to a quadrilateral (Heckbert 1989, "Fundamentals of texture mapping and image
-    warping", 2.2.3), inverted by its adjugate. Nothing is divided, so that quadrilaterals without an area give numbers,
-    if no picture.
+    warping", 2.2.3), inverted by its adjugate. Nothing is divided, so that it is exact, and a scale is left over.
     """
     (x0, y0), (x1, y1), (x2, y2), (x3, y3) = (corner.unbind(1) for corner in corners.unbind(1))
     sx, sy = x0 - x1 + x2 - x3, y0 - y1 + y2 - y3

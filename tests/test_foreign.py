@@ -88,6 +88,16 @@ def test_what_only_works_on_levels_gets_them_and_comes_back(dtype: torch.dtype) 
             assert_close(result, images, rtol=0, atol=1e-7)
 
 
+def test_levels_are_the_nearest_and_precision_is_the_images() -> None:
+    step = image_by_image(V1 + "RandomPosterize", {"bits": 8, "p": 1.0}, (1, 8, 8))
+    images, seeds = torch.rand(4, 1, 8, 8), {"seed": torch.arange(4)}
+    assert_close(step.apply(images, seeds, stream(0, "x")), images, rtol=0, atol=0.5001 / 255)
+    doubled = ImageByImage("x.Y", "", False, lambda image: image.double())
+    result = doubled.apply(images, seeds, stream(0, "x"))
+    assert result.dtype == torch.float32
+    assert torch.equal(result, images)
+
+
 def test_the_callers_randomness_is_left_alone() -> None:
     # RandomOrder of torchvision.transforms shuffles with Python's generator.
     order = {"transforms": [{"_target_": V1 + "RandomInvert"}, {"_target_": V1 + "RandomSolarize", "threshold": 0.5}]}
