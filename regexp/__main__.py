@@ -25,7 +25,7 @@ def _status(words: list[str]) -> int:
 
     from regexp import exits
     from regexp.arguments import read_arguments
-    from regexp.composition import Composer
+    from regexp.composition import composer
     from regexp.errors import ConfigError, StorageError
     from regexp.usage import usage
 
@@ -39,9 +39,8 @@ def _status(words: list[str]) -> int:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     with exits.reported():
         arguments = read_arguments(words)
-        composer = Composer(arguments.config_dir, arguments.config_name)
         if arguments.composes:
-            jobs = composer.jobs(arguments.overrides, arguments.multirun)
+            jobs = composer(arguments.config_dir, arguments.config_name).jobs(arguments.overrides, arguments.multirun)
             for warning in dict.fromkeys(warning for job in jobs for warning in job.warnings):
                 exits.complain(f"warning: {warning}")
         sys.argv[1:] = arguments.ordered

@@ -15,7 +15,7 @@ from torch import Tensor
 from regexp.augmentation import TRANSFORMS, Pipeline, Transform
 from regexp.claims import Claim, recording_failure
 from regexp.cohort import Cohort
-from regexp.config import Config, cohort_key, origin
+from regexp.config import Config, cohort_key, origin, stream_key
 from regexp.data import Dataset, load, mislabelled
 from regexp.device import choose
 from regexp.errors import ConfigError, DataError, DeviceError
@@ -30,8 +30,10 @@ from regexp.steps import STEPS, Foreign
 from regexp.streams import ImageStream, batch_sizes
 
 
-def groups(claims: Sequence[Claim]) -> list[list[Claim]]:
+def groups(claims: Sequence[Claim], most: int | None = None) -> list[list[Claim]]:
     """The claims' runs in as few cohorts as their `shared` fields allow; runs that go on join those of their epoch.
+
+    `most`: runs in a cohort; None: as the device allows.
 
     Raises:
         ConfigError, DataError, DeviceError: what a cohort needs is not there; said before any is trained.
@@ -41,7 +43,8 @@ def groups(claims: Sequence[Claim]) -> list[list[Claim]]:
     def key(claim: Claim) -> tuple[Any, ...]:
         return (epochs[claim], cohort_key(claim.job.config))
 
-    grouped = [list(group) for _, group in groupby(sorted(claims, key=key), key=key)]
+    alike = [list(group) for _, group in groupby(sorted(claims, key=key), key=key)]
+    grouped = [part for group in alike for part in _split(group, most)]
     for group in grouped:
         with recording_failure(group):
             shape = _check(group[0].job.config)
@@ -49,6 +52,14 @@ def groups(claims: Sequence[Claim]) -> list[list[Claim]]:
             with recording_failure([claim]):
                 make_pipeline(claim.job.config, shape)
     return grouped
+
+
+def _split(group: Sequence[Claim], most: int | None) -> list[list[Claim]]:
+    """A cohort's runs in parts of at most `most`, of about one size, those of one image stream together."""
+    parts = 1 if most is None else -(-len(group) // most)
+    ordered = sorted(group, key=lambda claim: stream_key(claim.job.config))
+    size = -(-len(group) // parts)
+    return [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
 
 def _check(config: Config) -> tuple[int, int, int]:
@@ -148,7 +159,7 @@ def make_plan(config: Config, dataset: Dataset) -> Plan:
         restore_best=early_stopping.restore_best,
         numbers=make_numbers(config, steps_per_epoch),
         stream=stream,
-        stream_key=repr((stream.seed, stream.pipeline.steps, config.data.label_noise)),
+        stream_key=stream_key(config),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import create_config_search_path
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -87,7 +88,19 @@ def compose_job(overrides: Sequence[str]) -> Job:
 
 @cache
 def _composer() -> "Composer":
-    return Composer()
+    return composer()
+
+
+def composer(config_dir: str | None = None, config_name: str = "config") -> "Composer":
+    """For our configuration, with options of the user's from a folder. Raises ConfigError if it is not there."""
+    register_schema()
+    search_path = create_config_search_path(str(CONF))
+    if config_dir is not None:
+        folder = Path(config_dir).absolute()
+        if not folder.is_dir():
+            raise ConfigError(f"--config-dir {config_dir}: there is no such folder")
+        search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
+    return Composer(ConfigLoaderImpl(search_path), config_name)
 
 
 def make_job(cfg: DictConfig, overrides: Sequence[str], hydra: Any) -> Job:
@@ -104,18 +117,11 @@ class Composer:
     that by the same function that Hydra uses: 2 ms.
     """
 
-    def __init__(self, config_dir: str | None = None, config_name: str = "config") -> None:
-        """`config_dir`: a folder of the user's that adds options. Raises ConfigError if it is not there."""
-        register_schema()
-        search_path = create_config_search_path(str(CONF))
-        if config_dir is not None:
-            folder = Path(config_dir).absolute()
-            if not folder.is_dir():
-                raise ConfigError(f"--config-dir {config_dir}: there is no such folder")
-            search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
-        self.loader = ConfigLoaderImpl(search_path)
-        self.config_name = config_name
-        self.folders = [CONF] if config_dir is None else [CONF, Path(config_dir).absolute()]
+    def __init__(self, loader: ConfigLoader, config_name: str) -> None:
+        """`loader`: Hydra's, with our schema registered."""
+        self.loader, self.config_name = loader, config_name
+        paths = [Path(str(source.path).removeprefix("file://")) for source in loader.get_search_path().get_path()]
+        self.folders = [CONF, *(path for path in paths if path != CONF and path.is_dir())]
         self._composed: dict[tuple[str, ...], DictConfig] = {}
 
     @cached_property
@@ -147,26 +153,31 @@ class Composer:
         """
         overrides, problems = read(words, self.groups)
         fixed = [text for text in overrides if not parse(text).is_sweep_override()]
-        found = Counter(problems)
-        jobs, grid = [], [fixed]
         try:
             hydra = self.compose(fixed)[0].hydra
         except ConfigError:
-            multirun = False  # said by the job below
-        else:
-            multirun = multirun or hydra.mode == RunMode.MULTIRUN
-        if not multirun:
+            return [self.job(words)]  # which says the same
+        if not multirun and hydra.mode != RunMode.MULTIRUN:
             return [self.job(words)]
-        if hydra.sweeper._target_.endswith("BasicSweeper"):
+        combinations = [fixed]
+        if hydra.sweeper._target_.endswith(("BasicSweeper", "GridSweeper")):
             swept = [f"{key}={value}" for key, value in (hydra.sweeper.params or {}).items()]
-            grid = _grid([*swept, *overrides], self.loader, found)
-        for combination in grid:
             try:
-                jobs.append(self.job(combination))
+                combinations = grid([*swept, *overrides], self.loader)
+            except ConfigError as error:
+                raise ConfigError("\n".join([*problems, str(error)])) from error
+        return self.all(combinations, problems)
+
+    def all(self, combinations: Sequence[Sequence[str]], problems: Sequence[str] = ()) -> list[Job]:
+        """The jobs of many overrides. Raises ConfigError with all that is wrong in any of them, and with `problems`."""
+        jobs, found = [], Counter(problems)
+        for words in combinations:
+            try:
+                jobs.append(self.job(words))
             except ConfigError as error:
                 found.update(str(error).splitlines())
         if found:
-            total = len(grid)
+            total = len(combinations)
             raise ConfigError(
                 "\n".join(
                     problem if count == total or problem in problems else f"{problem} ({count} of {total} runs)"
@@ -228,23 +239,28 @@ def _is_hydras(word: str) -> bool:
     return word.lstrip("+~").startswith(("hydra.", "hydra/", "hydra=", "hydra@"))
 
 
-def _grid(words: Sequence[str], loader: ConfigLoaderImpl, found: Counter[str]) -> list[list[str]]:
-    """The overrides of each job of a sweep, as Hydra's basic sweeper combines them; what it cannot is `found`."""
+def grid(words: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
+    """The overrides of each job of a sweep, as Hydra's basic sweeper combines them.
+
+    Raises ConfigError for what cannot be combined.
+    """
     parser = OverridesParser.create(config_loader=loader)
-    hydras, overrides, count = [], [], 1
+    hydras, overrides, problems, count = [], [], [], 1
     for word in words:
         override = parser.parse_override(word)
         if _is_hydras(word):
             hydras.append(word)
         elif override.is_sweep_override() and not override.is_discrete_sweep():
             key = override.key_or_group
-            found[f"{word}: the basic sweeper takes no intervals; list values, such as {key}=1,2"] += 1
+            problems.append(f"{word}: the basic sweeper takes no intervals; list values, such as {key}=1,2")
         else:
             overrides.append(override)
             if override.is_sweep_override():
                 count *= sum(1 for _ in islice(override.sweep_iterator(), MOST_RUNS + 1))
             if count > MOST_RUNS:
-                found[f"{word}: makes more than {MOST_RUNS:,} runs; sweep over less at once"] += 1
-                return []
+                problems.append(f"{word}: makes more than {MOST_RUNS:,} runs; sweep over less at once")
+                break
+    if problems:
+        raise ConfigError("\n".join(problems))
     [combinations] = BasicSweeper.split_arguments(overrides, max_batch_size=None)
     return [[*hydras, *combination] for combination in combinations]

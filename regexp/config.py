@@ -289,6 +289,11 @@ def origin(config: Config) -> tuple[Any, ...]:
     return tuple(getattr(config.data, key, None) for key in keys)
 
 
+def stream_key(config: Config) -> str:
+    """Equal for runs that see the same images in the same order: one image stream serves them all."""
+    return repr((config.seed, list(config.augmentation.values()), config.data.label_noise))
+
+
 def cohort_key(config: Config) -> tuple[Any, ...]:
     """Equal for runs that may train together: the `shared` fields."""
     return tuple((key, repr(value)) for key, value, meta in leaves(config) if meta["mark"] == "shared")

@@ -88,14 +88,19 @@ def label(overrides: Sequence[str]) -> str:
         bare = key.lstrip("+~")
         if (bare not in _UNNAMED or bare in named) and not bare.startswith("hydra"):
             changes[bare] = ("~" if key.startswith("~") else "", value)
-    short = {key: ".".join(key.split(".")[-1 if key.count(".") < 2 else -2 :]) for key in changes}
-    uses = Counter(short.values())
-    names = {key: name if uses[name] == 1 else key for key, name in short.items()}
+    names = short_names(list(changes))
     parts = [
         sign + names[key] + (f"={_safe(value)}" if value else "") for key, (sign, value) in sorted(changes.items())
     ]
     text = re.sub(r"[^\w.,=~+-]", "-", ",".join(parts)) or "defaults"
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 9]}-{_hash(text.encode())[:8]}"
+
+
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """Of each dotted key the last part (of a step's key the last two), or all where that would not tell two apart."""
+    short = {key: ".".join(key.split(".")[-1 if key.count(".") < 2 else -2 :]) for key in keys}
+    uses = Counter(short.values())
+    return {key: name if uses[name] == 1 else key for key, name in short.items()}
 
 
 def _safe(value: str) -> str:

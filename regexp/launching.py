@@ -10,18 +10,12 @@ from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from regexp.composition import Composer, Job, grid
+from regexp.composition import Composer, Job
 from regexp.errors import DIVERGED
-from regexp.exits import leave
+from regexp.exits import leave, reported
 from regexp.runs import Run
 from regexp.terminal import Terminal
 from regexp.train import train
-
-
-def jobs_of(arguments: Sequence[str], params: dict[str, str], context: HydraContext) -> list[list[str]]:
-    """The overrides of each job of a sweep. Raises ConfigError if they cannot be combined."""
-    swept = [f"{key}={value}" for key, value in params.items()]
-    return grid([*swept, *arguments], context.config_loader)
 
 
 def launch(
@@ -51,7 +45,7 @@ def launch(
     composer = Composer(context.config_loader, config.hydra.job.config_name)
     hydras = list(config.hydra.overrides.hydra)
     composed = composer.all([[*hydras, *overrides] for overrides in jobs])
-    runs = train(composed, Path(config.hydra.sweep.dir), Terminal(), max_runs, dry_run)
+    runs = train(composed, Path(config.hydra.sweep.dir), Terminal(), max_runs, reported)
     if any(run.status == "diverged" for run in runs):
         leave(DIVERGED)
     return [_result(job, first + i, run) for i, (job, run) in enumerate(zip(composed, runs, strict=True))]

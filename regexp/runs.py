@@ -44,6 +44,12 @@ class Run:
         return "failed" if (self.directory / "failure.json").exists() else "unfinished"
 
     @property
+    def keeps_best(self) -> bool:
+        """Whether the weights that it keeps are the best rather than the last."""
+        summary = self.summary
+        return summary is not None and summary["best"] is not None and bool(self.config["early_stopping.restore_best"])
+
+    @property
     def metrics(self) -> list[dict[str, float]]:
         """One record an epoch, with the columns of metrics.csv."""
         try:

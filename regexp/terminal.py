@@ -15,9 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from regexp.metrics import Metrics
+from regexp.overview import overview
 from regexp.runs import Run
 
 if TYPE_CHECKING:
+    from regexp.claims import Claim
     from regexp.cohort import Cohort
 
 # Lines of progress that a cohort may print where there is no terminal to redraw.
@@ -45,6 +47,21 @@ class Terminal:
     def say(self, message: str) -> None:
         """A line of its own."""
         self.console.print(escape(message))
+
+    def plan(self, claims: Sequence["Claim"], groups: Sequence[Sequence["Claim"]]) -> None:
+        """What is about to happen to more than one run."""
+        if len(claims) == 1:
+            return
+        different = list(dict.fromkeys(claims))
+        finished = sum(claim.finished for claim in different)
+        training = sum(len(group) for group in groups)
+        said = [f"{training} to train"]
+        said += [f"{finished} finished before"] if finished else []
+        said += [f"{len(claims) - len(different)} given twice"] if len(different) < len(claims) else []
+        self.say(f"{len(claims)} runs: {', '.join(said)}")
+        if len(groups) > 1:
+            sizes = ", ".join(str(len(group)) for group in groups)
+            self.say(f"{len(groups)} cohorts, of {sizes} runs: together train those that agree in what shapes them")
 
     def begin(self, cohort: "Cohort") -> None:
         """What is about to train, in four lines (five for more than one run)."""
@@ -113,19 +130,15 @@ class Terminal:
 
     def report(self, runs: Sequence[Run], shown: Sequence[bool]) -> None:
         """How runs ended, where they are, and what to type next; `shown` says which had ended before."""
-        if len(runs) == 1:
-            self._report_one(runs[0], shown[0])
-        elif runs:
+        if len(runs) == 1 and runs[0].summary is not None:
+            self._report_one(runs[0], runs[0].summary, shown[0])
+        elif len(runs) > 1:
             self.console.print()
-            self.console.print(_overview(runs))
+            self.console.print(overview(runs))
             self.console.print()
-            if any(shown):
-                self.say(f"{sum(shown)} of them had finished before.")
             self._next(runs[0])
 
-    def _report_one(self, run: Run, shown: bool) -> None:
-        summary = run.summary
-        assert summary is not None, "a run that has ended has a summary"
+    def _report_one(self, run: Run, summary: dict[str, Any], shown: bool) -> None:
         if shown:
             self.say(f"Finished {_age(run.directory / 'summary.json')} ago; force=true trains it anew.")
         self.console.print()
@@ -148,9 +161,8 @@ class Terminal:
 
 def _table(run: Run, summary: dict[str, Any]) -> Table:
     """Losses and accuracies of the epoch whose weights the run keeps."""
-    keeps_best = _keeps_best(run, summary)
-    shown = summary["best"] if keeps_best else summary["last"]
-    epoch = summary["best_epoch"] if keeps_best else summary["epochs"]
+    shown = summary["best"] if run.keeps_best else summary["last"]
+    epoch = summary["best_epoch"] if run.keeps_best else summary["epochs"]
     how = {"completed": "all epochs", "stopped_early": "stopped early", "diverged": "diverged"}[summary["status"]]
     title = f"epoch {epoch} of {summary['epochs']} ({how}), {summary['seconds']:.1f} s"
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
@@ -171,27 +183,6 @@ def _table(run: Run, summary: dict[str, Any]) -> Table:
     if summary["test"] is not None:
         table.add_row("test", *_figures(summary["test"]))
     return table
-
-
-def _overview(runs: Sequence[Run]) -> Table:
-    """A row a run: how far it came and how good the weights are that it keeps."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("run", overflow="fold")
-    for name in ("epochs", "validation", "test"):
-        table.add_column(name, justify="right")
-    for run in {run.directory: run for run in runs}.values():
-        summary = run.summary
-        assert summary is not None, "a run that has ended has a summary"
-        shown = summary["best"] if _keeps_best(run, summary) else summary["last"]
-        validation = _figures({"loss": shown["val_loss"], "accuracy": shown["val_accuracy"]})[1]
-        test = "" if summary["test"] is None else _figures(summary["test"])[1]
-        name = run.directory.name + (" (diverged)" if summary["status"] == "diverged" else "")
-        table.add_row(escape(name), str(summary["epochs"]), validation, test)
-    return table
-
-
-def _keeps_best(run: Run, summary: dict[str, Any]) -> bool:
-    return bool(run.config["early_stopping.restore_best"]) and summary["best"] is not None
 
 
 def _figures(scores: dict[str, float | None]) -> tuple[str, str]:

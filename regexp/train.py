@@ -3,7 +3,8 @@
 `regexp` and `python -m regexp` come here through Hydra, notebooks through `regexp.interface`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import hydra
@@ -30,10 +31,17 @@ def command(cfg: DictConfig) -> None:
             leave(DIVERGED)
 
 
-def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal) -> list[Run]:
-    """Train jobs, as few cohorts as their `shared` fields allow, and give their runs in order.
+def train(
+    jobs: Sequence[Job],
+    outputs: Path,
+    terminal: Terminal,
+    max_runs: int | None = None,
+    guard: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> list[Run]:
+    """Train jobs, as few cohorts as their `shared` fields and `max_runs` allow, and give their runs in order.
 
     A finished run of the same identity is shown, not trained again; an unfinished one goes on from its checkpoint.
+    `guard` is what each cohort is trained in.
     """
     claims = claim_all(jobs, outputs)
     unfinished = [claim for claim in dict.fromkeys(claims) if not claim.finished]
@@ -41,16 +49,17 @@ def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal) -> list[Run]:
         from regexp import building, training  # torch takes seconds to import: not for showing what is finished
 
         with interruptible(terminal.announce_stop) as interruption, released(unfinished):
-            groups = building.groups(unfinished)
+            groups = building.groups(unfinished, max_runs)
+            terminal.plan(claims, groups)
             for group in groups:
-                with recording_failure(group), building.enough_memory():
+                with guard(), recording_failure(group), building.enough_memory():
                     cohort = building.build(group)
                     with terminal.watching(cohort):
                         training.train(cohort, terminal, interruption)
-                if interruption.requested and (cohort.members or group is not groups[-1]):
-                    terminal.interrupted(cohort)
-                    raise Interrupted(interruption.signal)
-                del cohort  # and its data: the next one needs the memory
+                    if interruption.requested and (cohort.members or group is not groups[-1]):
+                        terminal.interrupted(cohort)
+                        raise Interrupted(interruption.signal)
+                    del cohort  # and its data: the next one needs the memory
     runs = [Run(claim.directory) for claim in claims]
     terminal.report(runs, [claim.finished for claim in claims])
     return runs

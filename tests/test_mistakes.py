@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from regexp.arguments import read_arguments
 from regexp.composition import CONF, MOST_RUNS, Composer, Job
+from regexp.composition import composer as make_composer
 from regexp.config import OPTIONS, Config
 from regexp.errors import ConfigError
 from regexp.fields import leaves
@@ -20,7 +21,7 @@ from regexp.vocabulary import keys, step_keys
 
 @pytest.fixture(scope="module")
 def composer() -> Composer:
-    return Composer()
+    return make_composer()
 
 
 def answer(composer: Composer, line: str) -> list[str]:
@@ -222,7 +223,7 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, name: str, content: s
     package = "# @package _global_\n" if name.startswith("experiment") else ""
     file.write_text(package + content)
     with pytest.raises(ConfigError) as caught:
-        Composer(str(tmp_path)).jobs([name.replace("/", "=")], False)
+        make_composer(str(tmp_path)).jobs([name.replace("/", "=")], False)
     for part in parts:
         assert part in str(caught.value)
 
@@ -231,7 +232,7 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "augmentation").mkdir()
     (tmp_path / "augmentation" / "own.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"own\.yaml cannot be read"):
-        Composer(str(tmp_path)).jobs(["augmentation=own"], False)
+        make_composer(str(tmp_path)).jobs(["augmentation=own"], False)
 
 
 def test_options_of_ones_own_just_work(tmp_path: Path) -> None:
@@ -242,14 +243,14 @@ def test_options_of_ones_own_just_work(tmp_path: Path) -> None:
     ):
         (tmp_path / name).parent.mkdir()
         (tmp_path / f"{name}.yaml").write_text(content)
-    [job] = Composer(str(tmp_path)).jobs(["experiment=own", "augmentation=own"], False)
+    [job] = make_composer(str(tmp_path)).jobs(["experiment=own", "augmentation=own"], False)
     assert (job.config.optimizer.lr, job.config.epochs) == (0.2, 7)
     assert job.config.augmentation["turn"].degrees == 5.0
 
 
 def test_a_folder_of_options_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigError, match="--config-dir nowhere: there is no such folder"):
-        Composer("nowhere")
+        make_composer("nowhere")
 
 
 # Warnings --------------------------------------------------------------------------------------------------------
@@ -445,4 +446,4 @@ def test_whatever_a_file_holds_is_a_configuration_or_a_message(tmp_path: Path, c
     file = tmp_path / group / "own.yaml"
     file.parent.mkdir(exist_ok=True)
     file.write_bytes((b"# @package _global_\n" if group == "experiment" else b"") + content)
-    survives(Composer(str(tmp_path)), [f"{group}=own"], False)
+    survives(make_composer(str(tmp_path)), [f"{group}=own"], False)

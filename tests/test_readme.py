@@ -9,6 +9,7 @@ import pytest
 
 from regexp.arguments import read_arguments
 from regexp.composition import CONF, Composer
+from regexp.composition import composer as make_composer
 from regexp.config import OPTIONS
 from regexp.metrics import COLUMNS
 from regexp.reference import reference
@@ -33,7 +34,7 @@ ARGUMENTS = [
 
 @pytest.fixture(scope="module")
 def composer() -> Composer:
-    return Composer()
+    return make_composer()
 
 
 @pytest.mark.parametrize("words", ARGUMENTS, ids=" ".join)

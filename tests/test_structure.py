@@ -18,7 +18,7 @@ ORDER = (
     "geometry perspective elastic resampling pixels image_by_image augmentation schedules optimization "
     "streams metrics early_stopping layers model evaluation members cohort training "
     "identity runs processes claims events pictures recording building "
-    "exits interruption terminal usage reference train interface preview __init__ __main__"
+    "exits interruption overview terminal usage reference train launching interface preview __init__ __main__"
 ).split()
 
 

@@ -1,4 +1,4 @@
-"""Hydra's way to regexp's launcher and sweeper. Imported at every start of every Hydra program: the work is elsewhere."""
+"""Hydra's way to regexp's launcher and sweeper. Every Hydra program imports this: the work is elsewhere."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -53,7 +53,15 @@ class CohortLauncher(Launcher):
         """See Launcher."""
         from regexp.launching import launch
 
-        return launch(self, job_overrides, initial_job_idx)
+        return launch(
+            job_overrides,
+            initial_job_idx,
+            self.config,
+            self.hydra_context,
+            self.task_function,
+            self.max_runs,
+            self.dry_run,
+        )
 
 
 class GridSweeper(Sweeper):
@@ -66,13 +74,19 @@ class GridSweeper(Sweeper):
         """See Sweeper."""
         from hydra.core.plugins import Plugins
 
-        self.hydra_context, self.config = hydra_context, config
-        self.launcher = Plugins.instance().instantiate_launcher(
+        self.context = hydra_context
+        self.cohorts = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
     def sweep(self, arguments: list[str]) -> Any:
         """See Sweeper."""
-        from regexp.launching import sweep
+        from regexp.composition import grid
 
-        return sweep(self, arguments)
+        swept = [f"{key}={value}" for key, value in self.params.items()]
+        jobs = grid([*swept, *arguments], self.context.config_loader)
+        size = self.max_batch_size or len(jobs)
+        returned = [self.cohorts.launch(jobs[first : first + size], first) for first in range(0, len(jobs), size)]
+        for result in (result for batch in returned for result in batch):
+            _ = result.return_value  # raises what the job raised
+        return returned
