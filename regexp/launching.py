@@ -1,13 +1,12 @@
-"""What regexp's sweeper and launcher do in Hydra's multirun: combine values into jobs, and train the jobs together."""
+"""What regexp's launcher does in Hydra's multirun: it trains the jobs of a sweep together."""
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
-from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from regexp.composition import Composer, Job
@@ -19,31 +18,19 @@ from regexp.train import train
 
 
 def launch(
-    jobs: Sequence[Sequence[str]],
-    first: int,
-    config: DictConfig,
-    context: HydraContext,
-    task: TaskFunction,
-    max_runs: int | None,
-    dry_run: bool,
-) -> Sequence[JobReturn]:
-    """Run a batch of jobs, given by their overrides and numbered from `first`; a result for each, in order.
+    jobs: Sequence[Sequence[str]], first: int, config: DictConfig, loader: ConfigLoader, max_runs: int | None
+) -> list[JobReturn]:
+    """Train a batch of jobs, given by their overrides and numbered from `first`; a result for each, in order.
 
     Args:
         config: the sweep's own.
-        max_runs: of a cohort; None: what the device and the model allow.
-        dry_run: only say what would be done.
+        loader: Hydra's.
+        max_runs: of a cohort; None: as many as there are.
 
     Raises ConfigError that lists everything wrong with any of the jobs.
     """
     setup_globals()
-    if task.__module__ != "regexp.train":  # someone else's program
-        basic = BasicLauncher()
-        basic.setup(hydra_context=context, task_function=task, config=config)
-        results: Sequence[JobReturn] = basic.launch(jobs, first)
-        return results
-    composer = Composer(context.config_loader, config.hydra.job.config_name)
-    hydras = list(config.hydra.overrides.hydra)
+    composer, hydras = Composer(loader, config.hydra.job.config_name), list(config.hydra.overrides.hydra)
     composed = composer.all([[*hydras, *overrides] for overrides in jobs])
     runs = train(composed, Path(config.hydra.sweep.dir), Terminal(), max_runs, reported)
     if any(run.status == "diverged" for run in runs):

@@ -17,13 +17,11 @@ class CohortLauncherConf:
     """hydra/launcher=cohort.
 
     Attributes:
-        max_runs: of a cohort; null: what the device and the model allow.
-        dry_run: print the plan and stop.
+        max_runs: of a cohort; null: as many as there are.
     """
 
     _target_: str = "hydra_plugins.regexp_cohorts.CohortLauncher"
     max_runs: int | None = None
-    dry_run: bool = False
 
 
 @dataclass
@@ -42,8 +40,8 @@ ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweepe
 class CohortLauncher(Launcher):
     """Trains the jobs of a batch together; a task that is not regexp's runs job by job."""
 
-    def __init__(self, max_runs: int | None = None, dry_run: bool = False) -> None:
-        self.max_runs, self.dry_run = max_runs, dry_run
+    def __init__(self, max_runs: int | None = None) -> None:
+        self.max_runs = max_runs
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """See Launcher."""
@@ -51,17 +49,18 @@ class CohortLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """See Launcher."""
+        assert self.hydra_context is not None
+        assert self.config is not None
+        if getattr(self.task_function, "__module__", "") != "regexp.train":
+            from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+
+            basic = BasicLauncher()
+            basic.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
+            one_by_one: Sequence[JobReturn] = basic.launch(job_overrides, initial_job_idx)
+            return one_by_one
         from regexp.launching import launch
 
-        return launch(
-            job_overrides,
-            initial_job_idx,
-            self.config,
-            self.hydra_context,
-            self.task_function,
-            self.max_runs,
-            self.dry_run,
-        )
+        return launch(job_overrides, initial_job_idx, self.config, self.hydra_context.config_loader, self.max_runs)
 
 
 class GridSweeper(Sweeper):

@@ -1,0 +1,182 @@
+"""Sweeps from the command line: jobs become runs that train together."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cohorts import DOUBLE
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+
+from regexp import load_run
+from regexp.__main__ import _status
+from regexp.launching import objective
+from regexp.overview import overview, rows_of
+from regexp.runs import Run, runs_in
+
+SHORT = ["epochs=2", "model.hidden_sizes=[8]", "early_stopping=none"]
+
+
+def regexp(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """The command in this process; returns its exit status."""
+    monkeypatch.setattr("regexp.exits._worst", 0)
+    monkeypatch.setattr(sys, "argv", ["regexp", *words])
+    return _status(list(words))
+
+
+def finished(name: str = "default") -> dict[str, dict[str, Any]]:
+    """Summaries by folder."""
+    return {path.parent.name: json.loads(path.read_text()) for path in Path("outputs").glob(f"{name}/*/summary.json")}
+
+
+def test_hydra_finds_the_plugins() -> None:
+    for kind, name in ((Launcher, "CohortLauncher"), (Sweeper, "GridSweeper")):
+        assert name in [found.__name__ for found in Plugins.instance().discover(kind)]
+
+
+def test_a_sweep_trains_together(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert regexp(monkeypatch, "-m", *SHORT, "normalization=none,batch", "optimizer.lr=0.01,0.02", "seed=0,1") == 0
+    summaries = finished()
+    assert len(summaries) == 8
+    assert {summary["cohort"]["size"] for summary in summaries.values()} == {4}
+    assert len({summary["cohort"]["id"] for summary in summaries.values()}) == 2
+    out = capsys.readouterr().out
+    assert "8 runs: 8 to train\n2 cohorts, of 4, 4 runs" in out
+    assert "4 together, 2 image streams" in out
+    assert not Path("outputs/multirun.yaml").exists()
+
+
+def test_a_sweep_trains_only_what_is_new(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    regexp(monkeypatch, "-m", *SHORT, "seed=0,1")
+    before = {path: path.stat().st_mtime_ns for path in Path("outputs").rglob("summary.json")}
+    capsys.readouterr()
+    assert regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2,2") == 0
+    assert "4 runs: 1 to train, 2 finished before, 1 given twice" in capsys.readouterr().out
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    assert len(finished()) == 3
+
+
+@pytest.mark.parametrize(("most", "sizes"), [(1, [1] * 5), (2, [2, 2, 1]), (3, [3, 2]), (9, [5])])
+def test_cohorts_have_their_bound(monkeypatch: pytest.MonkeyPatch, most: int, sizes: list[int]) -> None:
+    regexp(monkeypatch, "-m", *SHORT, "seed=range(5)", f"hydra.launcher.max_runs={most}")
+    cohorts = [summary["cohort"] for summary in finished().values()]
+    assert sorted(cohort["size"] for cohort in cohorts) == sorted(size for size in sizes for _ in range(size))
+
+
+def test_runs_equal_those_of_the_basic_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = [*SHORT, DOUBLE, "normalization=batch", "model.dropout=0,0.3", "augmentation=none,shift", "seed=0,1"]
+    assert regexp(monkeypatch, "-m", *sweep) == 0
+    assert regexp(monkeypatch, "-m", *sweep, "hydra/launcher=basic", "name=alone") == 0
+    together = {run.directory.name: run for run in runs_in(Path("outputs/default"))}
+    alone = {run.directory.name: run for run in runs_in(Path("outputs/alone"))}
+    assert len(together) == 8
+    assert together.keys() == alone.keys()
+    for name, run in together.items():
+        for one, other in zip(run.metrics, alone[name].metrics, strict=True):
+            assert {key: value for key, value in one.items() if key != "seconds"} == pytest.approx(
+                {key: value for key, value in other.items() if key != "seconds"}, rel=0, abs=1e-9
+            )
+
+
+def test_a_run_that_diverges_disturbs_no_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert regexp(monkeypatch, "-m", *SHORT, "optimizer.lr=1e38,0.001,0.002") == 3
+    assert sorted(summary["status"] for summary in finished().values()) == ["completed", "completed", "diverged"]
+    table = capsys.readouterr().out.split("\n\n")[1]
+    assert "1e+38" in table.splitlines()[-1]
+    assert "1 failed" in table.splitlines()[-1]
+
+
+def test_a_cohort_that_fails_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from regexp import building
+    from regexp.errors import RunError
+
+    build = building.build
+
+    def broken(claims: Any) -> Any:
+        if claims[0].job.config.normalization.name == "batch":
+            raise RunError("out of luck")
+        return build(claims)
+
+    monkeypatch.setattr(building, "build", broken)
+    assert regexp(monkeypatch, "-m", *SHORT, "normalization=none,batch,layer") == 3
+    assert len(finished()) == 2
+    [failed] = Path("outputs").rglob("failure.json")
+    assert json.loads(failed.read_text())["message"] == "out of luck"
+    assert "out of luck" in capsys.readouterr().err
+
+
+def test_nothing_is_trained_where_one_job_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert regexp(monkeypatch, "-m", *SHORT, "optimizer.lr=0.1,-1") == 2
+    assert "optimizer.lr=-1: must be above 0; for example optimizer.lr=0.001 (1 of 2 runs)" in capsys.readouterr().err
+    assert not Path("outputs").exists()
+
+
+def test_a_sweep_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2", "hydra.sweeper.max_batch_size=2") == 0
+    assert sorted(summary["cohort"]["size"] for summary in finished().values()) == [1, 2, 2]
+
+
+def test_hydras_basic_sweeper_works_with_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert regexp(monkeypatch, "-m", *SHORT, "seed=0,1", "hydra/sweeper=basic") == 0
+    assert {summary["cohort"]["size"] for summary in finished().values()} == {2}
+
+
+def test_a_searching_sweeper_is_told_the_best_monitored_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    regexp(monkeypatch, "-m", *SHORT, "early_stopping=default", "early_stopping.monitor=val_loss,val_accuracy")
+    for run in runs_in(Path("outputs/default")):
+        values = [row[run.config["early_stopping.monitor"]] for row in run.metrics]
+        assert objective(run) == pytest.approx(min(values) if "loss" in run.directory.name else max(values))
+
+
+def recorded(tmp_path: Path, overrides: list[str], val: float, test: float, status: str = "completed") -> Run:
+    """A run's folder, as the table reads it."""
+    folder = tmp_path / ",".join(overrides)
+    folder.mkdir()
+    config = {"early_stopping.restore_best": True}
+    (folder / "run.json").write_text(json.dumps({"overrides": overrides, "config": config}))
+    best = None if status == "diverged" else {"val_accuracy": val}
+    summary = {"status": status, "best": best, "last": {"val_accuracy": None}, "epochs": 3, "test": {"accuracy": test}}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return load_run(folder)
+
+
+def test_the_table_folds_seeds_and_sorts_by_validation(tmp_path: Path) -> None:
+    runs = [
+        recorded(tmp_path, [f"optimizer.lr={lr}", "epochs=3", f"seed={seed}"], val + seed / 100, 0.5)
+        for lr, val in ((0.1, 0.7), (0.2, 0.9), (0.3, 0.8))
+        for seed in (0, 2)
+    ]
+    runs.append(recorded(tmp_path, ["optimizer.lr=9", "epochs=3", "seed=0"], 0, 0, "diverged"))
+    rows = rows_of([*runs, runs[0]])
+    assert [row.changes for row in rows] == [{"optimizer.lr": lr} for lr in ("0.2", "0.3", "0.1", "9")]
+    assert [len(row.runs) for row in rows] == [2, 2, 2, 1]
+    assert [row.failed for row in rows] == [0, 0, 0, 1]
+    table = overview(runs)
+    assert [column.header for column in table.columns] == ["lr", "seeds", "epochs", "validation %", "test %"]
+    cells = [list(column.cells) for column in table.columns]
+    assert cells[3][0] == "91.00 ± 1.41"
+    assert cells[3][-1] == "-"
+
+
+def test_only_the_first_rows_are_shown(tmp_path: Path) -> None:
+    runs = [recorded(tmp_path, [f"lr={i}"], i / 100, 0.5) for i in range(40)]
+    assert overview(runs).row_count == 30
+
+
+def test_starting_costs_little() -> None:
+    code = (
+        "import sys; from hydra.core.plugins import Plugins; Plugins.instance(); "
+        "print([name for name in ('torch', 'regexp') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
