@@ -14,39 +14,46 @@ def main() -> None:
         sys.exit(128 + (signal or 2))
 
 
-def _status(arguments: list[str]) -> int:
-    """Run Hydra, and make one message of whatever it objects to."""
+def _status(words: list[str]) -> int:
+    """Check everything that was typed, then let Hydra run it."""
     # Imported here, so that Ctrl-C during the imports ends as it does later.
     import os
+    from importlib.metadata import version
 
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
 
     from regexp import exits
-    from regexp.composition import explain, refuse_null_groups, register_schema
+    from regexp.arguments import read_arguments
+    from regexp.composition import Composer
     from regexp.errors import ConfigError, StorageError
     from regexp.usage import usage
 
-    if {"-h", "--help"} & set(arguments):
+    if {"-h", "--help"} & set(words):
         print(usage(), end="")
+        return 0
+    if "--version" in words:
+        print(f"regexp {version('regexp')}")
         return 0
     # Hydra's own way with errors is to exit with 1, whatever happened.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    register_schema()
-    from regexp.train import command
-
     with exits.reported():
-        refuse_null_groups(arguments)
+        arguments = read_arguments(words)
+        composer = Composer(arguments.config_dir, arguments.config_name)
+        if arguments.composes:
+            jobs = composer.jobs(arguments.overrides, arguments.multirun)
+            for warning in dict.fromkeys(warning for job in jobs for warning in job.warnings):
+                exits.complain(f"warning: {warning}")
+        sys.argv[1:] = arguments.ordered
+        from regexp.train import command
+
         try:
             command()
-        except (HydraException, OmegaConfBaseException, YAMLError) as error:
-            raise ConfigError(explain(error)) from error
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(str(error).strip()) from error
         except OSError as error:
             if exits.ours(error):
                 raise
-            if error.filename is None:  # what OmegaConf raises for a file that holds no mapping
-                raise ConfigError(str(error)) from error
             raise StorageError(
                 f"{error.filename} cannot be made: {error.strerror}; choose another folder with hydra.run.dir=DIR"
             ) from error

@@ -12,26 +12,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from regexp.augmentation import (
-    Pipeline,
-    RandomAffine,
-    RandomHorizontalFlip,
-    RandomRotation,
-    RandomShift,
-    Transform,
-)
+from regexp.augmentation import TRANSFORMS, Pipeline, Transform
 from regexp.claims import Claim, recording_failure
 from regexp.cohort import Cohort
 from regexp.config import Config, cohort_key, origin
 from regexp.data import Dataset, load, mislabelled
 from regexp.device import choose
 from regexp.errors import ConfigError, DataError, DeviceError
+from regexp.image_by_image import image_by_image
 from regexp.members import Member, Plan
 from regexp.model import Architecture
 from regexp.optimization import Numbers
 from regexp.recording import RunRecorder, load_state
-from regexp.schedules import Schedule, constant, cosine, onecycle
+from regexp.schedules import Plateau, Schedule, constant, cosine, onecycle, step
 from regexp.sources import locate
+from regexp.steps import STEPS, Foreign
 from regexp.streams import ImageStream, batch_sizes
 
 
@@ -49,17 +44,22 @@ def groups(claims: Sequence[Claim]) -> list[list[Claim]]:
     grouped = [list(group) for _, group in groupby(sorted(claims, key=key), key=key)]
     for group in grouped:
         with recording_failure(group):
-            _check(group[0].job.config)
+            shape = _check(group[0].job.config)
+        for claim in group:
+            with recording_failure([claim]):
+                make_pipeline(claim.job.config, shape)
     return grouped
 
 
-def _check(config: Config) -> None:
-    """What can only be known with the data and the device at hand."""
+def _check(config: Config) -> tuple[int, int, int]:
+    """What can only be known with the data and the device at hand; returns the shape of the images."""
     device = config.device
     choose(device.kind, device.index, device.precision, device.threads)
-    count = len(load_dataset(config).train)
+    whole = _load_whole(config)
+    count = len(whole.train)
     if config.normalization.name == "batch" and min(batch_sizes(count, config.batch_size)) == 1:
         raise ConfigError("normalization=batch with one training image: one has no variance; use more of them")
+    return whole.shape
 
 
 def build(claims: Sequence[Claim]) -> Cohort:
@@ -94,10 +94,15 @@ def build(claims: Sequence[Claim]) -> Cohort:
 _load = lru_cache(maxsize=1)(load)  # the cohorts of a sweep read the same data
 
 
-def load_dataset(config: Config) -> Dataset:
-    """The data set of a configuration, split."""
+def _load_whole(config: Config) -> Dataset:
     data = config.data
     return _load(locate(*origin(config)), data.val_size, data.train_size, data.split_seed, data.validation)
+
+
+def load_dataset(config: Config) -> Dataset:
+    """The data set of a configuration, split; what is evaluated is cut to the size that augmentation crops to."""
+    whole = _load_whole(config)
+    return whole.centre(*make_pipeline(config, whole.shape).size)
 
 
 @contextmanager
@@ -118,7 +123,7 @@ def make_architecture(config: Config, dataset: Dataset) -> Architecture:
     normalization = config.normalization
     options = {name: value for name, value in asdict(normalization).items() if name != "name"}
     return Architecture(
-        prod(dataset.shape),
+        prod(dataset.seen),
         tuple(config.model.hidden_sizes),
         len(dataset.classes),
         config.model.activation,
@@ -149,9 +154,7 @@ def make_plan(config: Config, dataset: Dataset) -> Plan:
 
 def make_stream(config: Config, dataset: Dataset) -> ImageStream:
     """A run's image stream."""
-    steps = [make_transform(name, asdict(step)) for name, step in config.augmentation.items()]
-    _, height, width = dataset.shape
-    return ImageStream(config.seed, Pipeline(steps, height, width), training_labels(config, dataset))
+    return ImageStream(config.seed, make_pipeline(config, dataset.shape), training_labels(config, dataset))
 
 
 def training_labels(config: Config, dataset: Dataset) -> Tensor | None:
@@ -165,29 +168,40 @@ def training_labels(config: Config, dataset: Dataset) -> Tensor | None:
 _mislabelled = lru_cache(maxsize=16)(mislabelled)  # runs that differ in other things share one tensor
 
 
-def make_transform(name: str, options: dict[str, Any]) -> Transform:
-    """The transform behind a step's name."""
-    if name == "rotate":
-        return RandomRotation(**options)
-    if name == "flip":
-        return RandomHorizontalFlip(**options)
-    if name == "shift":
-        return RandomShift(**options)
-    options |= {"translate": tuple(options["translate"]), "scale": tuple(options["scale"])}
-    return RandomAffine(**options)
+def make_pipeline(config: Config, shape: tuple[int, int, int]) -> Pipeline:
+    """A run's augmentation of images of this shape. Raises ConfigError that names a step which does not suit them."""
+    channels, *size = shape
+    steps: list[Transform] = []
+    for name, given in config.augmentation.items():
+        try:
+            steps.append(make_transform(given, (channels, *Pipeline(steps, *size).size)))
+            Pipeline(steps, *size)
+        except ConfigError as error:
+            raise ConfigError(f"augmentation.{name}.{error}") from error
+    return Pipeline(steps, *size)
+
+
+def make_transform(step: Any, shape: tuple[int, int, int]) -> Transform:
+    """The transform of a step of the schema, whatever the user calls it, on images of this shape."""
+    if isinstance(step, Foreign):
+        return image_by_image(step.target, step.arguments, shape)
+    kind = next(name for name, schema in STEPS.items() if schema is type(step))
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in asdict(step).items()}
+    transform: Transform = TRANSFORMS[kind](**options)
+    return transform
 
 
 def make_numbers(config: Config, steps_per_epoch: int) -> Numbers:
     """A run's optimizer."""
     options = asdict(config.optimizer)
-    name, clip_norm = options.pop("name"), options.pop("clip_norm")
+    name, l1, clip_norm = options.pop("name"), options.pop("l1"), options.pop("clip_norm")
     if "betas" in options:
         options["betas"] = tuple(options["betas"])
     steps = config.epochs * steps_per_epoch
-    # A constant schedule is the same whatever the number of epochs: runs that differ in it share a parameter group.
-    horizon = 0 if config.schedule.name == "constant" else steps
-    key = repr((name, options, clip_norm, config.schedule, horizon))
-    return Numbers(options, make_schedule(config, steps_per_epoch), inf if clip_norm is None else clip_norm, key)
+    # The other schedules are the same whatever the number of epochs: runs that differ in it share a parameter group.
+    horizon = steps if config.schedule.name in ("cosine", "onecycle") else 0
+    key = repr((name, options, config.schedule, horizon))
+    return Numbers(options, make_schedule(config, steps_per_epoch), l1, inf if clip_norm is None else clip_norm, key)
 
 
 def make_schedule(config: Config, steps_per_epoch: int) -> Schedule:
@@ -197,4 +211,8 @@ def make_schedule(config: Config, steps_per_epoch: int) -> Schedule:
     name = options.pop("name")
     if name == "cosine":
         return cosine(steps, round(options["warmup_epochs"] * steps_per_epoch), options["final_fraction"])
-    return onecycle(steps, **options) if name == "onecycle" else constant()
+    if name == "onecycle":
+        return onecycle(steps, **options)
+    if name == "step":
+        return step(steps_per_epoch, **options)
+    return Plateau(config.optimizer.lr, **options) if name == "plateau" else constant()

@@ -89,7 +89,7 @@ def _record(claim: Claim) -> Claim:
             _update(run, resumed=[*run.record.get("resumed", []), now], process=this_process())
             return claim
         (directory / ".hydra").mkdir(parents=True, exist_ok=True)
-        for name, document in job.documents.items():
+        for name, document in job.documents().items():
             (directory / ".hydra" / name).write_text(document)
         facts = {
             "config": flatten(job.config),

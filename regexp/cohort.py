@@ -81,6 +81,8 @@ class Cohort:
         self.epoch, member.status, member.seconds = facts["epoch"], facts["status"], facts["seconds"]
         member.best, member.last = Metrics.of(facts["best"]), Metrics.of(facts["last"])
         self.early_stopping.best[k], self.early_stopping.waited[k] = facts["reference"], facts["waited"]
+        if (memory := member.plan.numbers.memory) is not None:
+            memory.restore(facts["schedule"])
         return state.part("optimizer")
 
     def _arrange(self, optimizer_rows: Sequence[Mapping[str, Tensor]]) -> None:
@@ -131,6 +133,8 @@ class Cohort:
     def step(self, losses: Tensor, batch_size: int) -> None:
         """Let every run follow its gradient. `losses` [K]; nothing here waits for the device."""
         self.objective.add_(losses.detach(), alpha=batch_size)
+        if self.optimizer.penalizes:
+            self.optimizer.penalize()
         # The same steps of every epoch and in every cohort, so that a run's figure does not depend on its company.
         sampled = self.optimizer.steps % self.steps_per_epoch % max(1, self.steps_per_epoch // NORMS) == 0
         if sampled or self.optimizer.clips:
@@ -150,6 +154,9 @@ class Cohort:
             for name, tensor in self.model.state_dict().items():
                 self.best[name].index_copy_(0, rows, tensor.index_select(0, rows))
         scores = [metrics.score(m.plan.monitor) for m, metrics in zip(self.members, measured, strict=True)]
+        for member, score in zip(self.members, scores, strict=True):
+            if (memory := member.plan.numbers.memory) is not None:
+                memory.note(score)
         stops: list[bool] = self.early_stopping.update(torch.tensor(scores, dtype=torch.float64)).tolist()
         return stops
 
@@ -171,6 +178,7 @@ class Cohort:
     def state(self, k: int) -> State:
         """Run k's, as it would be alone; the tensors are views."""
         member = self.members[k]
+        memory = member.plan.numbers.memory
         tensors = {f"model/{name}": tensor for name, tensor in self.model.row(k).items()}
         tensors |= {f"best/{name}": tensor[k] for name, tensor in self.best.items()}
         tensors |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.row(k).items()}
@@ -182,5 +190,6 @@ class Cohort:
             "last": None if member.last is None else asdict(member.last),
             "reference": float(self.early_stopping.best[k]),
             "waited": float(self.early_stopping.waited[k]),
+            "schedule": None if memory is None else memory.state(),
         }
         return State(tensors, facts)

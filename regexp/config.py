@@ -31,7 +31,7 @@ class Data:
         choices=("holdout", "test"),
     )
     label_noise: float = per_run(
-        0.0, "fraction of the training labels replaced at random by another class", at_least=0, at_most=1
+        0.0, "fraction of the training labels replaced at random by another class", at_least=0, at_most=1, example=0.2
     )
 
 
@@ -63,7 +63,9 @@ class Model:
         [128], "units of each hidden layer; []: logistic regression", each_at_least=1, each_at_most=1_000_000
     )
     activation: str = shared("relu", "after each hidden layer", choices=ACTIVATIONS)
-    dropout: float = per_run(0.0, "probability of dropping a hidden unit, after the activation", at_least=0, below=1)
+    dropout: float = per_run(
+        0.0, "probability of dropping a hidden unit, after the activation", at_least=0, below=1, example=0.2
+    )
     init: str = shared("torch", "initial weights; torch: those of nn.Linear", choices=INITS)
 
 
@@ -204,7 +206,9 @@ class Plateau(Schedule):
 class Loss:
     """What is minimized: cross entropy."""
 
-    label_smoothing: float = per_run(0.0, "probability spread evenly over all classes", at_least=0, below=1)
+    label_smoothing: float = per_run(
+        0.0, "probability spread evenly over all classes", at_least=0, below=1, example=0.1
+    )
 
 
 @dataclass

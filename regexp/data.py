@@ -30,6 +30,11 @@ class Images:
         """The same on a device."""
         return Images(self.images.to(device), self.labels.to(device))
 
+    def centre(self, height: int, width: int) -> "Images":
+        """Cut to this size, as torchvision's CenterCrop does."""
+        top, left = round((self.images.shape[2] - height) / 2), round((self.images.shape[3] - width) / 2)
+        return Images(self.images[..., top : top + height, left : left + width].contiguous(), self.labels)
+
     def at(self, indices: Tensor) -> "Images":
         """The images at `indices` [n]."""
         return Images(self.images[indices], self.labels[indices])
@@ -63,6 +68,20 @@ class Dataset:
         """Channels, height and width of an image."""
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
+
+    @property
+    def seen(self) -> tuple[int, int, int]:
+        """Channels, height and width of what the network sees: less than `shape` where augmentation crops."""
+        channels, height, width = self.measured.images.shape[1:]
+        return channels, height, width
+
+    def centre(self, height: int, width: int) -> "Dataset":
+        """The same with all that is evaluated cut to this size, and the training images whole."""
+        if (height, width) == self.shape[1:]:
+            return self
+        measured, validation = self.measured.centre(height, width), self.validation.centre(height, width)
+        test = None if self.test is None else self.test.centre(height, width)
+        return replace(self, measured=measured, validation=validation, test=test)
 
     def to(self, device: torch.device) -> "Dataset":
         """The same on a device."""

@@ -56,10 +56,10 @@ def choose(kind: str, index: int | None, precision: str, threads: int | None) ->
         kind = kinds[0]
     if kind not in kinds:
         raise DeviceError(f"device={kind}: not on this machine, which has {' and '.join(kinds)}; use device={kinds[0]}")
-    if kind == "cuda" and index is not None and index >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if index is not None and index >= count > 1:
         raise DeviceError(f"device.index={index}: there are {count} CUDA devices; use device.index={count - 1} or less")
-    if kind != "cuda" and index not in (None, 0):
+    if index not in (None, 0) and count == 1:
         raise DeviceError(f"device.index={index}: there is only one {kind}; leave device.index out")
     if kind == "mps" and precision == "float64":
         raise DeviceError("device.precision=float64: mps has no float64; use device=cpu")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from errno import EDQUOT, EIO, ENOSPC
 from traceback import walk_tb
 
-from regexp.errors import SUCCESS, RegexpError, StorageError
+from regexp.errors import SUCCESS, ConfigError, RegexpError, StorageError
 
 _worst = SUCCESS
 
@@ -27,6 +27,12 @@ def complain(message: str) -> None:
     print(f"regexp: {message}", file=sys.stderr)
 
 
+def objections(error: ConfigError) -> str:
+    """A configuration's problems, below each other where there are several."""
+    first, *others = str(error).splitlines() or [""]
+    return "\n  ".join([f"{len(others) + 1} mistakes", first, *others]) if others else first
+
+
 def ours(error: BaseException) -> bool:
     """Whether an error came out of our own task, not out of Hydra before it: then it is a bug."""
     return any(frame.f_globals.get("__name__") == "regexp.train" for frame, _ in walk_tb(error.__traceback__))
@@ -38,7 +44,7 @@ def reported() -> Iterator[None]:
     try:
         yield
     except RegexpError as error:
-        complain(str(error))
+        complain(objections(error) if isinstance(error, ConfigError) else str(error))
         leave(error.status)
     except OSError as error:
         if error.errno not in (ENOSPC, EDQUOT, EIO):

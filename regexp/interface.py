@@ -40,4 +40,7 @@ def sweep(runs: Sequence[Sequence[str]], outputs: Path | str = "outputs", quiet:
             problems.append(f"{' '.join(overrides)}: {error}" if len(runs) > 1 else str(error))
     if problems:
         raise ConfigError("\n".join(problems))
-    return train(jobs, Path(outputs), Terminal(quiet))
+    terminal = Terminal(quiet)
+    for warning in dict.fromkeys(warning for job in jobs for warning in job.warnings):
+        terminal.say(f"warning: {warning}")
+    return train(jobs, Path(outputs), terminal)

@@ -14,7 +14,7 @@ from regexp.streams import ImageStream
 
 @dataclass(frozen=True)
 class Plan:
-    """One run's numbers, in which the runs of a cohort may differ.
+    """One run's numbers, in which the runs of a cohort may differ. Made anew for every cohort: a schedule may remember.
 
     Attributes:
         patience: in epochs; inf for never.
@@ -40,7 +40,7 @@ class State:
 
     Attributes:
         tensors: "model/...", "best/..." and "optimizer/...", as they are for a run alone.
-        facts: JSON: epoch, status, best and last metrics, early stopping's memory, seconds.
+        facts: JSON: epoch, status, best and last metrics, early stopping's memory and the schedule's, seconds.
     """
 
     tensors: Mapping[str, Tensor]

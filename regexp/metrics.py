@@ -13,12 +13,13 @@ class Metrics:
     """One epoch of one run. Losses are means over samples, in nats; accuracies are fractions.
 
     Attributes:
-        objective: what the optimizer saw: augmented images, dropout, label smoothing; a mean over the epoch.
+        objective: what the optimizer saw: augmented images, dropout, label smoothing; a mean over the epoch, without
+            the penalties on the weights (weight_decay, l1).
         train_loss, train_accuracy: in evaluation mode, on a fixed part of the training images as they are.
         val_loss, val_accuracy: likewise on the validation images.
         lr: learning rate of the epoch's last step.
         seconds: the epoch took, with its measuring, for the whole cohort.
-        gradient_norm: L2 norm before clipping, a mean over some of the epoch's steps.
+        gradient_norm: L2 norm before clipping, l1's part included; a mean over some of the epoch's steps.
     """
 
     epoch: int

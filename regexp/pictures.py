@@ -36,8 +36,8 @@ def augmentation_grid(dataset: Dataset, images: ImageStream) -> Image.Image:
     chosen = torch.randperm(len(dataset.train), generator=generator)[:EXAMPLES].to(dataset.train.labels.device)
     examples = dataset.train.at(chosen)
     plain = scale(examples.images, torch.float32)
-    drawn = [images.pipeline.draw(len(plain), generator).to(plain.device) for _ in range(DRAWS)]
-    rows = [plain, *(images.pipeline(plain, matrices) for matrices in drawn)]
+    drawn = [images.pipeline.draw(len(plain), images.seed, i, plain.device, "preview") for i in range(DRAWS)]
+    rows = [plain, *(images.pipeline(plain, draws) for draws in drawn)]
     labels = examples.labels if images.labels is None else images.labels[chosen]
     names = [_drawn(label, dataset.classes) for label in labels.tolist()]
     tiles = [[_gray_or_color(image) for image in row.cpu()] for row in rows]

@@ -15,8 +15,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
 from regexp import events
+from regexp.checking import show
 from regexp.claims import Claim
-from regexp.composition import show
 from regexp.config import flatten, identity_items
 from regexp.data import Dataset
 from regexp.events import EventFile
@@ -65,7 +65,7 @@ class RunRecorder:
     ) -> None:
         """Begin the files, or cut them back to where `state` was; `cohort` and `device` go into the summary."""
         self.claim, self.directory, self.cohort, self.device = claim, claim.directory, dict(cohort), device
-        self.shape, self.classes = dataset.shape, dataset.classes
+        self.shape, self.classes = dataset.seen, dataset.classes
         with storing(self.directory):
             (self.directory / "failure.json").unlink(missing_ok=True)
             if state is None:

@@ -59,7 +59,8 @@ class Run:
         """The trained model as torch's own layers, on the CPU and in evaluation mode.
 
         It takes images [n, C, H, W] in floating point, scaled to [0, 1] (uint8 / 255), in the run's precision, and
-        gives logits [n, classes]. Nothing else is done to the images.
+        gives logits [n, classes]. Nothing else is done to the images; where augmentation crops them, it takes their
+        centre, of the crop's size.
 
         Args:
             weights: "best", "last", or "kept": the best where the run restores them, else the last.

@@ -66,9 +66,9 @@ def batches(
         dtype: of the images.
     """
     device, count = train.labels.device, len(train)
-    # Everything is drawn on the CPU, and moved once: draws do not depend on the device, and steps do not wait for it.
+    # Drawn on the CPU, and moved once: draws do not depend on the device, and steps do not wait for it.
     orders = [torch.randperm(count, generator=stream(s.seed, "order", epoch)).to(device) for s in streams]
-    drawn = [s.pipeline.draw(count, stream(s.seed, "augmentation", epoch)).to(device) for s in streams]
+    drawn = [s.pipeline.draw(count, s.seed, epoch, device) for s in streams]
     labelled = [train.labels if s.labels is None else s.labels for s in streams]
     rows = torch.repeat_interleave(torch.arange(len(streams)), torch.tensor(sharing)).to(device)  # [K], run -> stream
     sizes, start = batch_sizes(count, batch_size), 0
@@ -79,8 +79,8 @@ def batches(
         start = chunk.stop
         images = _stack(
             [
-                s.pipeline(scale(train.images.index_select(0, order[chunk]), dtype), matrices[chunk])
-                for s, order, matrices in zip(streams, orders, drawn, strict=True)
+                s.pipeline(scale(train.images.index_select(0, order[chunk]), dtype), draws[chunk])
+                for s, order, draws in zip(streams, orders, drawn, strict=True)
             ]
         )  # [S, chunk, C, H, W]
         shown = [own.index_select(0, order[chunk]) for own, order in zip(labelled, orders, strict=True)]

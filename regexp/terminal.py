@@ -57,6 +57,8 @@ class Terminal:
             "model": f"{cohort.model.architecture.describe()}; {parameters:,} parameters",
             "augmentation": "; ".join(augmentations),
         }
+        if slow := sorted({name for plan in plans for name in plan.stream.pipeline.slow()}):
+            lines["note"] = f"image by image, some 0.1 ms each: {', '.join(slow)}"
         if len(plans) > 1:
             streams = len(cohort.streams)
             lines["runs"] = f"{len(plans)} together, {streams} image stream{'s' if streams > 1 else ''}"

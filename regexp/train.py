@@ -24,7 +24,7 @@ def command(cfg: DictConfig) -> None:
     """Train the run that the command line describes."""
     with reported():
         composed = HydraConfig.get()  # Hydra has composed groups, files and overrides
-        job = make_job(cfg, composed.overrides.task, composed)  # checked: everything wrong is said at once
+        job = make_job(cfg, composed.overrides.task, composed)
         [run] = train([job], Path(composed.runtime.output_dir), Terminal())
         if run.status == "diverged":
             leave(DIVERGED)

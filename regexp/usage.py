@@ -3,12 +3,10 @@
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from regexp.composition import CONF, show
-from regexp.config import OPTIONS, Config, Loss
-from regexp.fields import leaves
-from regexp.steps import STEPS
+from regexp.checking import show
+from regexp.composition import CONF
+from regexp.vocabulary import Key, keys, step_keys
 
 _HEAD = """\
 regexp: regularization experiments
@@ -39,33 +37,19 @@ def usage() -> str:
         for file in sorted(folder.glob("*.yaml")):
             lines += _entry(f"    {file.stem}", describe(file))
     lines.append("\nKeys (KEY=VALUE), with their defaults")
-    for key, value, rule in keys():
-        choices = f"; one of {', '.join(rule['choices'])}" if "choices" in rule else ""
-        lines += _entry(f"  {key}={show(value)}", rule["help"] + choices)
+    for key in keys():
+        lines += _entry(f"  {key.name}={show(key.default)}", meaning(key))
     lines.append("\nAugmentation steps (augmentation.STEP.KEY=VALUE, + adds, ~ drops)")
-    for name, step in STEPS.items():
-        for key, value, rule in leaves(step()):
-            lines += _entry(f"  {name}.{key}={show(value)}", rule["help"])
+    for key in step_keys():
+        lines += _entry(f"  {key.name.removeprefix('augmentation.')}={show(key.default)}", meaning(key))
     return "\n".join([*lines, "", _TAIL])
 
 
-def keys() -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    """(dotted key, default, metadata) of every key that is not a choice of group, those of single options included."""
-    own = [leaf for leaf in leaves(Config()) if "." not in leaf[0] and leaf[0] != "augmentation"]
-    grouped = [(f"loss.{key}", value, rule) for key, value, rule in leaves(Loss())]
-    for group, options in OPTIONS.items():
-        found: dict[str, tuple[Any, dict[str, Any]]] = {}
-        where: dict[str, list[str]] = {}
-        for option, node in options.items():
-            for key, value, rule in leaves(node()):
-                found.setdefault(key, (value, rule))
-                where.setdefault(key, []).append(option)
-        for key, (value, rule) in found.items():
-            only = "" if len(where[key]) == len(options) else f"({', '.join(where[key])}) "
-            if key not in ("name", "kind"):
-                grouped.append((f"{group}.{key}", value, rule | {"help": only + rule["help"]}))
-    yield from own
-    yield from grouped
+def meaning(key: Key) -> str:
+    """What a key decides, which options have it, and what can be chosen."""
+    only = f"({', '.join(key.options)}) " if key.options else ""
+    choices = f"; one of {', '.join(key.rule['choices'])}" if "choices" in key.rule else ""
+    return f"{only}{key.rule['help']}{choices}"
 
 
 def describe(file: Path) -> str:

@@ -20,8 +20,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     commands = parser.add_subparsers(dest="command", required=True)
     single = commands.add_parser("single", help="one run of MNIST, per epoch with validation")
-    single.add_argument("--data-root", type=Path, default=Path(os.environ.get("REGEXP_DATA_ROOT", SHARED)))
-    single.add_argument("--epochs", type=int, default=5, help="counted ones; one before and one after are not")
+    augmentation = commands.add_parser("augmentation", help="an epoch's images of MNIST, for every option")
+    for command in (single, augmentation):
+        command.add_argument("--data-root", type=Path, default=Path(os.environ.get("REGEXP_DATA_ROOT", SHARED)))
+        command.add_argument("--epochs", type=int, default=5, help="counted ones; one before and one after are not")
     startup = commands.add_parser("startup", help="from process start to --help and to the first optimizer step")
     startup.add_argument("--repeats", type=int, default=7)
     arguments = parser.parse_args()
@@ -30,6 +32,8 @@ def main() -> None:
             "with augmentation=lesson": benchmark_single(arguments.data_root, arguments.epochs, augment=True),
             "without augmentation": benchmark_single(arguments.data_root, arguments.epochs, augment=False),
         }
+    elif arguments.command == "augmentation":
+        figures = {"image streams": benchmark_augmentation(arguments.data_root, arguments.epochs)}
     else:
         figures = {"startup": benchmark_startup(arguments.repeats)}
     for title, rows in figures.items():
@@ -66,6 +70,37 @@ def benchmark_single(root: Path, epochs: int, augment: bool) -> dict[str, dict[s
     }
     if not augment:
         others["a bare loop (tensors in memory, fused Adam)"] = bare_loop(root)
+    overrides = ["experiment=lesson"] if augment else ["experiment=lesson", "augmentation=none"]
+    return interleaved(root, epochs, overrides, others)
+
+
+def benchmark_augmentation(root: Path, epochs: int) -> dict[str, dict[str, float]]:
+    """Seconds that the images of an epoch take, augmented by each option, beside a whole epoch of training without."""
+    import torch
+
+    from regexp.building import load_dataset, make_stream
+    from regexp.composition import CONF, compose_job
+    from regexp.streams import batches
+
+    def images(option: str) -> Callable[[], None]:
+        config = compose_job(["data=mnist", f"data.root={root}", f"augmentation={option}"]).config
+        dataset = load_dataset(config)
+        stream = make_stream(config, dataset)
+
+        def epoch() -> None:
+            for _ in batches(dataset.train, [stream], [1], config.batch_size, 1, torch.float32):
+                pass
+
+        return epoch
+
+    others = {file.stem: images(file.stem) for file in sorted((CONF / "augmentation").glob("*.yaml"))}
+    return interleaved(root, epochs, ["data=mnist", "normalization=batch"], others)
+
+
+def interleaved(
+    root: Path, epochs: int, overrides: Sequence[str], others: dict[str, Callable[[], None]]
+) -> dict[str, dict[str, float]]:
+    """Seconds of regexp's epochs, with all their measuring and recording, and of the others, each after each."""
     seconds: dict[str, list[float]] = {"regexp": [], **{name: [] for name in others}}
 
     class Interleaved:
@@ -83,16 +118,14 @@ def benchmark_single(root: Path, epochs: int, augment: bool) -> dict[str, dict[s
             self.began = time.perf_counter()
 
     from regexp.building import build
-    from regexp.claims import claim
+    from regexp.claims import claim_all
     from regexp.composition import compose_job
-    from regexp.identity import identify
     from regexp.interruption import Interruption
     from regexp.training import train
 
-    overrides = ["experiment=lesson", f"data.root={root}", f"epochs={epochs + 2}", "early_stopping=none"]
-    job = compose_job(overrides if augment else [*overrides, "augmentation=none"])
+    job = compose_job([*overrides, f"data.root={root}", f"epochs={epochs + 2}", "early_stopping=none"])
     with tempfile.TemporaryDirectory() as folder:
-        cohort = build([claim(job, identify(job.config, "benchmark"), Path(folder))])
+        cohort = build(claim_all([job], Path(folder)))
         [member] = cohort.members
         member.recorder = timed = Timed(member.recorder)
         train(cohort, Interleaved(), Interruption())

@@ -1,5 +1,6 @@
 """Cohorts for tests, recorded in memory."""
 
+import json
 from collections.abc import Sequence
 
 from regexp.building import load_dataset, make_architecture, make_plan
@@ -54,7 +55,9 @@ class Quiet:
 
 
 def copied(state: State) -> State:
-    return State({name: tensor.clone() for name, tensor in state.tensors.items()}, dict(state.facts))
+    """As it comes back from a disk."""
+    tensors = {name: tensor.clone() for name, tensor in state.tensors.items()}
+    return State(tensors, json.loads(json.dumps(dict(state.facts))))
 
 
 def make_cohort(*runs: Sequence[str], states: Sequence[State | None] | None = None) -> tuple[Cohort, list[Memory]]:

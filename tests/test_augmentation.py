@@ -1,4 +1,4 @@
-"""Batched transforms against torchvision's functional ones with the same drawn parameters, image by image."""
+"""Geometric transforms against torchvision's functional ones with the same drawn parameters, image by image."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,18 +9,23 @@ import torchvision.transforms.functional as TF
 from scipy import stats
 from torch import Generator, Tensor
 from torch.testing import assert_close
-from torchvision.transforms import InterpolationMode, RandomCrop
+from torchvision.transforms import RandomCrop as TorchvisionCrop
+from transforms import COUNT, SEED, apply, make, of, random_images, torchvisions
 
 from regexp.augmentation import (
+    ElasticTransform,
     Pipeline,
     RandomAffine,
+    RandomCrop,
     RandomHorizontalFlip,
+    RandomPerspective,
     RandomRotation,
     RandomShift,
     Transform,
 )
+from regexp.resampling import Resampling
 
-COUNT, DRAWS, SEED = 12, 20_000, 5
+DRAWS = 20_000
 TIES = 0.002  # share of pixels that may fall on the border of two sources, where rounding decides
 SHAPES = pytest.mark.parametrize("shape", [(1, 28, 28), (3, 8, 8), (1, 10, 14), (3, 10, 14)], ids=str)
 FILLS = pytest.mark.parametrize("fill", [0.0, 0.5])
@@ -31,72 +36,33 @@ def seeded() -> Generator:
     return Generator().manual_seed(SEED)
 
 
-def random_images(shape: Sequence[int], count: int = COUNT) -> Tensor:
-    return torch.rand(count, *shape, generator=Generator().manual_seed(1))
-
-
-def geometric(name: str, mode: str = "nearest", fill: float = 0.0) -> Transform:
-    if name == "rotate":
-        return RandomRotation(180.0, mode, fill)
-    if name == "affine":
-        return RandomAffine(30.0, (0.2, 0.1), (0.7, 1.4), 20.0, mode, fill)
-    return RandomHorizontalFlip() if name == "flip" else RandomShift(3, fill)
-
-
-def apply(steps: Sequence[Transform], images: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
-    """What the pipeline makes of the images, and the parameters of every step that it drew for that."""
-    height, width = images.shape[2:]
-    pipeline = Pipeline(steps, height, width)
-    generator = seeded()
-    parameters = [step.draw(len(images), height, width, generator) for step in steps]
-    return pipeline(images, pipeline.draw(len(images), seeded())), parameters
-
-
-def torchvisions(step: Transform, image: Tensor, p: Mapping[str, float], fill: Sequence[float] | None = None) -> Tensor:
-    """torchvision's result for one image [C, H, W] with the parameters `p` of that image."""
-    mode = InterpolationMode(step.interpolation or "nearest")
-    if isinstance(step, RandomRotation):
-        return TF.rotate(image, p["angle"], mode, fill=fill)
-    if isinstance(step, RandomAffine):
-        return TF.affine(image, p["angle"], [p["tx"], p["ty"]], p["scale"], [p["shear"], 0.0], mode, fill=fill)
-    if isinstance(step, RandomHorizontalFlip):
-        return TF.hflip(image) if p["flipped"] else image
-    down, right = (step.pixels(side) for side in image.shape[1:])
-    padded = TF.pad(image, [right, down], fill=fill[0] if fill else 0.0)
-    return TF.crop(padded, int(p["i"]) + down, int(p["j"]) + right, *image.shape[1:])
-
-
-def of(parameters: Mapping[str, Tensor], n: int) -> dict[str, float]:
-    return {name: float(values[n]) for name, values in parameters.items()}
-
-
 def on_a_canvas(images: Tensor, steps: Sequence[Transform], drawn: Sequence[Mapping[str, Tensor]]) -> Tensor:
     """torchvision's steps one after the other, on a canvas so large that its own edges never come into the frame."""
     height, width = images.shape[2:]
     border, fill = 2 * max(height, width), next((step.fill for step in steps if step.fill is not None), 0.0)
     results = []
     for n, image in enumerate(images.double()):
-        canvas = TF.pad(image, [border], fill=fill)
+        canvas = TF.pad(image - fill, [border])  # so that what lies outside is 0, beyond the canvas too
         for step, parameters in zip(steps, drawn, strict=True):
-            canvas = torchvisions(step, canvas, of(parameters, n))
-        results.append(TF.crop(canvas, border, border, height, width))
-    return torch.stack(results)
+            canvas = torchvisions(step, canvas, of(parameters, n), None, border)
+        results.append(TF.crop(canvas, border, border, *(side - 2 * border for side in canvas.shape[1:])))
+    return torch.stack(results) + fill
 
 
-def agree(mine: Tensor, theirs: Tensor, mode: str) -> None:
+def agree(mine: Tensor, theirs: Tensor, mode: str, ties: float = TIES) -> None:
     difference = (mine.double() - theirs.double()).abs()
     if mode == "bilinear":
-        assert difference.max() < 1e-5
+        assert difference.max() < 5e-5
     else:
-        assert (difference > 1e-6).double().mean() <= TIES
+        assert (difference > 1e-6).double().mean() <= ties
 
 
 @SHAPES
 @MODES
 @FILLS
-@pytest.mark.parametrize("name", ["rotate", "affine"])
+@pytest.mark.parametrize("name", ["rotate", "affine", "elastic"])
 def test_a_resampling_is_torchvisions(name: str, shape: Sequence[int], mode: str, fill: float) -> None:
-    step, images = geometric(name, mode, fill), random_images(shape)
+    step, images = make(name, mode, fill), random_images(shape)
     mine, (parameters,) = apply([step], images)
     theirs, inside = [], []
     for n, image in enumerate(images.double()):
@@ -113,11 +79,11 @@ def test_a_resampling_is_torchvisions(name: str, shape: Sequence[int], mode: str
 @SHAPES
 @MODES
 @FILLS
-@pytest.mark.parametrize("name", ["rotate", "affine"])
+@pytest.mark.parametrize("name", ["rotate", "affine", "perspective", "elastic"])
 def test_outside_the_frame_is_fill(name: str, shape: Sequence[int], mode: str, fill: float) -> None:
-    step, images = geometric(name, mode, fill), random_images(shape)
+    step, images = make(name, mode, fill), random_images(shape)
     mine, drawn = apply([step], images)
-    agree(mine, on_a_canvas(images, [step], drawn), mode)
+    agree(mine, on_a_canvas(images, [step], drawn), mode, 0.02 if name == "perspective" else TIES)
 
 
 @SHAPES
@@ -180,7 +146,7 @@ def test_shifts_are_uniform_over_all_whole_pixels() -> None:
     frequencies(drawn["i"], dict.fromkeys(range(-2, 3), 1 / 5))
     frequencies(drawn["j"], dict.fromkeys(range(-5, 6), 1 / 11))
     # torchvision's own range, less the padding
-    corners = {RandomCrop.get_params(torch.zeros(1, 12, 12), (8, 8))[0] - 2 for _ in range(200)}
+    corners = {TorchvisionCrop.get_params(torch.zeros(1, 12, 12), (8, 8))[0] - 2 for _ in range(200)}
     assert corners == set(range(-2, 3))
 
 
@@ -217,19 +183,25 @@ def test_the_parameters_of_a_draw_are_independent() -> None:
         # a flip is content with any, but does not reconcile its neighbours
         ([RandomRotation(9.0), RandomHorizontalFlip(), RandomRotation(9.0, "bilinear")], 2),
         ([RandomShift(2, 0.0), RandomHorizontalFlip(), RandomShift(2, 0.5), RandomShift(2, 0.0)], 3),
+        ([RandomRotation(9.0, "bilinear"), RandomCrop(6), RandomPerspective(), RandomHorizontalFlip()], 1),
+        ([RandomRotation(9.0, "bilinear"), ElasticTransform()], 1),
+        ([RandomRotation(9.0, "nearest"), ElasticTransform()], 2),
+        # what follows a distortion would have to distort the displacements
+        ([ElasticTransform(), RandomRotation(9.0, "bilinear")], 2),
+        ([ElasticTransform(), ElasticTransform()], 2),
     ],
 )
 def test_neighbours_share_a_resampling_unless_they_contradict(steps: list[Transform], resamplings: int) -> None:
     pipeline = Pipeline(steps, 8, 8)
-    assert len(pipeline.resamplings) == resamplings
-    assert [step for group in pipeline.resamplings for step in group] == steps
-    assert pipeline.draw(7, seeded()).shape == (7, resamplings, 2, 3)
+    groups = [stage.steps for stage in pipeline.stages if isinstance(stage, Resampling)]
+    assert len(groups) == len(pipeline.stages) == resamplings
+    assert [step for group in groups for step in group] == steps
 
 
 @SHAPES
 @pytest.mark.parametrize("names", [["flip", "shift"], ["shift", "flip"]], ids=" ".join)
 def test_flip_and_shift_follow_torchvisions_order_to_the_bit(names: list[str], shape: Sequence[int]) -> None:
-    steps, images = [geometric(name) for name in names], random_images(shape)
+    steps, images = [make(name) for name in names], random_images(shape)
     mine, (first, second) = apply(steps, images)
     for n, image in enumerate(images):
         expected = torchvisions(steps[1], torchvisions(steps[0], image, of(first, n)), of(second, n))
@@ -249,19 +221,66 @@ def test_flip_and_shift_follow_torchvisions_order_to_the_bit(names: list[str], s
         ["rotate", "shift"],
         ["shift", "rotate"],
         ["shift", "affine", "flip"],
+        ["crop", "rotate"],
+        ["rotate", "crop", "flip"],
+        ["crop", "flip", "crop"],
+        ["flip", "perspective", "shift"],
+        ["crop", "elastic"],
     ],
     ids=" ".join,
 )
 def test_one_resampling_is_torchvisions_sequence(
     names: list[str], shape: Sequence[int], mode: str, fill: float
 ) -> None:
-    steps, images = [geometric(name, mode, fill) for name in names], random_images(shape)
+    steps, images = [make(name, mode, fill) for name in names], random_images(shape)
     mine, drawn = apply(steps, images)
-    agree(mine, on_a_canvas(images, steps, drawn), mode)
+    agree(mine, on_a_canvas(images, steps, drawn), mode, 0.02 if "perspective" in names else TIES)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (10, 14)], ids=str)
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["rotate", "affine"],
+        ["affine", "perspective"],
+        ["perspective", "flip", "rotate"],
+        ["perspective", "crop", "affine"],
+        ["rotate", "elastic"],
+        ["crop", "affine", "elastic"],
+        ["crop", "affine", "perspective", "elastic"],
+    ],
+    ids=" ".join,
+)
+def test_what_a_bilinear_resampling_keeps_does_not_tell_one_from_many(names: list[str], shape: Sequence[int]) -> None:
+    height, width = shape
+    border = 4 * max(shape)
+    y, x = torch.meshgrid(
+        torch.arange(-border, height + border) - height / 2,
+        torch.arange(-border, width + border) - width / 2,
+        indexing="ij",
+    )
+    plane = torch.stack([x, y, torch.ones_like(x)]).double()  # linear in x and in y: interpolated without an error
+    images = TF.crop(plane, border, border, height, width).expand(COUNT, -1, -1, -1)
+    steps = [make(name, "bilinear", 0.0) for name in names]
+    mine, drawn = apply(steps, images)
+    assert len(Pipeline(steps, height, width).stages) == 1
+    for n in range(COUNT):
+        canvas = plane
+        for step, parameters in zip(steps, drawn, strict=True):
+            canvas = torchvisions(step, canvas, of(parameters, n), None, border)
+        theirs = TF.crop(canvas, border, border, *mine.shape[2:])
+        inside = mine[n, 2] > 1 - 1e-6
+        assert inside.double().mean() > 0.15
+        difference = (mine[n] - theirs).abs()[:, inside]
+        if "perspective" in names[:-1]:
+            # What torchvision makes of a plane is bent then, and what follows reads it with a small error.
+            assert difference.mean() < 0.06
+        else:
+            assert difference.max() < 2e-4
 
 
 def test_contradicting_neighbours_are_resampled_one_after_the_other() -> None:
-    rotate, affine = geometric("rotate", "nearest", 0.0), geometric("affine", "bilinear", 0.5)
+    rotate, affine = make("rotate", "nearest", 0.0), make("affine", "bilinear", 0.5)
     images = random_images((1, 10, 14)).double()
     mine, (angles, parameters) = apply([rotate, affine], images)
     turned = torch.stack([torchvisions(rotate, image, of(angles, n)) for n, image in enumerate(images)])
@@ -285,16 +304,6 @@ def test_no_steps_return_the_images() -> None:
     assert Pipeline([], 8, 8).describe() == "none"
 
 
-@pytest.mark.parametrize("name", ["rotate", "affine", "flip", "shift"])
-def test_draws_are_new_for_every_image_and_repeat_with_the_generator(name: str) -> None:
-    pipeline, generator = Pipeline([geometric(name)], 28, 28), seeded()
-    first, second = pipeline.draw(COUNT, generator), pipeline.draw(COUNT, generator)
-    distinct = len(first.flatten(1).unique(dim=0))
-    assert distinct == 2 if name == "flip" else distinct > COUNT // 2
-    assert not torch.equal(first, second)
-    assert torch.equal(first, pipeline.draw(COUNT, seeded()))
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("names", ["rotate flip shift", "affine", "flip", "shift"])
 @MODES
@@ -302,7 +311,7 @@ def test_draws_are_new_for_every_image_and_repeat_with_the_generator(name: str) 
 def test_shape_dtype_and_range_are_kept(names: str, dtype: torch.dtype, mode: str, fill: float) -> None:
     images = random_images((3, 10, 14)).to(dtype)
     before = images.clone()
-    result, _ = apply([geometric(name, mode, fill) for name in names.split()], images)
+    result, _ = apply([make(name, mode, fill) for name in names.split()], images)
     assert result.shape == images.shape
     assert result.dtype == dtype
     assert result.min() >= -1e-6
@@ -311,15 +320,15 @@ def test_shape_dtype_and_range_are_kept(names: str, dtype: torch.dtype, mode: st
 
 
 def test_a_pipeline_serves_both_precisions_in_turn() -> None:
-    images, pipeline = random_images((1, 10, 14)), Pipeline([geometric("affine", "bilinear")], 10, 14)
-    drawn = pipeline.draw(COUNT, seeded())
+    images, pipeline = random_images((1, 10, 14)), Pipeline([make("affine", "bilinear")], 10, 14)
+    drawn = pipeline.draw(COUNT, SEED, 1)
     single, double, again = pipeline(images, drawn), pipeline(images.double(), drawn), pipeline(images, drawn)
     assert_close(single.double(), double, rtol=0, atol=1e-5)
     assert torch.equal(single, again)
 
 
 def test_a_pipeline_describes_its_steps_in_order() -> None:
-    words = Pipeline([geometric("affine"), geometric("flip"), RandomShift(0.1), RandomRotation(9)], 8, 8).describe()
+    words = Pipeline([make("affine"), make("flip"), RandomShift(0.1), RandomRotation(9)], 8, 8).describe()
     assert words == (
         "affine (rotation 30 degrees, shift 0.2, scale 0.7 to 1.4, shear 20 degrees), "
         "flip with p 0.5, shift by 0.1 of the side, rotation by 9 degrees"

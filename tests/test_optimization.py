@@ -1,52 +1,71 @@
 """One optimizer for K runs against one torch.optim optimizer for each."""
 
-import inspect
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from regexp.building import make_numbers
+from regexp.config import OPTIONS, Config, Cosine, Plateau, Schedule, Step
 from regexp.optimization import FAMILIES, Numbers, Optimizer
-from regexp.schedules import constant, cosine, onecycle
 
 close = partial(assert_close, rtol=0, atol=1e-12)
-every_family = pytest.mark.parametrize("family", FAMILIES)
+every_family = pytest.mark.parametrize("family", OPTIONS["optimizer"])
 
-SHAPES = {"1.weight": (4, 3), "1.bias": (4,), "2.weight": (2, 4)}
-STEPS = 12
-LETTERS: dict[str, dict[str, Any]] = {
-    "a": {"lr": 0.1, "weight_decay": 0.0, "betas": (0.9, 0.999), "eps": 1e-8, "momentum": 0.9, "nesterov": True},
-    "b": {"lr": 0.03, "weight_decay": 0.2, "betas": (0.8, 0.95), "eps": 1e-3, "momentum": 0.0, "nesterov": False},
-    "c": {"lr": 0.2, "weight_decay": 0.01, "betas": (0.0, 0.9), "eps": 1e-6, "momentum": 0.5, "nesterov": False},
+TORCHS = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+    "rmsprop": torch.optim.RMSprop,
 }
-LETTERS["d"] = LETTERS["a"]
-SCHEDULES = {
-    "a": cosine(STEPS, 3, 0.1),
-    "b": constant(),
-    "c": onecycle(STEPS, 0.3, 25.0, 1e4),
-    "d": constant(),
+SHAPES = {"0.weight": (4, 3), "0.bias": (4,), "1.weight": (2, 4)}
+STEPS = 24
+STEPS_PER_EPOCH = 4
+# Of every number that some family has, what runs a, b and c have of it. Run d has a's, but for what shapes no update.
+NUMBERS: dict[str, tuple[Any, Any, Any]] = {
+    "lr": (0.1, 0.03, 0.2),
+    "weight_decay": (0.0, 0.2, 0.01),
+    "l1": (0.05, 0.0, 0.3),
+    "clip_norm": (0.3, None, 2.0),
+    "betas": ([0.9, 0.999], [0.8, 0.95], [0.0, 0.9]),
+    "eps": (1e-8, 1e-3, 1e-6),
+    "momentum": (0.9, 0.0, 0.5),
+    "nesterov": (True, False, False),
+    "alpha": (0.99, 0.9, 0.5),
+    "centered": (False, True, True),
 }
-CLIPS = {"a": 0.3, "b": math.inf, "c": 2.0, "d": math.inf}
-MIXTURES = ["aabc", "abca", "bacc", "dada", "aaaa", "bb", "c"]
+SCHEDULES: dict[str, Schedule] = {
+    "a": Cosine(warmup_epochs=0.75, final_fraction=0.1),
+    "b": Schedule(),
+    "c": Step(step_size=2, gamma=0.3),
+}
 
 
-def oracle(family: str) -> type[torch.optim.Optimizer]:
-    return getattr(torch.optim, FAMILIES[family].__name__)
+def configuration(family: str, letter: str) -> Config:
+    schema = OPTIONS["optimizer"][family]
+    like = "a" if letter == "d" else letter
+    names = [item.name for item in fields(schema) if item.metadata["mark"] == "per_run"]
+    own = {name: NUMBERS[name]["abc".index(like)] for name in names}
+    if letter == "d":
+        own |= {"l1": 0.2, "clip_norm": None}
+    return Config(epochs=STEPS // STEPS_PER_EPOCH, optimizer=schema(**own), schedule=SCHEDULES[like])
 
 
 def numbers(family: str, letter: str) -> Numbers:
-    accepted = inspect.signature(oracle(family)).parameters
-    arguments = {name: value for name, value in LETTERS[letter].items() if name in accepted}
-    return Numbers(arguments, SCHEDULES[letter], CLIPS[letter], key=letter)
+    return make_numbers(configuration(family, letter), STEPS_PER_EPOCH)
 
 
 def weights(runs: int, dtype: torch.dtype = torch.float64) -> dict[str, nn.Parameter]:
-    return {name: nn.Parameter(torch.randn(runs, *shape, dtype=dtype)) for name, shape in SHAPES.items()}
+    """The biases are 0, where an absolute value has no derivative."""
+    return {
+        name: nn.Parameter(torch.randn(runs, *shape, dtype=dtype) * (len(shape) - 1)) for name, shape in SHAPES.items()
+    }
 
 
 def gradients(runs: int, steps: int) -> list[dict[str, Tensor]]:
@@ -57,81 +76,156 @@ def gradients(runs: int, steps: int) -> list[dict[str, Tensor]]:
     ]
 
 
-def advance(optimizer: Optimizer, gradient: dict[str, Tensor], rows: Sequence[int] | None = None) -> None:
+def advance(optimizer: Optimizer, gradient: Mapping[str, Tensor], rows: Sequence[int] | None = None) -> None:
     """A step, as the cohort takes it."""
     for name, parameter in optimizer.parameters.items():
         parameter.grad = gradient[name].clone() if rows is None else gradient[name][list(rows)]
+    if optimizer.penalizes:
+        optimizer.penalize()
     if optimizer.clips:
         optimizer.clip(optimizer.gradient_norms())
     optimizer.step()
 
 
-def alone(
-    run: Numbers, family: str, start: dict[str, Tensor], steps: list[dict[str, Tensor]]
-) -> Iterator[list[Tensor]]:
-    """The same run with torch's own optimizer, scheduler and clipping; yields its parameters after every step."""
-    parameters = [nn.Parameter(tensor.detach().clone()) for tensor in start.values()]
-    optimizer = oracle(family)(parameters, **run.arguments)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, run.schedule)
-    for gradient in steps:
-        for parameter, values in zip(parameters, gradient.values(), strict=True):
-            parameter.grad = values.clone()
-        if run.clip_norm != math.inf:
-            nn.utils.clip_grad_norm_(parameters, run.clip_norm)
+def alone(config: Config, start: Mapping[str, Tensor], slopes: Sequence[Mapping[str, Tensor]]) -> Iterator[nn.Module]:
+    """One run with torch's own module, optimizer, scheduler and clipping; yields the module after every step.
+
+    The loss is linear, so that `slopes` are its gradients, but for the penalty.
+    """
+    module = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2, bias=False)).double()
+    module.load_state_dict(dict(start))
+    options = config.optimizer
+    arguments = {item.name: getattr(options, item.name) for item in fields(options)}
+    ours = {name: arguments.pop(name) for name in ("name", "l1", "clip_norm")}
+    optimizer = TORCHS[options.name](module.parameters(), **arguments)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, make_numbers(config, STEPS_PER_EPOCH).schedule)
+    for slope in slopes:
+        optimizer.zero_grad()
+        loss = sum((slope[name] * parameter).sum() for name, parameter in module.named_parameters())
+        (loss + ours["l1"] * sum(parameter.abs().sum() for parameter in module.parameters())).backward()
+        if ours["clip_norm"] is not None:
+            nn.utils.clip_grad_norm_(module.parameters(), ours["clip_norm"])
         optimizer.step()
         scheduler.step()
-        yield [parameter.detach() for parameter in parameters]
+        yield module
+
+
+# The runs that begin, and those that stay.
+COMPANIES = [
+    ("abcd", [0, 1, 2, 3]),
+    ("aabcad", [1, 3, 5]),
+    ("aabcad", [4, 0]),
+    ("aabcad", [2]),
+    ("dabba", [0, 1, 3]),
+    ("aaaa", [0, 2]),
+    ("cc", [1]),
+    ("c", [0]),
+]
 
 
 @every_family
-@pytest.mark.parametrize("mixture", MIXTURES)
-def test_every_run_moves_as_with_a_torch_optimizer_of_its_own(family: str, mixture: str) -> None:
-    runs, parameters = [numbers(family, letter) for letter in mixture], weights(len(mixture))
-    steps = gradients(len(runs), STEPS)
+@pytest.mark.parametrize(("mixture", "staying"), COMPANIES, ids=str)
+@pytest.mark.parametrize("when", [0, 1, 10])
+def test_every_run_moves_as_with_a_torch_optimizer_of_its_own(
+    family: str, mixture: str, staying: list[int], when: int
+) -> None:
+    """Before and after others are removed, and from a checkpoint."""
+    slopes, parameters = gradients(len(mixture), STEPS), weights(len(mixture))
     own = [
-        alone(run, family, {n: p[k] for n, p in parameters.items()}, [{n: g[k] for n, g in s.items()} for s in steps])
-        for k, run in enumerate(runs)
+        alone(
+            configuration(family, letter),
+            {name: parameter.detach()[k].clone() for name, parameter in parameters.items()},
+            [{name: slope[k] for name, slope in step.items()} for step in slopes],
+        )
+        for k, letter in enumerate(mixture)
     ]
-    optimizer = Optimizer(family, parameters, runs)
-    for gradient, *expected in zip(steps, *own, strict=True):
-        advance(optimizer, gradient)
-        for k, tensors in enumerate(expected):
-            for parameter, tensor in zip(parameters.values(), tensors, strict=True):
-                close(parameter.detach()[k], tensor)
+    rows = list(range(len(mixture)))
+    optimizer = Optimizer(family, parameters, [numbers(family, letter) for letter in mixture])
+    for step, slope in enumerate(slopes):
+        if step == when:
+            states, rows = [optimizer.row(k) for k in staying], staying
+            kept = {name: nn.Parameter(parameter.detach()[rows]) for name, parameter in optimizer.parameters.items()}
+            optimizer = Optimizer(family, kept, [optimizer.runs[k] for k in rows], step)
+            optimizer.load(states)
+        if step == when + 4:
+            states = [optimizer.row(i) for i in range(len(rows))]
+            stored = [save({name: tensor.clone() for name, tensor in state.items()}) for state in states]
+            again = {name: nn.Parameter(parameter.detach().clone()) for name, parameter in optimizer.parameters.items()}
+            optimizer = Optimizer(family, again, [numbers(family, mixture[k]) for k in rows], step)
+            optimizer.load([load(state) for state in stored])
+        advance(optimizer, slope, rows)
+        modules = [next(run) for run in own]
+        for i, k in enumerate(rows):
+            for name, parameter in modules[k].named_parameters():
+                close(optimizer.parameters[name].detach()[i], parameter.detach())
 
 
 @every_family
-def test_consecutive_runs_with_equal_numbers_share_a_parameter_group(family: str) -> None:
-    runs = [numbers(family, letter) for letter in "aabba"]
-    assert len(Optimizer(family, weights(5), runs).torch.param_groups) == 3
+def test_consecutive_runs_share_a_parameter_group_if_they_agree_in_what_it_holds(family: str) -> None:
+    base = configuration(family, "b")
+    for item in fields(base.optimizer):
+        if item.metadata["mark"] == "per_run":
+            value = next(value for value in NUMBERS[item.name] if value != getattr(base.optimizer, item.name))
+            other = replace(base, seed=1, optimizer=replace(base.optimizer, **{item.name: value}))
+            assert shared(family, base, other) == (item.name in ("l1", "clip_norm")), item.name
 
 
-@every_family
-@pytest.mark.parametrize("rows", [[0, 1], [2], [1, 3, 4], [4, 0], [0, 1, 2, 3, 4]], ids=str)
-@pytest.mark.parametrize("before", [0, 1, 5])
-def test_a_run_goes_on_in_another_optimizer_as_if_it_had_never_moved(family: str, rows: list[int], before: int) -> None:
-    runs, parameters, steps = [numbers(family, letter) for letter in "aabcc"], weights(5), gradients(5, STEPS)
-    staying = Optimizer(family, parameters, runs)
-    for gradient in steps[:before]:
-        advance(staying, gradient)
-    moved = {name: nn.Parameter(parameter.detach()[rows]) for name, parameter in parameters.items()}
-    moving = Optimizer(family, moved, [runs[k] for k in rows], staying.steps)
-    moving.load([staying.row(k) for k in rows])
-    for gradient in steps[before:]:
-        advance(staying, gradient)
-        advance(moving, gradient, rows)
-    for name, parameter in moved.items():
-        close(parameter.detach(), parameters[name].detach()[rows])
+@pytest.mark.parametrize("name", OPTIONS["schedule"])
+def test_runs_of_different_schedules_share_no_parameter_group(name: str) -> None:
+    schedule = OPTIONS["schedule"][name](name=name)
+    base = Config(schedule=schedule)
+    for key, value in vars(schedule).items():
+        if key != "name":
+            assert not shared("adam", base, replace(base, schedule=replace(schedule, **{key: value / 2 + 1}))), key
+    assert shared("adam", base, replace(base, epochs=7)) == (name in ("constant", "step"))
+
+
+def shared(family: str, *configs: Config) -> bool:
+    """Whether these runs, side by side, share a parameter group."""
+    runs = [make_numbers(config, STEPS_PER_EPOCH) for config in configs]
+    optimizer = Optimizer(family, weights(len(runs)), runs)
+    assert len(optimizer.sizes) == len(optimizer.torch.param_groups)
+    return len(optimizer.sizes) == 1
+
+
+def test_runs_that_remember_their_scores_share_no_parameter_group() -> None:
+    runs = [make_numbers(Config(schedule=Plateau()), STEPS_PER_EPOCH) for _ in range(3)]
+    assert Optimizer("adam", weights(3), runs).sizes == [1, 1, 1]
+
+
+# With run a's numbers.
+ENTRIES = {
+    "adam": {"step", "exp_avg", "exp_avg_sq"},
+    "adamw": {"step", "exp_avg", "exp_avg_sq"},
+    "sgd": {"momentum_buffer"},
+    "rmsprop": {"step", "square_avg", "momentum_buffer"},
+}
 
 
 @every_family
 def test_a_rows_state_is_named_by_parameter_and_entry(family: str) -> None:
     optimizer = Optimizer(family, weights(4), [numbers(family, letter) for letter in "aabc"])
     advance(optimizer, gradients(4, 1)[0])
-    entries = {"momentum_buffer"} if family == "sgd" else {"step", "exp_avg", "exp_avg_sq"}
     row = optimizer.row(1)
-    assert set(row) == {f"{name}/{entry}" for name in SHAPES for entry in entries}
+    assert set(row) == {f"{name}/{entry}" for name in SHAPES for entry in ENTRIES[family]}
     assert all(tensor.shape in (SHAPES[key.split("/")[0]], ()) for key, tensor in row.items())
+
+
+def test_the_schema_names_every_family() -> None:
+    assert set(FAMILIES) == set(OPTIONS["optimizer"])
+
+
+@pytest.mark.parametrize("mixture", ["abcd", "b", "bb"])
+def test_a_penalty_touches_only_the_runs_that_have_one(mixture: str) -> None:
+    parameters, gradient = weights(len(mixture)), gradients(len(mixture), 1)[0]
+    optimizer = Optimizer("sgd", parameters, [numbers("sgd", letter) for letter in mixture])
+    for name, parameter in parameters.items():
+        parameter.grad = gradient[name].clone()
+    assert optimizer.penalizes == (set(mixture) != {"b"})
+    optimizer.penalize()
+    for k, letter in enumerate(mixture):
+        same = [torch.equal(parameter.grad[k], gradient[name][k]) for name, parameter in parameters.items()]
+        assert same == [letter == "b", True, letter == "b"]
 
 
 @pytest.mark.parametrize("mixture", ["aaa", "abc"])
@@ -187,12 +281,3 @@ def test_gradients_are_gone_after_a_step(mixture: str) -> None:
     advance(optimizer, gradients(2, 1)[0])
     assert all(parameter.grad is None for parameter in parameters.values())
     assert all(view.grad is None for views in optimizer.views.values() for view in views)
-
-
-def test_rates_are_those_of_the_last_step() -> None:
-    runs = [numbers("adam", letter) for letter in "aabc"]
-    optimizer = Optimizer("adam", weights(4), runs, steps=2)
-    for step in range(2, 8):
-        advance(optimizer, gradients(4, 1)[0])
-        assert optimizer.rates() == [run.arguments["lr"] * run.schedule(step) for run in runs]
-    assert optimizer.steps == 8

@@ -1,4 +1,4 @@
-"""What the README promises."""
+"""What the README and the pages in docs/ promise."""
 
 import re
 import shlex
@@ -7,23 +7,39 @@ from pathlib import Path
 
 import pytest
 
-from regexp.composition import CONF, compose_job
+from regexp.arguments import read_arguments
+from regexp.composition import CONF, Composer
 from regexp.config import OPTIONS
 from regexp.metrics import COLUMNS
+from regexp.reference import reference
+from regexp.steps import STEPS
 
-README = (Path(__file__).resolve().parent.parent / "README.md").read_text()
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
-OVERRIDES = [
-    [word for word in shlex.split(command)[len(head) :] if not word.startswith("-") and word != "job"]
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "docs/guide.md", "docs/configuration.md")}
+README = PAGES["README.md"]
+COMMANDS = [
+    line
+    for page in PAGES.values()
+    for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    for line in block.splitlines()
+]
+ARGUMENTS = [
+    shlex.split(command)[len(head) :]
     for command in COMMANDS
     for head in (["uv", "run", "regexp"], ["uv", "run", "python", "-m", "regexp.preview"])
-    if shlex.split(command)[: len(head)] == head
+    if shlex.split(command)[: len(head)] == head and "--help" not in command
 ]
 
 
-@pytest.mark.parametrize("overrides", OVERRIDES, ids=" ".join)
-def test_every_command_composes(overrides: list[str]) -> None:
-    compose_job([override.split(",")[0] if "[" not in override else override for override in overrides])
+@pytest.fixture(scope="module")
+def composer() -> Composer:
+    return Composer()
+
+
+@pytest.mark.parametrize("words", ARGUMENTS, ids=" ".join)
+def test_every_command_composes(composer: Composer, words: list[str]) -> None:
+    arguments = read_arguments(words)
+    assert composer.jobs(arguments.overrides, arguments.multirun)
 
 
 def test_no_placeholder_is_left() -> None:
@@ -31,9 +47,34 @@ def test_no_placeholder_is_left() -> None:
 
 
 def test_commands_were_found() -> None:
-    assert len(OVERRIDES) > 8
+    assert len(ARGUMENTS) > 20
     assert "pip install uv && uv run regexp" in COMMANDS
     assert "uv run pytest" in COMMANDS
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", PAGES[page])
+    for link in links:
+        assert (ROOT / page).parent.joinpath(link).is_file(), link
+
+
+def test_the_guide_has_a_picture_of_every_technique() -> None:
+    sections = re.split(r"^## ", PAGES["docs/guide.md"], flags=re.MULTILINE)[1:]
+    assert len(sections) == 6
+    for section in sections:
+        assert len(re.findall(r"\]\(pictures/\w+\.png\)", section)) == 1, section[:30]
+        assert "$$" in section
+        assert "uv run regexp" in section
+
+
+def test_the_reference_is_current() -> None:
+    assert PAGES["docs/configuration.md"] == reference(), "uv run python -m regexp.reference > docs/configuration.md"
+
+
+def test_the_reference_names_every_option() -> None:
+    for file in CONF.glob("*/*.yaml"):
+        assert f"| `{file.stem}` |" in PAGES["docs/configuration.md"].split(f"\n## {file.parent.name}\n")[1]
 
 
 def test_the_table_of_groups_is_whole() -> None:
@@ -47,6 +88,11 @@ def test_the_table_of_keys_is_whole(group: str) -> None:
     [row] = re.findall(rf"^\| `{group}` \| .*$", README, re.MULTILINE)
     keys = {item.name for node in OPTIONS[group].values() for item in fields(node)} - {"name", "kind"}
     assert set(re.findall(r"`(\w+)`", row)) - {group} == keys
+
+
+def test_the_table_names_every_step() -> None:
+    [row] = re.findall(r"^\| `augmentation` \| .*$", README, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", row)) - {"augmentation"} == set(STEPS)
 
 
 def test_the_columns_of_metrics_are_named() -> None:

@@ -13,11 +13,12 @@ from regexp.identity import _SHAPING
 PACKAGE = Path(regexp.__file__).parent
 # Each module imports only from those above it.
 ORDER = (
-    "errors fields steps config composition randomness device storage parts idx downloads folders decoding arrays "
-    "sources readers data augmentation schedules optimization "
+    "errors fields steps config vocabulary foreign checking advice overrides objections files composition arguments "
+    "randomness device storage parts idx downloads folders decoding arrays sources readers data "
+    "geometry perspective elastic resampling pixels image_by_image augmentation schedules optimization "
     "streams metrics early_stopping layers model evaluation members cohort training "
     "identity runs processes claims events pictures recording building "
-    "exits interruption terminal usage train interface preview __init__ __main__"
+    "exits interruption terminal usage reference train interface preview __init__ __main__"
 ).split()
 
 
@@ -44,8 +45,8 @@ def test_a_module_imports_only_from_those_above_it(module: str) -> None:
 
 # What a run's folder, its pictures and the terminal look like, and where data lies, changes no result.
 NOT_SHAPING = set(
-    "errors fields steps config composition sources downloads identity storage runs processes claims events pictures "
-    "recording".split()
+    "errors fields steps config vocabulary checking advice overrides objections files composition sources downloads "
+    "identity storage runs processes claims events pictures recording".split()
 )
 
 
@@ -77,7 +78,9 @@ def test_what_shows_a_finished_run_needs_no_torch(module: str) -> None:
 
 def test_training_digits_needs_neither_torchvision_nor_the_compiler() -> None:
     code = (
-        "import sys, regexp; regexp.run(['epochs=1'], quiet=True); "
+        "import sys, regexp, regexp.config\n"
+        "for family in regexp.config.OPTIONS['optimizer']:\n"
+        "    regexp.run(['epochs=1', 'device.threads=1', 'optimizer.l1=1e-4', f'optimizer={family}'], quiet=True)\n"
         "print([name for name in ('torchvision', 'torch._dynamo', 'sklearn', 'matplotlib') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

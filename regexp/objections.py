@@ -1,0 +1,156 @@
+"""What to say of overrides and files that Hydra can read but that do not fit: the key, the value, and what to type."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationError
+
+from regexp.checking import did_you_mean, first_line, wrong_type
+from regexp.overrides import Groups
+from regexp.steps import STEPS
+from regexp.vocabulary import closest, find, meant
+
+# Where Hydra keeps what it instantiates by name, beside plugins, which are found in their own namespace.
+_HYDRAS_OWN = ("hydra._internal.core_plugins.", "hydra_plugins.")
+_STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
+
+
+def sweep(override: Override) -> str:
+    """Several values where there is one run."""
+    text, key = str(override.input_line), override.key_or_group
+    entry = find(key)
+    single, kind, typed = "", "" if entry is None else entry.kind, _typed(override)
+    if kind.startswith("a list") and "(" not in typed:
+        single = f", or for one list {shlex.quote(f'{key}=[{typed}]')}"
+    if kind.startswith("a number") and re.fullmatch(r"\d+,\d+", typed):
+        single = f", or for one number {key}={typed.replace(',', '.')}"
+    return f"{text}: several values are a sweep; type regexp -m {shlex.quote(text)}{single}"
+
+
+def choice(override: Override, groups: Groups, twice: bool) -> str | None:
+    """What is wrong with the choice of a group's option; None if nothing is."""
+    text, group, value = str(override.input_line), override.key_or_group, override.value()
+    options = list(groups[group])
+    if override.is_delete():
+        instead = f"{group}=none" if "none" in options else f"one of its options, such as {group}={options[0]}"
+        return f"{text}: a group is not dropped; choose {instead}"
+    if override.is_add() or override.is_force_add():
+        return f"{text}: the group is there already; type {text.lstrip('+')}"
+    if twice:
+        return f"{text}: {group} was chosen before; for a sweep type regexp -m {group}=a,b"
+    if value is None and group == "experiment":
+        return None
+    for option in value if isinstance(value, list) else [value]:
+        if option is None or option == "":
+            return f"{text}: choose one of {', '.join(options)}"
+        if str(option) not in options:
+            return f"{text}: {group} is one of {', '.join(options)}{_other_option(group, str(option), options)}"
+    return None
+
+
+def _other_option(group: str, option: str, options: list[str]) -> str:
+    """What was meant by an option that is not there, as the end of a message."""
+    if group == "data" and option.endswith(".npz"):
+        return f"; for your own arrays type data=arrays data.path={option}"
+    if group == "data" and (set(option) & set("./~") or Path(option).is_dir()):
+        return f"; for your own pictures type data=image_folder data.root={option}"
+    if group == "device" and (indexed := re.fullmatch(r"(cuda|mps):(\d+)", option)):
+        return f"; did you mean device={indexed[1]} device.index={indexed[2]}?"
+    if group == "augmentation" and option in STEPS:
+        return f"; to add a step type '+augmentation.{option}={{}}'"
+    close = closest(option, options)
+    return did_you_mean([f"{group}={close}"] if close else [])
+
+
+def value(override: Override, error: Exception, cfg: DictConfig, groups: Groups) -> str:
+    """Why a key does not take a value."""
+    text, key, cause = str(override.input_line), override.key_or_group, error.__cause__ or error
+    entry = find(key)
+    if override.is_delete():
+        steps = ", ".join(cfg.augmentation) or "none"
+        return f"{text}: there is no such step in augmentation={_choice_of('augmentation', cfg)}; its steps: {steps}"
+    if "An item is already at" in str(error):
+        return f"{text}: the key is there already; type {text.lstrip('+')}"
+    if isinstance(cause, ValidationError) and entry is not None:
+        return wrong_type(key, override.value(), entry)
+    within = str(getattr(cause, "full_key", None) or key)
+    if isinstance(override.value(), dict) and within != key:
+        return f"{text}: {within} is not known or does not fit{did_you_mean(meant(within))}"
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError) or entry is None:
+        return _missing(override, cfg, groups)
+    return f"{text}: {first_line(cause)}"
+
+
+def _missing(override: Override, cfg: DictConfig, groups: Groups) -> str:
+    """What to say of a key that is not there."""
+    text, key = str(override.input_line), override.key_or_group
+    typed = f"={_typed(override)}"
+    group, _, rest = key.partition(".")
+    option, entry = _choice_of(group, cfg), find(key)
+    step = rest.partition(".")[0]
+    if group == "augmentation" and step in STEPS and step not in cfg.augmentation and (entry or rest == step):
+        return f"{text}: augmentation={option} has no step {step}; to add it type +{text.lstrip('+')}"
+    if entry is not None and entry.options:
+        having = " and ".join(f"{group}={name}" for name in entry.options)
+        return f"{text}: {group}={option} has no such key; {having} {'has' if len(entry.options) == 1 else 'have'}"
+    words = []
+    candidates = meant(key, tuple(groups))
+    for word in [word for word in candidates if _at_hand(word, cfg)] or candidates:
+        if word in groups:
+            close = closest(_typed(override), list(groups[word]))
+            words.append(f"{word}={close or _typed(override)}")
+        else:
+            head, name, *_ = [*word.split("."), ""]
+            absent = head == "augmentation" and name not in cfg.augmentation
+            words.append(f"{'+' if absent else ''}{word}{typed}")
+    return f"{text}: there is no such key{did_you_mean(words) or '; regexp --help lists all'}"
+
+
+def _choice_of(group: str, cfg: DictConfig) -> Any:
+    return cfg.hydra.runtime.choices.get(group)
+
+
+def _at_hand(name: str, cfg: DictConfig) -> bool:
+    """Whether the options chosen have a key, or could have it by adding a step."""
+    entry = find(name)
+    return entry is None or not entry.options or _choice_of(name.partition(".")[0], cfg) in entry.options
+
+
+def _typed(override: Override) -> str:
+    return str(override.input_line).partition("=")[2]
+
+
+def code(hydra: Any, key: str = "hydra") -> Iterator[str]:
+    """What of Hydra's own configuration would run code of someone else's: callbacks, factories, other targets."""
+    container = OmegaConf.to_container(hydra, resolve=False) if isinstance(hydra, DictConfig) else hydra
+    if isinstance(container, dict):
+        for word, entry in container.items():
+            here = f"{key}.{word!s}"
+            if word == "callbacks" and key == "hydra" and entry:
+                yield f"{here}: callbacks are code, and a configuration of regexp holds none; remove it"
+            elif word in ("_target_", "()", "class") and not _allowed(here, str(entry)):
+                yield f"{here}={entry}: names code that regexp does not run; remove it"
+            else:
+                yield from code(entry, here)
+    elif isinstance(container, list):
+        for i, entry in enumerate(container):
+            yield from code(entry, f"{key}[{i}]")
+    elif (
+        isinstance(container, str) and "ext://" in container and not re.fullmatch(r"ext://sys\.std(out|err)", container)
+    ):
+        yield f"{key}={container}: names code that regexp does not run; remove it"
+
+
+def _allowed(key: str, target: str) -> bool:
+    if re.match(r"hydra\.(hydra|job)_logging\.", key):
+        return (
+            re.fullmatch(r"logging\.(\w+Handler|Formatter|FileHandler)|colorlog\.ColoredFormatter", target) is not None
+        )
+    if key.startswith("hydra.sweeper.") and target.startswith("optuna.samplers."):
+        return True
+    return target.startswith(_HYDRAS_OWN)
