@@ -26,7 +26,7 @@ def _status(words: list[str]) -> int:
     from regexp import exits
     from regexp.arguments import read_arguments
     from regexp.composition import composer
-    from regexp.errors import ConfigError, StorageError
+    from regexp.errors import SUCCESS, ConfigError, StorageError
     from regexp.usage import usage
 
     if {"-h", "--help"} & set(words):
@@ -38,6 +38,10 @@ def _status(words: list[str]) -> int:
     # Hydra's own way with errors is to exit with 1, whatever happened.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     with exits.reported():
+        try:
+            os.getcwd()
+        except FileNotFoundError as error:
+            raise StorageError("the current folder is no longer there; change into one that is") from error
         arguments = read_arguments(words)
         if arguments.composes:
             jobs = composer(arguments.config_dir, arguments.config_name).jobs(arguments.overrides, arguments.multirun)
@@ -48,6 +52,8 @@ def _status(words: list[str]) -> int:
 
         try:
             command()
+        except SystemExit as end:  # Hydra's end, after it has said why
+            exits.leave(ConfigError.status if end.code else SUCCESS)
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(str(error).strip()) from error
         except OSError as error:

@@ -21,10 +21,7 @@ def advise(config: Config, experiment: str | None) -> Iterator[str]:
             )
     patience = config.early_stopping.patience
     if patience is not None and patience >= config.epochs:
-        yield (
-            f"early_stopping.patience={patience} never ends a run of epochs={config.epochs}; "
-            "early_stopping=none says so, or use a smaller patience"
-        )
+        yield (f"epochs={config.epochs} end before early_stopping.patience={patience} can")
     if config.normalization.name == "batch" and config.batch_size < _SMALL_BATCH:
         yield (
             f"normalization=batch estimates its statistics from batches of batch_size={config.batch_size}; "

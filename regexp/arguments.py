@@ -1,6 +1,9 @@
 """The command line: Hydra's flags, and the overrides beside them."""
 
+import os
+import re
 import shlex
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,6 +58,7 @@ def read_arguments(words: Sequence[str]) -> Arguments:
         else:
             strange.append(word)
     parsed, extra = parser.parse_known_args(rest)
+    _check_flags(parsed, [*parsed.overrides, *extra])
     if parsed.experimental_rerun is not None:
         raise ConfigError("--experimental-rerun: reads a pickle, which could run any code; type the command again")
     if parsed.config_path is not None:
@@ -62,6 +66,8 @@ def read_arguments(words: Sequence[str]) -> Arguments:
             f"--config-path {parsed.config_path}: regexp has its own configuration; "
             f"type --config-dir {shlex.quote(parsed.config_path)} to add your options to it"
         )
+    if parsed.config_name not in (None, "config") and parsed.config_dir is None:
+        raise ConfigError(f"--config-name {parsed.config_name}: regexp has one configuration; leave the flag out")
     overrides = (*parsed.overrides, *extra)
     left = list(rest)
     for override in overrides:
@@ -74,3 +80,21 @@ def read_arguments(words: Sequence[str]) -> Arguments:
         parsed.config_name or "config",
         (*left, *overrides),
     )
+
+
+def _check_flags(parsed: Namespace, words: Sequence[str]) -> None:
+    """Raises ConfigError for flags that do not go together."""
+    asked = {"--run": parsed.run, "--multirun": parsed.multirun, "--cfg": parsed.cfg, "--info": parsed.info}
+    given = [flag for flag, value in {**asked, "--shell-completion": parsed.shell_completion}.items() if value]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)} do not go together; type one of them")
+    for flag, value in (("--resolve", parsed.resolve), ("--package", parsed.package)):
+        if value and not parsed.cfg:
+            raise ConfigError(f"{flag} goes with --cfg only; type --cfg job {flag}")
+    if parsed.shell_completion and not any(re.fullmatch(r"(un)?install=\w+|query=\w+", word) for word in words):
+        raise ConfigError("--shell-completion takes install=SHELL, uninstall=SHELL or query=SHELL")
+    if parsed.shell_completion and "COMP_LINE" not in os.environ and any(word.startswith("query") for word in words):
+        raise ConfigError("--shell-completion query=SHELL is for the shell itself; type install=SHELL")
+    shells = [word.partition("=")[2] for word in words if parsed.shell_completion]
+    if any(shell not in ("bash", "fish", "zsh") for shell in shells):
+        raise ConfigError(f"--shell-completion {' '.join(words)}: the shells are bash, fish and zsh")

@@ -1,5 +1,6 @@
 """Images and labels in the arrays of an .npz file."""
 
+import difflib
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -61,10 +62,13 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
         try:
             file = np.load(content, allow_pickle=False)
         except _BROKEN as error:
-            raise _error(path, f"is no whole .npz file ({error}); write it with numpy.savez") from error
+            raise _error(path, "is no whole .npz file; write it with numpy.savez") from error
         if not isinstance(file, np.lib.npyio.NpzFile):
             raise _error(path, "holds a single array; write images and labels with numpy.savez")
         arrays = {key: _array(path, key, file) for key in file.files if key in known}
+        for key in file.files:
+            if key not in known and (close := difflib.get_close_matches(key, known - set(arrays), n=1, cutoff=0.85)):
+                raise _error(path, f"{key} is not read; did you mean {close[0]}?")
         if not arrays:
             raise _error(path, f"holds no images and labels, but {', '.join(file.files) or 'nothing'}")
     return arrays

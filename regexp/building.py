@@ -124,7 +124,7 @@ def enough_memory() -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error):
             raise DeviceError(
-                "not enough memory; use smaller model.hidden_sizes or a smaller batch_size, or fewer runs at once"
+                "not enough memory; use smaller model.hidden_sizes, batch_size or data.image_size, or fewer runs"
             ) from error
         raise
 

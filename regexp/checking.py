@@ -32,7 +32,8 @@ def check(cfg: DictConfig) -> Config:
         raise ConfigError("\n".join(_unresolved(cfg)) or first_line(error)) from error
     if not isinstance(config, Config):
         raise ConfigError("the configuration is not regexp's; begin its defaults list with `- config` and `- _self_`")
-    problems = [f"{key}: there is no such key{did_you_mean(meant(key))}" for key in unknown(cfg, config)]
+    strangers = list(unknown(cfg, config))
+    problems = [f"{key}: there is no such key{did_you_mean(meant(key))}" for key in strangers]
     steps = {}
     for name, given in config.augmentation.items():
         try:
@@ -46,7 +47,7 @@ def check(cfg: DictConfig) -> Config:
             problems.append(wrong_type(key, value, entry))
             continue
         problems += [f"{key}={show(value)}: {why}{_instead(key, value, rule)}" for why in broken(value, rule)]
-    if not problems:
+    if not strangers:  # which came with values of any type
         problems += combinations(config)
     if problems:
         raise ConfigError("\n".join(problems))
@@ -96,6 +97,8 @@ def _step(key: str, given: Any) -> Any:
         target = given.pop("_target_")
         own = str(target).removeprefix("regexp.augmentation.")
         if own not in TARGETS:
+            if str(target).startswith("regexp.augmentation.") and (close := closest(own, list(TARGETS))) is not None:
+                raise ConfigError(f"{key}._target_={target}: there is none; did you mean regexp.augmentation.{close}?")
             if refused := list(_refused(key, {"_target_": target, **given})):
                 raise ConfigError("\n".join(refused))
             return Foreign(str(target), given)
@@ -170,6 +173,7 @@ _RULES: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     "length": (lambda value, bound: len(value) == bound, "must have {} entries"),
     "ascending": (lambda value, bound: value == sorted(value), "must have the smallest first"),
     "odd": (lambda value, bound: value % 2 == 1, "must be odd"),
+    "whole_from": (lambda value, bound: value < bound or value == int(value), "must be a whole number from {} on"),
 }
 
 
@@ -214,7 +218,7 @@ def combinations(config: Config) -> Iterator[str]:
     """Problems that no single key has."""
     for group in OPTIONS:
         node = getattr(config, group)
-        if hasattr(node, "name") and OPTIONS[group].get(node.name) is not type(node):
+        if hasattr(node, "name") and OPTIONS[group].get(node.name, type(node)) is not type(node):
             yield (
                 f"{group}.name={node.name}: its keys are those of another option; choose it with {group}={node.name}, "
                 f"or begin your file with defaults: [{node.name}, _self_]"
@@ -229,10 +233,10 @@ def combinations(config: Config) -> Iterator[str]:
     if getattr(optimizer, "centered", False) and getattr(optimizer, "alpha", 1) == 0:
         yield "optimizer.centered=true with optimizer.alpha=0: no deviation is left; use optimizer.alpha=0.99"
     min_lr = getattr(schedule, "min_lr", 0)
-    if min_lr >= optimizer.lr:
+    if min_lr > 0 and min_lr >= optimizer.lr:
         yield f"schedule.min_lr={show(min_lr)}: must be below optimizer.lr={show(optimizer.lr)}"
     warmup = getattr(schedule, "warmup_epochs", 0)
-    if warmup >= config.epochs:
+    if warmup > 0 and warmup >= config.epochs:
         yield f"schedule.warmup_epochs={show(warmup)}: must be below epochs={config.epochs}"
     yield from _sizes(config)
 
@@ -240,28 +244,33 @@ def combinations(config: Config) -> Iterator[str]:
 def _sizes(config: Config) -> Iterator[str]:
     """What asks for more than a data set has, where that is known before it is read."""
     data = config.data
-    if data.name == "arrays" and getattr(data, "path", None) is None:
+    if data.name == "arrays" and not getattr(data, "path", None):
         yield "data=arrays: which? type data.path=FILE.npz, which holds images and labels"
-    if data.name == "image_folder" and data.root is None:
+    if data.name == "image_folder" and not data.root:
         yield "data=image_folder: which? type data.root=DIR, which holds a folder of pictures for each class"
     if data.name not in SIZES:
         return
     count, side = SIZES[data.name]
     held_out = 0
-    if data.validation == "holdout":
+    if data.validation == "holdout" and math.isfinite(data.val_size):
         held_out = round(data.val_size * count) if data.val_size < 1 else round(data.val_size)
         if not 1 <= held_out < count:
             yield (
                 f"data.val_size={show(data.val_size)}: asks for {held_out:,} of {count:,} training images; "
                 "for example data.val_size=0.2"
             )
-            return
-    if data.train_size is not None and data.train_size >= 1 and round(data.train_size) > count - held_out:
+            held_out = 0
+    if (
+        data.train_size is not None
+        and math.isfinite(data.train_size)
+        and data.train_size >= 1
+        and round(data.train_size) > count - held_out
+    ):
         yield f"data.train_size={show(data.train_size)}: validation leaves {count - held_out:,}; use at most that"
     for name, step in config.augmentation.items():
         if isinstance(step, STEPS["crop"]) and step.size > side:
             size = f"augmentation.{name}.size={show(step.size)}"
-            yield f"{size}: images of data={data.name} are {side}x{side}; use at most {side}, or below 1 a fraction"
+            yield f"{size}: images of data={data.name} are {side}x{side}; use at most {side}, or up to 1 a fraction"
 
 
 def show(value: Any) -> str:

@@ -78,12 +78,18 @@ def compose_job(overrides: Sequence[str]) -> Job:
 
     Raises ConfigError if an override does not fit the configuration.
     """
-    if isinstance(overrides, str):
-        raise ConfigError(f'{overrides!r}: overrides are a list of strings, such as ["seed=1"]')
-    for override in overrides:
-        if override.lstrip("+~").startswith("hydra"):
-            raise ConfigError(f"{override}: only the command line reads Hydra's own keys")
-    return _composer().job(overrides)
+    return compose_jobs([overrides])[0]
+
+
+def compose_jobs(runs: Sequence[Sequence[str]]) -> list[Job]:
+    """The jobs of several runs, each given by its overrides. Raises ConfigError with all that is wrong in any."""
+    for overrides in runs:
+        if isinstance(overrides, str):
+            raise ConfigError(f'{overrides!r}: overrides are a list of strings, such as ["seed=1"]')
+        for override in overrides:
+            if override.lstrip("+~").startswith("hydra"):
+                raise ConfigError(f"{override}: only the command line reads Hydra's own keys")
+    return _composer().all(runs)
 
 
 @cache
@@ -99,6 +105,8 @@ def composer(config_dir: str | None = None, config_name: str = "config") -> "Com
         folder = Path(config_dir).absolute()
         if not folder.is_dir():
             raise ConfigError(f"--config-dir {config_dir}: there is no such folder")
+        if unread := sorted(folder.rglob("*.yml")):
+            raise ConfigError(f"{unread[0]}: is not read; rename it to {unread[0].stem}.yaml")
         search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
     return Composer(ConfigLoaderImpl(search_path), config_name)
 
@@ -156,7 +164,7 @@ class Composer:
         try:
             hydra = self.compose(fixed)[0].hydra
         except ConfigError:
-            return [self.job(words)]  # which says the same
+            return [self.job(fixed if multirun else words)]  # which says the same, and what else is wrong
         if not multirun and hydra.mode != RunMode.MULTIRUN:
             return [self.job(words)]
         combinations = [fixed]
@@ -199,19 +207,23 @@ class Composer:
             key = override.key_or_group
             if override.is_sweep_override():
                 problems.append(objections.sweep(override))
+            elif override.package is not None:
+                problems.append(f"{text}: packages are not used here; type {key}={text.partition('=')[2]}")
             elif key in self.groups and not isinstance(override.value(), dict):
                 if (problem := objections.choice(override, self.groups, key in choices)) is not None:
                     problems.append(problem)
                 else:
                     choices[key] = text
-            elif _is_hydras(text) or override.package is not None:
+            elif _is_hydras(text):
                 choices[text] = text
             else:
                 values.append(override)
         try:
             cfg = copy.deepcopy(self._of_groups(tuple(choices.values())))
         except ConfigError as error:
-            raise ConfigError("\n".join([*problems, str(error)])) from error
+            # What does not depend on the files that cannot be composed is said all the same.
+            problems += [*str(error).splitlines(), *objections.elsewhere(values)]
+            raise ConfigError("\n".join(problems)) from error
         for override in values:
             if override.is_delete() and not override.key_or_group.startswith("augmentation."):
                 problems.append(f"{override.input_line}: only steps of an augmentation can be dropped")
@@ -229,7 +241,10 @@ class Composer:
                 cfg = self.loader.load_configuration(self.config_name, list(chosen), RunMode.RUN)
             except (HydraException, OmegaConfBaseException, YAMLError, OSError, ValueError, RecursionError) as error:
                 raise ConfigError(files.refused(error, chosen, self.folders, self.groups)) from error
-            if refused := list(objections.code(cfg.hydra)):
+            refused = list(objections.code(cfg.hydra))
+            if cfg.hydra.job.chdir:
+                refused.append("hydra.job.chdir=true: paths are what you typed, from where you are; leave it out")
+            if refused:
                 raise ConfigError("\n".join(refused))
             self._composed[chosen] = cfg
         return self._composed[chosen]

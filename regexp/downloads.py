@@ -56,6 +56,10 @@ def download(name: str, root: Path) -> None:
             f"({error.filename or root}: {error.strerror or error});\n"
             "name another folder with data.root=DIR, or use data=digits, which needs no download."
         ) from error
+    finally:
+        if not target.exists():  # an empty folder would look as if the data were in it
+            with contextlib.suppress(OSError):
+                root.rmdir()
 
 
 def _fetch(name: str, folder: Path) -> list[str]:

@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
 from regexp.checking import did_you_mean, first_line, fits, show, wrong_type
+from regexp.errors import ConfigError
 from regexp.overrides import Groups
 from regexp.vocabulary import closest, find, meant
 
@@ -40,6 +41,8 @@ def refused(error: BaseException, chosen: Sequence[str], folders: Sequence[Path]
     if file is not None and not file.is_relative_to(folders[0]) and (problems := list(_misfits(file))):
         return "\n".join(f"{file}: {problem}" for problem in problems)
     where = f"{' '.join(chosen)}: " if file is None or file.is_relative_to(folders[0]) else f"{file}: "
+    if "Cannot find primary config" in said:
+        return "--config-name: there is no such file in the folder that --config-dir names; leave the flag out"
     if (absent := re.search(r"Could not find '(\w+)/([^']+)'", said)) and absent[1] in groups:
         options = list(groups[absent[1]])
         close = closest(absent[2], options)
@@ -53,7 +56,7 @@ def refused(error: BaseException, chosen: Sequence[str], folders: Sequence[Path]
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
+    while error is not None and not isinstance(error, ConfigError):
         yield error
         error = error.__cause__ or error.__context__
 

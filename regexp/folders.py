@@ -82,14 +82,22 @@ def _classes(folder: Path) -> list[str]:
     """Sorted names of the class folders, at least two."""
     names = _folders(folder)
     if not names:
-        loose = [entry for entry in sorted(os.listdir(folder)) if entry.lower().endswith(PICTURES)]
+        loose = _loose(folder)
         lie = f"its pictures, such as {loose[0]}, lie directly in it" if loose else "it holds no folders"
         raise _error(f"{folder} needs a folder of pictures for each class, such as {folder / 'cats'}, but {lie}")
+    if loose := _loose(folder):
+        raise _error(f"{folder / loose[0]} belongs to no class; put it into one of the folders beside it, or elsewhere")
     if len(names) == 1:
         only = folder / names[0]
         deeper = f"; if the classes are the folders in it, use data.root={only}" if _folders(only) else ""
         raise _error(f"{folder} holds one class only, {names[0]}; it takes two{deeper}")
     return names
+
+
+def _loose(folder: Path) -> list[str]:
+    """Names of the pictures directly in a folder."""
+    names = sorted(os.listdir(folder))
+    return [name for name in names if name.lower().endswith(PICTURES) and not name.startswith(".")]
 
 
 def _agree(train: Path, classes: Sequence[str], folder: Path) -> None:

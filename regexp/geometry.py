@@ -144,7 +144,7 @@ class RandomCrop:
         if kept[0] > height or kept[1] > width:
             raise ConfigError(
                 f"size={self.size:g}: the images are {height}x{width}; use at most {min(height, width)}, "
-                "or below 1 a fraction of the side"
+                "or up to 1 a fraction of the side"
             )
         return kept
 

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from regexp.composition import compose_job
-from regexp.errors import ConfigError
+from regexp.composition import compose_jobs
 from regexp.runs import Run, load_run
 from regexp.terminal import Terminal
 from regexp.train import train
@@ -32,14 +31,7 @@ def sweep(runs: Sequence[Sequence[str]], outputs: Path | str = "outputs", quiet:
 
     Raises ConfigError for all jobs at once, before any is trained; otherwise as `run`.
     """
-    jobs, problems = [], []
-    for overrides in runs:
-        try:
-            jobs.append(compose_job(overrides))
-        except ConfigError as error:
-            problems.append(f"{' '.join(overrides)}: {error}" if len(runs) > 1 else str(error))
-    if problems:
-        raise ConfigError("\n".join(problems))
+    jobs = compose_jobs(runs)
     terminal = Terminal(quiet)
     for warning in dict.fromkeys(warning for job in jobs for warning in job.warnings):
         terminal.say(f"warning: {warning}")

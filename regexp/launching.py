@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from regexp.composition import Composer, Job
 from regexp.errors import DIVERGED
-from regexp.exits import leave, reported
+from regexp.exits import leave
 from regexp.runs import Run
 from regexp.terminal import Terminal
 from regexp.train import train
@@ -32,7 +32,7 @@ def launch(
     setup_globals()
     composer, hydras = Composer(loader, config.hydra.job.config_name), list(config.hydra.overrides.hydra)
     composed = composer.all([[*hydras, *overrides] for overrides in jobs])
-    runs = train(composed, Path(config.hydra.sweep.dir), Terminal(), max_runs, reported)
+    runs = train(composed, Path(config.hydra.sweep.dir), Terminal(), max_runs)
     if any(run.status == "diverged" for run in runs):
         leave(DIVERGED)
     return [_result(job, first + i, run) for i, (job, run) in enumerate(zip(composed, runs, strict=True))]

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationError
 
-from regexp.checking import did_you_mean, first_line, wrong_type
+from regexp.checking import broken, did_you_mean, first_line, fits, wrong_type
 from regexp.overrides import Groups
 from regexp.steps import STEPS
 from regexp.vocabulary import closest, find, meant
@@ -65,6 +65,21 @@ def _other_option(group: str, option: str, options: list[str]) -> str:
         return f"; to add a step type '+augmentation.{option}={{}}'"
     close = closest(option, options)
     return did_you_mean([f"{group}={close}"] if close else [])
+
+
+def elsewhere(overrides: Sequence[Override]) -> Iterator[str]:
+    """What the schema alone says of values: unknown keys, and those of another type."""
+    for override in overrides:
+        key, entry = override.key_or_group, find(override.key_or_group)
+        if override.is_delete() or key.partition(".")[0] == "augmentation":
+            continue
+        if entry is None:
+            yield f"{override.input_line}: there is no such key{did_you_mean(meant(key), '=' + _typed(override))}"
+        elif not isinstance(override.value(), dict) and "${" not in _typed(override):
+            if not fits(override.value(), entry):
+                yield wrong_type(key, override.value(), entry)
+            else:
+                yield from (f"{key}={_typed(override)}: {why}" for why in broken(override.value(), entry.rule))
 
 
 def value(override: Override, error: Exception, cfg: DictConfig, groups: Groups) -> str:

@@ -1,5 +1,6 @@
 """What was typed, word by word: which words can be read, and what was meant by those that cannot."""
 
+import difflib
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -14,6 +15,7 @@ from regexp.vocabulary import closest, find, meant
 # group -> its options
 Groups = Mapping[str, Sequence[str]]
 
+_FLAGS = ("--help", "--hydra-help", "--version", "--multirun", "--cfg", "--config-dir", "--info", "--shell-completion")
 _BRACKETS = {"]": "[", ")": "(", "}": "{"}
 
 
@@ -37,7 +39,8 @@ def read(words: Sequence[str], groups: Groups) -> tuple[list[str], list[str]]:
 
     What the shell took apart (spaces around =, or within brackets) is put together again, to say how it is typed.
     """
-    overrides, problems = [], []
+    overrides: list[str] = []
+    problems: list[str] = []
     words = list(words)
     while words:
         taken = _together(words)
@@ -47,15 +50,36 @@ def read(words: Sequence[str], groups: Groups) -> tuple[list[str], list[str]]:
             said = f"{' '.join(spaced)}: the shell takes this apart at the spaces"
             problems.append(f"{said}; type {shlex.quote(_corrected(whole, groups))}")
         elif whole.startswith("-"):
-            bare = whole.lstrip("-").replace("-", "_")
-            problems.append(f"{whole}: keys have no dashes; type {_corrected(bare, groups)}")
+            problems.append(_dashed(whole, groups))
         elif not whole.lstrip("+~").partition("=")[0] and whole:
             problems.append(f"{whole}: the key before = is missing")
+        elif "=" not in whole and overrides and _split_words(overrides[-1]):
+            problems.append(f"{overrides[-1]} {whole}: the shell takes this apart at the spaces; quote it")
         elif readable(whole):
             overrides.append(whole)
         else:
             problems.append(_unreadable(whole, groups))
     return overrides, problems
+
+
+def _split_words(text: str) -> bool:
+    """Whether an override has a value of words, which may hold spaces."""
+    entry = find(text.lstrip("+").partition("=")[0])
+    return entry is not None and entry.kind in ("a word", "a word or null") and "choices" not in entry.rule
+
+
+def _dashed(word: str, groups: Groups) -> str:
+    """What to say of a word that looks like a flag and is none of Hydra's."""
+    bare = word.lstrip("-").replace("-", "_")
+    key = bare.partition("=")[0]
+    keys = meant(key, tuple(groups))
+    exact = key in groups or find(key) is not None or any(found.endswith(f".{key}") for found in keys)
+    flags = [] if exact else difflib.get_close_matches(word.partition("=")[0], _FLAGS, n=1, cutoff=0.75)
+    if flags:
+        return f"{word}: there is no such flag; did you mean {flags[0]}?"
+    if exact or keys:
+        return f"{word}: keys have no dashes; type {_corrected(bare, groups)}"
+    return f"{word}: there is no such flag; regexp --help shows what can be typed"
 
 
 def _together(words: Sequence[str]) -> int:
@@ -104,6 +128,8 @@ def _corrected(text: str, groups: Groups) -> str:
 def _unreadable(text: str, groups: Groups) -> str:
     """What to say of a word that Hydra cannot read."""
     key, equals, value = text.partition("=")
+    if text in ("help", "version"):
+        return f"{text}: type regexp --{text}"
     if not equals:
         if (entry := find(text)) is not None:
             return f"{text}: an override has the form KEY=VALUE; for example {text}={show(entry.default)}"

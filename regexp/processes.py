@@ -34,8 +34,12 @@ def alive(process: dict[str, Any]) -> bool:
 
 
 def _started(pid: int) -> str | None:
-    """When a process started, in clock ticks since boot: tells it from a later one of the same number (Linux)."""
+    """When a process started, in clock ticks since boot: tells it from a later one of the same number (Linux).
+
+    None of one that has ended, and of which only its parent has yet to take note.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        state, *facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
+    return None if state == "Z" else facts[18]

@@ -68,7 +68,8 @@ def locate(
         folder, files = _files(name, root, path)
         names = [str(file.relative_to(folder)) for file in files]
         states = [file.stat() for file in files]
-        stamps = [(name, state.st_size, state.st_mtime_ns) for name, state in zip(names, states, strict=True)]
+        # A copy may keep the time of the last change of its content, but not of its being put there.
+        stamps = [(n, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for n, s in zip(names, states, strict=True)]
         place = _short(repr((str(folder.resolve()), image_size, grayscale)).encode())
         cache = cache_folder() / f"{name}-{place}-{_short(repr(stamps).encode())}.safetensors"
         hashed = tuple(names) if name == "image_folder" else ()  # they are its classes
@@ -91,7 +92,9 @@ def _files(name: str, root: str | None, path: str | None) -> tuple[Path, list[Pa
             raise DataError("data=arrays: name the file that holds images and labels: data.path=FILE.npz")
         file = Path(path).expanduser()
         if not file.is_file():
-            raise DataError(f"data=arrays: data.path={path}: there is no such file")
+            raise DataError(
+                f"data=arrays: data.path={path}: {'is a folder' if file.is_dir() else 'there is no such file'}"
+            )
         return file, [file]
     folder = Path(root or os.environ.get("REGEXP_DATA_ROOT") or cache_folder() / "data").expanduser()
     files = [IDX[name].folder(folder) / file for file in FILES]

@@ -48,7 +48,9 @@ class Shift:
 class Crop:
     """torchvision.transforms.RandomCrop; the network's input follows, and evaluation takes the centre."""
 
-    size: float = shared(24 / 28, "side of what is kept: pixels, or up to 1 a fraction of the image's", above=0)
+    size: float = shared(
+        24 / 28, "side of what is kept: pixels, or up to 1 a fraction of the image's", above=0, whole_from=1
+    )
 
 
 @dataclass

@@ -136,7 +136,7 @@ class Terminal:
             self.console.print()
             self.console.print(overview(runs))
             self.console.print()
-            self._next(runs[0])
+            self._curves(runs[0])
 
     def _report_one(self, run: Run, summary: dict[str, Any], shown: bool) -> None:
         if shown:
@@ -152,11 +152,11 @@ class Terminal:
             self.say("Validated on the test set, as in the lesson: there is no separate test figure.")
         self.console.print()
         self.say(f"results  {_nearby(run.directory)}")
-        self._next(run)
-
-    def _next(self, run: Run) -> None:
-        self.say(f"curves   {_prefix()}tensorboard --logdir {shlex.quote(_nearby(run.directory.parent.parent))}")
+        self._curves(run)
         self.say(f"try      {_prefix()}regexp {_suggestion(run)}")
+
+    def _curves(self, run: Run) -> None:
+        self.say(f"curves   {_prefix()}tensorboard --logdir {shlex.quote(_nearby(run.directory.parent.parent))}")
 
 
 def _table(run: Run, summary: dict[str, Any]) -> Table:

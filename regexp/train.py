@@ -3,17 +3,16 @@
 `regexp` and `python -m regexp` come here through Hydra, notebooks through `regexp.interface`.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from regexp.claims import claim_all, recording_failure, released
+from regexp.claims import claim_all, released
 from regexp.composition import CONF, HYDRA_VERSION, Job, make_job
-from regexp.errors import DIVERGED, Interrupted
+from regexp.errors import DIVERGED
 from regexp.exits import leave, reported
 from regexp.interruption import interruptible
 from regexp.runs import Run
@@ -31,35 +30,24 @@ def command(cfg: DictConfig) -> None:
             leave(DIVERGED)
 
 
-def train(
-    jobs: Sequence[Job],
-    outputs: Path,
-    terminal: Terminal,
-    max_runs: int | None = None,
-    guard: Callable[[], AbstractContextManager[None]] = nullcontext,
-) -> list[Run]:
+def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal, max_runs: int | None = None) -> list[Run]:
     """Train jobs, as few cohorts as their `shared` fields and `max_runs` allow, and give their runs in order.
 
     A finished run of the same identity is shown, not trained again; an unfinished one goes on from its checkpoint.
-    `guard` is what each cohort is trained in.
+    Where a cohort fails, the others are trained all the same, and the first error is raised at the end.
     """
     claims = claim_all(jobs, outputs)
     unfinished = [claim for claim in dict.fromkeys(claims) if not claim.finished]
+    errors: list[Exception] = []
     if unfinished:
-        from regexp import building, training  # torch takes seconds to import: not for showing what is finished
+        from regexp import building, together  # torch takes seconds to import: not for showing what is finished
 
         with interruptible(terminal.announce_stop) as interruption, released(unfinished):
             groups = building.groups(unfinished, max_runs)
             terminal.plan(claims, groups)
-            for group in groups:
-                with guard(), recording_failure(group), building.enough_memory():
-                    cohort = building.build(group)
-                    with terminal.watching(cohort):
-                        training.train(cohort, terminal, interruption)
-                    if interruption.requested and (cohort.members or group is not groups[-1]):
-                        terminal.interrupted(cohort)
-                        raise Interrupted(interruption.signal)
-                    del cohort  # and its data: the next one needs the memory
+            errors = together.train_all(groups, terminal, interruption)
     runs = [Run(claim.directory) for claim in claims]
     terminal.report(runs, [claim.finished for claim in claims])
+    if errors:
+        raise errors[0]
     return runs

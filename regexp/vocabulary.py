@@ -120,6 +120,8 @@ def meant(name: str, groups: tuple[str, ...] = tuple(OPTIONS), among: tuple[str,
     known = list(dict.fromkeys([*(key.name for key in (*keys(), *step_keys())), *among]))
     last = name.rpartition(".")[2]
     # Keys without their prefix, or with a wrong one, are the commonest mistake of all.
+    if whole := [key for key in known if "." in name and key.endswith(f".{name}")]:
+        return whole
     if same := [key for key in known if key.rpartition(".")[2] == last and key != name]:
         return sorted(same, key=lambda key: -difflib.SequenceMatcher(None, name, key).ratio())[:3]
     if last in _ELSEWHERE and "." not in name:

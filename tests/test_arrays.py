@@ -209,5 +209,11 @@ def test_the_path_must_be_given_and_be_a_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data\.path=FILE\.npz"):
         locate("arrays", str(tmp_path))
     for path in (tmp_path / "missing.npz", tmp_path):
-        with pytest.raises(DataError, match=rf"data\.path={path}: there is no such file"):
+        with pytest.raises(DataError, match=rf"data\.path={path}: (there is no such file|is a folder)"):
             locate("arrays", None, str(path))
+
+
+def test_an_array_whose_name_is_misspelt_is_not_passed_over(tmp_path: Path) -> None:
+    path = write_arrays(tmp_path / "own.npz", test_image=[[[0]]], notes=[1])
+    with pytest.raises(DataError, match=r"test_image is not read; did you mean test_images\?"):
+        read_arrays(path)

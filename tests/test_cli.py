@@ -84,6 +84,8 @@ def test_the_shell_completes_options() -> None:
         (["+foo=1"], 2, "foo: there is no such key"),
         (["seed=[1"], 2, "[1"),
         (["data=mnist", "data.root=/dev/null"], 4, "data.root=DIR"),
+        (["data=image_folder", "data.root=none"], 4, "data.root=none: there is no such folder"),
+        (["data=arrays", "data.path=none.npz"], 4, "data.path=none.npz: there is no such file"),
         (["hydra.run.dir=/dev/null/x"], 4, "/dev/null/x"),
     ],
 )

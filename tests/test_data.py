@@ -84,6 +84,12 @@ def test_train_size_keeps_a_stratified_part_of_the_rest(train_size: float) -> No
     assert same(read.validation, whole.validation)
 
 
+def test_a_small_class_has_its_share_before_others_have_more() -> None:
+    labels = torch.tensor([0] * 19 + [1] * 19 + [2] * 2)
+    chosen = labels[data._stratified(labels, 10, 0, "some")]
+    assert torch.bincount(chosen).tolist() == [5, 4, 1]
+
+
 def test_split_seed_changes_validation_and_never_the_test_set() -> None:
     zero, one = digits(split_seed=0), digits(split_seed=1)
     assert zero.test is not None

@@ -172,6 +172,16 @@ def test_a_download_that_fails_leaves_nothing_and_says_what_to_do(
     assert socket.getdefaulttimeout() is None
 
 
+@pytest.mark.parametrize("fault", [silent, falls_silent])
+def test_a_silent_server_is_not_waited_for(
+    fault: Answer, serve: Callable[..., list[Server]], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.2)
+    serve(fault)
+    with pytest.raises(DataError, match="timed out"):  # and not that the server has gone, which it does later
+        locate("mnist", str(root))
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_next_mirror_helps(
     fault: Answer, serve: Callable[..., list[Server]], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

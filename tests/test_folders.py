@@ -46,13 +46,18 @@ def test_labels_and_pictures_are_torchvisions(root: Path) -> None:
     (root / CLASSES[0] / "003.png").rename(deeper / "3.PNG")
     (root / CLASSES[1] / "notes.txt").write_text("no picture")
     (root / CLASSES[1] / "Thumbs.db").write_bytes(b"no picture")
-    (root / "a.png").write_bytes(b"in no class")
     original, read = ImageFolder(str(root)), parts(root)
     assert list(read.classes) == original.classes
     assert read.train.labels.tolist() == original.targets
     expected = sorted(np.asarray(image.convert("L")).tobytes() for image, _ in original)
     assert sorted(image.tobytes() for image in read.train.images) == expected
     assert read.train.images.shape == (30, 1, 7, 9)
+
+
+def test_a_picture_in_no_class_is_not_passed_over(root: Path) -> None:
+    (root / "a.png").write_bytes(b"in no class")
+    with pytest.raises(DataError, match=r"a\.png belongs to no class"):
+        parts(root)
 
 
 def test_hidden_files_and_folders_are_not_read(root: Path) -> None:

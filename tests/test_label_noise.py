@@ -74,9 +74,10 @@ def assert_same(alone: Memory, beside: Memory) -> None:
 
 def test_runs_of_different_noise_train_together_as_they_do_alone() -> None:
     runs = [[*COMMON, f"data.label_noise={noise}", f"seed={seed}"] for seed in (0, 1) for noise in NOISES]
+    runs += [[*runs[1], f"optimizer.lr={lr}"] for lr in (0.1, 0.01)]  # share the stream of another
     assert len({cohort_key(compose_job(overrides).config) for overrides in runs}) == 1
     cohort, _ = make_cohort(*runs)
-    assert len(cohort.sharing) == 6
+    assert sorted(cohort.sharing) == [1, 1, 1, 1, 1, 3]
     for overrides, memory in zip(runs, trained(*runs), strict=True):
         [alone] = trained(overrides)
         assert_same(alone, memory)

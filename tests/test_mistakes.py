@@ -101,6 +101,12 @@ def answer(composer: Composer, line: str) -> list[str]:
         ("name=../../x", ["letters, digits"]),
         ("seed=${nope}", ["seed: Interpolation key 'nope' not found"]),
         ("seed=???", ["seed: Missing mandatory value"]),
+        ("rotate.degrees=5", ["did you mean +augmentation.rotate.degrees=5?"]),
+        (
+            "+augmentation.a._target_=regexp.augmentation.RandomRotaton",
+            ["did you mean regexp.augmentation.RandomRotation?"],
+        ),
+        ("data.val_size=100.7", ["must be a whole number from 1 on"]),
         # combinations
         ("data.val_size=99999", ["asks for 99,999 of 1,437 training images"]),
         ("data.train_size=1151", ["validation leaves 1,150"]),
@@ -124,6 +130,10 @@ def answer(composer: Composer, line: str) -> list[str]:
         ("seed", ["has the form KEY=VALUE; for example seed=0"]),
         ("--epochs 5", ["keys have no dashes; type epochs=5"]),
         ("--lr=0.1", ["keys have no dashes; type optimizer.lr=0.1"]),
+        ("--confg-dir foo", ["there is no such flag; did you mean --config-dir?"]),
+        ("-v", ["there is no such flag; regexp --help"]),
+        ("help", ["type regexp --help"]),
+        ("data=image_folder data.root=my pics", ["data.root=my pics: the shell takes this apart"]),
         # sweeps
         ("seed=0,1", ["several values are a sweep; type regexp -m seed=0,1"]),
         ("'seed=range(4)'", ["type regexp -m 'seed=range(4)'"]),
@@ -141,6 +151,15 @@ def answer(composer: Composer, line: str) -> list[str]:
         ("--cfg jobb", ["invalid choice: 'jobb'"]),
         ("--config-path foo", ["type --config-dir foo"]),
         ("--experimental-rerun x.pickle", ["reads a pickle"]),
+        ("-m --cfg job epochs=1,2", ["--multirun and --cfg do not go together"]),
+        ("--resolve epochs=1", ["--resolve goes with --cfg"]),
+        ("-p optimizer", ["--package goes with --cfg"]),
+        ("-sc install=foo", ["the shells are bash, fish and zsh"]),
+        ("-sc query=bash", ["for the shell itself"]),
+        ("--config-name foo", ["leave the flag out"]),
+        ("optimizer@foo=sgd", ["packages are not used here; type optimizer=sgd"]),
+        ("hydra.job.chdir=true", ["leave it out"]),
+        ("-m hydra/launcher=foo seed=0,1", ["hydra/launcher/foo"]),
         ("hydra.lancher.x=1", ["hydra.lancher.x"]),
         ("hydra/launcher=jobliib", ["hydra/launcher/jobliib"]),
     ],
@@ -235,6 +254,36 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
         make_composer(str(tmp_path)).jobs(["augmentation=own"], False)
 
 
+def test_a_broken_file_hides_no_other_mistake(tmp_path: Path) -> None:
+    (tmp_path / "optimizer").mkdir()
+    (tmp_path / "optimizer" / "own.yaml").write_text("lr: -1\nfoo: 3")
+    with pytest.raises(ConfigError) as caught:
+        make_composer(str(tmp_path)).jobs(["optimizer=own", "epochs=x", "model.dropout=3", "lr=2"], False)
+    said = str(caught.value).splitlines()
+    assert len(said) == 4
+    for problem, part in zip(
+        said, ("optimizer.foo=3", "epochs=x", "model.dropout=3", "did you mean optimizer.lr=2?"), strict=True
+    ):
+        assert part in problem
+
+
+def test_a_file_that_hydra_would_pass_over_is_named(tmp_path: Path) -> None:
+    (tmp_path / "augmentation").mkdir()
+    (tmp_path / "augmentation" / "own.yml").write_text("flip: {p: 1}")
+    with pytest.raises(ConfigError, match=r"own\.yml: is not read; rename it to own\.yaml"):
+        make_composer(str(tmp_path))
+
+
+def test_what_can_be_judged_is_judged_beside_other_mistakes(composer: Composer) -> None:
+    line = (
+        "epochs=2 optimizer.betas=[0.9,2] data.val_size=0.9999 augmentation=crop augmentation.crop.size=30 "
+        "batch_size=0 schedule=cosine schedule.warmup_epochs=7"
+    )
+    said = "\n".join(answer(composer, line))
+    for part in ("batch_size=0", "optimizer.betas", "warmup_epochs=7", "data.val_size=0.9999", "crop.size=30"):
+        assert part in said
+
+
 def test_options_of_ones_own_just_work(tmp_path: Path) -> None:
     for name, content in (
         ("augmentation/own", "turn: {_target_: regexp.augmentation.RandomRotation, degrees: 5}\nflip: {p: 0.1}"),
@@ -266,7 +315,7 @@ def test_a_folder_of_options_that_is_not_there_is_named() -> None:
         ("data=fashion_mnist augmentation=lesson", []),
         ("experiment=lesson", []),
         ("experiment=lesson_layernorm", []),
-        ("epochs=5", ["early_stopping.patience=5 never ends a run of epochs=5"]),
+        ("epochs=5", ["epochs=5 end before early_stopping.patience=5 can"]),
         ("epochs=6", []),
         ("epochs=5 early_stopping=none", []),
         ("normalization=batch batch_size=3", ["batches of batch_size=3"]),

@@ -51,3 +51,4 @@ def test_a_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
     assert "curves   tensorboard --logdir outputs" in out.splitlines()
     assert (tmp_path / "outputs" / "default" / "epochs=3,normalization=batch" / "summary.json").is_file()
     assert not (tmp_path / "conf").exists()
+    assert "2 together, 2 image streams" in sh("env/bin/regexp", "-m", "seed=0,1", "epochs=2", "early_stopping=none")

@@ -92,3 +92,12 @@ def test_an_unreadable_file_is_named(root: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(DataError, match=f"^data=mnist: cannot read {path}: Permission denied$"):
         locate("mnist", str(root))
+
+
+def test_a_file_put_in_place_with_its_old_time_is_noticed(root: Path) -> None:
+    before = locate("mnist", str(root)).fingerprint
+    file = root / "MNIST" / "raw" / FILES[0]
+    times = file.stat()
+    file.write_text(FILES[0][::-1])  # as long as before
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert locate("mnist", str(root)).fingerprint != before
