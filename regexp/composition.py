@@ -210,7 +210,7 @@ class Composer:
             elif override.package is not None:
                 problems.append(f"{text}: packages are not used here; type {key}={text.partition('=')[2]}")
             elif key in self.groups and not isinstance(override.value(), dict):
-                if (problem := objections.choice(override, self.groups, key in choices)) is not None:
+                if (problem := objections.choice(override, self.groups)) is not None:
                     problems.append(problem)
                 else:
                     choices[key] = text

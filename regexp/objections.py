@@ -32,7 +32,7 @@ def sweep(override: Override) -> str:
     return f"{text}: several values are a sweep; type regexp -m {shlex.quote(text)}{single}"
 
 
-def choice(override: Override, groups: Groups, twice: bool) -> str | None:
+def choice(override: Override, groups: Groups) -> str | None:
     """What is wrong with the choice of a group's option; None if nothing is."""
     text, group, value = str(override.input_line), override.key_or_group, override.value()
     options = list(groups[group])
@@ -41,8 +41,6 @@ def choice(override: Override, groups: Groups, twice: bool) -> str | None:
         return f"{text}: a group is not dropped; choose {instead}"
     if override.is_add() or override.is_force_add():
         return f"{text}: the group is there already; type {text.lstrip('+')}"
-    if twice:
-        return f"{text}: {group} was chosen before; for a sweep type regexp -m {group}=a,b"
     if value is None and group == "experiment":
         return None
     for option in value if isinstance(value, list) else [value]:

@@ -56,7 +56,6 @@ def answer(composer: Composer, line: str) -> list[str]:
         ("+normalization=batch", ["the group is there already; type normalization=batch"]),
         ("~normalization", ["a group is not dropped; choose normalization=none"]),
         ("~optimizer", ["choose one of its options, such as optimizer=adam"]),
-        ("optimizer=sgd optimizer=adam", ["optimizer=adam: optimizer was chosen before", "-m optimizer=a,b"]),
         ("optimizer.name=sgd", ["choose it with optimizer=sgd"]),
         # keys
         ("lr=0.1", ["lr=0.1: there is no such key; did you mean optimizer.lr=0.1?"]),
@@ -188,6 +187,11 @@ def test_all_jobs_of_a_sweep_are_checked_before_any_is_trained(composer: Compose
         "optimizer.lr=-1: must be above 0; for example optimizer.lr=0.001 (4 of 12 runs)",
         "optimizer.lr=0: must be above 0; for example optimizer.lr=0.001 (4 of 12 runs)",
     ]
+
+
+def test_what_is_typed_last_holds(composer: Composer) -> None:
+    [job] = composer.jobs(["optimizer=sgd", "seed=1", "optimizer=adam", "seed=2"], False)
+    assert (job.config.optimizer.name, job.config.seed) == ("adam", 2)
 
 
 def test_overrides_may_stand_on_both_sides_of_a_flag() -> None:
