@@ -153,17 +153,12 @@ def code(hydra: Any, key: str = "hydra") -> Iterator[str]:
     elif isinstance(container, list):
         for i, entry in enumerate(container):
             yield from code(entry, f"{key}[{i}]")
-    elif (
-        isinstance(container, str) and "ext://" in container and not re.fullmatch(r"ext://sys\.std(out|err)", container)
-    ):
+    elif isinstance(container, str) and "ext://" in container and container not in _STREAMS:
         yield f"{key}={container}: names code that regexp does not run; remove it"
 
 
 def _allowed(key: str, target: str) -> bool:
-    if re.match(r"hydra\.(hydra|job)_logging\.", key):
-        return (
-            re.fullmatch(r"logging\.(\w+Handler|Formatter|FileHandler)|colorlog\.ColoredFormatter", target) is not None
-        )
-    if key.startswith("hydra.sweeper.") and target.startswith("optuna.samplers."):
-        return True
-    return target.startswith(_HYDRAS_OWN)
+    if key.startswith(("hydra.hydra_logging.", "hydra.job_logging.")):
+        return re.fullmatch(r"logging\.\w*(Handler|Formatter)|colorlog\.ColoredFormatter", target) is not None
+    of_a_sampler = key.startswith("hydra.sweeper.") and target.startswith("optuna.samplers.")
+    return of_a_sampler or target.startswith(_HYDRAS_OWN)

@@ -12,7 +12,7 @@ _HEAD = """\
 regexp: regularization experiments
 
   regexp [OVERRIDES]       train one run
-  regexp -m [OVERRIDES]    train a run for every combination of a,b,c values, together
+  regexp -m [OVERRIDES]    train all combinations of a,b,c values, together
 
 Examples
   regexp normalization=batch model.dropout=0.2
