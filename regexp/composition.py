@@ -130,7 +130,7 @@ class Composer:
         self.loader, self.config_name = loader, config_name
         paths = [Path(str(source.path).removeprefix("file://")) for source in loader.get_search_path().get_path()]
         self.folders = [CONF, *(path for path in paths if path != CONF and path.is_dir())]
-        self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._composed: dict[tuple[str, ...], tuple[DictConfig, DictConfig]] = {}
 
     @cached_property
     def groups(self) -> dict[str, list[str]]:
@@ -140,10 +140,7 @@ class Composer:
 
     def job(self, words: Sequence[str]) -> Job:
         """The job of one command line's overrides. Raises ConfigError with all that is wrong."""
-        cfg, problems = self.compose(words)
-        hydra = cfg.hydra
-        with open_dict(cfg):
-            del cfg["hydra"]
+        cfg, hydra, problems = self.compose(words)
         try:
             job = make_job(cfg, [word for word in words if not _is_hydras(word)], hydra)
         except ConfigError as error:
@@ -162,7 +159,7 @@ class Composer:
         overrides, problems = read(words, self.groups)
         fixed = [text for text in overrides if not parse(text).is_sweep_override()]
         try:
-            hydra = self.compose(fixed)[0].hydra
+            hydra = self.compose(fixed)[1]
         except ConfigError:
             return [self.job(fixed if multirun else words)]  # which says the same, and what else is wrong
         if not multirun and hydra.mode != RunMode.MULTIRUN:
@@ -194,8 +191,8 @@ class Composer:
             )
         return jobs
 
-    def compose(self, words: Sequence[str]) -> tuple[DictConfig, list[str]]:
-        """What Hydra composes of the overrides that fit, its own node included, and a problem for each other one.
+    def compose(self, words: Sequence[str]) -> tuple[DictConfig, DictConfig, list[str]]:
+        """What Hydra composes of the overrides that fit, its own node, and a problem for each other override.
 
         Raises ConfigError where not even the choice of groups can be composed.
         """
@@ -219,11 +216,12 @@ class Composer:
             else:
                 values.append(override)
         try:
-            cfg = copy.deepcopy(self._of_groups(tuple(choices.values())))
+            whole, hydra = self._of_groups(tuple(choices.values()))
         except ConfigError as error:
             # What does not depend on the files that cannot be composed is said all the same.
             problems += [*str(error).splitlines(), *objections.elsewhere(values)]
             raise ConfigError("\n".join(problems)) from error
+        cfg = copy.deepcopy(whole)
         for override in values:
             if override.is_delete() and not override.key_or_group.startswith("augmentation."):
                 problems.append(f"{override.input_line}: only steps of an augmentation can be dropped")
@@ -231,11 +229,11 @@ class Composer:
             try:
                 ConfigLoaderImpl._apply_overrides_to_config([override], cfg)
             except (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError) as error:
-                problems.append(objections.value(override, error, cfg, self.groups))
-        return cfg, problems
+                problems.append(objections.value(override, error, cfg, hydra.runtime.choices, self.groups))
+        return cfg, hydra, problems
 
-    def _of_groups(self, chosen: tuple[str, ...]) -> DictConfig:
-        """What Hydra composes of a choice of groups. Raises ConfigError."""
+    def _of_groups(self, chosen: tuple[str, ...]) -> tuple[DictConfig, DictConfig]:
+        """What Hydra composes of a choice of groups, and its own node, which no value changes. Raises ConfigError."""
         if chosen not in self._composed:
             try:
                 cfg = self.loader.load_configuration(self.config_name, list(chosen), RunMode.RUN)
@@ -246,7 +244,10 @@ class Composer:
                 refused.append("hydra.job.chdir=true: paths are what you typed, from where you are; leave it out")
             if refused:
                 raise ConfigError("\n".join(refused))
-            self._composed[chosen] = cfg
+            hydra = cfg.hydra
+            with open_dict(cfg):
+                del cfg["hydra"]
+            self._composed[chosen] = cfg, hydra
         return self._composed[chosen]
 
 

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +80,13 @@ def elsewhere(overrides: Sequence[Override]) -> Iterator[str]:
                 yield from (f"{key}={_typed(override)}: {why}" for why in broken(override.value(), entry.rule))
 
 
-def value(override: Override, error: Exception, cfg: DictConfig, groups: Groups) -> str:
-    """Why a key does not take a value."""
+def value(override: Override, error: Exception, cfg: DictConfig, chosen: Mapping[str, str], groups: Groups) -> str:
+    """Why a key does not take a value, where these options are `chosen`, by group."""
     text, key, cause = str(override.input_line), override.key_or_group, error.__cause__ or error
     entry = find(key)
     if override.is_delete():
         steps = ", ".join(cfg.augmentation) or "none"
-        return f"{text}: there is no such step in augmentation={_choice_of('augmentation', cfg)}; its steps: {steps}"
+        return f"{text}: there is no such step in augmentation={chosen.get('augmentation')}; its steps: {steps}"
     if "An item is already at" in str(error):
         return f"{text}: the key is there already; type {text.lstrip('+')}"
     if isinstance(cause, ValidationError) and entry is not None:
@@ -95,16 +95,16 @@ def value(override: Override, error: Exception, cfg: DictConfig, groups: Groups)
     if isinstance(override.value(), dict) and within != key:
         return f"{text}: {within} is not known or does not fit{did_you_mean(meant(within))}"
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) or entry is None:
-        return _missing(override, cfg, groups)
+        return _missing(override, cfg, chosen, groups)
     return f"{text}: {first_line(cause)}"
 
 
-def _missing(override: Override, cfg: DictConfig, groups: Groups) -> str:
+def _missing(override: Override, cfg: DictConfig, chosen: Mapping[str, str], groups: Groups) -> str:
     """What to say of a key that is not there."""
     text, key = str(override.input_line), override.key_or_group
     typed = f"={_typed(override)}"
     group, _, rest = key.partition(".")
-    option, entry = _choice_of(group, cfg), find(key)
+    option, entry = chosen.get(group), find(key)
     step = rest.partition(".")[0]
     if group == "augmentation" and step in STEPS and step not in cfg.augmentation and (entry or rest == step):
         return f"{text}: augmentation={option} has no step {step}; to add it type +{text.lstrip('+')}"
@@ -113,7 +113,7 @@ def _missing(override: Override, cfg: DictConfig, groups: Groups) -> str:
         return f"{text}: {group}={option} has no such key; {having} {'has' if len(entry.options) == 1 else 'have'}"
     words = []
     candidates = meant(key, tuple(groups))
-    for word in [word for word in candidates if _at_hand(word, cfg)] or candidates:
+    for word in [word for word in candidates if _at_hand(word, chosen)] or candidates:
         if word in groups:
             close = closest(_typed(override), list(groups[word]))
             words.append(f"{word}={close or _typed(override)}")
@@ -124,14 +124,10 @@ def _missing(override: Override, cfg: DictConfig, groups: Groups) -> str:
     return f"{text}: there is no such key{did_you_mean(words) or '; regexp --help lists all'}"
 
 
-def _choice_of(group: str, cfg: DictConfig) -> Any:
-    return cfg.hydra.runtime.choices.get(group)
-
-
-def _at_hand(name: str, cfg: DictConfig) -> bool:
+def _at_hand(name: str, chosen: Mapping[str, str]) -> bool:
     """Whether the options chosen have a key, or could have it by adding a step."""
     entry = find(name)
-    return entry is None or not entry.options or _choice_of(name.partition(".")[0], cfg) in entry.options
+    return entry is None or not entry.options or chosen.get(name.partition(".")[0]) in entry.options
 
 
 def _typed(override: Override) -> str:
