@@ -67,6 +67,13 @@ def test_cohorts_have_their_bound(monkeypatch: pytest.MonkeyPatch, most: int, si
     assert sorted(cohort["size"] for cohort in cohorts) == sorted(size for size in sizes for _ in range(size))
 
 
+def test_a_divided_cohort_keeps_image_streams_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    regexp(monkeypatch, "-m", *SHORT, "optimizer.lr=0.01,0.02", "seed=0,1", "hydra.launcher.max_runs=2")
+    assert capsys.readouterr().out.count("2 together, 1 image stream") == 2
+
+
 def test_runs_equal_those_of_the_basic_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = [*SHORT, DOUBLE, "normalization=batch", "model.dropout=0,0.3", "augmentation=none,shift", "seed=0,1"]
     assert regexp(monkeypatch, "-m", *sweep) == 0

@@ -460,6 +460,7 @@ def survives(composer: Composer, words: list[str], multirun: bool) -> None:
 @given(words=st.lists(_WORDS, max_size=4), multirun=st.booleans())
 @example(words=["model.dropout=" + "[" * 300], multirun=False)
 @example(words=["augmentation={a:1}"], multirun=False)
+@example(words=["+schedule.warmup_epochs=${oc.env:HOME}"], multirun=False)
 def test_whatever_is_typed_is_a_configuration_or_a_message(
     composer: Composer, words: list[str], multirun: bool
 ) -> None:
