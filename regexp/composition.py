@@ -57,10 +57,13 @@ class Job:
 
     def documents(self) -> dict[str, str]:
         """What goes into the run's .hydra folder: YAML by file name."""
+        hydra = copy.deepcopy(self.hydra)
+        OmegaConf.set_readonly(hydra, False)
+        hydra.overrides.task = list(self.overrides)
         return {
             "config.yaml": OmegaConf.to_yaml(self.composed),
             "overrides.yaml": OmegaConf.to_yaml(list(self.overrides)),
-            "hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": self.hydra})),
+            "hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})),
         }
 
 
@@ -122,7 +125,7 @@ class Composer:
     """Composes configurations as Hydra does.
 
     Hydra takes some 60 ms for each. Here what it makes of a choice of groups is kept, and values are set on copies of
-    that by the same function that Hydra uses: 2 ms.
+    that by the same function that Hydra uses, in some 2 ms.
     """
 
     def __init__(self, loader: ConfigLoader, config_name: str) -> None:

@@ -7,23 +7,20 @@ from typing import Any
 
 import pytest
 import torch
-from cohorts import Memory, Quiet
+from cohorts import Quiet, make_cohort
 from torch import Tensor
 from torch.testing import assert_close
 from torchvision import transforms
 from torchvision.transforms import v2
 
 from regexp.augmentation import Pipeline, RandomCrop, RandomHorizontalFlip
-from regexp.building import load_dataset, make_architecture, make_pipeline, make_plan
-from regexp.cohort import Cohort
+from regexp.building import make_pipeline
 from regexp.composition import compose_job
 from regexp.config import Config
-from regexp.device import choose
 from regexp.errors import ConfigError
 from regexp.foreign import needs_levels, resolve
 from regexp.image_by_image import ImageByImage, image_by_image
 from regexp.interruption import Interruption
-from regexp.members import Member
 from regexp.randomness import stream
 from regexp.steps import Foreign
 from regexp.terminal import Terminal
@@ -204,18 +201,8 @@ def test_a_pipeline_takes_it_under_the_users_name() -> None:
 
 
 def test_a_run_trains_with_it_and_the_header_says_what_it_costs(capsys: pytest.CaptureFixture[str]) -> None:
-    config = foreign("epochs=2", "model.hidden_sizes=[8]", mine=Foreign(V1 + "TrivialAugmentWide"))
-    dataset, compute, memory = load_dataset(config), choose("cpu", None, "float32", None), Memory()
-    cohort = Cohort(
-        [Member(make_plan(config, dataset), memory)],
-        [None],
-        make_architecture(config, dataset),
-        config.model.init,
-        config.optimizer.name,
-        config.batch_size,
-        dataset,
-        compute,
-    )
+    words = ["epochs=2", "model.hidden_sizes=[8]", f"+augmentation.mine={{_target_: {V1}TrivialAugmentWide}}"]
+    cohort, [memory] = make_cohort(words)
     Terminal().begin(cohort)
     train(cohort, Quiet(), Interruption())
     assert memory.end.status == "completed"

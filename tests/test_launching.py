@@ -11,6 +11,7 @@ from cohorts import DOUBLE
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
+from omegaconf import OmegaConf
 
 from regexp import load_run
 from regexp.__main__ import _status
@@ -126,6 +127,14 @@ def test_nothing_is_trained_where_one_job_is_wrong(
     assert regexp(monkeypatch, "-m", *SHORT, "optimizer.lr=0.1,-1") == 2
     assert "optimizer.lr=-1: must be above 0; for example optimizer.lr=0.001 (1 of 2 runs)" in capsys.readouterr().err
     assert not Path("outputs").exists()
+
+
+def test_every_run_records_its_own_overrides(monkeypatch: pytest.MonkeyPatch) -> None:
+    regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2")
+    for run in runs_in(Path("outputs/default")):
+        recorded = OmegaConf.load(run.directory / ".hydra" / "hydra.yaml").hydra.overrides.task
+        assert recorded == OmegaConf.load(run.directory / ".hydra" / "overrides.yaml")
+        assert recorded[-1] == f"seed={run.config['seed']}"
 
 
 def test_a_sweep_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Hydra's way to regexp's launcher and sweeper. Every Hydra program imports this: the work is elsewhere."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -30,7 +30,7 @@ class GridSweeperConf:
 
     _target_: str = "hydra_plugins.regexp_cohorts.GridSweeper"
     max_batch_size: int | None = None
-    params: dict[str, str] | None = field(default=None)
+    params: dict[str, str] | None = None
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="cohort", node=CohortLauncherConf, provider="regexp")
