@@ -1,7 +1,7 @@
 """The cohort: K >= 1 runs on one device, their tensors stacked along a leading run axis."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import torch
@@ -56,7 +56,7 @@ class Cohort:
         # Runs that share a stream stand together, and within it those that share an optimizer's numbers.
         order = sorted(range(len(members)), key=lambda k: (members[k].plan.stream_key, members[k].plan.numbers.key))
         self.members = [members[k] for k in order]
-        self.family, self.batch_size, self.dataset, self.compute = family, batch_size, dataset, compute
+        self.batch_size, self.dataset, self.compute = batch_size, dataset, compute
         self.steps_per_epoch = len(batch_sizes(len(dataset.train), batch_size))
         plans = [member.plan for member in self.members]
         self.model = MLP(architecture, torch.tensor([plan.dropout for plan in plans], dtype=torch.float64))
@@ -69,11 +69,20 @@ class Cohort:
         )
         self.epoch = 0
         self.saved, self.saving = time.perf_counter(), 0.0
-        optimizer_rows = [self._restore(k, state) for k, i in enumerate(order) if (state := states[i]) is not None]
-        self._arrange(optimizer_rows)
+        resumed = {k: state for k, i in enumerate(order) if (state := states[i]) is not None}
+        for k, state in resumed.items():
+            self._restore(k, state)
+        numbers = [plan.numbers for plan in plans]
+        self.optimizer = Optimizer(family, self._parameters(), numbers, self.epoch * self.steps_per_epoch)
+        for k, state in resumed.items():
+            self.optimizer.load(k, state.part("optimizer"))
+        self._arrange()
 
-    def _restore(self, k: int, state: State) -> dict[str, Tensor]:
-        """Put run k where its state was; returns its optimizer's part."""
+    def _parameters(self) -> dict[str, Tensor]:
+        return dict(self.model.named_parameters())
+
+    def _restore(self, k: int, state: State) -> None:
+        """Put run k where its state was, all but its optimizer."""
         for stacked, part in ((self.model.state_dict(), "model"), (self.best, "best")):
             for name, tensor in state.part(part).items():
                 stacked[name][k].copy_(tensor)
@@ -83,10 +92,9 @@ class Cohort:
         self.early_stopping.best[k], self.early_stopping.waited[k] = facts["reference"], facts["waited"]
         if (memory := member.plan.numbers.memory) is not None:
             memory.restore(facts["schedule"])
-        return state.part("optimizer")
 
-    def _arrange(self, optimizer_rows: Sequence[Mapping[str, Tensor]]) -> None:
-        """Set up what follows from the members and the model: streams, smoothing, optimizer."""
+    def _arrange(self) -> None:
+        """Set up what follows from the members: streams and smoothing."""
         plans = [member.plan for member in self.members]
         keys = [plan.stream_key for plan in plans]
         self.sharing = [keys.count(key) for key in dict.fromkeys(keys)]
@@ -94,10 +102,6 @@ class Cohort:
         self.measured_labels = self._measured_labels()
         smoothing = torch.tensor([plan.label_smoothing for plan in plans], dtype=self.compute.dtype)
         self.smoothing = smoothing.to(self.compute.device) if smoothing.any() else None
-        parameters, numbers = dict(self.model.named_parameters()), [plan.numbers for plan in plans]
-        self.optimizer = Optimizer(self.family, parameters, numbers, self.epoch * self.steps_per_epoch)
-        if optimizer_rows:
-            self.optimizer.load(optimizer_rows)
 
     def _measured_labels(self) -> Tensor | None:
         data = self.dataset
@@ -168,12 +172,13 @@ class Cohort:
         self.members = [self.members[k] for k in staying]
         if not self.members:
             return
-        optimizer_rows = [self.optimizer.row(k) for k in staying]
         rows = torch.tensor(staying, device=self.compute.device)
-        self.model = self.model.take(rows)
-        self.best = {name: tensor[rows] for name, tensor in self.best.items()}
+        self.model.keep(rows)
+        for name in self.best:
+            self.best[name] = self.best[name][rows]
+        self.optimizer.keep(rows, self._parameters())
         self.early_stopping.keep(rows.cpu())
-        self._arrange(optimizer_rows)
+        self._arrange()
 
     def state(self, k: int) -> State:
         """Run k's, as it would be alone; the tensors are views."""

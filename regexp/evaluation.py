@@ -40,7 +40,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, smoothing: Tensor | None = Non
         labels: [K, B].
         smoothing: e [K]; None: 0 for all.
     """
-    losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape)  # [K, B]
+    losses = F.cross_entropy(logits.transpose(1, 2), labels, reduction="none")  # [K, B]
     if smoothing is not None:
         losses = losses.lerp(-logits.log_softmax(-1).mean(-1), smoothing.unsqueeze(1))
     return losses.mean(1)

@@ -36,6 +36,7 @@ _SHAPING = (
     "parts",
     "perspective",
     "pixels",
+    "products",
     "randomness",
     "readers",
     "resampling",

@@ -2,17 +2,26 @@
 
 Slice k of every tensor is run k's and loads unchanged into the torch layer of the same name. Runs share no parameters,
 so the sum of their losses gives each its own gradient.
+
+Activations are [K, B, C] to whoever reads them, and stored as [K, C, B]: W x^T is what a product of stacked weights
+gives, its gradient comes out in the weight's own layout, and each of BatchNorm's channels lies in one piece.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from regexp.products import each_product, product
+
 
 class Linear(nn.Module):
     """y_k = x_k W_k^T + b_k for every run k; torch.nn.Linear.
+
+    backward() writes the gradient into `weight.grad` and does not add it to what is there: a step has one backward
+    pass, and adding costs two more passes over the memory.
 
     Args:
         runs: K.
@@ -30,33 +39,50 @@ class Linear(nn.Module):
         `sharing` [S] says how many consecutive runs read each slice of x; it is needed where S is neither 1 nor K.
         """
         runs = len(self.weight)
-        if len(x) == runs > 1:
-            # W x^T and not x W^T: its weight gradient comes out in the weight's own layout, at half the cost.
-            return torch.baddbmm(self.bias.unsqueeze(2), self.weight, x.transpose(1, 2)).transpose(1, 2)
-        if len(x) == 1:
-            return _shared(x.squeeze(0), self.weight, self.bias)
-        sizes = list(sharing)
-        weights, biases = self.weight.split(sizes), self.bias.split(sizes)
-        return torch.cat([_shared(*slices) for slices in zip(x, weights, biases, strict=True)])
+        sizes = [runs] if len(x) == 1 else [1] * runs if len(x) == runs else list(sharing)
+        y: Tensor = _Stacked.apply(x, self.weight, self.bias, sizes)  # [K, out, B]
+        return y.transpose(1, 2)
 
 
-def _shared(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """[B, in] for all of k runs -> [k, B, out], stored as [B, k, out].
+class _Stacked(torch.autograd.Function):
+    """[S, B, in], [K, out, in], [K, out] -> [K, out, B]: W_k x_s^T + b_k for each of the sizes[s] runs k of slice s."""
 
-    One large product: the runs' weights stand on top of each other.
-    """
-    return _unfold(F.linear(x, weight.view(-1, weight.shape[2]), bias.view(-1)), len(weight))
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, sizes: Sequence[int]) -> Tensor:
+        ctx.weight, ctx.sizes = weight, sizes
+        if torch.is_autocast_enabled(x.device.type):
+            half = torch.get_autocast_dtype(x.device.type)
+            x, weight, bias = x.to(half), weight.to(half), bias.to(half)
+        ctx.save_for_backward(x, weight)
+        if len(sizes) == len(weight):
+            y = each_product(weight, x)
+        elif len(sizes) == 1:
+            y = product(weight.flatten(0, 1), x[0]).view(*weight.shape[:2], -1)
+        else:
+            parts = zip(weight.split(sizes), x, strict=True)
+            y = torch.cat([product(w.flatten(0, 1), own) for w, own in parts]).view(*weight.shape[:2], -1)
+        return y.add_(bias.unsqueeze(2))
 
-
-# Kernels that know no runs see them side by side. One run needs one view less: views cost as much as a small kernel.
-def _fold(x: Tensor) -> Tensor:
-    """[k, B, C] -> [B, k*C]; no copy where it was stored so."""
-    return x.squeeze(0) if len(x) == 1 else x.transpose(0, 1).flatten(1)
-
-
-def _unfold(y: Tensor, runs: int) -> Tensor:
-    """[B, k*C] -> [k, B, C], stored as it was."""
-    return y.unsqueeze(0) if runs == 1 else y.view(len(y), runs, -1).transpose(0, 1)
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor, None]:
+        x, weight = ctx.saved_tensors
+        (g,) = gradients  # [K, out, B]
+        if ctx.weight.grad is None:
+            ctx.weight.grad = torch.empty_like(ctx.weight)
+        slope = ctx.weight.grad
+        towards_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        if len(ctx.sizes) == len(weight):
+            each_product(g, x.transpose(1, 2), out=slope)
+            if towards_x is not None:
+                towards_x = each_product(weight.transpose(1, 2), g.transpose(1, 2)).transpose(1, 2)
+        else:
+            parts = zip(g.split(ctx.sizes), slope.split(ctx.sizes), weight.split(ctx.sizes), x, strict=True)
+            for s, (own, into, w, images) in enumerate(parts):
+                flat = own.flatten(0, 1)  # [k*out, B]
+                product(flat, images.t(), out=into.flatten(0, 1))
+                if towards_x is not None:
+                    towards_x[s] = product(flat.t(), w.flatten(0, 1).t())
+        return towards_x, None, g.sum(2), None
 
 
 class BatchNorm(nn.Module):
@@ -83,7 +109,7 @@ class BatchNorm(nn.Module):
         if self.training:
             self.num_batches_tracked += 1
         y = F.batch_norm(
-            _fold(x),
+            x.transpose(1, 2).reshape(1, -1, x.shape[1]),  # [1, K*C, B]
             self.running_mean.view(-1),
             self.running_var.view(-1),
             self.weight.view(-1),
@@ -92,7 +118,7 @@ class BatchNorm(nn.Module):
             self.momentum,
             self.eps,
         )
-        return _unfold(y, len(self.weight))
+        return y.view(len(self.weight), -1, x.shape[1]).transpose(1, 2)
 
 
 class LayerNorm(nn.Module):
@@ -133,12 +159,13 @@ class Dropout(nn.Module):
         """[K, B, C] -> [K, B, C]."""
         if not self.training or not any(self.probabilities):
             return x
-        draws = torch.ones(x.shape, device=x.device)
+        draws = torch.ones(len(x), x.shape[2], x.shape[1], device=x.device)  # [K, C, B], as x is stored
         for row, p, generator in zip(draws, self.probabilities, self.generators, strict=True):
             if p > 0:
                 row.uniform_(generator=generator)
         threshold = self.p.view(-1, 1, 1)
-        return x * (draws >= threshold).to(x.dtype).div_(1 - threshold)
+        factors = draws.ge_(threshold).to(self.p.dtype).div_(1 - threshold)  # 0 or 1 / (1 - p)
+        return x * factors.transpose(1, 2).to(x.dtype)
 
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {

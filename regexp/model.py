@@ -71,6 +71,17 @@ class MLP(nn.Module):
         taken.load_state_dict(state, assign=True)
         return taken.to(rows.device, state["1.weight"].dtype)
 
+    def keep(self, rows: Tensor) -> None:
+        """Remove all runs but those at `rows` [K'], tensor by tensor: no more than one is held twice."""
+        for layer in self.layers:
+            for name, parameter in list(layer.named_parameters(recurse=False)):
+                setattr(layer, name, nn.Parameter(parameter.detach()[rows]))
+            for name, buffer in list(layer.named_buffers(recurse=False)):
+                setattr(layer, name, buffer[rows])
+        self.dropout = self.dropout[rows.cpu()]
+        for dropout in self.dropouts():
+            dropout.probabilities = self.dropout.tolist()
+
     def row(self, k: int) -> dict[str, Tensor]:
         """Run k's state, which `plain` loads; views, no copies."""
         return {name: tensor[k] for name, tensor in self.state_dict().items()}

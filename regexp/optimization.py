@@ -1,34 +1,16 @@
 """torch's own optimizers over stacked parameters, with numbers of its own for each run."""
 
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.rmsprop import rmsprop
 
 from regexp.schedules import Plateau, Schedule
-
-
-def _quick(family: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
-    """The same optimizer, without importing torch's compiler.
-
-    torch wraps these two methods to keep them out of its compiler, and imports all of it to do so, which doubles the
-    time that `import torch` takes. Nothing here is compiled.
-    """
-    step = torch.no_grad()(inspect.unwrap(family.step))
-    step.hooked = True  # torch's mark for "already has the profiler's hook", which costs more than a small update
-    return type(family.__name__, (family,), {"add_param_group": inspect.unwrap(family.add_param_group), "step": step})
-
-
-FAMILIES = {
-    "adam": _quick(torch.optim.Adam),
-    "adamw": _quick(torch.optim.AdamW),
-    "sgd": _quick(torch.optim.SGD),
-    "rmsprop": _quick(torch.optim.RMSprop),
-}
 
 
 @dataclass(frozen=True)
@@ -55,32 +37,154 @@ class Numbers:
         return self.schedule if isinstance(self.schedule, Plateau) else None
 
 
-class Optimizer:
-    """One torch optimizer for K runs.
+@dataclass(frozen=True)
+class Block:
+    """Consecutive runs with equal arguments and schedules: lists of views, one for each parameter.
 
-    Consecutive runs with equal arguments and schedules form a block. Each block is a parameter group whose parameters
-    are views of the stacked tensors; when all runs agree, the one block is the stacked tensors themselves.
+    Attributes:
+        rows: of the run axis.
+        numbers: the runs'.
+        state: by the names that torch.optim gives its entries.
+        arguments: of torch's kernel, but lr.
+        counts: the optimizer's one count of steps, as often as there are parameters.
+    """
+
+    rows: slice
+    numbers: Numbers
+    parameters: list[Tensor]
+    gradients: list[Tensor]
+    counts: list[Tensor]
+    state: dict[str, list[Tensor]]
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One of torch's optimizers.
+
+    Attributes:
+        update: moves a block's parameters at a learning rate.
+        arguments: those of torch's kernel that a run's give.
+        entries: of the state, by the names that torch.optim gives them.
+    """
+
+    update: Callable[[Block, float], None]
+    arguments: Callable[..., dict[str, Any]]
+    entries: Callable[[Mapping[str, Any]], Iterable[str]]
+
+
+def _adam(block: Block, lr: float, kernel: Callable[..., None]) -> None:
+    state = block.state
+    kernel(
+        block.parameters,
+        block.gradients,
+        state["exp_avg"],
+        state["exp_avg_sq"],
+        [],
+        block.counts,
+        lr=lr,
+        **block.arguments,
+    )
+
+
+def _sgd(block: Block, lr: float) -> None:
+    buffers = block.state.get("momentum_buffer", [])
+    torch._fused_sgd_(block.parameters, block.gradients, buffers, lr=lr, **block.arguments)
+
+
+def _rmsprop(block: Block, lr: float) -> None:
+    # torch has no fused one; foreach, its choice on a GPU, gains nothing on a processor (measured: below 5 %).
+    rmsprop(
+        block.parameters,
+        block.gradients,
+        block.state["square_avg"],
+        block.state.get("grad_avg", []),
+        block.state.get("momentum_buffer", []),
+        [count.clone() for count in block.counts],  # it counts by itself
+        foreach=block.parameters[0].device.type != "cpu",
+        lr=lr,
+        **block.arguments,
+    )
+
+
+def _of_adam(lr: float, betas: tuple[float, float], **others: float) -> dict[str, Any]:
+    return {"beta1": betas[0], "beta2": betas[1], **others, "amsgrad": False, "maximize": False}
+
+
+def _of_sgd(lr: float, **others: float) -> dict[str, Any]:
+    # A first step's buffer is the gradient, which is what one of zeros gives.
+    return {**others, "dampening": 0.0, "maximize": False, "is_first_step": False}
+
+
+def _of_rmsprop(lr: float, **others: float) -> dict[str, Any]:
+    return others
+
+
+def _moments(arguments: Mapping[str, Any]) -> list[str]:
+    return ["exp_avg", "exp_avg_sq"]
+
+
+def _momentum(arguments: Mapping[str, Any]) -> list[str]:
+    return ["momentum_buffer"] if arguments["momentum"] else []
+
+
+def _squares(arguments: Mapping[str, Any]) -> list[str]:
+    return ["square_avg", *_momentum(arguments), *(["grad_avg"] if arguments["centered"] else [])]
+
+
+FAMILIES = {
+    "adam": Family(partial(_adam, kernel=torch._fused_adam_), _of_adam, _moments),
+    "adamw": Family(partial(_adam, kernel=torch._fused_adamw_), _of_adam, _moments),
+    "sgd": Family(_sgd, _of_sgd, _momentum),
+    "rmsprop": Family(_rmsprop, _of_rmsprop, _squares),
+}
+
+
+class Optimizer:
+    """One of torch's optimizers for K runs.
+
+    Consecutive runs with equal arguments and schedules form a block, and torch's kernel updates one block after the
+    other. All that it takes are views, made once, of stacked tensors; gradients stay where they are from step to step.
     """
 
     def __init__(self, family: str, parameters: Mapping[str, Tensor], runs: Sequence[Numbers], steps: int = 0) -> None:
         """`parameters` by name, each [K, ...]; `runs` [K]; `steps` already done."""
         self.parameters, self.runs, self.steps = dict(parameters), list(runs), steps
+        self.family = FAMILIES[family]
+        for tensor in self.parameters.values():
+            if tensor.grad is None:
+                tensor.grad = torch.zeros_like(tensor)
+        entries = dict.fromkeys(entry for run in runs for entry in self.family.entries(run.arguments))
+        self.state = {
+            entry: {name: torch.zeros_like(tensor.detach()) for name, tensor in self.parameters.items()}
+            for entry in entries
+        }
+        self._make_blocks()
+
+    def _make_blocks(self) -> None:
+        runs = self.runs
+        first = next(iter(self.parameters.values()))
+        # torch's kernels read the count on the device.
+        self.count = torch.tensor(float(self.steps), device=first.device)
         # The learning rates of runs that remember their scores may come to differ: each is a block of its own.
         blocks = [list(block) for _, block in groupby(runs, key=lambda run: (run.key, id(run.memory)))]
-        self.sizes = [len(block) for block in blocks]
-        self.leaders = [block[0] for block in blocks]
-        self.views = {
-            name: [tensor] if len(blocks) == 1 else list(tensor.detach().split(self.sizes))
-            for name, tensor in self.parameters.items()
-        }
-        first = next(iter(self.parameters.values()))
-        groups = [
-            {**leader.arguments, "params": [views[block] for views in self.views.values()]}
-            for block, leader in enumerate(self.leaders)
-        ]
-        # torch has no fused RMSprop; foreach, its choice on a GPU, gains nothing on a processor (measured: below 5 %).
-        fused = {} if family == "rmsprop" else {"fused": first.device.type in ("cpu", "cuda", "mps")}
-        self.torch = FAMILIES[family](groups, **fused)  # type: ignore[arg-type]
+        self.blocks, start = [], 0
+        for block in blocks:
+            rows, start = slice(start, start + len(block)), start + len(block)
+            own = self.family.entries(block[0].arguments)
+            self.blocks.append(
+                Block(
+                    rows,
+                    block[0],
+                    [tensor.detach()[rows] for tensor in self.parameters.values()],
+                    [_gradient(tensor)[rows] for tensor in self.parameters.values()],
+                    [self.count] * len(self.parameters),
+                    {entry: [tensor[rows] for tensor in self.state[entry].values()] for entry in own},
+                    self.family.arguments(**block[0].arguments),
+                )
+            )
+        # Linear overwrites its weights' gradients; the others, which are small, autograd adds to what is there.
+        self.added = [_gradient(tensor) for tensor in self.parameters.values() if tensor.dim() < 3]
         self.penalizes = any(run.l1 != 0 for run in runs)
         self.l1 = torch.tensor([run.l1 for run in runs], dtype=first.dtype, device=first.device)
         self.clips = any(run.clip_norm != torch.inf for run in runs)
@@ -88,9 +192,8 @@ class Optimizer:
 
     def rates(self) -> list[float]:
         """Learning rates [K] of the last step."""
-        return [
-            group["lr"] for group, size in zip(self.torch.param_groups, self.sizes, strict=True) for _ in range(size)
-        ]
+        step = max(0, self.steps - 1)
+        return [run.arguments["lr"] * run.schedule(step) for run in self.runs]
 
     @torch.no_grad()
     def penalize(self) -> None:
@@ -113,44 +216,37 @@ class Optimizer:
         for tensor in self.parameters.values():
             _gradient(tensor).mul_(_along(factors, tensor))
 
+    @torch.no_grad()
     def step(self) -> None:
         """Update all runs and forget the gradients."""
-        for group, leader in zip(self.torch.param_groups, self.leaders, strict=True):
-            group["lr"] = leader.arguments["lr"] * leader.schedule(self.steps)
-        if len(self.sizes) > 1:
-            for name, tensor in self.parameters.items():
-                for view, gradient in zip(self.views[name], _gradient(tensor).split(self.sizes), strict=True):
-                    view.grad = gradient
-        self.torch.step()
-        for name, tensor in self.parameters.items():
-            tensor.grad = None
-            for view in self.views[name]:
-                view.grad = None
+        self.count += 1
+        for block in self.blocks:
+            numbers = block.numbers
+            self.family.update(block, numbers.arguments["lr"] * numbers.schedule(self.steps))
+        torch._foreach_zero_(self.added)
         self.steps += 1
 
-    def row(self, k: int) -> dict[str, Tensor]:
-        """Run k's optimizer state, by "parameter/entry"."""
-        block = 0
-        while k >= self.sizes[block]:
-            k -= self.sizes[block]
-            block += 1
-        return {
-            f"{name}/{entry}": value[k] if value.dim() else value
-            for name, views in self.views.items()
-            for entry, value in self.torch.state[views[block]].items()
-            if value is not None
-        }
+    def keep(self, rows: Tensor, parameters: Mapping[str, Tensor]) -> None:
+        """Go on with the runs at `rows` [K'] alone, whose parameters are these."""
+        self.parameters = dict(parameters)
+        for tensors in self.state.values():
+            for name in tensors:
+                tensors[name] = tensors[name][rows]
+        self.runs = [self.runs[k] for k in rows.tolist()]
+        for tensor in self.parameters.values():
+            tensor.grad = torch.zeros_like(tensor)
+        self._make_blocks()
 
-    def load(self, rows: Sequence[Mapping[str, Tensor]]) -> None:
-        """Take over the states [K] that `row` gave, here or elsewhere, after `steps` steps."""
-        start = 0
-        for block, size in enumerate(self.sizes):
-            for name, views in self.views.items():
-                for key, value in rows[start].items():
-                    if key.rpartition("/")[0] == name:
-                        stacked = value if value.dim() == 0 else torch.stack([row[key] for row in rows[start:][:size]])
-                        self.torch.state[views[block]][key.rpartition("/")[2]] = stacked.to(views[block].device).clone()
-            start += size
+    def row(self, k: int) -> dict[str, Tensor]:
+        """Run k's optimizer state, by "parameter/entry"; views."""
+        entries = self.family.entries(self.runs[k].arguments)
+        return {f"{name}/{entry}": tensor[k] for entry in entries for name, tensor in self.state[entry].items()}
+
+    def load(self, k: int, row: Mapping[str, Tensor]) -> None:
+        """Put run k's state where `row`, here or elsewhere, had it."""
+        for key, value in row.items():
+            name, _, entry = key.rpartition("/")
+            self.state[entry][name][k].copy_(value)
 
 
 def _along(numbers: Tensor, tensor: Tensor) -> Tensor:
@@ -159,5 +255,5 @@ def _along(numbers: Tensor, tensor: Tensor) -> Tensor:
 
 
 def _gradient(tensor: Tensor) -> Tensor:
-    assert tensor.grad is not None, "step() comes after backward()"
+    assert tensor.grad is not None
     return tensor.grad

@@ -26,7 +26,7 @@ def train(cohort: Cohort, reporter: Reporter, interruption: Interruption) -> Non
         for batch in cohort.batches():  # images [S, B, C, H, W], labels [K, B]
             logits = cohort.forward(batch.images)  # [K, B, classes]
             losses = cross_entropy(logits, batch.labels, cohort.smoothing)  # [K]
-            losses.backward(torch.ones_like(losses))  # runs share no parameters: each gets its own gradient
+            losses.sum().backward()  # runs share no parameters: each gets its own gradient
             cohort.step(losses, batch.labels.shape[1])
         measured = measure(cohort)  # [K]
         end_epoch(cohort, measured)

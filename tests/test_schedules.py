@@ -120,7 +120,7 @@ def test_every_run_has_the_learning_rates_of_a_scheduler_of_its_own(name: str, i
     optimizer = Optimizer("sgd", {"weight": weight}, runs)
     for epoch in range(1, max(EPOCHS) + 1):
         for step in range((epoch - 1) * STEPS_PER_EPOCH, epoch * STEPS_PER_EPOCH):
-            weight.grad = torch.ones_like(weight)
+            weight.grad.fill_(1.0)
             optimizer.step()
             assert optimizer.rates() == pytest.approx([expected[k][step] for k in rows], rel=1e-12)
         for k, run in zip(rows, runs, strict=True):

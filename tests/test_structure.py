@@ -16,7 +16,7 @@ ORDER = (
     "errors fields steps descent config vocabulary foreign checking advice overrides objections files composition "
     "arguments randomness device storage parts idx downloads folders decoding arrays sources readers data "
     "geometry perspective elastic resampling pixels image_by_image augmentation schedules optimization "
-    "streams metrics early_stopping layers model evaluation members cohort training "
+    "streams metrics early_stopping products layers model evaluation members cohort training "
     "identity runs processes claims events pictures recording building "
     "exits interruption overview terminal usage reference together train launching interface preview __init__ __main__"
 ).split()

@@ -36,7 +36,7 @@ class RecordedDropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
-        keep = torch.rand(x.shape, generator=self.generator) >= self.p
+        keep = torch.rand(x.shape[::-1], generator=self.generator).t() >= self.p
         return x * keep / (1 - self.p)
 
 
