@@ -25,7 +25,7 @@ def _status(words: list[str]) -> int:
 
     from regexp import exits
     from regexp.arguments import read_arguments
-    from regexp.composition import composer
+    from regexp.composition import command_composer
     from regexp.errors import SUCCESS, ConfigError, StorageError
     from regexp.usage import usage
 
@@ -44,7 +44,8 @@ def _status(words: list[str]) -> int:
             raise StorageError("the current folder is no longer there; change into one that is") from error
         arguments = read_arguments(words)
         if arguments.composes:
-            jobs = composer(arguments.config_dir, arguments.config_name).jobs(arguments.overrides, arguments.multirun)
+            composer = command_composer(arguments.config_dir, arguments.config_name)
+            jobs = composer.jobs(arguments.overrides, arguments.multirun)
             for warning in dict.fromkeys(warning for job in jobs for warning in job.warnings):
                 exits.complain(f"warning: {warning}")
         sys.argv[1:] = arguments.ordered

@@ -7,16 +7,17 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import version
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from regexp.composition import Job
 from regexp.config import flatten, origin
 from regexp.errors import RunError
 from regexp.identity import Identity, identify, label
+from regexp.jobs import Job
 from regexp.processes import alive, command, this_process
+from regexp.progress import shown
 from regexp.runs import Run, runs_in
 from regexp.sources import locate
 from regexp.storage import log, storing, write_atomically
@@ -36,20 +37,50 @@ class Claim:
     finished: bool
 
 
-def claim_all(jobs: Sequence[Job], outputs: Path) -> list[Claim]:
-    """A claim for each job; jobs that are the same run share one. Raises as `claim`, and DataError."""
+def claim_all(jobs: Sequence[Job], outputs: Path, dry: bool = False) -> list[Claim]:
+    """A claim for each job; jobs that are the same run share one.
+
+    Args:
+        outputs: folder that holds outputs/NAME/LABEL.
+        dry: only look; write nothing.
+
+    Raises as `claim`, and DataError.
+    """
     sources = {key: locate(*key) for key in {origin(job.config) for job in jobs}}
+    known = {name: _known(outputs / name) for name in {job.config.name for job in jobs}}
     claims: dict[tuple[str, Identity], Claim] = {}
     keys = []
-    for job in jobs:
+    for job in shown(jobs, "recording what will be trained"):
         identity = identify(job.config, sources[origin(job.config)].fingerprint)
         keys.append((job.config.name, identity))
         if keys[-1] not in claims:
-            claims[keys[-1]] = claim(job, identity, outputs)
+            look_or_claim = look if dry else claim
+            claims[keys[-1]] = look_or_claim(job, identity, outputs, known[job.config.name])
     return [claims[key] for key in keys]
 
 
-def claim(job: Job, identity: Identity, outputs: Path) -> Claim:
+# The runs in a folder, by their identity.
+Known = dict[Identity, Run]
+
+
+def _known(folder: Path) -> Known:
+    found: Known = {}
+    for run in runs_in(folder):
+        if (identity := _identity(run)) is not None:
+            found.setdefault(identity, run)
+    return found
+
+
+def look(job: Job, identity: Identity, outputs: Path, known: Known) -> Claim:
+    """What `claim` would find; nothing is written."""
+    own = outputs / job.config.name / label(job.overrides)
+    same = _same(own, identity, known)
+    if same is not None and not job.config.force:
+        return Claim(job, identity, same.directory, _finished(same))
+    return Claim(job, identity, own.with_name(f"{own.name}-{identity.config[:6]}") if own.exists() else own, False)
+
+
+def claim(job: Job, identity: Identity, outputs: Path, known: Known) -> Claim:
     """The folder outputs/NAME/LABEL for a job, or that of the same run, finished or not, under another label.
 
     A folder of other content is never touched: the newcomer's label gets a short hash, or, where only data or code
@@ -59,23 +90,22 @@ def claim(job: Job, identity: Identity, outputs: Path) -> Claim:
         RunError: another process is training this very run.
         StorageError: the folder cannot be written.
     """
-    folder = outputs / job.config.name
-    own = folder / label(job.overrides)
-    if (same := _same(folder, own, identity)) is not None:
+    own = outputs / job.config.name / label(job.overrides)
+    if (same := _same(own, identity, known)) is not None:
         finished = _finished(same)
         _leave_alone_if_busy(same)
         if not job.config.force:
             found = Claim(job, identity, same.directory, finished)
             return found if finished else _record(found)
-        _set_aside(same.directory)
+        _set_aside(same.directory, known)
     if own.exists():
         other = _readable(own)
         if other is None or other.record.get("identity", {}).get("config") in (None, identity.config):
-            _set_aside(own)
+            _set_aside(own, known)
         else:
             own = own.with_name(f"{own.name}-{identity.config[:6]}")
             if own.exists():
-                _set_aside(own)
+                _set_aside(own, known)
     return _record(Claim(job, identity, own, finished=False))
 
 
@@ -96,9 +126,7 @@ def _record(claim: Claim) -> Claim:
             "overrides": list(job.overrides),
             "tags": job.config.tags,
             "identity": asdict(claim.identity),
-            "versions": {
-                name: version(name) for name in ("regexp", "torch", "torchvision", "hydra-core", "tensorboard")
-            },
+            "versions": _versions(),
             "python": platform.python_version(),
             "command": command(),
             "started": now,
@@ -106,6 +134,11 @@ def _record(claim: Claim) -> Claim:
         }
         write_atomically(directory / "run.json", json.dumps(facts, indent=2).encode())
     return claim
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("regexp", "torch", "torchvision", "hydra-core", "tensorboard")}
 
 
 def _update(run: Run, **facts: Any) -> None:
@@ -130,20 +163,31 @@ def recording_failure(claims: Iterable[Claim]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        failure = {"kind": type(error).__name__, "message": (str(error).splitlines() or [""])[0], "again": command()}
         for claim in claims:
-            if not (claim.directory / "summary.json").exists():
-                with suppress(OSError):  # the error may be that nothing can be written
-                    write_atomically(claim.directory / "failure.json", json.dumps(failure, indent=2).encode())
-                    log(claim.directory, "".join(traceback.format_exception(error)).rstrip())
+            record_failure(claim, error)
         raise
 
 
-def _same(folder: Path, own: Path, identity: Identity) -> Run | None:
+def record_failure(claim: Claim, error: Exception) -> None:
+    """Leave failure.json in a run's folder, and the traceback in its log; not where it has ended."""
+    failure = {"kind": type(error).__name__, "message": (str(error).splitlines() or [""])[0], "again": command()}
+    if not (claim.directory / "summary.json").exists():
+        with suppress(OSError):  # the error may be that nothing can be written
+            write_atomically(claim.directory / "failure.json", json.dumps(failure, indent=2).encode())
+            log(claim.directory, "".join(traceback.format_exception(error)).rstrip())
+
+
+def _same(own: Path, identity: Identity, known: Known) -> Run | None:
     """The run of this identity, looked for under its own label first."""
-    wanted = asdict(identity)
-    candidates = chain([run] if (run := _readable(own)) is not None else [], runs_in(folder))
-    return next((run for run in candidates if run.record.get("identity") == wanted), None)
+    run = _readable(own)
+    return run if run is not None and _identity(run) == identity else known.get(identity)
+
+
+def _identity(run: Run) -> Identity | None:
+    try:
+        return Identity(**run.record["identity"])
+    except (KeyError, TypeError):
+        return None
 
 
 def _readable(directory: Path) -> Run | None:
@@ -168,7 +212,7 @@ def _leave_alone_if_busy(run: Run) -> None:
         raise RunError(f"{run.directory} is being trained by process {process['pid']}; wait for it, or stop it")
 
 
-def _set_aside(directory: Path) -> None:
+def _set_aside(directory: Path, known: Known) -> None:
     """Rename a folder, so that its name is free. Raises RunError if another process works in it."""
     if (run := _readable(directory)) is not None:
         _leave_alone_if_busy(run)
@@ -179,3 +223,5 @@ def _set_aside(directory: Path) -> None:
         target = Path(f"{stamp}-{count}")
     with storing(directory):
         directory.rename(target)
+    for identity in [identity for identity, run in known.items() if run.directory == directory]:
+        del known[identity]

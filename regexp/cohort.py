@@ -26,6 +26,7 @@ class Cohort:
 
     Attributes:
         members: [K].
+        everyone: all that ever were members.
         sharing: [S], how many consecutive runs read each image stream.
         best: the best weights so far, by name, [K, ...].
         smoothing: label smoothing [K]; None where it is 0 for all.
@@ -56,6 +57,7 @@ class Cohort:
         # Runs that share a stream stand together, and within it those that share an optimizer's numbers.
         order = sorted(range(len(members)), key=lambda k: (members[k].plan.stream_key, members[k].plan.numbers.key))
         self.members = [members[k] for k in order]
+        self.everyone = tuple(self.members)
         self.batch_size, self.dataset, self.compute = batch_size, dataset, compute
         self.steps_per_epoch = len(batch_sizes(len(dataset.train), batch_size))
         plans = [member.plan for member in self.members]

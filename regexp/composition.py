@@ -3,11 +3,9 @@
 import copy
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -19,16 +17,16 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from regexp import files, objections
-from regexp.advice import advise
-from regexp.checking import check
 from regexp.config import OPTIONS, Config
 from regexp.errors import ConfigError
+from regexp.jobs import Job, make_job
 from regexp.overrides import parse, read
+from regexp.progress import shown
 
 _PACKAGE = Path(__file__).resolve().parent
 # Beside the package in a checkout, inside it in a wheel.
@@ -37,34 +35,6 @@ CONF = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if pa
 HYDRA_VERSION = "1.3"
 # More than this in one sweep is a slip of the finger.
 MOST_RUNS = 100_000
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """One checked configuration.
-
-    Attributes:
-        overrides: what the user changed.
-        warnings: what is possible but hardly meant.
-        composed: the configuration as Hydra composed it, and `hydra`, Hydra's own.
-    """
-
-    config: Config
-    overrides: tuple[str, ...]
-    warnings: tuple[str, ...]
-    composed: DictConfig
-    hydra: Any
-
-    def documents(self) -> dict[str, str]:
-        """What goes into the run's .hydra folder: YAML by file name."""
-        hydra = copy.deepcopy(self.hydra)
-        OmegaConf.set_readonly(hydra, False)
-        hydra.overrides.task = list(self.overrides)
-        return {
-            "config.yaml": OmegaConf.to_yaml(self.composed),
-            "overrides.yaml": OmegaConf.to_yaml(list(self.overrides)),
-            "hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})),
-        }
 
 
 def register_schema() -> None:
@@ -100,6 +70,21 @@ def _composer() -> "Composer":
     return composer()
 
 
+# The command line's, by the name of its configuration: what it has composed is not composed again for Hydra.
+_of_command: dict[str, "Composer"] = {}
+
+
+def composer_of(loader: ConfigLoader, config_name: str) -> "Composer":
+    """That of the command line, or else one for Hydra's loader."""
+    return _of_command.get(config_name) or Composer(loader, config_name)
+
+
+def command_composer(config_dir: str | None, config_name: str) -> "Composer":
+    """For a command line; `composer_of` finds it later. Raises as `composer`."""
+    _of_command[config_name] = composer(config_dir, config_name)
+    return _of_command[config_name]
+
+
 def composer(config_dir: str | None = None, config_name: str = "config") -> "Composer":
     """For our configuration, with options of the user's from a folder. Raises ConfigError if it is not there."""
     register_schema()
@@ -112,13 +97,6 @@ def composer(config_dir: str | None = None, config_name: str = "config") -> "Com
             raise ConfigError(f"{unread[0]}: is not read; rename it to {unread[0].stem}.yaml")
         search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
     return Composer(ConfigLoaderImpl(search_path), config_name)
-
-
-def make_job(cfg: DictConfig, overrides: Sequence[str], hydra: Any) -> Job:
-    """The job of a configuration that Hydra composed. Raises ConfigError as `check`."""
-    config = check(cfg)
-    experiment = hydra.runtime.choices.get("experiment")
-    return Job(config, tuple(overrides), tuple(advise(config, experiment)), cfg, hydra)
 
 
 class Composer:
@@ -134,6 +112,7 @@ class Composer:
         paths = [Path(str(source.path).removeprefix("file://")) for source in loader.get_search_path().get_path()]
         self.folders = [CONF, *(path for path in paths if path != CONF and path.is_dir())]
         self._composed: dict[tuple[str, ...], tuple[DictConfig, DictConfig]] = {}
+        self._jobs: dict[tuple[str, ...], Job] = {}
 
     @cached_property
     def groups(self) -> dict[str, list[str]]:
@@ -143,6 +122,8 @@ class Composer:
 
     def job(self, words: Sequence[str]) -> Job:
         """The job of one command line's overrides. Raises ConfigError with all that is wrong."""
+        if tuple(words) in self._jobs:
+            return self._jobs[tuple(words)]
         cfg, hydra, problems = self.compose(words)
         try:
             job = make_job(cfg, [word for word in words if not _is_hydras(word)], hydra)
@@ -150,16 +131,21 @@ class Composer:
             problems += str(error).splitlines()
         if problems:
             raise ConfigError("\n".join(dict.fromkeys(problems)))
+        self._jobs[tuple(words)] = job
         return job
 
     def jobs(self, words: Sequence[str], multirun: bool) -> list[Job]:
         """The jobs of a command line: one, or those of a sweep.
+
+        A sweep's jobs are composed as Hydra will: it adds the mode to its own overrides.
 
         A sweep of another sweeper than Hydra's basic one cannot be foreseen: then only what all jobs share is checked.
 
         Raises ConfigError with all that is wrong in any of them.
         """
         overrides, problems = read(words, self.groups)
+        if multirun:
+            overrides = [*overrides, "hydra.mode=MULTIRUN"]
         fixed = [text for text in overrides if not parse(text).is_sweep_override()]
         try:
             hydra = self.compose(fixed)[1]
@@ -179,7 +165,7 @@ class Composer:
     def all(self, combinations: Sequence[Sequence[str]], problems: Sequence[str] = ()) -> list[Job]:
         """The jobs of many overrides. Raises ConfigError with all that is wrong in any of them, and with `problems`."""
         jobs, found = [], Counter(problems)
-        for words in combinations:
+        for words in shown(combinations, "checking"):
             try:
                 jobs.append(self.job(words))
             except ConfigError as error:

@@ -6,6 +6,7 @@ RegexpError
 └── SetupError          4   what surrounds the run
     ├── DataError           a data set that is missing, unreadable or too small
     ├── DeviceError         a device that is not there
+    │   └── MemoryShortage  a device on which a cohort finds no room
     └── StorageError        a folder or disk that cannot be written
 
 0 is success, 1 a bug (with its traceback), 3 also a run that diverged, 128 + n the signal n.
@@ -53,6 +54,10 @@ class DataError(SetupError):
 
 class DeviceError(SetupError):
     """The device asked for is not there, or cannot compute in the precision asked for."""
+
+
+class MemoryShortage(DeviceError):
+    """A cohort finds no room on its device."""
 
 
 class StorageError(SetupError):

@@ -55,10 +55,10 @@ def scalar(tag: str, value: float) -> Summary.Value:
     return Summary.Value(tag=tag, simple_value=value)
 
 
-def image(tag: str, png: bytes, width: int, height: int) -> Summary.Value:
-    """A picture in RGB."""
+def image(tag: str, png: bytes, width: int, height: int, channels: int) -> Summary.Value:
+    """A picture, gray (1 channel) or in RGB (3)."""
     return Summary.Value(
-        tag=tag, image=Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
+        tag=tag, image=Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
     )
 
 

@@ -1,12 +1,12 @@
 """Exit statuses: a job that fails says why in one message, and the others of a sweep go on."""
 
 import sys
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from errno import EDQUOT, EIO, ENOSPC
-from traceback import walk_tb
 
-from regexp.errors import SUCCESS, ConfigError, RegexpError, StorageError
+from regexp.errors import SUCCESS, ConfigError, RegexpError, RunError, StorageError
 
 _worst = SUCCESS
 
@@ -35,7 +35,20 @@ def objections(error: ConfigError) -> str:
 
 def ours(error: BaseException) -> bool:
     """Whether an error came out of our own task, not out of Hydra before it: then it is a bug."""
-    return any(frame.f_globals.get("__name__") == "regexp.train" for frame, _ in walk_tb(error.__traceback__))
+    return any(frame.f_globals.get("__name__") == "regexp.train" for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def raise_all(errors: Sequence[Exception], others: bool) -> None:
+    """Raise what ended runs. Where `others` have ended as they should: RunError, and bugs print their tracebacks."""
+    if not errors:
+        return
+    if not others:
+        raise errors[0]
+    for error in errors:
+        if not isinstance(error, RegexpError):
+            traceback.print_exception(error)
+    messages = dict.fromkeys(str(error) or type(error).__name__ for error in errors)
+    raise RunError("\n".join([*messages, "The other runs stand; the same command trains what failed."]))
 
 
 @contextmanager

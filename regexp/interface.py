@@ -5,6 +5,7 @@ from pathlib import Path
 
 from regexp.composition import compose_jobs
 from regexp.runs import Run, load_run
+from regexp.sweeps import Sweep
 from regexp.terminal import Terminal
 from regexp.train import train
 
@@ -35,4 +36,4 @@ def sweep(runs: Sequence[Sequence[str]], outputs: Path | str = "outputs", quiet:
     terminal = Terminal(quiet)
     for warning in dict.fromkeys(warning for job in jobs for warning in job.warnings):
         terminal.say(f"warning: {warning}")
-    return train(jobs, Path(outputs), terminal)
+    return train(jobs, Path(outputs), terminal, Sweep() if len(runs) > 1 else None)

@@ -9,40 +9,67 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from omegaconf import DictConfig
 
-from regexp.composition import Composer, Job
+from regexp.claims import claim_all
+from regexp.composition import composer_of
 from regexp.errors import DIVERGED
 from regexp.exits import leave
+from regexp.jobs import Job
 from regexp.runs import Run
+from regexp.sweeps import Sweep
 from regexp.terminal import Terminal
 from regexp.train import train
 
+# A sweeper may launch in several batches: they are one sweep.
+_sweep = Sweep()
+
 
 def launch(
-    jobs: Sequence[Sequence[str]], first: int, config: DictConfig, loader: ConfigLoader, max_runs: int | None
+    jobs: Sequence[Sequence[str]],
+    first: int,
+    config: DictConfig,
+    loader: ConfigLoader,
+    max_runs: int | None,
+    dry_run: bool,
 ) -> list[JobReturn]:
     """Train a batch of jobs, given by their overrides and numbered from `first`; a result for each, in order.
 
     Args:
         config: the sweep's own.
         loader: Hydra's.
-        max_runs: of a cohort; None: as many as there are.
+        max_runs: of a cohort; None: as many as find room.
+        dry_run: only say what would be trained.
 
     Raises ConfigError that lists everything wrong with any of the jobs.
     """
     setup_globals()
-    composer, hydras = Composer(loader, config.hydra.job.config_name), list(config.hydra.overrides.hydra)
-    composed = composer.all([[*hydras, *overrides] for overrides in jobs])
-    runs = train(composed, Path(config.hydra.sweep.dir), Terminal(), max_runs)
+    hydras = list(config.hydra.overrides.hydra)
+    composed = composer_of(loader, config.hydra.job.config_name).all([[*hydras, *overrides] for overrides in jobs])
+    outputs, terminal = Path(config.hydra.sweep.dir), Terminal()
+    if dry_run:
+        forecast(composed, outputs, terminal, max_runs)
+        return [_result(job, first + i, None) for i, job in enumerate(composed)]
+    _sweep.max_runs = max_runs
+    runs = train(composed, outputs, terminal, _sweep)
     if any(run.status == "diverged" for run in runs):
         leave(DIVERGED)
-    return [_result(job, first + i, run) for i, (job, run) in enumerate(zip(composed, runs, strict=True))]
+    return [_result(job, first + i, objective(run)) for i, (job, run) in enumerate(zip(composed, runs, strict=True))]
 
 
-def _result(job: Job, number: int, run: Run) -> JobReturn:
+def forecast(jobs: Sequence[Job], outputs: Path, terminal: Terminal, max_runs: int | None) -> None:
+    """Say what training these jobs would take. Nothing is written."""
+    claims = claim_all(jobs, outputs, dry=True)
+    terminal.count(claims)
+    if unfinished := [claim for claim in dict.fromkeys(claims) if not claim.finished]:
+        from regexp import building, planning
+
+        terminal.plan(planning.forecasts(building.groups(unfinished, max_runs)))
+
+
+def _result(job: Job, number: int, value: float | None) -> JobReturn:
     hydra = job.hydra.copy()
     hydra.job.id, hydra.job.num = str(number), number
     result = JobReturn(list(job.overrides), job.composed, DictConfig({"hydra": hydra}), str(Path.cwd()), "regexp")
-    result.status, result.return_value = JobStatus.COMPLETED, objective(run)
+    result.status, result.return_value = JobStatus.COMPLETED, value
     return result
 
 

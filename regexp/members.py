@@ -1,7 +1,7 @@
 """A run as a cohort sees it: its plan, its state, how it ends, and whom the loop tells."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -80,6 +80,9 @@ class Outcome:
 class Recorder(Protocol):
     """What the loop tells of one run."""
 
+    def begin(self) -> None:
+        """The run starts, or goes on."""
+
     def epoch(self, metrics: Metrics) -> None:
         """An epoch ended."""
 
@@ -91,6 +94,9 @@ class Recorder(Protocol):
 
     def finish(self, outcome: Outcome) -> None:
         """The run ended."""
+
+    def fail(self, error: Exception) -> None:
+        """Something of the above failed, and with it the run."""
 
 
 class Reporter(Protocol):
@@ -115,14 +121,24 @@ class Member:
 
     Attributes:
         status: how it ended; None while it trains.
+        failure: why nothing more of it can be recorded.
     """
 
     plan: Plan
     recorder: Recorder
     status: str | None = None
+    failure: Exception | None = None
     best: Metrics | None = None
     last: Metrics | None = None
     seconds: float = 0.0
+
+    def record(self, act: Callable[..., None], *facts: Any) -> None:
+        """Have something recorded. Where that fails this run has failed, and no other of its cohort."""
+        try:
+            act(*facts)
+        except Exception as error:
+            self.status, self.failure = "failed", error
+            self.recorder.fail(error)
 
     def take(self, metrics: Metrics) -> bool:
         """Note an epoch; whether it is the best so far. NaN never is."""

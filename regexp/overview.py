@@ -1,6 +1,7 @@
 """The table at the end of a sweep: a row a configuration, its seeds folded into mean and spread. Imports no torch."""
 
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from rich.table import Table
 from regexp.identity import short_names
 from regexp.runs import Run
 
-MOST_ROWS = 30
+MOST_ROWS, MOST_FAILURES = 30, 5
 
 
 @dataclass
@@ -32,10 +33,11 @@ class Row:
                 found.append(entry)
         return found
 
-    @property
-    def failed(self) -> int:
-        """Runs that diverged or failed."""
-        return sum(run.status in ("diverged", "failed", "unfinished") for run in self.runs)
+    def marks(self) -> str:
+        """How many diverged, failed or have not ended."""
+        counts = Counter(run.status for run in self.runs)
+        said = [f"{counts[status]} {status}" for status in ("diverged", "failed", "unfinished") if counts[status]]
+        return f" ({', '.join(said)})" if said else ""
 
 
 def kept(run: Run) -> dict[str, Any] | None:
@@ -63,9 +65,23 @@ def rows_of(runs: Sequence[Run]) -> list[Row]:
 
     def order(row: Row) -> tuple[bool, float]:
         scores = row.figures("shown", "val_accuracy")
-        return (not scores, -statistics.mean(scores) if scores else 0.0)
+        # What all seeds failed at comes last, even where one diverged after a good start.
+        lost = not scores or all(run.status in ("diverged", "failed", "unfinished") for run in row.runs)
+        return (lost, -statistics.mean(scores) if scores else 0.0)
 
     return sorted(rows.values(), key=order)
+
+
+def remarks(runs: Sequence[Run]) -> list[str]:
+    """What the table leaves out: rows beyond its end, and where failures are told."""
+    rows, said = rows_of(runs), []
+    if len(rows) > MOST_ROWS:
+        said.append(f"and {len(rows) - MOST_ROWS} more configurations, with lower validation accuracy")
+    failed = [run for run in dict.fromkeys(runs) if run.status == "failed"]
+    said += [f"failed: {run.directory} ({run.failure})" for run in failed[:MOST_FAILURES]]
+    if len(failed) > MOST_FAILURES:
+        said.append(f"and {len(failed) - MOST_FAILURES} more; their folders hold failure.json")
+    return said
 
 
 def overview(runs: Sequence[Run]) -> Table:
@@ -83,8 +99,7 @@ def overview(runs: Sequence[Run]) -> Table:
         cells = [escape(value) for value in row.changes.values()]
         cells += [str(len(row.runs))] if seeds else []
         cells += [f"{statistics.mean(epochs):.0f}" if epochs else "-", _spread(row.figures("shown", "val_accuracy"))]
-        mark = f" ({row.failed} failed)" if row.failed else ""
-        table.add_row(*cells, _spread(row.figures("test", "accuracy")) + mark)
+        table.add_row(*cells, _spread(row.figures("test", "accuracy")) + row.marks())
     return table
 
 

@@ -3,10 +3,11 @@
 import io
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 from unicodedata import combining, normalize
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFont
 from torch import Tensor
 
 from regexp.data import Dataset, scale
@@ -20,11 +21,22 @@ WIDEST = 1840  # pixels of a confusion matrix; 41 classes have room for their co
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-def png(picture: Image.Image) -> bytes:
-    """A picture as the bytes of a PNG file."""
+class Png(NamedTuple):
+    """A picture as the bytes of a PNG file; `channels`: 1 (gray) or 3."""
+
+    content: bytes
+    width: int
+    height: int
+    channels: int
+
+
+def png(picture: Image.Image) -> Png:
+    """Encode a picture in RGB; gray where it is gray all over, which takes a third of the time and the space."""
+    red, green, blue = picture.split()
+    gray = all(ImageChops.difference(red, other).getbbox() is None for other in (green, blue))
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return buffer.getvalue()
+    (red if gray else picture).save(buffer, format="PNG", compress_level=3)  # more of it takes 3 times longer for 3 %
+    return Png(buffer.getvalue(), picture.width, picture.height, 1 if gray else 3)
 
 
 def augmentation_grid(dataset: Dataset, images: ImageStream) -> Image.Image:
@@ -54,7 +66,7 @@ def first_layer(weight: Tensor, shape: tuple[int, int, int]) -> Image.Image:
     pixels = (white + part * (torch.where(strength.unsqueeze(-1) > 0, red, blue) - white)).byte().numpy()
     columns = min(16, len(pixels))
     tiles = [[Image.fromarray(pixel) for pixel in pixels[i : i + columns]] for i in range(0, len(pixels), columns)]
-    return _grid(tiles, [""] * len(tiles), [""] * columns, tile=56)
+    return _grid(tiles, [""] * len(tiles), [""] * columns, tile=28)
 
 
 def confusion_matrix(counts: Tensor, classes: Sequence[str]) -> Image.Image:

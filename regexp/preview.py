@@ -29,7 +29,7 @@ def preview(overrides: list[str], outputs: Path | str = "outputs") -> Path:
     path = Path(outputs) / "preview" / label(overrides) / "augmentation.png"
     with storing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(png(augmentation_grid(dataset, make_stream(job.config, dataset))))
+        path.write_bytes(png(augmentation_grid(dataset, make_stream(job.config, dataset))).content)
     return path
 
 

@@ -3,29 +3,26 @@
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
 from regexp import events
 from regexp.checking import show
-from regexp.claims import Claim
+from regexp.claims import Claim, record_failure
 from regexp.config import flatten, identity_items
 from regexp.data import Dataset
 from regexp.events import EventFile
 from regexp.identity import seed_group
 from regexp.members import Outcome, State
 from regexp.metrics import COLUMNS, Metrics
-from regexp.pictures import augmentation_grid, confusion_matrix, first_layer, png
+from regexp.pictures import Png, confusion_matrix, first_layer, png
 from regexp.storage import log, storing, sync, write_atomically
-from regexp.streams import ImageStream
 
 
 def load_state(directory: Path) -> State | None:
@@ -57,28 +54,34 @@ class RunRecorder:
     def __init__(
         self,
         claim: Claim,
-        state: State | None,
+        stored: Mapping[str, Any] | None,
         dataset: Dataset,
-        stream: ImageStream,
+        preview: Callable[[], Png],
         cohort: Mapping[str, Any],
         device: str,
     ) -> None:
-        """Begin the files, or cut them back to where `state` was; `cohort` and `device` go into the summary."""
+        """For a run that starts anew (`stored` None), or goes on from the checkpoint with these facts.
+
+        `preview` makes augmentation.png; `cohort` and `device` go into the summary.
+        """
         self.claim, self.directory, self.cohort, self.device = claim, claim.directory, dict(cohort), device
-        self.shape, self.classes = dataset.seen, dataset.classes
+        self.stored, self.preview, self.shape, self.classes = stored, preview, dataset.seen, dataset.classes
+
+    def begin(self) -> None:
+        """Begin the files, or cut them back to where the checkpoint was."""
         with storing(self.directory):
             (self.directory / "failure.json").unlink(missing_ok=True)
-            if state is None:
-                self._begin(dataset, stream)
+            if self.stored is None:
+                self._begin_files()
             else:
-                self.events = EventFile(self.directory / Path(state.facts["events"]).name)
-                self.events.truncate(state.facts["events_size"])
+                self.events = EventFile(self.directory / Path(self.stored["events"]).name)
+                self.events.truncate(self.stored["events_size"])
                 lines = (self.directory / "metrics.csv").read_text().splitlines(keepends=True)
-                kept = "".join(lines[: 1 + state.facts["epoch"]])
+                kept = "".join(lines[: 1 + self.stored["epoch"]])
                 write_atomically(self.directory / "metrics.csv", kept.encode())
-                log(self.directory, f"goes on after epoch {state.facts['epoch']}")
+                log(self.directory, f"goes on after epoch {self.stored['epoch']}")
 
-    def _begin(self, dataset: Dataset, stream: ImageStream) -> None:
+    def _begin_files(self) -> None:
         for old in self.directory.glob("events.out.tfevents.*"):
             old.unlink()
         self.events = EventFile.create(self.directory)
@@ -95,9 +98,9 @@ class RunRecorder:
             events.hyperparameters(columns, seed_group(config)),
             events.text("configuration", f"| key | value |\n| --- | --- |\n{rows}"),
         )
-        grid = augmentation_grid(dataset, stream)
-        (self.directory / "augmentation.png").write_bytes(png(grid))
-        self.events.write(0, _picture("augmentation", grid))
+        grid = self.preview()
+        (self.directory / "augmentation.png").write_bytes(grid.content)
+        self.events.write(0, events.image("augmentation", *grid))
         log(self.directory, f"begins: {' '.join(self.claim.job.overrides) or 'defaults'}; {self.device}")
 
     def epoch(self, metrics: Metrics) -> None:
@@ -140,6 +143,10 @@ class RunRecorder:
         with storing(self.directory):
             log(self.directory, f"interrupted after epoch {state.facts['epoch']}")
 
+    def fail(self, error: Exception) -> None:
+        """Leave failure.json."""
+        record_failure(self.claim, error)
+
     def finish(self, outcome: Outcome) -> None:
         """The last checkpoint, the best weights, closing figures and pictures, and at the very end summary.json."""
         self.save(outcome.state)
@@ -169,8 +176,8 @@ class RunRecorder:
         self.events.write(
             outcome.last.epoch,
             *(events.scalar(tag, value) for tag, value in figures.items()),
-            _picture("first_layer", first_layer(weight, self.shape)),
-            _picture("confusion", confusion_matrix(outcome.confusion, self.classes)),
+            events.image("first_layer", *png(first_layer(weight, self.shape))),
+            events.image("confusion", *png(confusion_matrix(outcome.confusion, self.classes))),
             events.session_end(success=outcome.status != "diverged"),
         )
 
@@ -200,10 +207,6 @@ class RunRecorder:
 def _stored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copies on the CPU, each with storage of its own, as safetensors wants them."""
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-
-
-def _picture(tag: str, picture: Image.Image) -> Summary.Value:
-    return events.image(tag, png(picture), picture.width, picture.height)
 
 
 def _finite(value: Any) -> Any:

@@ -44,6 +44,12 @@ class Run:
         return "failed" if (self.directory / "failure.json").exists() else "unfinished"
 
     @property
+    def failure(self) -> str | None:
+        """Why it failed, in a line; None where it has not."""
+        path = self.directory / "failure.json"
+        return str(_read_json(path, "has no failure").get("message")) if self.status == "failed" else None
+
+    @property
     def keeps_best(self) -> bool:
         """Whether the weights that it keeps are the best rather than the last."""
         summary = self.summary

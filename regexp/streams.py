@@ -55,7 +55,7 @@ def batches(
     epoch: int,
     dtype: torch.dtype,
 ) -> Iterator[Batch]:
-    """One epoch.
+    """One epoch. A batch's images are good until the next batch: their room is used again.
 
     Args:
         train: on the device.
@@ -73,20 +73,19 @@ def batches(
     rows = torch.repeat_interleave(torch.arange(len(streams)), torch.tensor(sharing)).to(device)  # [K], run -> stream
     sizes, start = batch_sizes(count, batch_size), 0
     together = max(1, AT_ONCE // batch_size)
+    room = torch.empty(0)
     for first in range(0, len(sizes), together):
         cuts = sizes[first : first + together]
         chunk = slice(start, start + sum(cuts))
         start = chunk.stop
-        images = _stack(
-            [
-                s.pipeline(scale(train.images.index_select(0, order[chunk]), dtype), draws[chunk])
-                for s, order, draws in zip(streams, orders, drawn, strict=True)
-            ]
-        )  # [S, chunk, C, H, W]
+        for i, (s, order, draws) in enumerate(zip(streams, orders, drawn, strict=True)):
+            own = s.pipeline(scale(train.images.index_select(0, order[chunk]), dtype), draws[chunk])  # [chunk, C, H, W]
+            if room.numel() == 0 and len(streams) > 1:
+                # Tens of MB: asking the system for them anew takes longer than filling them.
+                room = own.new_empty(len(streams), *own.shape)
+            if len(streams) > 1:
+                room[i, : len(own)].copy_(own)
+        images = room[:, : len(own)] if len(streams) > 1 else own.unsqueeze(0)  # [S, chunk, C, H, W]
         shown = [own.index_select(0, order[chunk]) for own, order in zip(labelled, orders, strict=True)]
         labels = torch.stack(shown).index_select(0, rows)  # [S, chunk] -> [K, chunk]
         yield from map(Batch, images.split(cuts, 1), labels.split(cuts, 1))
-
-
-def _stack(parts: list[Tensor]) -> Tensor:
-    return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)

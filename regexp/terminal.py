@@ -14,13 +14,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from regexp.identity import short_names
 from regexp.metrics import Metrics
-from regexp.overview import overview
+from regexp.overview import MOST_ROWS, overview, remarks
 from regexp.runs import Run
 
 if TYPE_CHECKING:
     from regexp.claims import Claim
     from regexp.cohort import Cohort
+    from regexp.planning import Forecast
 
 # Lines of progress that a cohort may print where there is no terminal to redraw.
 LINES = 20
@@ -43,25 +45,41 @@ class Terminal:
         self.progress: Progress | None = None
         self.task = TaskID(0)
         self.epochs = 0
+        self.together = False
+        self.best: Metrics | None = None
 
     def say(self, message: str) -> None:
         """A line of its own."""
         self.console.print(escape(message))
 
-    def plan(self, claims: Sequence["Claim"], groups: Sequence[Sequence["Claim"]]) -> None:
-        """What is about to happen to more than one run."""
-        if len(claims) == 1:
-            return
+    def count(self, claims: Sequence["Claim"]) -> None:
+        """How many runs there are, and how many of them are new."""
         different = list(dict.fromkeys(claims))
         finished = sum(claim.finished for claim in different)
-        training = sum(len(group) for group in groups)
-        said = [f"{training} to train"]
+        said = [f"{len(different) - finished} to train"]
         said += [f"{finished} finished before"] if finished else []
         said += [f"{len(claims) - len(different)} given twice"] if len(different) < len(claims) else []
-        self.say(f"{len(claims)} runs: {', '.join(said)}")
-        if len(groups) > 1:
-            sizes = ", ".join(str(len(group)) for group in groups)
-            self.say(f"{len(groups)} cohorts, of {sizes} runs: together train those that agree in what shapes them")
+        self.say(f"{len(claims)} run{'s' if len(claims) > 1 else ''}: {', '.join(said)}")
+
+    def plan(self, forecasts: Sequence["Forecast"]) -> None:
+        """Which cohorts will train one after the other, each in one loop, and what they will take."""
+        keys = list(dict.fromkeys(key for forecast in forecasts for key in forecast.separating))
+        names = short_names(keys)
+        table = Table(box=None, pad_edge=False)
+        table.add_column("cohort")
+        for name in ("runs", "image streams", "memory", "at most"):
+            table.add_column(name, justify="right")
+        for key in keys:
+            table.add_column(escape(names[key]), overflow="fold")
+        for i, cohort in enumerate(forecasts[:MOST_ROWS], 1):
+            figures = [str(i), str(cohort.runs), str(cohort.streams), _size(cohort.memory), _duration(cohort.seconds)]
+            table.add_row(*figures, *(escape(cohort.separating[key]) for key in keys))
+        self.console.print(table)
+        if len(forecasts) > MOST_ROWS:
+            self.say(f"and {len(forecasts) - MOST_ROWS} more cohorts")
+        if len(forecasts) > 1:
+            total = _duration(sum(cohort.seconds or 0.0 for cohort in forecasts))
+            self.say(f"{len(forecasts)} cohorts, one after the other: at most {total}")
 
     def begin(self, cohort: "Cohort") -> None:
         """What is about to train, in four lines (five for more than one run)."""
@@ -86,6 +104,7 @@ class Terminal:
         if cohort.epoch:
             self.say(f"goes on after epoch {cohort.epoch}")
         self.epochs = max(plan.epochs for plan in plans)
+        self.together, self.best = len(plans) > 1, None
         if self.console.is_terminal and not self.console.quiet:
             columns = (
                 TextColumn("epoch"),
@@ -100,14 +119,17 @@ class Terminal:
 
     def epoch(self, metrics: Sequence[Metrics]) -> None:
         """An epoch ended; `metrics` of every run that took part."""
-        best = min(metrics, key=lambda m: (m.val_loss != m.val_loss, m.val_loss))  # NaN last
-        figures = f"loss {best.train_loss:.4f}, validation {best.val_loss:.4f} ({best.val_accuracy:.2%})"
-        if len(metrics) > 1:
-            figures = f"{len(metrics)} runs, best {figures}"
+        epoch = metrics[0].epoch
+        lowest = min(metrics, key=lambda m: (m.val_loss != m.val_loss, m.val_loss))  # NaN last
+        figures = f"loss {lowest.train_loss:.4f}, validation {lowest.val_loss:.4f} ({lowest.val_accuracy:.2%})"
+        if self.together:
+            self.best = lowest if self.best is None or not lowest.val_loss > self.best.val_loss else self.best
+            still = f"{len(metrics)} run{'s' if len(metrics) > 1 else ''} training"
+            figures = f"{still}, best so far {self.best.val_loss:.4f} ({self.best.val_accuracy:.2%})"
         if self.progress is not None:
-            self.progress.update(self.task, completed=best.epoch, description=figures)
-        elif best.epoch in (1, self.epochs) or best.epoch % -(-self.epochs // LINES) == 0:
-            self.say(f"epoch {best.epoch}/{self.epochs}  {figures}")
+            self.progress.update(self.task, completed=epoch, description=figures)
+        elif epoch in (1, self.epochs) or epoch % -(-self.epochs // LINES) == 0:
+            self.say(f"epoch {epoch}/{self.epochs}  {figures}")
 
     @contextmanager
     def watching(self, cohort: "Cohort") -> Iterator[None]:
@@ -135,8 +157,10 @@ class Terminal:
         elif len(runs) > 1:
             self.console.print()
             self.console.print(overview(runs))
+            for line in remarks(runs):
+                self.say(line)
             self.console.print()
-            self._curves(runs[0])
+            self._curves_of(runs)
 
     def _report_one(self, run: Run, summary: dict[str, Any], shown: bool) -> None:
         if shown:
@@ -156,7 +180,19 @@ class Terminal:
         self.say(f"try      {_prefix()}regexp {_suggestion(run)}")
 
     def _curves(self, run: Run) -> None:
-        self.say(f"curves   {_prefix()}tensorboard --logdir {shlex.quote(_nearby(run.directory.parent.parent))}")
+        self._tensorboard(run.directory.parent.parent)
+
+    def _curves_of(self, runs: Sequence[Run]) -> None:
+        """TensorBoard on the folder of a sweep's runs, or on that of all names."""
+        folders = {run.directory.parent for run in runs}
+        folder = folders.pop() if len(folders) == 1 else runs[0].directory.parent.parent
+        self._tensorboard(folder)
+        others = len({path.parent for path in folder.glob("*/run.json")} - {run.directory for run in runs})
+        if others and folder == runs[0].directory.parent:
+            self.say(f"         shows {others} more from {folder.name}; name=OTHER keeps a sweep apart")
+
+    def _tensorboard(self, folder: Path) -> None:
+        self.say(f"curves   {_prefix()}tensorboard --logdir {shlex.quote(_nearby(folder))}")
 
 
 def _table(run: Run, summary: dict[str, Any]) -> Table:
@@ -207,6 +243,22 @@ def _suggestion(run: Run) -> str:
     kept = [word for word in typed if not word.startswith(("normalization", "force"))]
     other = "layer" if run.config["normalization"] == "batch" else "batch"
     return " ".join(shlex.quote(word) for word in [*kept, f"normalization={other}"])
+
+
+def _size(size: int | None) -> str:
+    if size is None:
+        return "?"
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{max(1, round(size / 1e6))} MB"
+
+
+def _duration(seconds: float | None) -> str:
+    """Two figures are more than a forecast knows."""
+    if seconds is None:
+        return "?"
+    for unit, length in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= length:
+            return f"{seconds / length:.2g} {unit}" if seconds < 10 * length else f"{seconds / length:.0f} {unit}"
+    return f"{max(1, round(seconds))} s"
 
 
 def _age(path: Path) -> str:

@@ -11,11 +11,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from regexp.claims import claim_all, released
-from regexp.composition import CONF, HYDRA_VERSION, Job, make_job
+from regexp.composition import CONF, HYDRA_VERSION
 from regexp.errors import DIVERGED
-from regexp.exits import leave, reported
+from regexp.exits import leave, raise_all, reported
 from regexp.interruption import interruptible
+from regexp.jobs import Job, make_job
 from regexp.runs import Run
+from regexp.sweeps import Sweep
 from regexp.terminal import Terminal
 
 
@@ -30,24 +32,27 @@ def command(cfg: DictConfig) -> None:
             leave(DIVERGED)
 
 
-def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal, max_runs: int | None = None) -> list[Run]:
-    """Train jobs, as few cohorts as their `shared` fields and `max_runs` allow, and give their runs in order.
+def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal, sweep: Sweep | None = None) -> list[Run]:
+    """Train jobs in as few cohorts as their `shared` fields and memory allow, and give their runs in order.
 
     A finished run of the same identity is shown, not trained again; an unfinished one goes on from its checkpoint.
-    Where a cohort fails, the others are trained all the same, and the first error is raised at the end.
+    Where a run or a cohort fails, the others are trained all the same, and the errors are raised at the end.
     """
     claims = claim_all(jobs, outputs)
     unfinished = [claim for claim in dict.fromkeys(claims) if not claim.finished]
     errors: list[Exception] = []
+    if sweep is not None:
+        sweep.add(claims, outputs)
+        terminal.count(claims)
     if unfinished:
-        from regexp import building, together  # torch takes seconds to import: not for showing what is finished
+        from regexp import building, planning, together  # torch takes seconds to import: not to show what is finished
 
         with interruptible(terminal.announce_stop) as interruption, released(unfinished):
-            groups = building.groups(unfinished, max_runs)
-            terminal.plan(claims, groups)
+            groups = building.groups(unfinished, None if sweep is None else sweep.max_runs)
+            if sweep is not None:
+                terminal.plan(planning.forecasts(groups))
             errors = together.train_all(groups, terminal, interruption)
     runs = [Run(claim.directory) for claim in claims]
     terminal.report(runs, [claim.finished for claim in claims])
-    if errors:
-        raise errors[0]
+    raise_all(errors, others=any(run.summary is not None for run in runs))
     return runs

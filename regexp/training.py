@@ -20,7 +20,9 @@ CHECKPOINT_SHARE = 100
 
 def train(cohort: Cohort, reporter: Reporter, interruption: Interruption) -> None:
     """Train every run of a cohort to its end, or until interrupted."""
-    let_go(cohort)  # whose end was cut off while it was recorded
+    for member in cohort.members:
+        member.record(member.recorder.begin)
+    let_go(cohort)  # also those whose end was cut off while it was recorded
     while cohort.members:
         cohort.begin_epoch()
         for batch in cohort.batches():  # images [S, B, C, H, W], labels [K, B]
@@ -34,7 +36,7 @@ def train(cohort: Cohort, reporter: Reporter, interruption: Interruption) -> Non
         let_go(cohort)
         if interruption.requested:
             for k, member in enumerate(cohort.members):
-                member.recorder.interrupt(cohort.state(k))
+                member.record(member.recorder.interrupt, cohort.state(k))
             return
 
 
@@ -64,12 +66,12 @@ def end_epoch(cohort: Cohort, measured: Sequence[Metrics]) -> None:
     stops = cohort.note(measured)
     for member, metrics, stop in zip(cohort.members, measured, stops, strict=True):
         member.status = _status(member, metrics, stop)
-        member.recorder.epoch(metrics)
+        member.record(member.recorder.epoch, metrics)
     began = time.perf_counter()
     if began - cohort.saved >= CHECKPOINT_SHARE * cohort.saving:
         for k, member in enumerate(cohort.members):
             if member.status is None:
-                member.recorder.save(cohort.state(k))
+                member.record(member.recorder.save, cohort.state(k))
         cohort.saved = time.perf_counter()
         cohort.saving = cohort.saved - began
 
@@ -78,7 +80,8 @@ def let_go(cohort: Cohort) -> None:
     """Test and record the runs that have ended, and remove them from the cohort."""
     leaving = [k for k, member in enumerate(cohort.members) if member.status is not None]
     if leaving:
-        _finish(cohort, leaving)
+        if ended := [k for k in leaving if cohort.members[k].failure is None]:
+            _finish(cohort, ended)
         cohort.keep([k for k, member in enumerate(cohort.members) if member.status is None])
 
 
@@ -110,9 +113,9 @@ def _finish(cohort: Cohort, leaving: Sequence[int]) -> None:
         assert member.status is not None
         counts = confusion(kept.predictions[i], part.labels, len(data.classes)).cpu()
         test, test_last = (None if data.test is None else _score(measurement, i) for measurement in (kept, last))
-        member.recorder.finish(
-            Outcome(member.status, member.best, member.last, test, test_last, counts, cohort.state(k), member.seconds)
-        )
+        state = cohort.state(k)
+        outcome = Outcome(member.status, member.best, member.last, test, test_last, counts, state, member.seconds)
+        member.record(member.recorder.finish, outcome)
 
 
 def _score(measurement: Measurement, i: int) -> Score | None:

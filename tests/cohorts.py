@@ -23,6 +23,12 @@ class Memory:
         self.outcome: Outcome | None = None
         self.saved: State | None = None
 
+    def begin(self) -> None:
+        pass
+
+    def fail(self, error: Exception) -> None:
+        raise error
+
     def epoch(self, metrics: Metrics) -> None:
         self.epochs.append(metrics)
 

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from regexp import load_run
 from regexp.__main__ import _status
 from regexp.launching import objective
-from regexp.overview import overview, rows_of
+from regexp.overview import overview, remarks, rows_of
 from regexp.runs import Run, runs_in
 
 SHORT = ["epochs=2", "model.hidden_sizes=[8]", "early_stopping=none"]
@@ -46,7 +46,9 @@ def test_a_sweep_trains_together(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert {summary["cohort"]["size"] for summary in summaries.values()} == {4}
     assert len({summary["cohort"]["id"] for summary in summaries.values()}) == 2
     out = capsys.readouterr().out
-    assert "8 runs: 8 to train\n2 cohorts, of 4, 4 runs" in out
+    assert out.startswith("8 runs: 8 to train\ncohort  runs  image streams")
+    rows = [line.split() for line in out.splitlines()[2:4]]
+    assert [[*row[:3], row[-1]] for row in rows] == [["1", "4", "2", "batch"], ["2", "4", "2", "none"]]
     assert "4 together, 2 image streams" in out
     assert not Path("outputs/multirun.yaml").exists()
 
@@ -97,7 +99,7 @@ def test_a_run_that_diverges_disturbs_no_other(
     assert sorted(summary["status"] for summary in finished().values()) == ["completed", "completed", "diverged"]
     table = capsys.readouterr().out.split("\n\n")[1]
     assert "1e+38" in table.splitlines()[-1]
-    assert "1 failed" in table.splitlines()[-1]
+    assert "1 diverged" in table.splitlines()[-1]
 
 
 def test_a_cohort_that_fails_leaves_the_others(
@@ -176,7 +178,7 @@ def test_the_table_folds_seeds_and_sorts_by_validation(tmp_path: Path) -> None:
     rows = rows_of([*runs, runs[0]])
     assert [row.changes for row in rows] == [{"optimizer.lr": lr} for lr in ("0.2", "0.3", "0.1", "9")]
     assert [len(row.runs) for row in rows] == [2, 2, 2, 1]
-    assert [row.failed for row in rows] == [0, 0, 0, 1]
+    assert [row.marks() for row in rows] == ["", "", "", " (1 diverged)"]
     table = overview(runs)
     assert [column.header for column in table.columns] == ["lr", "seeds", "epochs", "validation %", "test %"]
     cells = [list(column.cells) for column in table.columns]
@@ -187,6 +189,7 @@ def test_the_table_folds_seeds_and_sorts_by_validation(tmp_path: Path) -> None:
 def test_only_the_first_rows_are_shown(tmp_path: Path) -> None:
     runs = [recorded(tmp_path, [f"lr={i}"], i / 100, 0.5) for i in range(40)]
     assert overview(runs).row_count == 30
+    assert remarks(runs) == ["and 10 more configurations, with lower validation accuracy"]
 
 
 def test_starting_costs_little() -> None:

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from regexp.arguments import read_arguments
-from regexp.composition import CONF, MOST_RUNS, Composer, Job
+from regexp.composition import CONF, MOST_RUNS, Composer
 from regexp.composition import composer as make_composer
 from regexp.config import OPTIONS, Config
 from regexp.errors import ConfigError
 from regexp.fields import leaves
+from regexp.jobs import Job
 from regexp.vocabulary import keys, step_keys
 
 

@@ -13,12 +13,12 @@ from regexp.identity import _SHAPING
 PACKAGE = Path(regexp.__file__).parent
 # Each module imports only from those above it.
 ORDER = (
-    "errors fields steps descent config vocabulary foreign checking advice overrides objections files composition "
-    "arguments randomness device storage parts idx downloads folders decoding arrays sources readers data "
-    "geometry perspective elastic resampling pixels image_by_image augmentation schedules optimization "
-    "streams metrics early_stopping products layers model evaluation members cohort training "
-    "identity runs processes claims events pictures recording building "
-    "exits interruption overview terminal usage reference together train launching interface preview __init__ __main__"
+    "errors progress fields steps descent config vocabulary foreign checking advice overrides objections files "
+    "jobs composition arguments randomness device storage parts idx downloads folders decoding arrays sources "
+    "readers data geometry perspective elastic resampling pixels image_by_image augmentation schedules "
+    "optimization streams metrics early_stopping products layers model evaluation members memory cohort training "
+    "identity runs processes claims sweeps events pictures recording building planning exits interruption "
+    "overview terminal usage reference together train launching interface verify preview __init__ __main__"
 ).split()
 
 
@@ -45,8 +45,10 @@ def test_a_module_imports_only_from_those_above_it(module: str) -> None:
 
 # What a run's folder, its pictures and the terminal look like, and where data lies, changes no result.
 NOT_SHAPING = set(
-    "errors fields steps descent config vocabulary checking advice overrides objections files composition sources "
-    "downloads identity storage runs processes claims events pictures recording".split()
+    (
+        "errors progress fields steps descent config vocabulary checking advice overrides objections files jobs "
+        "composition sources downloads identity storage runs processes claims events pictures recording memory"
+    ).split()
 )
 
 

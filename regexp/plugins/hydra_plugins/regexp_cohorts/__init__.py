@@ -17,11 +17,13 @@ class CohortLauncherConf:
     """hydra/launcher=cohort.
 
     Attributes:
-        max_runs: of a cohort; null: as many as there are.
+        max_runs: of a cohort; null: as many as find room in memory.
+        dry_run: only say what would be trained, and what it would take.
     """
 
     _target_: str = "hydra_plugins.regexp_cohorts.CohortLauncher"
     max_runs: int | None = None
+    dry_run: bool = False
 
 
 @dataclass
@@ -40,8 +42,8 @@ ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweepe
 class CohortLauncher(Launcher):
     """Trains the jobs of a batch together; a task that is not regexp's runs job by job."""
 
-    def __init__(self, max_runs: int | None = None) -> None:
-        self.max_runs = max_runs
+    def __init__(self, max_runs: int | None = None, dry_run: bool = False) -> None:
+        self.max_runs, self.dry_run = max_runs, dry_run
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """See Launcher."""
@@ -60,7 +62,8 @@ class CohortLauncher(Launcher):
             return one_by_one
         from regexp.launching import launch
 
-        return launch(job_overrides, initial_job_idx, self.config, self.hydra_context.config_loader, self.max_runs)
+        loader = self.hydra_context.config_loader
+        return launch(job_overrides, initial_job_idx, self.config, loader, self.max_runs, self.dry_run)
 
 
 class GridSweeper(Sweeper):

@@ -1,0 +1,105 @@
+"""What the cohorts of a sweep will take, told before any is trained."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from regexp import building, memory
+from regexp.claims import Claim
+from regexp.cohort import Cohort
+from regexp.config import Config, cohort_key, stream_key
+from regexp.evaluation import cross_entropy, evaluate
+from regexp.recording import load_state
+from regexp.streams import Batch
+
+# Runs, steps and images that are tried. What is learned in them is thrown away.
+SAMPLE, STEPS, IMAGES = 8, 8, 1000
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Of one cohort.
+
+    Attributes:
+        memory: in bytes, and `seconds` if no run ends before its last epoch; None where trying failed, for a reason that
+            training will tell.
+        separating: what sets it apart: values by key.
+    """
+
+    runs: int
+    streams: int
+    memory: int | None
+    seconds: float | None
+    separating: dict[str, str]
+
+
+def forecasts(groups: Sequence[Sequence[Claim]]) -> list[Forecast]:
+    """One for each group, after trying a few steps of it on the device."""
+    keys = [dict(cohort_key(group[0].job.config)) for group in groups]
+    every = dict.fromkeys(key for own in keys for key in own)
+    differing = [key for key in every if len({own.get(key) for own in keys}) > 1]
+    # Of a group's option and its keys, the option says enough.
+    told = [key for key in differing if key.endswith(".name") or f"{key.rpartition('.')[0]}.name" not in differing]
+    return [
+        _forecast(group, {key.removesuffix(".name"): own.get(key, "").strip("'") for key in told})
+        for group, own in zip(groups, keys, strict=True)
+    ]
+
+
+def _forecast(group: Sequence[Claim], separating: dict[str, str]) -> Forecast:
+    some = group[:: -(-len(group) // SAMPLE)]
+    streams = len({stream_key(claim.job.config) for claim in group})
+    try:
+        cohort = building.build(some)
+        seconds = _seconds_of_an_epoch(cohort) / len(some)
+    except Exception:
+        return Forecast(len(group), streams, None, None, separating)
+    epochs = [
+        claim.job.config.epochs - (0 if (state := load_state(claim.directory)) is None else state.facts["epoch"])
+        for claim in group
+    ]
+    size = _bytes(cohort, group[0].job.config, len(group), streams)
+    return Forecast(len(group), streams, size, seconds * sum(epochs), separating)
+
+
+def _bytes(cohort: Cohort, config: Config, runs: int, streams: int) -> int:
+    data, dtype = cohort.dataset, cohort.compute.dtype
+    parts = [part for part in (data.train, data.measured, data.validation, data.test) if part is not None]
+    images = sum(part.images.nbytes for part in parts)
+    run = building.bytes_of_a_run(config, cohort.model.architecture, dtype)
+    return images + runs * run + streams * memory.of_a_stream(data.shape, dtype)
+
+
+def _seconds_of_an_epoch(cohort: Cohort) -> float:
+    """Of all its runs, measured on a few steps and images."""
+    cohort.begin_epoch()
+    began = time.perf_counter()
+    batches = cohort.batches()
+    first = next(batches)
+    drawing = time.perf_counter() - began
+    _step(cohort, first)  # the first takes longer
+    steps = min(STEPS, (cohort.steps_per_epoch - 1) // 2)
+    stepping = min(_seconds(lambda: _step(cohort, next(batches)), steps) for _ in range(2)) if steps else 0.0
+    data, runs = cohort.dataset, len(cohort.members)
+    some = data.validation.at(torch.arange(min(IMAGES, len(data.validation)), device=cohort.compute.device))
+    measuring = min(_seconds(lambda: evaluate(cohort.model, runs, some, cohort.compute), 1) for _ in range(2))
+    images = len(data.validation) + len(data.measured)
+    return drawing + stepping * cohort.steps_per_epoch + measuring * images / len(some)
+
+
+def _step(cohort: Cohort, batch: Batch) -> None:
+    losses = cross_entropy(cohort.forward(batch.images), batch.labels, cohort.smoothing)
+    losses.sum().backward()
+    cohort.step(losses, batch.labels.shape[1])
+
+
+def _seconds(act: Callable[[], object], times: int) -> float:
+    """Each of so many times in a row takes; a GPU's work included."""
+    began = time.perf_counter()
+    for _ in range(times):
+        act()
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return (time.perf_counter() - began) / times
