@@ -175,6 +175,7 @@ class Cohort:
         if not self.members:
             return
         rows = torch.tensor(staying, device=self.compute.device)
+        self.optimizer.let_go()
         self.model.keep(rows)
         for name in self.best:
             self.best[name] = self.best[name][rows]

@@ -168,7 +168,8 @@ class Optimizer:
         self.count = torch.tensor(float(self.steps), device=first.device)
         # The learning rates of runs that remember their scores may come to differ: each is a block of its own.
         blocks = [list(block) for _, block in groupby(runs, key=lambda run: (run.key, id(run.memory)))]
-        self.blocks, start = [], 0
+        self.blocks: list[Block] = []
+        start = 0
         for block in blocks:
             rows, start = slice(start, start + len(block)), start + len(block)
             own = self.family.entries(block[0].arguments)
@@ -225,6 +226,10 @@ class Optimizer:
             self.family.update(block, numbers.arguments["lr"] * numbers.schedule(self.steps))
         torch._foreach_zero_(self.added)
         self.steps += 1
+
+    def let_go(self) -> None:
+        """Hold no parameter and no gradient any more, until `keep`: views would keep alive what is removed."""
+        self.parameters, self.blocks, self.added = {}, [], []
 
     def keep(self, rows: Tensor, parameters: Mapping[str, Tensor]) -> None:
         """Go on with the runs at `rows` [K'] alone, whose parameters are these."""
