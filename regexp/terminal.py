@@ -240,6 +240,8 @@ def _nearby(path: Path) -> str:
 def _suggestion(run: Run) -> str:
     """The same command with another normalization: the comparison that a newcomer would make next."""
     typed = sys.argv[1:] if Path(sys.argv[0]).name in ("regexp", "__main__.py") else run.record["overrides"]
+    if {"-m", "--multirun"} & set(typed):  # by a launcher that trains run by run
+        typed = run.record["overrides"]
     kept = [word for word in typed if not word.startswith(("normalization", "force"))]
     other = "layer" if run.config["normalization"] == "batch" else "batch"
     return " ".join(shlex.quote(word) for word in [*kept, f"normalization={other}"])

@@ -1,0 +1,21 @@
+"""What the exercises share: they end as the `regexp` command does, with one message and its status."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from regexp import exits
+
+
+@contextmanager
+def exercise() -> Iterator[list[str]]:
+    """Give the overrides that were typed, run what is inside, and end the script; --help shows its docstring."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(sys.modules["__main__"].__doc__)
+        sys.exit()
+    try:
+        with exits.reported():
+            yield sys.argv[1:]
+    except KeyboardInterrupt as interrupt:
+        sys.exit(128 + (getattr(interrupt, "signal", 0) or 2))
+    sys.exit(exits.status())

@@ -1,0 +1,90 @@
+"""The exercises run as they are written, and answer for what is typed after them."""
+
+import ast
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from regexp import load_run
+
+FOLDER = Path(__file__).resolve().parent.parent / "scripts" / "exercises"
+SCRIPTS = sorted(FOLDER.glob("[!_]*.py"))
+SMALL = ["epochs=1", "model.hidden_sizes=[8]", "data.train_size=64"]
+
+
+def exercise(script: Path, overrides: list[str], monkeypatch: pytest.MonkeyPatch) -> object:
+    """Its exit status."""
+    monkeypatch.syspath_prepend(FOLDER)
+    monkeypatch.setattr("sys.argv", [str(script), *overrides])
+    monkeypatch.setattr("regexp.exits._worst", 0)
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(script), run_name="__main__")
+    return end.value.code or 0
+
+
+def test_they_were_found() -> None:
+    assert {script.stem for script in SCRIPTS} >= {"patience", "normalization", "augmentation", "dropout"}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_an_exercise_leaves_its_runs_and_their_table(
+    script: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exercise(script, SMALL, monkeypatch) == 0
+    runs = [load_run(path.parent) for path in Path("outputs", script.stem).glob("*/run.json")]
+    printed = capsys.readouterr().out
+    assert f"\n{len(runs)} runs: {len(runs)} to train\n" in f"\n{printed}"
+    assert 12 <= len(runs) <= 30
+    assert {run.status for run in runs} == {"completed"}
+    assert {(run.config["epochs"], *run.config["model.hidden_sizes"]) for run in runs} == {(1, 8)}
+    seeds = {run.config["seed"] for run in runs}
+    [header] = [line.split() for line in printed.splitlines() if "validation %" in line]
+    table = printed[printed.index("validation %") :].split("\n\n")[0].splitlines()[1:]
+    assert len(seeds) * len(table) == len(runs)
+    assert all(line.split()[header.index("seeds")] == str(len(seeds)) for line in table)
+    last = printed.rstrip().splitlines()
+    assert "Then: " in last[-1]
+    assert max(map(len, last[-2:])) <= 80
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_a_mistyped_override_is_named(
+    script: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exercise(script, ["epoch=1"], monkeypatch) == 2
+    assert capsys.readouterr().err == "regexp: epoch=1: there is no such key; did you mean epochs=1?\n"
+    assert not Path("outputs").exists()
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_an_exercise_says_what_it_asks(
+    script: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    question = ast.get_docstring(ast.parse(script.read_text())) or ""
+    assert question.splitlines()[0].endswith("?")
+    assert f"uv run scripts/exercises/{script.name} [OVERRIDES]" in question
+    assert exercise(script, ["--help"], monkeypatch) == 0
+    assert capsys.readouterr().out.strip().splitlines()[0] == question.splitlines()[0]
+
+
+def test_an_interrupted_exercise_has_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("regexp.interruption.Interruption.requested", True)
+    assert exercise(SCRIPTS[0], SMALL, monkeypatch) == 130
+    assert "The same command goes on" in capsys.readouterr().out
+
+
+def test_a_script_is_a_command_of_its_own() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", SCRIPTS[0], "normalisation=batch", "epochs=0"],
+        capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("regexp: 2 mistakes\n")
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
