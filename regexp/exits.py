@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from errno import EDQUOT, EIO, ENOSPC
+from signal import SIGINT
 
 from regexp.errors import SUCCESS, ConfigError, RegexpError, RunError, StorageError
 
@@ -64,3 +65,14 @@ def reported() -> Iterator[None]:
             raise
         complain(f"cannot write: {error.strerror}")  # to the terminal, or what stands for it
         leave(StorageError.status)
+
+
+@contextmanager
+def ending() -> Iterator[None]:
+    """What a program does, and the end of its process, with the status that this comes to."""
+    try:
+        with reported():
+            yield
+    except KeyboardInterrupt as interrupt:
+        sys.exit(128 + (getattr(interrupt, "signal", 0) or SIGINT))
+    sys.exit(status())

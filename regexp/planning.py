@@ -23,8 +23,8 @@ class Forecast:
     """Of one cohort.
 
     Attributes:
-        memory: in bytes, and `seconds` if no run ends before its last epoch; None where trying failed, for a reason that
-            training will tell.
+        memory: in bytes; None where trying failed, for a reason that training will tell.
+        seconds: if no run ends before its last epoch; None likewise.
         separating: what sets it apart: values by key.
     """
 

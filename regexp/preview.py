@@ -14,9 +14,8 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__)
         return
-    with exits.reported():
+    with exits.ending():
         print(preview(sys.argv[1:]))
-    sys.exit(exits.status())
 
 
 def preview(overrides: list[str], outputs: Path | str = "outputs") -> Path:

@@ -23,7 +23,12 @@ Examples
 _TAIL = """\
 Also
   regexp --cfg job [OVERRIDES]             show the configuration, train nothing
+  regexp -m hydra.launcher.dry_run=true [OVERRIDES]
+                                           say what a sweep would take
+  regexp -m hydra.launcher.max_runs=N [OVERRIDES]
+                                           train no more than N at once
   python -m regexp.preview [OVERRIDES]     write a picture of augmented images
+  python -m regexp.verify DIR              train runs of a sweep again, alone
   eval "$(regexp -sc install=bash)"        complete keys and options in bash
   regexp --hydra-help                      Hydra's own flags
 """

@@ -4,7 +4,6 @@ import argparse
 import json
 import random
 import statistics
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -187,12 +186,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.runs < 1:
         parser.error(f"--runs {given.runs}: must be at least 1")
-    try:
-        with exits.reported():
-            verify(given.folder, given.runs, given.run, given.seed, given.float64)
-    except KeyboardInterrupt as interrupt:
-        sys.exit(128 + (getattr(interrupt, "signal", 0) or 2))
-    sys.exit(exits.status())
+    with exits.ending():
+        verify(given.folder, given.runs, given.run, given.seed, given.float64)
 
 
 if __name__ == "__main__":

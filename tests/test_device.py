@@ -1,5 +1,8 @@
 """Which device is chosen, what is said when it is not there, and what it computes in."""
 
+import platform
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -114,3 +117,17 @@ def test_every_cohort_of_a_sweep_computes_with_its_own_threads() -> None:
     jobs = [[*common, f"seed={threads}", f"device.threads={threads}"] for threads in (2, 1)]
     runs = regexp.sweep(jobs, quiet=True)
     assert [run.summary["device"] for run in runs] == ["cpu (2 threads), float32", "cpu (1 thread), float32"]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_steps_do_not_wait_for_pages_that_others_gave_back() -> None:
+    code = (
+        "import resource, torch; from regexp.device import choose; choose('cpu', None, 'float32', 1)\n"
+        "def faults():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    for _ in range(50): torch.ones(2**21).add(1)\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "faults(); print(faults())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 50 * 2048 / 10  # pages of 4 kB, of one tensor a turn

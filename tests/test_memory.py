@@ -73,7 +73,8 @@ WIDE = ["model.hidden_sizes=[1500,1500]", "data.train_size=100", "normalization=
 
 @pytest.mark.parametrize("leaving", [(2, 2, 2, 2), (1, 2, 2, 3)], ids=str)
 def test_a_cohort_takes_no_more_than_half_as_much_again_as_its_weights_need(leaving: tuple[int, ...]) -> None:
-    runs = [[*WIDE, f"epochs={epochs}", f"seed={k % 2}", f"optimizer.lr={k + 1}e-5"] for k, epochs in enumerate(leaving)]
+    own = [[f"epochs={epochs}", f"seed={k % 2}", f"optimizer.lr={k + 1}e-5"] for k, epochs in enumerate(leaving)]
+    runs = [[*WIDE, *overrides] for overrides in own]
     with Counting() as counting:
         cohort, memories = make_cohort(*runs)
         for recorder in memories:  # what they keep would count as the cohort's

@@ -1,4 +1,4 @@
-"""What happens to the others when something fails: recording, memory, a whole cohort; and what a sweep says and leaves."""
+"""What happens to the others when recording or memory fails; what a sweep says before, and what it leaves."""
 
 import json
 import math
@@ -42,7 +42,8 @@ def failing(stage: str, seed: int, error: Exception) -> Callable[..., None]:
 def test_a_run_that_cannot_be_recorded_fails_alone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stage: str
 ) -> None:
-    undisturbed = {run.config["seed"]: run.metrics for run in sweep([[*SHORT, f"seed={s}"] for s in (0, 1, 2)], "alone")}
+    whole = sweep([[*SHORT, f"seed={seed}"] for seed in (0, 1, 2)], "alone")
+    undisturbed = {run.config["seed"]: run.metrics for run in whole}
     with monkeypatch.context() as patch:
         patch.setattr(RunRecorder, stage, failing(stage, 1, ValueError("a broken pen")))
         assert regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2") == 3
@@ -77,7 +78,7 @@ def test_where_all_fail_nothing_is_said_to_stand(monkeypatch: pytest.MonkeyPatch
         raise RunError("no room")
 
     monkeypatch.setattr(RunRecorder, "epoch", full)
-    with pytest.raises(RunError, match="^no room$"):
+    with pytest.raises(RunError, match=r"^no room$"):
         sweep([[*SHORT, f"seed={s}"] for s in (0, 1)], quiet=True)
 
 

@@ -13,9 +13,5 @@ def exercise() -> Iterator[list[str]]:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(sys.modules["__main__"].__doc__)
         sys.exit()
-    try:
-        with exits.reported():
-            yield sys.argv[1:]
-    except KeyboardInterrupt as interrupt:
-        sys.exit(128 + (getattr(interrupt, "signal", 0) or 2))
-    sys.exit(exits.status())
+    with exits.ending():
+        yield sys.argv[1:]
