@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim.rmsprop import rmsprop
 
+from regexp.device import in_huge_pages
 from regexp.schedules import Plateau, Schedule
 
 
@@ -164,6 +165,9 @@ class Optimizer:
     def _make_blocks(self) -> None:
         runs = self.runs
         first = next(iter(self.parameters.values()))
+        for name, tensor in self.parameters.items():
+            for large in (tensor.detach(), _gradient(tensor), *(own[name] for own in self.state.values())):
+                in_huge_pages(large)
         # torch's kernels read the count on the device.
         self.count = torch.tensor(float(self.steps), device=first.device)
         # The learning rates of runs that remember their scores may come to differ: each is a block of its own.

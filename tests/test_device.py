@@ -10,7 +10,7 @@ import torch
 
 import regexp
 from regexp import device
-from regexp.device import available, choose
+from regexp.device import available, choose, in_huge_pages
 from regexp.errors import DeviceError
 
 
@@ -131,3 +131,11 @@ def test_steps_do_not_wait_for_pages_that_others_gave_back() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 50 * 2048 / 10  # pages of 4 kB, of one tensor a turn
+
+
+@pytest.mark.parametrize("size", [10, 2**19, 2**21 + 3])
+@pytest.mark.parametrize("offset", [0, 5])
+def test_huge_pages_change_no_value(size: int, offset: int) -> None:
+    tensor = torch.arange(size + offset, dtype=torch.float32)
+    in_huge_pages(tensor[offset:])
+    assert torch.equal(tensor, torch.arange(size + offset, dtype=torch.float32))

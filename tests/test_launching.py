@@ -199,3 +199,47 @@ def test_starting_costs_little() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_job_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from regexp import composition
+
+    made: list[Any] = []
+    original = composition.make_job
+
+    def counted(*arguments: Any) -> Any:
+        made.append(arguments)
+        return original(*arguments)
+
+    monkeypatch.setattr(composition, "make_job", counted)
+    words = [*SHORT, "normalization=none,batch", "seed=0,1", "hydra.launcher.dry_run=true"]
+    assert regexp(monkeypatch, "-m", *words) == 0
+    assert len(made) == 4
+    assert {job[2].mode.name for job in made} == {"MULTIRUN"}
+
+
+def test_the_experiment_leaves_options_to_their_groups() -> None:
+    from regexp.composition import compose_job
+
+    config = compose_job(["experiment=lesson"]).config
+    assert (config.early_stopping.patience, config.optimizer.lr, config.epochs) == (5, 1e-3, 30)
+    assert not config.early_stopping.restore_best
+    other = compose_job(["experiment=lesson", "early_stopping=none", "optimizer=sgd"]).config
+    assert other.early_stopping.patience is None
+    assert other.optimizer.lr == compose_job(["optimizer=sgd"]).config.optimizer.lr
+
+
+def test_tensorboard_is_pointed_at_the_sweeps_folder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("UV", raising=False)
+    regexp(monkeypatch, "-m", *SHORT, "seed=0,1", "name=one")
+    assert capsys.readouterr().out.endswith("\n\ncurves   tensorboard --logdir outputs/one\n")
+    regexp(monkeypatch, "-m", *SHORT, "seed=1,2", "name=one")
+    told = capsys.readouterr().out.splitlines()
+    assert told[-2:] == [
+        "curves   tensorboard --logdir outputs/one",
+        "         shows 1 more from one; name=OTHER keeps a sweep apart",
+    ]
+    regexp(monkeypatch, "-m", *SHORT, "seed=0", "name=one,two")
+    assert capsys.readouterr().out.splitlines()[-1] == "curves   tensorboard --logdir outputs"

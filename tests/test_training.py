@@ -36,7 +36,9 @@ class RecordedDropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
-        keep = torch.rand(x.shape[::-1], generator=self.generator).t() >= self.p
+        bits = torch.empty(x.numel() // 4, dtype=torch.int64).random_(-(2**63), None, generator=self.generator)
+        shares = (bits.view(torch.int16).double() + 2**15) / 2**16  # [0, 1)
+        keep = shares.view(x.shape[1], x.shape[0]).t() >= round(self.p * 2**16) / 2**16
         return x * keep / (1 - self.p)
 
 
