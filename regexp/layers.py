@@ -143,8 +143,8 @@ class Dropout(nn.Module):
     """Zero each entry of run k with probability p_k and divide the rest by 1 - p_k; torch.nn.Dropout.
 
     Hinton et al. 2012. Each run draws from a generator of its own, set anew for every epoch, so that its masks are
-    the same bits in any cohort, whatever the precision. An entry is decided by 16 random bits (drawing a float32 for each
-    takes 3 times longer), so that its probability is p to within 2^-17.
+    the same bits in any cohort, whatever the precision. An entry is decided by 16 random bits (to draw a float32 for
+    each takes 3 times longer), so that its probability is p to within 2^-17.
     """
 
     p: Tensor
