@@ -16,6 +16,8 @@ from regexp.streams import Batch
 
 # Runs, steps and images that are tried. What is learned in them is thrown away.
 SAMPLE, STEPS, IMAGES = 8, 8, 1000
+# Seconds after which no further cohort is tried.
+PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Forecast:
     """Of one cohort.
 
     Attributes:
-        memory: in bytes; None where trying failed, for a reason that training will tell.
+        memory: in bytes; None where the cohort was not tried, or could not be, for a reason that training will tell.
         seconds: if no run ends before its last epoch; None likewise.
         separating: what sets it apart: values by key.
     """
@@ -42,26 +44,27 @@ def forecasts(groups: Sequence[Sequence[Claim]]) -> list[Forecast]:
     differing = [key for key in every if len({own.get(key) for own in keys}) > 1]
     # Of a group's option and its keys, the option says enough.
     told = [key for key in differing if key.endswith(".name") or f"{key.rpartition('.')[0]}.name" not in differing]
-    return [
-        _forecast(group, {key.removesuffix(".name"): own.get(key, "").strip("'") for key in told})
-        for group, own in zip(groups, keys, strict=True)
-    ]
+    began, found = time.perf_counter(), []
+    for group, own in zip(groups, keys, strict=True):
+        streams = len({stream_key(claim.job.config) for claim in group})
+        size, seconds = _try(group, streams) if time.perf_counter() - began < PATIENCE else (None, None)
+        separating = {key.removesuffix(".name"): own.get(key, "").strip("'") for key in told}
+        found.append(Forecast(len(group), streams, size, seconds, separating))
+    return found
 
 
-def _forecast(group: Sequence[Claim], separating: dict[str, str]) -> Forecast:
+def _try(group: Sequence[Claim], streams: int) -> tuple[int | None, float | None]:
+    """Memory and seconds."""
     some = group[:: -(-len(group) // SAMPLE)]
-    streams = len({stream_key(claim.job.config) for claim in group})
     try:
         cohort = building.build(some)
         seconds = _seconds_of_an_epoch(cohort) / len(some)
     except Exception:
-        return Forecast(len(group), streams, None, None, separating)
-    epochs = [
-        claim.job.config.epochs - (0 if (state := load_state(claim.directory)) is None else state.facts["epoch"])
-        for claim in group
-    ]
-    size = _bytes(cohort, group[0].job.config, len(group), streams)
-    return Forecast(len(group), streams, size, seconds * sum(epochs), separating)
+        return None, None
+    states = [load_state(claim.directory) for claim in group]
+    done = sum(state.facts["epoch"] for state in states if state is not None)
+    epochs = sum(claim.job.config.epochs for claim in group) - done
+    return _bytes(cohort, group[0].job.config, len(group), streams), seconds * epochs
 
 
 def _bytes(cohort: Cohort, config: Config, runs: int, streams: int) -> int:

@@ -78,8 +78,9 @@ class Terminal:
         if len(forecasts) > MOST_ROWS:
             self.say(f"and {len(forecasts) - MOST_ROWS} more cohorts")
         if len(forecasts) > 1:
-            total = _duration(sum(cohort.seconds or 0.0 for cohort in forecasts))
-            self.say(f"{len(forecasts)} cohorts, one after the other: at most {total}")
+            known = [cohort.seconds for cohort in forecasts if cohort.seconds is not None]
+            total = f"at most {_duration(sum(known))}" if len(known) == len(forecasts) else "more than can be told"
+            self.say(f"{len(forecasts)} cohorts, one after the other: {total}")
 
     def begin(self, cohort: "Cohort") -> None:
         """What is about to train, in four lines (five for more than one run)."""

@@ -210,3 +210,29 @@ def test_forecasts_tell_what_separates_cohorts() -> None:
     assert separating == {("none", "32"): 2, ("none", "64"): 1, ("batch", "32"): 1, ("batch", "64"): 1}
     assert all(set(f.separating) == {"normalization", "batch_size"} for f in found)
     assert all(f.seconds is not None and math.isfinite(f.seconds) and f.seconds > 0 for f in found)
+
+
+def test_what_takes_too_long_to_try_is_not_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(planning, "PATIENCE", 0.0)
+    assert regexp(monkeypatch, "-m", *SHORT, "normalization=none,batch", "hydra.launcher.dry_run=true") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[3:5] for line in lines[2:4]] == [["?", "?"], ["?", "?"]]
+    assert lines[4] == "2 cohorts, one after the other: more than can be told"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, None),
+        ({"memory.max": "max\n", "memory.current": "5\n"}, None),
+        ({"memory.max": "100\n", "memory.current": "60\n"}, 40),
+        ({"memory.max": "100\n", "memory.current": "60\n", "memory.stat": "anon 30\ninactive_file 25\n"}, 65),
+    ],
+)
+def test_a_container_bounds_the_memory(
+    monkeypatch: pytest.MonkeyPatch, files: dict[str, str], expected: int | None
+) -> None:
+    monkeypatch.setattr(memory, "_lines", lambda path: files.get(path.name, "").splitlines())
+    assert memory._left_by_container() == expected
