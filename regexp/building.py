@@ -44,7 +44,7 @@ def groups(claims: Sequence[Claim], most: int | None = None) -> list[list[Claim]
     epochs = {claim: 0 if (state := load_state(claim.directory)) is None else state.facts["epoch"] for claim in claims}
 
     def key(claim: Claim) -> tuple[Any, ...]:
-        return (epochs[claim], cohort_key(claim.job.config))
+        return (-epochs[claim], cohort_key(claim.job.config))  # what was interrupted goes on first
 
     alike = [list(group) for _, group in groupby(sorted(claims, key=key), key=key)]
     grouped = []

@@ -144,22 +144,27 @@ class Composer:
         Raises ConfigError with all that is wrong in any of them.
         """
         overrides, problems = read(words, self.groups)
+        wrong = objections.of_sweeps(overrides, multirun, self.loader.get_group_options("hydra/launcher"))
+        overrides, problems = [text for text in overrides if text not in wrong], [*problems, *wrong.values()]
         if multirun:
             overrides = [*overrides, "hydra.mode=MULTIRUN"]
         fixed = [text for text in overrides if not parse(text).is_sweep_override()]
         try:
             hydra = self.compose(fixed)[1]
         except ConfigError:
-            return [self.job(fixed if multirun else words)]  # which says the same, and what else is wrong
+            # Says the same, and what else is wrong.
+            return self.all(
+                [fixed if multirun else [word for word in words if word not in wrong]], problems if wrong else ()
+            )
         if not multirun and hydra.mode != RunMode.MULTIRUN:
-            return [self.job(words)]
+            return self.all([[word for word in words if word not in wrong]], list(wrong.values()))
         combinations = [fixed]
         if hydra.sweeper._target_.endswith(("BasicSweeper", "GridSweeper")):
             swept = [f"{key}={value}" for key, value in (hydra.sweeper.params or {}).items()]
             try:
                 combinations = grid([*swept, *overrides], self.loader)
             except ConfigError as error:
-                raise ConfigError("\n".join([*problems, str(error)])) from error
+                problems += str(error).splitlines()  # and what else is wrong is said with it
         return self.all(combinations, problems)
 
     def all(self, combinations: Sequence[Sequence[str]], problems: Sequence[str] = ()) -> list[Job]:
@@ -244,6 +249,14 @@ def _is_hydras(word: str) -> bool:
     return word.lstrip("+~").startswith(("hydra.", "hydra/", "hydra=", "hydra@"))
 
 
+def _values(override: Override) -> int:
+    """How many values a sweep tries; so many are counted that they are too many."""
+    try:
+        return sum(1 for _ in islice(override.sweep_iterator(), MOST_RUNS + 1))
+    except ValueError:  # a range whose steps are 0
+        return 0
+
+
 def grid(words: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
     """The overrides of each job of a sweep, as Hydra's basic sweeper combines them.
 
@@ -252,7 +265,7 @@ def grid(words: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
     parser = OverridesParser.create(config_loader=loader)
     hydras, overrides, problems, count = [], [], [], 1
     for word in words:
-        override = parser.parse_override(word)
+        [override] = parser.parse_overrides([word])
         if _is_hydras(word):
             hydras.append(word)
         elif override.is_sweep_override() and not override.is_discrete_sweep():
@@ -261,7 +274,10 @@ def grid(words: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
         else:
             overrides.append(override)
             if override.is_sweep_override():
-                count *= sum(1 for _ in islice(override.sweep_iterator(), MOST_RUNS + 1))
+                own = _values(override)
+                if own == 0:
+                    problems.append(f"{word}: makes no runs, since it has no values")
+                count *= own or 1
             if count > MOST_RUNS:
                 problems.append(f"{word}: makes more than {MOST_RUNS:,} runs; sweep over less at once")
                 break

@@ -45,7 +45,7 @@ _SHAPING = (
     "training",
 )
 # What a label leaves out: `device` chooses nothing that could change a result.
-_UNNAMED = {key for key, _, meta in leaves(Config()) if not meta.get("identity", True)} | {"device"}
+UNNAMED = {key for key, _, meta in leaves(Config()) if not meta.get("identity", True)} | {"device"}
 _LONGEST = 100
 
 
@@ -87,7 +87,7 @@ def label(overrides: Sequence[str]) -> str:
     for override in overrides:
         key, _, value = override.partition("=")
         bare = key.lstrip("+~")
-        if (bare not in _UNNAMED or bare in named) and not bare.startswith("hydra"):
+        if (bare not in UNNAMED or bare in named) and not bare.startswith("hydra"):
             changes[bare] = ("~" if key.startswith("~") else "", value)
     names = short_names(list(changes))
     parts = [

@@ -32,6 +32,42 @@ def sweep(override: Override) -> str:
     return f"{text}: several values are a sweep; type regexp -m {shlex.quote(text)}{single}"
 
 
+def of_sweeps(words: Sequence[str], multirun: bool, launchers: Sequence[str]) -> dict[str, str]:
+    """What is wrong with the overrides that sweeps are launched by, by override.
+
+    Args:
+        words: all overrides.
+        multirun: whether they are a sweep's.
+        launchers: that there are.
+    """
+    parts = [(text, *text.lstrip("+~").partition("=")[::2]) for text in words]
+    multirun = multirun or any(key == "hydra.mode" and value == "MULTIRUN" for _, key, value in parts)
+    chosen = next((value for _, key, value in reversed(parts) if key == "hydra/launcher"), "cohort")
+    wrong = {}
+    for text, key, value in parts:
+        if not key.startswith(("hydra.launcher.", "hydra/launcher", "hydra.sweeper.", "hydra/sweeper")):
+            continue
+        if not multirun:
+            wrong[text] = f"{text}: is for sweeps; type regexp -m {shlex.quote(text)}"
+        elif key == "hydra/launcher" and value not in launchers:
+            there = ", ".join(launchers)
+            wrong[text] = f"{text}: is one of {there}; others come with packages (joblib: hydra-joblib-launcher)"
+        elif key.startswith("hydra.launcher.") and chosen == "cohort" and not key.endswith("._target_"):
+            name = key.removeprefix("hydra.launcher.")
+            if name not in _OF_LAUNCHER:
+                wrong[text] = f"{text}: there is no such key; hydra.launcher has {' and '.join(_OF_LAUNCHER)}"
+            elif not re.fullmatch(_OF_LAUNCHER[name][0], value):
+                wrong[text] = f"{text}: must be {_OF_LAUNCHER[name][1]}"
+    return wrong
+
+
+# The keys of hydra/launcher=cohort: what their values look like.
+_OF_LAUNCHER = {
+    "max_runs": (r"0*[1-9]\d*|null", "a whole number of at least 1, or null; for example hydra.launcher.max_runs=16"),
+    "dry_run": (r"(?i)true|false", "true or false; for example hydra.launcher.dry_run=true"),
+}
+
+
 def choice(override: Override, groups: Groups) -> str | None:
     """What is wrong with the choice of a group's option; None if nothing is."""
     text, group, value = str(override.input_line), override.key_or_group, override.value()

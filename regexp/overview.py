@@ -1,5 +1,6 @@
 """The table at the end of a sweep: a row a configuration, its seeds folded into mean and spread. Imports no torch."""
 
+import json
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +10,8 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from regexp.identity import short_names
+from regexp.checking import show
+from regexp.identity import UNNAMED, short_names
 from regexp.runs import Run
 
 MOST_ROWS, MOST_FAILURES = 30, 5
@@ -50,18 +52,17 @@ def kept(run: Run) -> dict[str, Any] | None:
 
 def rows_of(runs: Sequence[Run]) -> list[Row]:
     """The runs by configuration, best mean validation accuracy first, those without any last."""
-    changed = [_changes(run) for run in runs]
-    varying = [
-        key
-        for key in dict.fromkeys(key for changes in changed for key in changes)
-        if len({changes.get(key) for changes in changed}) > 1 and key != "seed"
-    ]
-    rows: dict[tuple[str, ...], Row] = {}
-    for run, changes in zip(runs, changed, strict=True):
-        values = tuple(changes.get(key, "") for key in varying)
-        row = rows.setdefault(values, Row(dict(zip(varying, values, strict=True))))
-        if run.directory not in [other.directory for other in row.runs]:
-            row.runs.append(run)
+    settings: dict[str, list[Run]] = {}
+    for run in {run.directory: run for run in runs}.values():
+        settings.setdefault(_setting(run), []).append(run)
+    typed = {setting: _typed(alike) for setting, alike in settings.items()}
+    keys = dict.fromkeys(key for own in typed.values() for key in own)
+    values = {
+        setting: {key: typed[setting].get(key) or _default(alike[0], key) for key in keys}
+        for setting, alike in settings.items()
+    }
+    varying = [key for key in keys if len({own[key] for own in values.values()}) > 1]
+    rows = [Row({key: values[setting][key] for key in varying}, alike) for setting, alike in settings.items()]
 
     def order(row: Row) -> tuple[bool, float]:
         scores = row.figures("shown", "val_accuracy")
@@ -69,7 +70,7 @@ def rows_of(runs: Sequence[Run]) -> list[Row]:
         lost = not scores or all(run.status in ("diverged", "failed", "unfinished") for run in row.runs)
         return (lost, -statistics.mean(scores) if scores else 0.0)
 
-    return sorted(rows.values(), key=order)
+    return sorted(rows, key=order)
 
 
 def remarks(runs: Sequence[Run]) -> list[str]:
@@ -78,7 +79,9 @@ def remarks(runs: Sequence[Run]) -> list[str]:
     if len(rows) > MOST_ROWS:
         said.append(f"and {len(rows) - MOST_ROWS} more configurations, with lower validation accuracy")
     failed = [run for run in dict.fromkeys(runs) if run.status == "failed"]
-    said += [f"failed: {run.directory} ({run.failure})" for run in failed[:MOST_FAILURES]]
+    for run in failed[:MOST_FAILURES]:
+        why, where = run.failure or "", str(run.directory)
+        said.append(f"failed: {why if where in why else f'{where} ({why})'}")
     if len(failed) > MOST_FAILURES:
         said.append(f"and {len(failed) - MOST_FAILURES} more; their folders hold failure.json")
     return said
@@ -111,7 +114,28 @@ def _spread(values: Sequence[float]) -> str:
     return f"{mean} ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else mean
 
 
-def _changes(run: Run) -> dict[str, str]:
-    """What its overrides set, by key."""
-    pairs = (override.lstrip("+").partition("=") for override in run.record["overrides"])
-    return {key: value for key, _, value in pairs}
+def _setting(run: Run) -> str:
+    """Equal for runs whose results differ by their seed only."""
+    config = run.record.get("config", {}).items()
+    return json.dumps([item for item in config if item[0] != "seed" and item[0] not in UNNAMED])
+
+
+def _typed(runs: Sequence[Run]) -> dict[str, str]:
+    """What the overrides of runs of one setting set, by key; the first to set a key says how it is written."""
+    typed: dict[str, str] = {}
+    for run in runs:
+        for override in run.record["overrides"]:
+            key, _, value = override.lstrip("+").partition("=")
+            if key != "seed" and key not in UNNAMED:
+                typed.setdefault(key, value)
+    return typed
+
+
+def _default(run: Run, key: str) -> str:
+    """What a run has of a key that it was not given."""
+    config = run.record.get("config", {})
+    if key == "augmentation":
+        return (
+            "+".join(dict.fromkeys(name.split(".")[1] for name in config if name.startswith("augmentation."))) or "none"
+        )
+    return show(config[key]) if key in config else ""

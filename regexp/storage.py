@@ -43,5 +43,6 @@ def storing(directory: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageError(
             f"{error.filename or directory} cannot be written: {error.strerror or error}\n"
-            "Make room, or choose another folder (hydra.run.dir=DIR, in Python outputs=DIR). The same command goes on."
+            "Make room, or choose another folder: hydra.run.dir=DIR (hydra.sweep.dir of a sweep, outputs in Python).\n"
+            "The same command goes on."
         ) from error

@@ -56,7 +56,8 @@ class Terminal:
         """How many runs there are, and how many of them are new."""
         different = list(dict.fromkeys(claims))
         finished = sum(claim.finished for claim in different)
-        said = [f"{len(different) - finished} to train"]
+        going_on = sum((claim.directory / "checkpoint.safetensors").exists() for claim in different) - finished
+        said = [f"{len(different) - finished} to train" + (f" ({going_on} go on)" if going_on > 0 else "")]
         said += [f"{finished} finished before"] if finished else []
         said += [f"{len(claims) - len(different)} given twice"] if len(different) < len(claims) else []
         self.say(f"{len(claims)} run{'s' if len(claims) > 1 else ''}: {', '.join(said)}")

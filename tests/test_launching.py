@@ -160,7 +160,7 @@ def recorded(tmp_path: Path, overrides: list[str], val: float, test: float, stat
     """A run's folder, as the table reads it."""
     folder = tmp_path / ",".join(overrides)
     folder.mkdir()
-    config = {"early_stopping.restore_best": True}
+    config = {"early_stopping.restore_best": True, **dict(override.split("=") for override in overrides)}
     (folder / "run.json").write_text(json.dumps({"overrides": overrides, "config": config}))
     best = None if status == "diverged" else {"val_accuracy": val}
     summary = {"status": status, "best": best, "last": {"val_accuracy": None}, "epochs": 3, "test": {"accuracy": test}}
@@ -243,3 +243,62 @@ def test_tensorboard_is_pointed_at_the_sweeps_folder(
     ]
     regexp(monkeypatch, "-m", *SHORT, "seed=0", "name=one,two")
     assert capsys.readouterr().out.splitlines()[-1] == "curves   tensorboard --logdir outputs"
+
+
+def test_a_row_is_a_configuration_however_it_was_typed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Defaults, force, a device and another order of the words: seeds of one configuration are one row."""
+    regexp(monkeypatch, *SHORT, "seed=0", "device=cpu")
+    regexp(monkeypatch, "-m", *SHORT, "seed=1,2", "force=true")
+    capsys.readouterr()
+    words = [*SHORT, "seed=range(4)", "normalization=none,batch", "optimizer.lr=1e-3,0.01"]
+    assert regexp(monkeypatch, "-m", *words, "augmentation=none,lesson") == 0
+    out = capsys.readouterr().out
+    assert out.startswith("32 runs: 29 to train, 3 finished before\n")
+    header, *rows = out.split("\n\n")[1].splitlines()
+    assert header.split()[:4] == ["normalization", "lr", "augmentation", "seeds"]
+    told = {tuple(row.split()[:4]) for row in rows}
+    rates = {row.split()[1] for row in rows}
+    assert rates == {"0.001", "0.01"}
+    expected = {(n, lr, a, "4") for n in ("none", "batch") for lr in rates for a in ("none", "lesson")}
+    assert told == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-m", "seed=range(0)"], "seed=range(0): makes no runs, since it has no values"),
+        (["-m", "seed=range(1,10,0)"], "seed=range(1,10,0): makes no runs, since it has no values"),
+        (["-m", "normalization=glob(zz*)"], "normalization=glob(zz*): makes no runs, since it has no values"),
+        (
+            ["-m", "seed=0,1", "hydra.launcher.max_runs=0"],
+            "hydra.launcher.max_runs=0: must be a whole number of at least 1",
+        ),
+        (["-m", "seed=0,1", "hydra.launcher.max_runs=-3"], "must be a whole number of at least 1, or null"),
+        (["-m", "seed=0,1", "hydra.launcher.max_runs=1.5"], "must be a whole number of at least 1"),
+        (["-m", "seed=0,1", "hydra.launcher.max_runs=1,2"], "must be a whole number of at least 1"),
+        (["-m", "seed=0,1", "hydra.launcher.dry_run=maybe"], "must be true or false"),
+        (["-m", "hydra.launcher.nosuch=1"], "there is no such key; hydra.launcher has max_runs and dry_run"),
+        (["-m", "hydra/launcher=bsic"], "hydra/launcher=bsic: is one of basic, cohort; others come with packages"),
+        (["hydra.launcher.dry_run=true"], "is for sweeps; type regexp -m hydra.launcher.dry_run=true"),
+        (["hydra/launcher=basic"], "is for sweeps; type regexp -m hydra/launcher=basic"),
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_in_launching_a_sweep_is_answered(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    monkeypatch.setattr("regexp.exits._worst", 0)
+    monkeypatch.setattr(sys, "argv", ["regexp", *words, *SHORT])
+    assert _status([*words, *SHORT]) == 2
+    assert said in capsys.readouterr().err
+    monkeypatch.setattr("regexp.exits._worst", 0)
+    assert _status([*words, *SHORT, "epochs=ten"]) == 2
+    assert "epochs=ten: must be a whole number" in capsys.readouterr().err
+    assert not Path("outputs").exists()
+
+
+def test_a_sweep_over_what_a_pattern_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert regexp(monkeypatch, "-m", *SHORT, "normalization=glob(*a*)") == 0
+    assert {run.config["normalization"] for run in runs_in(Path("outputs/default"))} == {"batch", "layer"}

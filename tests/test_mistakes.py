@@ -159,9 +159,9 @@ def answer(composer: Composer, line: str) -> list[str]:
         ("--config-name foo", ["leave the flag out"]),
         ("optimizer@foo=sgd", ["packages are not used here; type optimizer=sgd"]),
         ("hydra.job.chdir=true", ["leave it out"]),
-        ("-m hydra/launcher=foo seed=0,1", ["hydra/launcher/foo"]),
+        ("-m hydra/launcher=foo seed=0,1", ["hydra/launcher=foo", "basic, cohort"]),
         ("hydra.lancher.x=1", ["hydra.lancher.x"]),
-        ("hydra/launcher=jobliib", ["hydra/launcher/jobliib"]),
+        ("-m hydra/launcher=jobliib", ["hydra/launcher=jobliib", "hydra-joblib-launcher"]),
     ],
 )
 def test_a_mistake_is_answered(composer: Composer, line: str, parts: list[str]) -> None:
