@@ -99,7 +99,7 @@ def verify(folder: Path, count: int, labels: Sequence[str], seed: int, float64: 
                 apart.append(result.label)
     terminal.say(f"\n{len(chosen) - len(apart)} of {len(chosen)} the same to {TOLERANCE:g}{', in float64' * float64}")
     if apart and not float64:
-        terminal.say("In company float32 rounds otherwise; --float64 shows whether all else is the same.")
+        terminal.say("In company float32 rounds otherwise; --float64 shows whether that is all.")
     if float64 and apart:
         raise RunError(f"in float64 not the same alone and in company, to {TOLERANCE:g}: {'  '.join(apart)}")
     return differences
