@@ -81,8 +81,9 @@ def composer_of(loader: ConfigLoader, config_name: str) -> "Composer":
 
 def command_composer(config_dir: str | None, config_name: str) -> "Composer":
     """For a command line; `composer_of` finds it later. Raises as `composer`."""
-    _of_command[config_name] = composer(config_dir, config_name)
-    return _of_command[config_name]
+    _of_command[config_name] = made = composer(config_dir, config_name)
+    made.remembers = True
+    return made
 
 
 def composer(config_dir: str | None = None, config_name: str = "config") -> "Composer":
@@ -112,6 +113,7 @@ class Composer:
         paths = [Path(str(source.path).removeprefix("file://")) for source in loader.get_search_path().get_path()]
         self.folders = [CONF, *(path for path in paths if path != CONF and path.is_dir())]
         self._composed: dict[tuple[str, ...], tuple[DictConfig, DictConfig]] = {}
+        self.remembers = False  # whether a job asked for again is the same object
         self._jobs: dict[tuple[str, ...], Job] = {}
 
     @cached_property
@@ -131,7 +133,8 @@ class Composer:
             problems += str(error).splitlines()
         if problems:
             raise ConfigError("\n".join(dict.fromkeys(problems)))
-        self._jobs[tuple(words)] = job
+        if self.remembers:
+            self._jobs[tuple(words)] = job
         return job
 
     def jobs(self, words: Sequence[str], multirun: bool) -> list[Job]:

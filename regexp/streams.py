@@ -73,6 +73,7 @@ def batches(
     rows = torch.repeat_interleave(torch.arange(len(streams)), torch.tensor(sharing)).to(device)  # [K], run -> stream
     sizes, start = batch_sizes(count, batch_size), 0
     together = max(1, AT_ONCE // batch_size)
+    most = max(sum(sizes[first : first + together]) for first in range(0, len(sizes), together))
     room = torch.empty(0)
     for first in range(0, len(sizes), together):
         cuts = sizes[first : first + together]
@@ -82,7 +83,7 @@ def batches(
             own = s.pipeline(scale(train.images.index_select(0, order[chunk]), dtype), draws[chunk])  # [chunk, C, H, W]
             if room.numel() == 0 and len(streams) > 1:
                 # Tens of MB: asking the system for them anew takes longer than filling them.
-                room = own.new_empty(len(streams), *own.shape)
+                room = own.new_empty(len(streams), most, *own.shape[1:])
             if len(streams) > 1:
                 room[i, : len(own)].copy_(own)
         images = room[:, : len(own)] if len(streams) > 1 else own.unsqueeze(0)  # [S, chunk, C, H, W]

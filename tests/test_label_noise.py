@@ -14,6 +14,7 @@ from regexp.config import cohort_key
 from regexp.data import load, mislabelled
 from regexp.evaluation import confusion
 from regexp.model import plain
+from regexp.streams import Batch
 
 COUNT, CLASSES = 997, 7
 LABELS = torch.arange(COUNT) % CLASSES
@@ -113,7 +114,7 @@ def test_batches_show_the_wrong_labels_with_the_right_images() -> None:
     cohort, memories = make_cohort(COMMON, noisy)
     assert [member.recorder for member in cohort.members] == memories
     cohort.begin_epoch()
-    batches = list(cohort.batches())
+    batches = [Batch(batch.images.clone(), batch.labels) for batch in cohort.batches()]  # whose room is used again
     shown = torch.cat([batch.labels for batch in batches], 1)  # [2, N]
     images = torch.cat([batch.images for batch in batches], 1)  # [2, N, C, H, W]
     assert torch.equal(images[0], images[1])

@@ -29,7 +29,8 @@ def numbers(images: Tensor) -> Tensor:
 
 
 def epoch(streams: Sequence[ImageStream], sharing: Sequence[int], batch_size: int = 100, epoch: int = 1) -> list[Batch]:
-    return list(batches(numbered(), streams, sharing, batch_size, epoch, torch.float64))
+    made = batches(numbered(), streams, sharing, batch_size, epoch, torch.float64)
+    return [Batch(batch.images.clone(), batch.labels) for batch in made]  # whose room is used again
 
 
 def order(seed: int, batch_size: int = 100, of_epoch: int = 1) -> list[int]:
