@@ -78,7 +78,7 @@ def remarks(runs: Sequence[Run]) -> list[str]:
     rows, said = rows_of(runs), []
     if len(rows) > MOST_ROWS:
         said.append(f"and {len(rows) - MOST_ROWS} more configurations, with lower validation accuracy")
-    failed = [run for run in dict.fromkeys(runs) if run.status == "failed"]
+    failed = [run for run in {run.directory: run for run in runs}.values() if run.status == "failed"]
     for run in failed[:MOST_FAILURES]:
         why, where = run.failure or "", str(run.directory)
         said.append(f"failed: {why if where in why else f'{where} ({why})'}")

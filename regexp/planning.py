@@ -10,6 +10,7 @@ from regexp import building, memory
 from regexp.claims import Claim
 from regexp.cohort import Cohort
 from regexp.config import Config, cohort_key, stream_key
+from regexp.errors import RegexpError
 from regexp.evaluation import cross_entropy, evaluate
 from regexp.recording import load_state
 from regexp.streams import Batch
@@ -25,9 +26,10 @@ class Forecast:
     """Of one cohort.
 
     Attributes:
-        memory: in bytes; None where the cohort was not tried, or could not be, for a reason that training will tell.
+        memory: in bytes; None where the cohort was not tried, or could not be.
         seconds: if no run ends before its last epoch; None likewise.
         separating: what sets it apart: values by key.
+        problem: why it could not be tried; empty where it could.
     """
 
     runs: int
@@ -35,6 +37,7 @@ class Forecast:
     memory: int | None
     seconds: float | None
     separating: dict[str, str]
+    problem: str = ""
 
 
 def forecasts(groups: Sequence[Sequence[Claim]]) -> list[Forecast]:
@@ -47,20 +50,23 @@ def forecasts(groups: Sequence[Sequence[Claim]]) -> list[Forecast]:
     began, found = time.perf_counter(), []
     for group, own in zip(groups, keys, strict=True):
         streams = len({stream_key(claim.job.config) for claim in group})
-        size, seconds = _try(group, streams) if time.perf_counter() - began < PATIENCE else (None, None)
         separating = {key.removesuffix(".name"): own.get(key, "").strip("'") for key in told}
-        found.append(Forecast(len(group), streams, size, seconds, separating))
+        size, seconds, problem = None, None, ""
+        if time.perf_counter() - began < PATIENCE:
+            try:
+                size, seconds = _try(group, streams)
+            except RegexpError as error:  # which ends this cohort when its turn comes, and no other
+                problem = str(error).splitlines()[0]
+        found.append(Forecast(len(group), streams, size, seconds, separating, problem))
     return found
 
 
-def _try(group: Sequence[Claim], streams: int) -> tuple[int | None, float | None]:
-    """Memory and seconds."""
+def _try(group: Sequence[Claim], streams: int) -> tuple[int, float]:
+    """Memory and seconds. Raises as building does, and MemoryShortage."""
     some = group[:: -(-len(group) // SAMPLE)]
-    try:
+    with building.enough_memory():
         cohort = building.build(some)
         seconds = _seconds_of_an_epoch(cohort) / len(some)
-    except Exception:
-        return None, None
     states = [load_state(claim.directory) for claim in group]
     done = sum(state.facts["epoch"] for state in states if state is not None)
     epochs = sum(claim.job.config.epochs for claim in group) - done

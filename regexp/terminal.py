@@ -78,6 +78,9 @@ class Terminal:
         self.console.print(table)
         if len(forecasts) > MOST_ROWS:
             self.say(f"and {len(forecasts) - MOST_ROWS} more cohorts")
+        for i, cohort in enumerate(forecasts, 1):
+            if cohort.problem:
+                self.say(f"cohort {i} could not be tried: {cohort.problem}")
         if len(forecasts) > 1:
             known = [cohort.seconds for cohort in forecasts if cohort.seconds is not None]
             total = f"at most {_duration(sum(known))}" if len(known) == len(forecasts) else "more than can be told"

@@ -237,3 +237,26 @@ def test_a_container_bounds_the_memory(
 ) -> None:
     monkeypatch.setattr(memory, "_lines", lambda path: files.get(path.name, "").splitlines())
     assert memory._left_by_container() == expected
+
+
+def test_a_forecast_says_why_a_cohort_could_not_be_tried_and_hides_no_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from regexp import building
+
+    build, error = building.build, [RunError("out of luck")]
+
+    def broken(claims: Any) -> Any:
+        if claims[0].job.config.normalization.name == "batch":
+            raise error[0]
+        return build(claims)
+
+    monkeypatch.setattr(building, "build", broken)
+    words = ["-m", *SHORT, "normalization=none,batch", "hydra.launcher.dry_run=true"]
+    assert regexp(monkeypatch, *words) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert "cohort 1 could not be tried: out of luck" in told
+    assert told[-1] == "2 cohorts, one after the other: more than can be told"
+    error[0] = ValueError("a bug")  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match="a bug"):
+        regexp(monkeypatch, *words)
