@@ -260,3 +260,21 @@ def test_a_forecast_says_why_a_cohort_could_not_be_tried_and_hides_no_bug(
     error[0] = ValueError("a bug")  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="a bug"):
         regexp(monkeypatch, *words)
+
+
+def test_what_was_interrupted_is_counted_and_goes_on_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from regexp.interruption import Interruption
+
+    words = ["-m", *SHORT, "normalization=none", "seed=0,1"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Interruption, "requested", True)
+        with pytest.raises(KeyboardInterrupt):
+            regexp(monkeypatch, *words)
+    capsys.readouterr()
+    assert regexp(monkeypatch, "-m", *SHORT, "normalization=batch,none", "seed=0,1") == 0
+    out = capsys.readouterr().out
+    assert out.startswith("4 runs: 4 to train (2 go on)\n")
+    assert [line.split()[-1] for line in out.splitlines()[2:4]] == ["none", "batch"]
+    assert out.count("goes on after epoch 1") == 1
