@@ -175,6 +175,10 @@ def record_failure(claim: Claim, error: Exception) -> None:
         with suppress(OSError):  # the error may be that nothing can be written
             write_atomically(claim.directory / "failure.json", json.dumps(failure, indent=2).encode())
             log(claim.directory, "".join(traceback.format_exception(error)).rstrip())
+            for path in claim.directory.glob("events.out.tfevents.*"):
+                from regexp import events
+
+                events.EventFile(path).write(0, events.session_end(success=False))
 
 
 def _same(own: Path, identity: Identity, known: Known) -> Run | None:

@@ -65,9 +65,17 @@ def identify(config: Config, fingerprint: str) -> Identity:
 
 
 def seed_group(config: Config) -> str:
-    """Equal for runs that differ in their seed only."""
+    """Equal for runs that differ in their seed only: what is not the default, and a hash of all.
+
+    For example "batch affine lr=0.003 (32e458)".
+    """
     items = {key: value for key, value in identity_items(config).items() if key != "seed"}
-    return _hash(json.dumps(items, sort_keys=True).encode())
+    usual = {**identity_items(Config()), "augmentation": items["augmentation"]}
+    changed = {key: value for key, value in items.items() if key in usual and value != usual[key]}
+    names = short_names(list(changed))
+    words = [value if key.endswith(".name") else f"{names[key]}={value}" for key, value in changed.items()]
+    words += ["+".join(config.augmentation)] if config.augmentation else []
+    return f"{' '.join(words) or 'defaults'} ({_hash(json.dumps(items, sort_keys=True).encode())[:6]})"
 
 
 def code_hash() -> str:

@@ -66,6 +66,8 @@ class RunRecorder:
         """
         self.claim, self.directory, self.cohort, self.device = claim, claim.directory, dict(cohort), device
         self.stored, self.preview, self.shape, self.classes = stored, preview, dataset.seen, dataset.classes
+        parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+        self.images = {name: 0 if part is None else len(part) for name, part in parts.items()}
 
     def begin(self) -> None:
         """Begin the files, or cut them back to where the checkpoint was."""
@@ -92,6 +94,7 @@ class RunRecorder:
             key.removesuffix(".name"): value if isinstance(value, bool | int | float) else show(value)
             for key, value in numbers.items()
         }
+        columns["augmentation"] = "+".join(config.augmentation) or "none"
         rows = "\n".join(f"| {key} | {show(value)} |" for key, value in flatten(config).items())
         self.events.write(
             0,
@@ -106,16 +109,17 @@ class RunRecorder:
     def epoch(self, metrics: Metrics) -> None:
         """A row of metrics.csv and the curves."""
         row = asdict(metrics)
+        # The HParams page shows the first five tags of a run: these come after those of `_close_events`.
         curves = {
-            "loss/objective": metrics.objective,
-            "loss/train": metrics.train_loss,
-            "loss/val": metrics.val_loss,
-            "accuracy/train": metrics.train_accuracy,
-            "accuracy/val": metrics.val_accuracy,
-            "gap": metrics.gap,
-            "lr": metrics.lr,
-            "seconds": metrics.seconds,
-            "gradient_norm": metrics.gradient_norm,
+            "train/objective": metrics.objective,
+            "train/loss": metrics.train_loss,
+            "train/accuracy": metrics.train_accuracy,
+            "train/lr": metrics.lr,
+            "train/seconds": metrics.seconds,
+            "train/gradient_norm": metrics.gradient_norm,
+            "val/loss": metrics.val_loss,
+            "val/accuracy": metrics.val_accuracy,
+            "val/gap": metrics.gap,
         }
         with storing(self.directory):
             with (self.directory / "metrics.csv").open("a") as file:
@@ -162,13 +166,11 @@ class RunRecorder:
 
     def _close_events(self, outcome: Outcome) -> None:
         best, test = outcome.best, outcome.test
-        figures: dict[str, float] = {}
+        shown = best if best is not None and self.claim.job.config.early_stopping.restore_best else outcome.last
+        figures: dict[str, float] = {"epochs": outcome.last.epoch, "gap": shown.gap}
         if best is not None:
-            figures |= {
-                "best/val_loss": best.val_loss,
-                "best/val_accuracy": best.val_accuracy,
-                "best/epoch": best.epoch,
-            }
+            figures |= {"best/val_loss": best.val_loss, "best/val_accuracy": best.val_accuracy}
+            figures |= {"train/best_epoch": best.epoch}
         if test is not None:
             figures |= {"test/loss": test.loss, "test/accuracy": test.accuracy}
         kept = "best" if self.claim.job.config.early_stopping.restore_best and best is not None else "model"
@@ -192,6 +194,7 @@ class RunRecorder:
             "test": None if outcome.test is None else asdict(outcome.test),
             "test_last": None if outcome.test_last is None else asdict(outcome.test_last),
             "validation": config.data.validation,
+            "images": self.images,
             "lr": outcome.last.lr,
             "seconds": outcome.seconds,
             "device": self.device,

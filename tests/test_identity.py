@@ -49,3 +49,12 @@ def test_seeds_share_a_group() -> None:
     group = seed_group(compose_job([]).config)
     assert seed_group(compose_job(["seed=7"]).config) == group
     assert seed_group(compose_job(["optimizer.lr=0.1"]).config) != group
+    assert group.startswith("defaults (")
+
+
+def test_a_group_says_what_is_not_the_default() -> None:
+    job = compose_job(["augmentation=lesson", "normalization=batch", "optimizer.lr=3e-3", "seed=7"])
+    assert seed_group(job.config).startswith("batch lr=0.003 rotate+flip (")
+    other = compose_job(["augmentation=lesson", "augmentation.rotate.degrees=5", *job.overrides[1:]])
+    assert seed_group(other.config).startswith("batch lr=0.003 rotate+flip (")
+    assert seed_group(other.config) != seed_group(job.config)

@@ -22,6 +22,7 @@ from regexp.building import load_dataset
 from regexp.composition import CONF, compose_job
 from regexp.data import scale
 from regexp.errors import ConfigError, DeviceError, RunError, StorageError
+from regexp.identity import seed_group
 from regexp.metrics import COLUMNS
 from regexp.processes import _started as started
 
@@ -307,21 +308,29 @@ def test_tensorboard_shows_one_session_and_all_tags() -> None:
     events.Reload()
     tags = events.Tags()
     assert set(tags["scalars"]) == {
-        "loss/train", "loss/val", "loss/objective", "accuracy/train", "accuracy/val", "gap", "lr", "seconds",
-        "gradient_norm", "best/val_accuracy", "best/val_loss", "best/epoch", "test/accuracy", "test/loss",
+        "train/loss", "train/accuracy", "train/objective", "train/lr", "train/seconds", "train/gradient_norm",
+        "val/loss", "val/accuracy", "val/gap", "train/best_epoch",
+        "best/val_accuracy", "best/val_loss", "epochs", "gap", "test/accuracy", "test/loss",
     }  # fmt: skip
     assert set(tags["images"]) == {"augmentation", "first_layer", "confusion"}
     assert "configuration" in tags["tensors"]
-    losses = [(event.step, event.value) for event in events.Scalars("loss/val")]
+    losses = [(event.step, event.value) for event in events.Scalars("val/loss")]
     assert losses == [(int(row["epoch"]), pytest.approx(row["val_loss"])) for row in done.metrics]
-    gaps = [event.value for event in events.Scalars("gap")]
+    gaps = [event.value for event in events.Scalars("val/gap")]
     assert gaps == [pytest.approx(row["val_loss"] - row["train_loss"]) for row in done.metrics]
+    # The HParams page shows the first five.
+    assert sorted(tags["scalars"])[:5] == ["best/val_accuracy", "best/val_loss", "epochs", "gap", "test/accuracy"]
+    best = done.metrics[done.summary["best_epoch"] - 1]
+    [gap], [epochs] = (events.Scalars(tag) for tag in ("gap", "epochs"))
+    assert (gap.value, epochs.value) == (pytest.approx(best["val_loss"] - best["train_loss"]), len(done.metrics))
     start = plugin_data_pb2.HParamsPluginData.FromString(
         events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
     ).session_start_info
     assert start.hparams["optimizer.lr"].number_value == 0.001
     assert start.hparams["normalization"].string_value == "none"
+    assert start.hparams["augmentation"].string_value == "none"
     assert "seed" not in start.hparams
+    assert start.group_name == seed_group(compose_job([*SHORT, "seed=5"]).config)
     assert metadata.EXPERIMENT_TAG not in tags["tensors"]
     with pytest.raises(KeyError):
         events.SummaryMetadata(metadata.EXPERIMENT_TAG)
