@@ -1,9 +1,10 @@
 """A TensorBoard event file that is opened, appended to and closed again: no thread, no open file between epochs."""
 
 import os
+import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event
@@ -11,6 +12,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.compat.proto.types_pb2 import DT_STRING
+from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.summary.writer.record_writer import RecordWriter
 
@@ -95,6 +97,17 @@ def session_end(success: bool) -> Summary.Value:
     status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
     end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time())
     return _session(metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=end))
+
+
+def layout(title: str, charts: Mapping[str, Sequence[str]]) -> Summary.Value:
+    """The page of custom scalars: below a title a chart for each name, with the curves of several tags in one."""
+    page = layout_pb2.Layout()
+    category = page.category.add(title=title)
+    for name, tags in charts.items():
+        category.chart.add(title=name).multiline.tag.extend(f"^{re.escape(tag)}$" for tag in tags)
+    tensor = TensorProto(dtype=DT_STRING, string_val=[page.SerializeToString()], tensor_shape=TensorShapeProto())
+    plugin = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="custom_scalars"))
+    return Summary.Value(tag="custom_scalars__config__", metadata=plugin, tensor=tensor)
 
 
 def _session(tag: str, content: plugin_data_pb2.HParamsPluginData) -> Summary.Value:

@@ -35,14 +35,18 @@ def log(directory: Path, message: str) -> None:
         file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {message}\n")
 
 
+_ELSEWHERE = (
+    "Make room, or choose another folder: hydra.run.dir=DIR (hydra.sweep.dir of a sweep, outputs in Python).\n"
+    "The same command goes on."
+)
+
+
 @contextmanager
-def storing(directory: Path) -> Iterator[None]:
-    """Say of a failed write where it was and why. Raises StorageError."""
+def storing(directory: Path, remedy: str = _ELSEWHERE) -> Iterator[None]:
+    """Say of a failed write where it was, why, and what to do. Raises StorageError."""
     try:
         yield
     except OSError as error:
         raise StorageError(
-            f"{error.filename or directory} cannot be written: {error.strerror or error}\n"
-            "Make room, or choose another folder: hydra.run.dir=DIR (hydra.sweep.dir of a sweep, outputs in Python).\n"
-            "The same command goes on."
+            f"{error.filename or directory} cannot be written: {error.strerror or error}\n{remedy}"
         ) from error

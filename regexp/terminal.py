@@ -14,9 +14,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from regexp import hints
 from regexp.identity import short_names
+from regexp.logdirs import logdir
 from regexp.metrics import Metrics
-from regexp.overview import MOST_ROWS, overview, remarks
 from regexp.runs import Run
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from regexp.cohort import Cohort
     from regexp.planning import Forecast
 
+# Cohorts that a plan lists.
+MOST_ROWS = 30
 # Lines of progress that a cohort may print where there is no terminal to redraw.
 LINES = 20
 
@@ -160,12 +163,16 @@ class Terminal:
         if len(runs) == 1 and runs[0].summary is not None:
             self._report_one(runs[0], runs[0].summary, shown[0])
         elif len(runs) > 1:
+            from regexp.comparison import compare_all  # scipy takes a moment, which training need not wait for
+            from regexp.printing import Printer
+            from regexp.records import of_runs
+
             self.console.print()
-            self.console.print(overview(runs))
-            for line in remarks(runs):
-                self.say(line)
+            Printer(self.console).overview(compare_all(of_runs(runs, "the sweep")))
             self.console.print()
-            self._curves_of(runs)
+            folders = [run.directory for run in runs]
+            self.say(f"curves   {hints.tensorboard(logdir(folders))}")
+            self.say(f"compare  {hints.compare(folders)}")
 
     def _report_one(self, run: Run, summary: dict[str, Any], shown: bool) -> None:
         if shown:
@@ -180,24 +187,9 @@ class Terminal:
         if summary["validation"] == "test":
             self.say("Validated on the test set, as in the lesson: there is no separate test figure.")
         self.console.print()
-        self.say(f"results  {_nearby(run.directory)}")
-        self._curves(run)
-        self.say(f"try      {_prefix()}regexp {_suggestion(run)}")
-
-    def _curves(self, run: Run) -> None:
-        self._tensorboard(run.directory.parent.parent)
-
-    def _curves_of(self, runs: Sequence[Run]) -> None:
-        """TensorBoard on the folder of a sweep's runs, or on that of all names."""
-        folders = {run.directory.parent for run in runs}
-        folder = folders.pop() if len(folders) == 1 else runs[0].directory.parent.parent
-        self._tensorboard(folder)
-        others = len({path.parent for path in folder.glob("*/run.json")} - {run.directory for run in runs})
-        if others and folder == runs[0].directory.parent:
-            self.say(f"         shows {others} more from {folder.name}; name=OTHER keeps a sweep apart")
-
-    def _tensorboard(self, folder: Path) -> None:
-        self.say(f"curves   {_prefix()}tensorboard --logdir {shlex.quote(_nearby(folder))}")
+        self.say(f"results  {hints.nearby(run.directory)}")
+        self.say(f"curves   {hints.tensorboard(run.directory.parent.parent)}")
+        self.say(f"try      {hints.prefix()}regexp {_suggestion(run)}")
 
 
 def _table(run: Run, summary: dict[str, Any]) -> Table:
@@ -229,17 +221,6 @@ def _table(run: Run, summary: dict[str, Any]) -> Table:
 def _figures(scores: dict[str, float | None]) -> tuple[str, str]:
     loss, accuracy = scores["loss"], scores["accuracy"]
     return "-" if loss is None else f"{loss:.4f}", "-" if accuracy is None else f"{accuracy:.2%}"
-
-
-def _prefix() -> str:
-    """What stands before a command where we were started: uv sets UV for what it runs."""
-    return "uv run " if "UV" in os.environ else ""
-
-
-def _nearby(path: Path) -> str:
-    """A path as one would type it from here."""
-    path = path.resolve()
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _suggestion(run: Run) -> str:

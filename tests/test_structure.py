@@ -17,8 +17,9 @@ ORDER = (
     "jobs composition arguments randomness device storage parts idx downloads folders decoding arrays sources "
     "readers data geometry perspective elastic resampling pixels image_by_image augmentation schedules "
     "optimization streams metrics early_stopping products layers model evaluation members memory cohort training "
-    "identity runs processes events claims sweeps pictures recording building planning exits interruption "
-    "overview terminal usage reference together train launching interface verify preview __init__ __main__"
+    "identity runs processes events claims sweeps records configurations inference rows effects comparison "
+    "wording unfinished tables curves printing plots hints logdirs bands pictures recording building planning exits "
+    "interruption terminal usage reference together train launching interface verify preview compare __init__ __main__"
 ).split()
 
 

@@ -1,0 +1,206 @@
+"""A comparison as pictures: curves, differences, interactions, overfitting. Imports no torch.
+
+Readable in black and white: lines differ by their dashes, points by their markers, and what was found by filled ones.
+"""
+
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+
+from regexp.comparison import Comparison
+from regexp.curves import Curves
+from regexp.inference import LEVEL
+from regexp.rows import METRICS, Metric, average
+from regexp.storage import storing
+from regexp.tables import as_markdown
+
+MOST_PANELS, MOST_ROWS, MOST_LINES = 12, 30, 6
+_MARKERS, _DASHES = "os^Dvp", ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
+_INK, _PALE = "black", "0.72"
+_STYLE: Any = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "regexp"}
+
+
+def write(comparison: Comparison, found: Curves, folder: Path) -> Path:
+    """Write comparison.md and its plots, each as PNG and SVG, into a folder. Raises StorageError."""
+    import matplotlib
+
+    pictures = []
+    with storing(folder, "Make room, or choose another folder: --output DIR."), matplotlib.rc_context(_STYLE):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, caption, figure in _figures(comparison, found):
+            for kind in ("png", "svg"):
+                metadata = {"Date": None} if kind == "svg" else None
+                figure.savefig(folder / f"{name}.{kind}", dpi=150, bbox_inches="tight", metadata=metadata)
+            pictures.append((caption, f"{name}.png"))
+        path = folder / "comparison.md"
+        path.write_text(as_markdown(comparison, pictures))
+    return path
+
+
+def _figures(comparison: Comparison, found: Curves) -> Iterator[tuple[str, str, Figure]]:
+    """Name, caption and figure of each plot that there is something to show in."""
+    if any(found.runs(row) for row in comparison.rows):
+        yield "curves", "Loss by epoch, training and validation", curves(comparison, found)
+    if any(row.difference is not None and row.difference.paired is not None for row in comparison.rows):
+        yield "differences", f"Differences in {comparison.metric.title}", differences(comparison)
+    if comparison.interactions:
+        yield "interactions", f"{comparison.metric.title.capitalize()} by pairs of keys", interactions(comparison)
+    if any("gap" in row.scores for row in comparison.rows):
+        yield "gap", "Overfitting against accuracy", gap(comparison)
+
+
+def curves(comparison: Comparison, found: Curves) -> Figure:
+    """A panel for each row: mean validation and training loss, with a band of one standard deviation over seeds.
+
+    Curves end where the first of the seeds does: beyond it the mean would be over others.
+    """
+    rows = [row for row in comparison.rows if found.runs(row)][:MOST_PANELS]
+    columns = min(3, len(rows))
+    lines = -(-len(rows) // columns)
+    figure = Figure(figsize=(3.1 * columns + 0.6, 2.5 * lines + 0.5), layout="constrained")
+    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    baseline = found.of(comparison.baseline, "val_loss")
+    for i, axes in enumerate(panels.flat):
+        if i >= len(rows):
+            axes.set_axis_off()
+            continue
+        row = rows[i]
+        if baseline and row is not comparison.baseline:
+            epochs = range(1, len(baseline) + 1)
+            axes.plot(epochs, [mean for mean, _ in baseline], color=_PALE, lw=1.5, label="validation, baseline")
+        for name, dashes, label in (("val_loss", "-", "validation"), ("train_loss", "--", "training")):
+            curve = found.of(row, name)
+            epochs = range(1, len(curve) + 1)
+            axes.plot(epochs, [mean for mean, _ in curve], color=_INK, ls=dashes, lw=1.4, label=label)
+            low, high = [mean - sd for mean, sd in curve], [mean + sd for mean, sd in curve]
+            axes.fill_between(epochs, low, high, color=_INK, alpha=0.3, lw=0)
+        axes.set_title(row.label + (" (baseline)" if row is comparison.baseline else ""), fontsize=10)
+        axes.set_yscale("log")
+    handles: dict[str, Artist] = {}
+    for axes in panels.flat:
+        handles |= {str(line.get_label()): line for line in axes.get_lines()}
+    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=3, frameon=False)
+    figure.supxlabel("epoch, until the first seed ends", fontsize=10)
+    figure.supylabel("loss (nats), mean ± one standard deviation over seeds", fontsize=10)
+    return figure
+
+
+def differences(comparison: Comparison) -> Figure:
+    """A line for each row: its difference to the baseline with the 95 % interval."""
+    metric = comparison.metric
+    rows = [row for row in comparison.rows if row.difference is not None and row.difference.paired is not None]
+    rows = rows[:MOST_ROWS]
+    figure = Figure(figsize=(6.4, 0.36 * len(rows) + 1.5), layout="constrained")
+    axes = figure.subplots()
+    axes.axvline(0, color=_INK, lw=0.8)
+    for i, row in enumerate(rows):
+        assert row.difference is not None
+        assert row.difference.paired is not None
+        seen = row.difference.paired.estimate
+        half = None if seen.half is None else _scaled(metric, seen.half)
+        fill = _INK if row.difference.found else "white"
+        axes.errorbar(
+            _scaled(metric, seen.mean), i, xerr=half, fmt="o", color=_INK, mfc=fill, ms=6, lw=1.3, capsize=3, zorder=3
+        )
+    axes.set_yticks(range(len(rows)), [row.label for row in rows])
+    axes.invert_yaxis()
+    axes.grid(axis="x", color="0.9")
+    axes.set_axisbelow(True)
+    against = ", ".join(f"{key}={value}" for key, value in comparison.baseline.values.items())
+    unit = " (percentage points)" if metric.percent else ""
+    axes.set_xlabel(f"{metric.title}{unit}: difference to\n{against}")
+    axes.set_title(f"{100 * LEVEL:g} % intervals, paired by seed. Filled: distinguished (Holm)", fontsize=9, loc="left")
+    return figure
+
+
+def interactions(comparison: Comparison) -> Figure:
+    """A panel for each pair of keys: the metric by the values of one, a line for each value of the other."""
+    metric = comparison.metric
+    pairs = list(combinations(comparison.levels, 2))[:MOST_PANELS]
+    columns = min(3, len(pairs))
+    lines = -(-len(pairs) // columns)
+    figure = Figure(figsize=(4.4 * columns + 0.4, 3.4 * lines), layout="constrained")
+    panels = figure.subplots(lines, columns, sharey=True, squeeze=False)
+    for i, axes in enumerate(panels.flat):
+        if i >= len(pairs):
+            axes.set_axis_off()
+            continue
+        one, other = pairs[i]
+        rows = {tuple(row.values.values()): row for row in average(comparison.cells, [one, other])}
+        values = comparison.levels[one]
+        for k, level in enumerate(comparison.levels[other][:MOST_LINES]):
+            found = [rows[value, level].estimate(metric.name) for value in values]
+            places = [
+                j + 0.06 * (k - (min(len(comparison.levels[other]), MOST_LINES) - 1) / 2) for j in range(len(values))
+            ]
+            axes.errorbar(
+                places,
+                [float("nan") if seen is None else _scaled(metric, seen.mean) for seen in found],
+                yerr=[0.0 if seen is None or seen.half is None else _scaled(metric, seen.half) for seen in found],
+                color=_INK,
+                ls=_DASHES[k],
+                marker=_MARKERS[k],
+                mfc="white",
+                lw=1.2,
+                capsize=3,
+                label=level,
+            )
+        axes.set_xticks(range(len(values)), values)
+        axes.set_xlim(-0.4, len(values) - 0.6)
+        axes.set_xlabel(one)
+        axes.set_ylabel(_axis(metric))
+        axes.grid(axis="y", color="0.9")
+        axes.legend(title=other, frameon=False, fontsize=9)
+    return figure
+
+
+def gap(comparison: Comparison) -> Figure:
+    """A point for each row: its gap between training and validation loss, and its accuracy, with 95 % intervals."""
+    accuracy = METRICS[
+        "test_accuracy" if any("test_accuracy" in row.scores for row in comparison.rows) else "val_accuracy"
+    ]
+    rows = [row for row in comparison.rows if "gap" in row.scores and accuracy.name in row.scores][:MOST_ROWS]
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.subplots()
+    points: list[tuple[float, float, str]] = []
+    for i, row in enumerate(rows):
+        across, up = row.estimate("gap"), row.estimate(accuracy.name)
+        assert across is not None
+        assert up is not None
+        axes.errorbar(
+            across.mean,
+            100 * up.mean,
+            xerr=across.half,
+            yerr=None if up.half is None else 100 * up.half,
+            fmt=_MARKERS[i % len(_MARKERS)],
+            color=_INK,
+            mfc=_INK if row is comparison.baseline else "white",
+            ecolor=_PALE,
+            ms=6,
+            zorder=3,
+        )
+        points.append((across.mean, 100 * up.mean, row.label))
+    low, high = axes.get_xlim()
+    axes.set_xlim(low, high + 0.2 * (high - low))  # room for the names
+    width, height = high - low, axes.get_ylim()[1] - axes.get_ylim()[0]
+    for x, y, name in points:
+        below = any(0 < v - y < 0.05 * height and abs(u - x) < 0.2 * width for u, v, _ in points)
+        axes.annotate(name, (x, y), xytext=(7, -11 if below else 4), textcoords="offset points", fontsize=8)
+    axes.grid(color="0.93")
+    axes.set_axisbelow(True)
+    axes.set_xlabel("gap: validation less training loss (nats)")
+    axes.set_ylabel(_axis(accuracy))
+    axes.set_title(f"Means over seeds and their {100 * LEVEL:g} % intervals. Filled: baseline", fontsize=9, loc="left")
+    return figure
+
+
+def _axis(metric: Metric) -> str:
+    return f"{metric.title} (%)" if metric.percent else metric.title
+
+
+def _scaled(metric: Metric, value: float) -> float:
+    return 100 * value if metric.percent else value

@@ -1,0 +1,84 @@
+"""A comparison on the terminal. Imports no torch."""
+
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from regexp import tables
+from regexp.comparison import Comparison
+from regexp.unfinished import unfinished
+from regexp.wording import brief_notes, headline, left_out, notes
+
+
+class Printer:
+    """Prints comparisons, as wide as the terminal; 80 columns where there is none."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False)
+
+    def say(self, line: str) -> None:
+        """A line, wrapped between words."""
+        self.console.print(escape(line), soft_wrap=False)
+
+    def overview(self, comparison: Comparison) -> None:
+        """The short table."""
+        grid = tables.overview(comparison)
+        self.console.print(tables.terminal(grid))
+        if (more := tables.beyond(comparison)) is not None:
+            self.say(more)
+        self.console.print()
+        self.notes(brief_notes(comparison))
+
+    def compare(self, comparison: Comparison) -> None:
+        """Tables, verdicts and notes."""
+        self.say(comparison.collection.title)
+        self.say(headline(comparison))
+        grids = [
+            tables.results(comparison),
+            tables.differences(comparison, brief=True),
+            *tables.influences(comparison, brief=True),
+        ]
+        for grid in grids:
+            if grid is not None:
+                self.console.print()
+                self.console.print(f"[bold]{escape(grid.title)}[/bold]")
+                self.console.print(tables.terminal(grid))
+        if (more := tables.beyond(comparison)) is not None:
+            self.say(more)
+        self.console.print()
+        self.notes(notes(comparison))
+
+    def notes(self, said: Sequence[str]) -> None:
+        """One below the other, each indented after its mark."""
+        listed = Table.grid(padding=(0, 1, 0, 0))
+        for note in said:
+            listed.add_row("-", escape(note))
+        if said:
+            self.console.print(listed)
+
+    def status(self, comparison: Comparison) -> None:
+        """What has not finished."""
+        self.say(headline(comparison))
+        table = Table(box=None, pad_edge=False, show_header=False)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for status, name, state in unfinished(comparison):
+            table.add_row(status, escape(name + (f"\n{state}" if state else "")))
+        if table.row_count:
+            self.console.print(table)
+        for remark in comparison.collection.remarks:
+            self.say(remark)
+
+    def plain(self, comparison: Comparison, form: str) -> None:
+        """In another format, as it is; what has no place in a CSV file goes to the standard error."""
+        write = {"md": tables.as_markdown, "csv": tables.as_csv, "json": tables.as_json}[form]
+        sys.stdout.write(write(comparison))
+        for note in left_out(comparison) if form == "csv" else ():
+            self.aside(note)
+
+    def aside(self, line: str) -> None:
+        """A line that is no part of the comparison."""
+        print(line, file=sys.stderr)

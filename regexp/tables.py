@@ -1,0 +1,286 @@
+"""A comparison as tables: for the terminal, Markdown, CSV, JSON and Python. Imports no torch."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from regexp.comparison import Comparison
+from regexp.effects import Effect
+from regexp.identity import short_names
+from regexp.inference import ALPHA, Estimate
+from regexp.rows import METRICS, Difference, Metric, Row
+from regexp.wording import GAIN, INTERACTION, Kind, count, headline, notes, p_value, seeds, verdict, with_interval
+
+MOST_ROWS = 30
+_TESTS = ["p", "flips", "Holm", "verdict"]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table without its form.
+
+    Attributes:
+        title: what it shows.
+        words: how many of its first columns hold words, which may be folded; the others hold figures.
+        folds: whether the last column may be folded, too.
+    """
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    words: int = 1
+    folds: bool = False
+
+
+def results(comparison: Comparison) -> Grid:
+    """What each row has reached."""
+    shown = [METRICS["val_accuracy"], METRICS["test_accuracy"]]
+    shown += [comparison.metric] if comparison.metric not in (*shown, METRICS["gap"]) else []
+    shown = [metric for metric in shown if any(metric.name in row.scores for row in comparison.rows)]
+    titles = [f"{metric.title.removesuffix(' accuracy')}{' %' if metric.percent else ''}" for metric in shown]
+    rows = [
+        [
+            row.label,
+            seeds(row),
+            *(with_interval(metric, row.estimate(metric.name)) for metric in shown),
+            *(_mean(row, name) for name in ("gap", "best_epoch", "epochs", "seconds")),
+        ]
+        for row in comparison.rows
+    ]
+    columns = [_names(comparison), "seeds", *titles, "gap", "best", "epochs", "s"]
+    return Grid("Means over seeds", columns, rows)
+
+
+def differences(comparison: Comparison, brief: bool = False) -> Grid | None:
+    """What each row has gained over the baseline; None where there is nothing to compare.
+
+    `brief` to fit a terminal: shorter verdicts, and no column for a permutation test that could not reach 5 %.
+    """
+    if len(comparison.rows) < 2:
+        return None
+    metric = comparison.metric
+    others = [row for row in comparison.rows if row.difference is not None]
+    rows = [[row.label, *_tested(row.difference, metric, GAIN, brief)] for row in others]
+    against = ", ".join(f"{key}={value}" for key, value in comparison.baseline.values.items())
+    title = f"{metric.title.capitalize()}: difference to {against}"
+    grid = Grid(title, [_names(comparison), _unit(metric), *_TESTS], rows, folds=True)
+    return _without_flips(grid) if brief and not _flips([row.difference for row in others]) else grid
+
+
+def influences(comparison: Comparison, brief: bool = False) -> list[Grid]:
+    """Main effects and interactions, where there are any; `brief` as above."""
+    metric, found = comparison.metric, []
+    for title, kind, effects in (
+        ("effect of one value, averaged over the other keys", GAIN, comparison.main),
+        ("interaction, beyond the sum of both effects", INTERACTION, comparison.interactions),
+    ):
+        if comparison.averaged:  # which has asked for one of them
+            break
+        rows = [[*_against(effect), *_tested(effect.difference, metric, kind, brief)] for effect in effects]
+        if rows:
+            grid = Grid(
+                f"{metric.title.capitalize()}: {title}",
+                ["value", "against", _unit(metric), *_TESTS],
+                rows,
+                words=2,
+                folds=True,
+            )
+            few = brief and not _flips([effect.difference for effect in effects])
+            found.append(_without_flips(grid) if few else grid)
+    return found
+
+
+def overview(comparison: Comparison) -> Grid:
+    """The short table: results, differences and verdicts in a row each."""
+    val, metric = METRICS["val_accuracy"], comparison.metric
+    test = [METRICS["test_accuracy"]] if any("test_accuracy" in row.scores for row in comparison.rows) else []
+    several = len(comparison.rows) > 1
+    rows = [
+        [
+            row.label,
+            seeds(row),
+            _mean(row, "epochs"),
+            *(with_interval(shown, row.estimate(shown.name)) for shown in (val, *test)),
+            *(_short(row.difference, metric) if several else ()),
+        ]
+        for row in comparison.rows
+    ]
+    columns = [_names(comparison), "seeds", "epochs", "validation %", *(["test %"] if test else [])]
+    return Grid(headline(comparison), columns + (["difference", "verdict"] if several else []), rows)
+
+
+def records(comparison: Comparison) -> list[dict[str, Any]]:
+    """A record for each row, of plain values; accuracies are fractions, losses in nats."""
+    return [
+        {
+            **row.values,
+            "seeds": row.seeds,
+            "runs": len(row.records),
+            **{key: value for name in METRICS for key, value in _plain(name, row.estimate(name)).items()},
+            "metric": comparison.metric.name,
+            "baseline": row is comparison.baseline,
+            **_plain_difference(row.difference, comparison.metric),
+        }
+        for row in comparison.rows
+    ]
+
+
+def terminal(grid: Grid) -> Table:
+    """For rich, as wide as the terminal: words are folded, figures are not."""
+    # A title as wide as the terminal would be wrapped to the width of the table.
+    table = Table(box=None, pad_edge=False)
+    last = len(grid.columns) - 1
+    for i, name in enumerate(grid.columns):
+        words = i < grid.words or (grid.folds and i == last) or name == "verdict"
+        table.add_column(
+            escape(name), justify="left" if words else "right", no_wrap=not words, overflow="fold", vertical="top"
+        )
+    for row in grid.rows[:MOST_ROWS]:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def markdown(grid: Grid) -> str:
+    """A table in Markdown, below its title."""
+    bars = [":--" if i < grid.words or name == "verdict" else "--:" for i, name in enumerate(grid.columns)]
+    lines = [
+        " | ".join(cell.replace("|", "\\|").replace("\n", ", ") for cell in row)
+        for row in (grid.columns, bars, *grid.rows)
+    ]
+    return "\n".join([f"**{grid.title}**", "", *(f"| {line} |" for line in lines)])
+
+
+def as_markdown(comparison: Comparison, pictures: Sequence[tuple[str, str]] = ()) -> str:
+    """The whole comparison, with pictures given by their captions and files."""
+    grids = [results(comparison), differences(comparison), *influences(comparison)]
+    parts = [f"# {comparison.collection.title}", f"{headline(comparison)}."]
+    parts += [markdown(grid) for grid in grids if grid is not None]
+    parts += ["\n".join(f"- {note}" for note in notes(comparison))]
+    parts += [f"![{caption}]({file})" for caption, file in pictures]
+    return "\n\n".join(parts) + "\n"
+
+
+def as_csv(comparison: Comparison) -> str:
+    """The records."""
+    text, rows = io.StringIO(), records(comparison)
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def as_json(comparison: Comparison) -> str:
+    """The records, effects and notes."""
+    metric = comparison.metric
+    content = {
+        "runs": comparison.collection.title,
+        "metric": metric.name,
+        "baseline": comparison.baseline.values,
+        "averaged_over": comparison.averaged,
+        "configurations": records(comparison),
+        "main_effects": _plain_effects(comparison.main, metric),
+        "interactions": _plain_effects(comparison.interactions, metric),
+        "notes": notes(comparison),
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def beyond(comparison: Comparison) -> str | None:
+    """What the terminal's tables do not show."""
+    more = len(comparison.rows) - MOST_ROWS
+    return f"and {count(more, 'more row')} (--format csv has all)" if more > 0 else None
+
+
+def _names(comparison: Comparison) -> str:
+    return "\n".join(short_names(comparison.keys).values()) or "configuration"
+
+
+def _unit(metric: Metric) -> str:
+    return "difference %" if metric.percent else "difference"
+
+
+def _mean(row: Row, name: str) -> str:
+    found = row.estimate(name)
+    if found is None:
+        return "-"
+    return f"{found.mean:.{ {'gap': 3, 'seconds': 1}.get(name, 0) }f}"
+
+
+def _tested(difference: Difference | None, metric: Metric, kind: Kind, brief: bool) -> list[str]:
+    if difference is None or difference.paired is None:
+        return ["-"] * 4 + ["no seed in common"]
+    pair = difference.paired
+    p_values = [p_value(p) for p in (pair.p, pair.p_flips, difference.p_holm)]
+    return [with_interval(metric, pair.estimate, signed=True), *p_values, verdict(difference, metric, kind, brief)]
+
+
+def _flips(differences: Sequence[Difference | None]) -> bool:
+    """Whether a permutation test of any could reach 5 %."""
+    tests = [difference.paired for difference in differences if difference is not None]
+    return any(test is not None and test.least is not None and test.least <= ALPHA for test in tests)
+
+
+def _without_flips(grid: Grid) -> Grid:
+    at = grid.columns.index("flips")
+    return replace(grid, columns=_but(grid.columns, at), rows=[_but(row, at) for row in grid.rows])
+
+
+def _but(cells: Sequence[str], at: int) -> list[str]:
+    return [*cells[:at], *cells[at + 1 :]]
+
+
+def _short(difference: Difference | None, metric: Metric) -> list[str]:
+    if difference is None:
+        return ["", "baseline"]
+    if difference.paired is None:
+        return ["-", "-"]
+    seen = with_interval(metric, difference.paired.estimate, signed=True)
+    tested = difference.p_holm is not None
+    said = verdict(difference, metric) if difference.found else "unclear" if tested else "-"
+    return [seen, "the same" if tested and difference.paired.estimate.mean == 0 else said]
+
+
+def _against(effect: Effect) -> list[str]:
+    names = short_names(list(effect.values))
+    return [
+        "\nx ".join(f"{names[key]}={value}" for key, value in effect.values.items()),
+        "\nx ".join(effect.against.values()),
+    ]
+
+
+def _plain(name: str, found: Estimate | None) -> dict[str, float | None]:
+    low, high = (found.interval if found is not None else None) or (None, None)
+    mean, sd = (None, None) if found is None else (found.mean, found.sd)
+    return {name: mean, f"{name}_sd": sd, f"{name}_low": low, f"{name}_high": high}
+
+
+def _plain_difference(difference: Difference | None, metric: Metric) -> dict[str, Any]:
+    pair = None if difference is None else difference.paired
+    seen = None if pair is None else pair.estimate
+    low, high = (None if seen is None else seen.interval) or (None, None)
+    needed = (None if difference is None else difference.needed) or (None, None)
+    return {
+        "difference": None if seen is None else seen.mean,
+        "difference_low": low,
+        "difference_high": high,
+        "pairs": 0 if seen is None else seen.n,
+        "p": None if pair is None else pair.p,
+        "p_flips": None if pair is None else pair.p_flips,
+        "p_holm": None if difference is None else difference.p_holm,
+        "seeds_needed_low": needed[0],
+        "seeds_needed_high": needed[1],
+        "verdict": "baseline" if difference is None else verdict(difference, metric),
+    }
+
+
+def _plain_effects(effects: Iterable[Effect], metric: Metric) -> list[dict[str, Any]]:
+    return [
+        {"values": effect.values, "against": effect.against, **_plain_difference(effect.difference, metric)}
+        for effect in effects
+    ]
