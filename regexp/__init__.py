@@ -9,9 +9,9 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 if TYPE_CHECKING:
-    from regexp.interface import Run, load_run, run, sweep
+    from regexp.interface import Run, compare, load_run, run, sweep
 
-__all__ = ["Run", "load_run", "run", "sweep"]
+__all__ = ["Run", "compare", "load_run", "run", "sweep"]
 
 
 def __getattr__(name: str) -> Any:

@@ -94,7 +94,7 @@ def same_value(value: str, there: Sequence[str], condition: str) -> str:
     for known in there:
         if value == known or (_number(value) is not None and _number(value) == _number(known)):
             return known
-    raise ConfigError(f"{condition}: no run has that; there is {', '.join(there)}")
+    raise ConfigError(f"{condition}: no run has that; values are {', '.join(dict.fromkeys(there))}")
 
 
 def _number(text: str) -> float | None:

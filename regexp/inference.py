@@ -135,7 +135,9 @@ def power(effect: float, n: int, alpha: float = ALPHA) -> float:
     """Probability that a two-sided paired t test of n pairs is below alpha, the true mean being `effect` deviations."""
     critical = float(special.stdtrit(n - 1, 1 - alpha / 2))
     centre = effect * math.sqrt(n)
-    return float(1 - special.nctdtr(n - 1, centre, critical) + special.nctdtr(n - 1, centre, -critical))
+    other_side = float(special.nctdtr(n - 1, centre, -critical))
+    # Far out in that tail scipy gives NaN for what is next to nothing.
+    return float(1 - special.nctdtr(n - 1, centre, critical)) + (0.0 if math.isnan(other_side) else other_side)
 
 
 def spread_interval(sd: float, n: int, level: float = SPREAD_LEVEL) -> tuple[float, float]:

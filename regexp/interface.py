@@ -1,16 +1,19 @@
-"""From Python and notebooks: run, sweep, load_run."""
+"""From Python and notebooks: run, sweep, load_run, compare."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from regexp.comparison import compare_all
 from regexp.composition import compose_jobs
 from regexp.errors import ConfigError
+from regexp.records import collect
 from regexp.runs import Run, load_run
 from regexp.sweeps import Sweep
+from regexp.tables import Records, records
 from regexp.terminal import Terminal
 from regexp.train import train
 
-__all__ = ["Run", "load_run", "run", "sweep"]
+__all__ = ["Run", "compare", "load_run", "run", "sweep"]
 
 
 def run(overrides: Sequence[str] = (), outputs: Path | str = "outputs", quiet: bool = False) -> Run:
@@ -42,3 +45,30 @@ def sweep(runs: Sequence[Sequence[str]], outputs: Path | str = "outputs", quiet:
     for warning in dict.fromkeys(warning for job in jobs for warning in job.warnings):
         terminal.say(f"warning: {warning}")
     return train(jobs, Path(outputs), terminal, Sweep() if len(runs) > 1 else None)
+
+
+def compare(
+    paths: Sequence[Path | str] | Path | str = (),
+    by: Sequence[str] = (),
+    baseline: Sequence[str] = (),
+    metric: str | None = None,
+    where: Sequence[str] = (),
+    sort: str | None = None,
+) -> Records:
+    """What `regexp-compare` says of runs, as records: pandas.DataFrame(compare("outputs/default")).
+
+    Args:
+        paths: folders of runs; none: the last sweep below outputs/.
+        by: keys whose values are compared, averaged over all else.
+        baseline: conditions "key=value" on what the others are compared with; the other keys keep their first value.
+        metric: of the differences; one of regexp.rows.METRICS.
+        where: conditions "key=value" or "key=value,value" that runs must meet.
+        sort: metric or key; None: validation accuracy.
+
+    Returns a record for each configuration: the keys that varied; every metric's mean, standard deviation (_sd) and
+    95 % interval (_low, _high); the difference to the baseline, its p-values and its verdict. `notes` holds the rest.
+
+    Raises ConfigError where there is nothing to compare, or for a mistake in what was asked.
+    """
+    folders = [paths] if isinstance(paths, str | Path) else paths
+    return records(compare_all(collect([Path(path) for path in folders]), by, baseline, metric, where, sort))

@@ -1,6 +1,7 @@
 """A comparison on the terminal. Imports no torch."""
 
 import sys
+import textwrap
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -52,12 +53,10 @@ class Printer:
         self.notes(notes(comparison))
 
     def notes(self, said: Sequence[str]) -> None:
-        """One below the other, each indented after its mark."""
-        listed = Table.grid(padding=(0, 1, 0, 0))
+        """One below the other, each indented after its mark; words, such as paths, stay whole."""
         for note in said:
-            listed.add_row("-", escape(note))
-        if said:
-            self.console.print(listed)
+            lines = textwrap.wrap(note, self.console.width - 2, break_long_words=False, break_on_hyphens=False)
+            self.console.print(escape("- " + "\n  ".join(lines)), soft_wrap=True)
 
     def status(self, comparison: Comparison) -> None:
         """What has not finished."""
@@ -69,6 +68,8 @@ class Printer:
             table.add_row(status, escape(name + (f"\n{state}" if state else "")))
         if table.row_count:
             self.console.print(table)
+        else:
+            self.say("nothing is missing")
         for remark in comparison.collection.remarks:
             self.say(remark)
 

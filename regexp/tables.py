@@ -115,9 +115,19 @@ def overview(comparison: Comparison) -> Grid:
     return Grid(headline(comparison), columns + (["difference", "verdict"] if several else []), rows)
 
 
-def records(comparison: Comparison) -> list[dict[str, Any]]:
-    """A record for each row, of plain values; accuracies are fractions, losses in nats."""
-    return [
+class Records(list[dict[str, Any]]):
+    """A record for each row, of plain values: what pandas.DataFrame takes. Accuracies are fractions, losses in nats.
+
+    Attributes:
+        notes: what the figures rest on, and what was left out.
+    """
+
+    notes: list[str]
+
+
+def records(comparison: Comparison) -> Records:
+    """The rows as records."""
+    found = Records(
         {
             **row.values,
             "seeds": row.seeds,
@@ -128,18 +138,24 @@ def records(comparison: Comparison) -> list[dict[str, Any]]:
             **_plain_difference(row.difference, comparison.metric),
         }
         for row in comparison.rows
-    ]
+    )
+    found.notes = notes(comparison)
+    return found
 
 
 def terminal(grid: Grid) -> Table:
     """For rich, as wide as the terminal: words are folded, figures are not."""
-    # A title as wide as the terminal would be wrapped to the width of the table.
     table = Table(box=None, pad_edge=False)
     last = len(grid.columns) - 1
     for i, name in enumerate(grid.columns):
-        words = i < grid.words or (grid.folds and i == last) or name == "verdict"
+        words = i < grid.words or (grid.folds and i == last)
+        folded = words or name == "seeds"  # which also says what became of them
         table.add_column(
-            escape(name), justify="left" if words else "right", no_wrap=not words, overflow="fold", vertical="top"
+            escape(name),
+            justify="left" if words or name == "verdict" else "right",
+            no_wrap=not folded,
+            overflow="fold",
+            min_width=max(map(len, name.split())) if folded else None,
         )
     for row in grid.rows[:MOST_ROWS]:
         table.add_row(*map(escape, row))
@@ -237,13 +253,13 @@ def _but(cells: Sequence[str], at: int) -> list[str]:
 
 def _short(difference: Difference | None, metric: Metric) -> list[str]:
     if difference is None:
-        return ["", "baseline"]
+        return ["baseline", ""]
     if difference.paired is None:
         return ["-", "-"]
     seen = with_interval(metric, difference.paired.estimate, signed=True)
     tested = difference.p_holm is not None
     said = verdict(difference, metric) if difference.found else "unclear" if tested else "-"
-    return [seen, "the same" if tested and difference.paired.estimate.mean == 0 else said]
+    return [seen, "same" if tested and difference.paired.estimate.mean == 0 else said]
 
 
 def _against(effect: Effect) -> list[str]:

@@ -45,8 +45,11 @@ def with_interval(metric: Metric, estimate: Estimate | None, signed: bool = Fals
     """A mean and half of its 95 % interval, where there is one: "97.42 ± 0.49"."""
     if estimate is None:
         return "-"
-    half = "" if estimate.half is None else f" ± {figure(metric, estimate.half)}"
-    return figure(metric, estimate.mean, signed) + half
+    mean = figure(metric, estimate.mean, signed)
+    if estimate.half is None:
+        return mean
+    wide = metric.percent and estimate.half >= 0.1  # decimals would say nothing
+    return f"{mean} ± {f'{100 * estimate.half:.0f}' if wide else figure(metric, estimate.half)}"
 
 
 def p_value(p: float | None) -> str:

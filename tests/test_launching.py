@@ -1,8 +1,10 @@
 """Sweeps from the command line: jobs become runs that train together."""
 
 import json
+import re
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,9 @@ from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import OmegaConf
 
-from regexp import load_run
 from regexp.__main__ import _status
 from regexp.launching import objective
-from regexp.overview import overview, remarks, rows_of
-from regexp.runs import Run, runs_in
+from regexp.runs import runs_in
 
 SHORT = ["epochs=2", "model.hidden_sizes=[8]", "early_stopping=none"]
 
@@ -156,40 +156,26 @@ def test_a_searching_sweeper_is_told_the_best_monitored_value(monkeypatch: pytes
         assert objective(run) == pytest.approx(min(values) if "loss" in run.directory.name else max(values))
 
 
-def recorded(tmp_path: Path, overrides: list[str], val: float, test: float, status: str = "completed") -> Run:
-    """A run's folder, as the table reads it."""
-    folder = tmp_path / ",".join(overrides)
-    folder.mkdir()
-    config = {"early_stopping.restore_best": True, **dict(override.split("=") for override in overrides)}
-    (folder / "run.json").write_text(json.dumps({"overrides": overrides, "config": config}))
-    best = None if status == "diverged" else {"val_accuracy": val}
-    summary = {"status": status, "best": best, "last": {"val_accuracy": None}, "epochs": 3, "test": {"accuracy": test}}
-    (folder / "summary.json").write_text(json.dumps(summary))
-    return load_run(folder)
-
-
-def test_the_table_folds_seeds_and_sorts_by_validation(tmp_path: Path) -> None:
-    runs = [
-        recorded(tmp_path, [f"optimizer.lr={lr}", "epochs=3", f"seed={seed}"], val + seed / 100, 0.5)
-        for lr, val in ((0.1, 0.7), (0.2, 0.9), (0.3, 0.8))
-        for seed in (0, 2)
-    ]
-    runs.append(recorded(tmp_path, ["optimizer.lr=9", "epochs=3", "seed=0"], 0, 0, "diverged"))
-    rows = rows_of([*runs, runs[0]])
-    assert [row.changes for row in rows] == [{"optimizer.lr": lr} for lr in ("0.2", "0.3", "0.1", "9")]
-    assert [len(row.runs) for row in rows] == [2, 2, 2, 1]
-    assert [row.marks() for row in rows] == ["", "", "", " (1 diverged)"]
-    table = overview(runs)
-    assert [column.header for column in table.columns] == ["lr", "seeds", "epochs", "validation %", "test %"]
-    cells = [list(column.cells) for column in table.columns]
-    assert cells[3][0] == "91.00 ± 1.41"
-    assert cells[3][-1] == "-"
-
-
-def test_only_the_first_rows_are_shown(tmp_path: Path) -> None:
-    runs = [recorded(tmp_path, [f"lr={i}"], i / 100, 0.5) for i in range(40)]
-    assert overview(runs).row_count == 30
-    assert remarks(runs) == ["and 10 more configurations, with lower validation accuracy"]
+def test_the_table_folds_seeds_and_sorts_by_validation(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    regexp(monkeypatch, "-m", *SHORT, "optimizer.lr=1e-4,0.03,1e38", "seed=0,1")
+    out = capsys.readouterr().out
+    header, *rows, folded = [re.split("  +", line.strip()) for line in out.split("\n\n")[1].splitlines()]
+    assert folded == ["diverged)"]
+    assert header == ["lr", "seeds", "epochs", "validation %", "test %", "difference", "verdict"]
+    assert [row[:3] for row in rows] == [["0.03", "2", "2"], ["0.0001", "2", "2"], ["1e+38", "0 (2", "-"]]
+    for row, lr in zip(rows[:2], ("0.03", "0.0001"), strict=True):
+        found = [summary for name, summary in finished().items() if f"lr={lr}," in f"{name},"]
+        for cell, figures in zip(row[3:5], ("best", "test"), strict=True):
+            key = "accuracy" if figures == "test" else "val_accuracy"
+            one, other = (summary[figures][key] for summary in found)
+            # The interval of two seeds: t(0.975; 1) = 12.706 times half of their distance.
+            wide = 100 * 12.7062 * abs(one - other) / 2
+            half = "" if one == other else f" ± {wide:.2f}" if wide < 10 else f" ± {wide:.0f}"
+            assert cell == f"{50 * (one + other):.2f}{half}"
+    assert rows[1][-1] == "baseline"
+    assert "2 runs diverged: not in the means" in " ".join(out.split())
 
 
 def test_starting_costs_little() -> None:
@@ -229,20 +215,26 @@ def test_the_experiment_leaves_options_to_their_groups() -> None:
     assert other.optimizer.lr == compose_job(["optimizer=sgd"]).config.optimizer.lr
 
 
-def test_tensorboard_is_pointed_at_the_sweeps_folder(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_end_says_what_to_type_for_exactly_these_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.delenv("UV", raising=False)
     regexp(monkeypatch, "-m", *SHORT, "seed=0,1", "name=one")
-    assert capsys.readouterr().out.endswith("\n\ncurves   tensorboard --logdir outputs/one\n")
-    regexp(monkeypatch, "-m", *SHORT, "seed=1,2", "name=one")
     told = capsys.readouterr().out.splitlines()
-    assert told[-2:] == [
-        "curves   tensorboard --logdir outputs/one",
-        "         shows 1 more from one; name=OTHER keeps a sweep apart",
-    ]
+    assert told[-2:] == ["curves   tensorboard --logdir outputs/one", "compare  regexp-compare"]
+    regexp(monkeypatch, "-m", *SHORT, "seed=1,2", "name=one")
+    folder = Path(capsys.readouterr().out.splitlines()[-2].removeprefix("curves   tensorboard --logdir "))
+    assert folder.is_relative_to(tmp_path / "cache")
+    there = {link.name: link.resolve() for link in folder.iterdir()}
+    assert [name.rpartition("=")[2] for name in sorted(there)] == ["1", "2"]
+    assert all(path == Path("outputs/one", name).resolve() for name, path in there.items())
     regexp(monkeypatch, "-m", *SHORT, "seed=0", "name=one,two")
-    assert capsys.readouterr().out.splitlines()[-1] == "curves   tensorboard --logdir outputs"
+    folder = Path(capsys.readouterr().out.splitlines()[-2].removeprefix("curves   tensorboard --logdir "))
+    assert {path.parent.name for path in folder.glob("*/*/events*")} == {path.name for path in folder.glob("*/*")}
+    assert {path.parent.name for path in folder.glob("*/*")} == {"one", "two"}
+    regexp(monkeypatch, "-m", *SHORT, "seed=0,1", "hydra.sweep.dir=elsewhere")
+    told = capsys.readouterr().out.splitlines()
+    assert told[-2:] == ["curves   tensorboard --logdir elsewhere/default", "compare  regexp-compare elsewhere/default"]
 
 
 def test_a_row_is_a_configuration_however_it_was_typed(
@@ -252,17 +244,15 @@ def test_a_row_is_a_configuration_however_it_was_typed(
     regexp(monkeypatch, *SHORT, "seed=0", "device=cpu")
     regexp(monkeypatch, "-m", *SHORT, "seed=1,2", "force=true")
     capsys.readouterr()
+    monkeypatch.setenv("COLUMNS", "120")
     words = [*SHORT, "seed=range(4)", "normalization=none,batch", "optimizer.lr=1e-3,0.01"]
     assert regexp(monkeypatch, "-m", *words, "augmentation=none,lesson") == 0
     out = capsys.readouterr().out
     assert out.startswith("32 runs: 29 to train, 3 finished before\n")
-    header, *rows = out.split("\n\n")[1].splitlines()
-    assert header.split()[:4] == ["normalization", "lr", "augmentation", "seeds"]
-    told = {tuple(row.split()[:4]) for row in rows}
-    rates = {row.split()[1] for row in rows}
-    assert rates == {"0.001", "0.01"}
-    expected = {(n, lr, a, "4") for n in ("none", "batch") for lr in rates for a in ("none", "lesson")}
-    assert told == expected
+    table = out.split("\n\n")[1]
+    assert " ".join(table.split()).startswith("normalization lr augmentation seeds")
+    told = set(re.findall(r"^(\w+), (\S+), (\w+) +4 ", table, re.MULTILINE))
+    assert told == set(product(("none", "batch"), ("0.001", "0.01"), ("none", "lesson")))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ ORDER = (
     "optimization streams metrics early_stopping products layers model evaluation members memory cohort training "
     "identity runs processes events claims sweeps records configurations inference rows effects comparison "
     "wording unfinished tables curves printing plots hints logdirs bands pictures recording building planning exits "
-    "interruption terminal usage reference together train launching interface verify preview compare __init__ __main__"
+    "interruption terminal usage reference together train launching interface verify preview comparing __init__ "
+    "__main__"
 ).split()
 
 

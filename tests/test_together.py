@@ -53,7 +53,7 @@ def test_a_run_that_cannot_be_recorded_fails_alone(
     assert "ValueError: a broken pen" in (failed.parent / "run.log").read_text()
     streams = capsys.readouterr()
     assert "(1 failed)" in streams.out
-    assert f"failed: {failed.parent} (a broken pen)" in streams.out.replace("\n", "")
+    assert f"failed: {failed.parent} (a broken pen)" in " ".join(streams.out.split())
     assert "regexp: a broken pen\nThe other runs stand; the same command trains what failed." in streams.err
     assert "Traceback" in streams.err  # a ValueError is a bug
     assert regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2") == 0

@@ -1,0 +1,365 @@
+"""What is compared with what, and how often it is wrong."""
+
+import math
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from left import grid, leave, table
+from scipy import stats
+
+from regexp.comparison import Comparison, compare_all
+from regexp.configurations import configurations
+from regexp.errors import ConfigError
+from regexp.records import Collection, collect
+from regexp.rows import METRICS
+from regexp.wording import INTERACTION, notes, verdict
+
+ARMS = ("none", "a", "b", "c")
+
+
+def differences(comparison: Comparison) -> dict[str, tuple[float, float | None, float | None, bool]]:
+    return {
+        row.label: (
+            row.difference.paired.estimate.mean,
+            row.difference.paired.p,
+            row.difference.p_holm,
+            row.difference.found,
+        )
+        for row in comparison.rows
+        if row.difference is not None and row.difference.paired is not None
+    }
+
+
+def test_differences_are_paired_by_seed() -> None:
+    none = {0: 0.90, 1: 0.92, 2: 0.97, 3: 0.80}
+    batch = {3: 0.83, 0: 0.92, 1: 0.93, 2: 0.99, 7: 0.1}
+    found = compare_all(table({"none": none, "batch": batch}))
+    assert found.baseline.label == "none"
+    mean, p, corrected, real = differences(found)["batch"]
+    expected = stats.ttest_rel([batch[seed] for seed in none], list(none.values()))
+    assert mean == pytest.approx(0.02)
+    assert p == corrected == pytest.approx(expected.pvalue, abs=1e-12)
+    assert real == (expected.pvalue <= 0.05)
+    assert "Rows have 4 to 5 seeds: differences are over the seeds that both have." in notes(found)
+
+
+def test_of_nothing_nothing_is_found_too_often() -> None:
+    """Tables without any difference: 1,000 families of three comparisons with 5 seeds."""
+    draw = np.random.default_rng(0)
+    unadjusted, families, made = 0, 0, 1000
+    for _ in range(made):
+        shared = draw.normal(size=5)  # what seeds have in common, as image streams
+        arms = {name: dict(enumerate(0.9 + 0.01 * (shared + draw.normal(size=5)))) for name in ARMS}
+        found = list(differences(compare_all(table(arms))).values())
+        unadjusted += sum(p <= 0.05 for _, p, _, _ in found if p is not None)
+        families += any(real for _, _, _, real in found)
+    assert unadjusted <= stats.binom.ppf(0.999, 3 * made, 0.05)
+    assert families <= stats.binom.ppf(0.999, made, 0.05)
+    # And not for want of power.
+    assert unadjusted >= stats.binom.ppf(0.001, 3 * made, 0.04)
+
+
+def test_of_counted_images_nothing_is_found_too_often() -> None:
+    """Accuracies on 360 images are no continuous figures; the t test has to bear that."""
+    draw = np.random.default_rng(1)
+    for seeds, spread in ((3, 0.8), (5, 1.5), (8, 1.5)):
+        counts = np.round(draw.normal(350, spread, size=(2, 1000, seeds))) / 360
+        found = sum(
+            real
+            for one, other in zip(*counts, strict=True)
+            for _, _, _, real in differences(
+                compare_all(table({"none": dict(enumerate(one)), "a": dict(enumerate(other))}))
+            ).values()
+        )
+        assert found <= stats.binom.ppf(0.999, 1000, 0.06)
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 12])
+def test_the_interval_covers_a_known_difference(seeds: int) -> None:
+    draw = np.random.default_rng(seeds)
+    covered = 0
+    for _ in range(1000):
+        shared = draw.normal(size=seeds)
+        one = dict(enumerate(0.9 + 0.01 * (shared + draw.normal(size=seeds))))
+        other = dict(enumerate(0.902 + 0.01 * (shared + draw.normal(size=seeds))))
+        row = next(row for row in compare_all(table({"none": one, "a": other})).rows if row.label == "a")
+        assert row.difference is not None
+        assert row.difference.paired is not None
+        low, high = row.difference.paired.estimate.interval or (math.nan, math.nan)
+        covered += low <= 0.002 <= high
+    assert 0.93 <= covered / 1000 <= 0.97
+
+
+def test_a_large_difference_is_found_and_named() -> None:
+    seeds = {seed: 0.9 + 0.001 * (seed % 3) for seed in range(6)}
+    arms = {
+        "none": seeds,
+        "up": {seed: value + 0.05 + 0.001 * (seed % 2) for seed, value in seeds.items()},
+        "down": {seed: value - 0.05 - 0.001 * (seed % 2) for seed, value in seeds.items()},
+        "noise": {seed: value + (-1) ** seed * 0.01 + 0.001 for seed, value in seeds.items()},
+        "same": seeds,
+    }
+    said = {
+        row.label: verdict(row.difference, METRICS["test_accuracy"])
+        for row in compare_all(table(arms)).rows
+        if row.difference is not None
+    }
+    assert said["up"] == "better"
+    assert said["down"] == "worse"
+    assert said["same"] == "the same with all 6 seeds"
+    assert said["noise"].startswith("not distinguishable with 6 seeds (a difference of 0.10 % would need ")
+    losses = table(arms, metric="test_loss")
+    for record in losses.records:
+        record.figures["val_accuracy"] = 0.5
+    by_loss = compare_all(losses, metric="test/loss")
+    assert {row.label: verdict(row.difference, by_loss.metric) for row in by_loss.rows if row.difference is not None}[
+        "up"
+    ] == "worse"
+    gaps = compare_all(table(arms, metric="gap"), metric="gap")
+    assert {row.label: verdict(row.difference, gaps.metric) for row in gaps.rows if row.difference is not None}[
+        "up"
+    ] == "higher"
+
+
+def test_a_permutation_test_that_could_but_does_not_agree_refutes() -> None:
+    """One seed of six pulls the other way hard enough for the flips, not for Student."""
+    base = dict.fromkeys(range(6), 0.5)
+    for last in np.linspace(0.0, 0.2, 400):
+        moved = [0.1, 0.1, 0.1, 0.1, 0.1, 0.1 - last]
+        comparison = compare_all(table({"none": base, "a": {i: 0.5 + d for i, d in enumerate(moved)}}))
+        difference = next(row.difference for row in comparison.rows if row.difference is not None)
+        assert difference.paired is not None
+        if difference.p_holm is not None and difference.p_holm <= 0.05 < (difference.paired.p_flips or 0):
+            assert not difference.found
+            break
+    else:
+        pytest.fail("no such table was tried")
+
+
+def test_few_pairs_are_said_to_be_too_few_for_a_permutation_test() -> None:
+    draw = np.random.default_rng(0)
+    for seeds, said in ((4, "With 4 pairs no permutation test could reach 5 % (at best 12.5 %"), (6, None)):
+        arms = {name: dict(enumerate(draw.normal(size=seeds))) for name in ARMS}
+        lines = [note for note in notes(compare_all(table(arms))) if "no permutation test" in note]
+        assert len(lines) == (said is not None)
+        assert all(line.startswith(str(said)) for line in lines)
+
+
+def test_one_seed_gets_no_interval_but_the_command_for_more() -> None:
+    comparison = compare_all(table({"none": {3: 0.9}, "a": {3: 0.8}}))
+    assert all(row.estimate("test_accuracy").half is None for row in comparison.rows)  # type: ignore[union-attr]
+    assert differences(comparison)["a"][1:] == (None, None, False)
+    assert any(note.endswith("For both: regexp -m normalization=a,b 'seed=range(5)'") for note in notes(comparison))
+    assert verdict(next(r.difference for r in comparison.rows if r.difference), comparison.metric).startswith(
+        "one seed"
+    )
+
+
+def test_rows_without_a_seed_in_common_are_not_compared() -> None:
+    comparison = compare_all(table({"none": {0: 0.9, 1: 0.91}, "a": {2: 0.8, 3: 0.81}}))
+    [row] = [row for row in comparison.rows if row.difference is not None]
+    assert row.difference is not None
+    assert row.difference.paired is None
+    assert verdict(row.difference, comparison.metric) == "no seed in common"
+
+
+LEVELS = {"normalization": ["none", "batch"], "augmentation": ["none", "shift", "affine"]}
+
+
+def full(draw: np.random.Generator, seeds: int = 4) -> dict[tuple[str, ...], dict[int, float]]:
+    return {values: dict(enumerate(draw.normal(size=seeds))) for values in product(*LEVELS.values())}
+
+
+def test_averages_are_those_of_a_plain_loop() -> None:
+    cells = full(np.random.default_rng(5))
+    found = compare_all(grid(cells, tuple(LEVELS)), by=["augmentation"])
+    assert found.averaged == ["normalization"]
+    for row in found.rows:
+        for seed, value in row.scores["test_accuracy"].items():
+            assert value == pytest.approx(
+                sum(cells[n, row.values["augmentation"]][seed] for n in LEVELS["normalization"]) / 2
+            )
+    shift = differences(found)["shift"]
+    gains = [
+        np.mean([cells[n, "shift"][seed] - cells[n, "none"][seed] for n in LEVELS["normalization"]])
+        for seed in range(4)
+    ]
+    assert shift[1] == pytest.approx(stats.ttest_1samp(gains, 0).pvalue, abs=1e-12)
+
+
+def test_averages_are_over_what_all_have() -> None:
+    """batch with affine is not there: neither is averaged over affine."""
+    cells = full(np.random.default_rng(6))
+    del cells["batch", "affine"]
+    found = compare_all(grid(cells, tuple(LEVELS)), by=["normalization"])
+    for row in found.rows:
+        one, other = (cells[row.values["normalization"], a] for a in ("none", "shift"))
+        assert row.scores["test_accuracy"] == {seed: pytest.approx((one[seed] + other[seed]) / 2) for seed in range(4)}
+    assert not found.main
+    lonely = {("none", "none"): {0: 1.0}, ("batch", "shift"): {0: 1.0}}
+    with pytest.raises(ConfigError, match="--by normalization: no combination of augmentation is there for all"):
+        compare_all(grid(lonely, tuple(LEVELS)), by=["normalization"])
+
+
+def test_effects_and_interactions_are_those_of_least_squares() -> None:
+    """A linear model with treatment-coded interactions, fitted to each seed, gives the same contrasts."""
+    cells = full(np.random.default_rng(7))
+    found = compare_all(grid(cells, tuple(LEVELS)))
+    assert [effect.label for effect in found.main] == [
+        "normalization=batch",
+        "augmentation=shift",
+        "augmentation=affine",
+    ]
+    for effect in found.interactions:
+        _, a = effect.values.values()
+        samples = []
+        for seed in range(4):
+            design = [
+                [
+                    1,
+                    x == "batch",
+                    y == "shift",
+                    y == "affine",
+                    (x, y) == ("batch", "shift"),
+                    (x, y) == ("batch", "affine"),
+                ]
+                for x, y in cells
+            ]
+            fitted, *_ = np.linalg.lstsq(np.array(design, float), [own[seed] for own in cells.values()])
+            samples.append(fitted[4 if a == "shift" else 5])
+        assert effect.difference.paired is not None
+        assert effect.difference.paired.estimate.mean == pytest.approx(np.mean(samples))
+        assert effect.difference.paired.p == pytest.approx(stats.ttest_1samp(samples, 0).pvalue)
+    main = found.main[0].difference.paired
+    assert main is not None
+    assert main.estimate.mean == pytest.approx(
+        np.mean([[cells["batch", a][s] - cells["none", a][s] for a in LEVELS["augmentation"]] for s in range(4)])
+    )
+
+
+def test_an_interaction_is_called_what_it_is() -> None:
+    cells = {values: {s: 0.5 + 0.001 * s for s in range(5)} for values in product(*LEVELS.values())}
+    cells["batch", "shift"] = {s: 0.9 + 0.0011 * s for s in range(5)}
+    found = compare_all(grid(cells, tuple(LEVELS)))
+    said = {effect.label: verdict(effect.difference, found.metric, INTERACTION) for effect in found.interactions}
+    assert said["normalization=batch x augmentation=shift"] == "above the sum"
+    assert any(note.startswith("Keys interact") for note in notes(found))
+
+
+def test_a_grid_with_a_gap_has_no_effects() -> None:
+    cells = full(np.random.default_rng(8))
+    del cells["batch", "shift"]
+    found = compare_all(grid(cells, tuple(LEVELS)))
+    assert found.main == found.interactions == []
+    cells = full(np.random.default_rng(8))
+    cells["batch", "shift"] = {9: 0.5}
+    assert compare_all(grid(cells, tuple(LEVELS))).main == []
+
+
+def test_the_baseline_is_chosen_by_conditions() -> None:
+    collection = grid(full(np.random.default_rng(9)), tuple(LEVELS))
+    assert compare_all(collection).baseline.label == "none, none"
+    assert compare_all(collection, baseline=["augmentation=affine"]).baseline.label == "none, affine"
+    both = ["normalization=batch", "augmentation=shift"]
+    assert compare_all(collection, baseline=both).baseline.label == "batch, shift"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"baseline": ["normalization=batsh"]}, "normalization=batsh: no run has that; values are none, batch"),
+        ({"baseline": ["normalization"]}, "normalization: is no condition; type key=value"),
+        ({"baseline": ["normalisation=batch"]}, "normalisation: no run has such a key; did you mean normalization?"),
+        ({"metric": "accuracy"}, "--metric accuracy: is none of test_accuracy, .*did you mean"),
+        ({"sort": "nonsense"}, "--sort nonsense: is none of normalization, augmentation, test_accuracy"),
+        ({"by": ["normalisation"]}, "normalisation: no run has such a key; did you mean normalization?"),
+        ({"where": ["seed=77"]}, "seed=77: no run has that; values are 0, 1, 2, 3"),
+        ({"where": ["augmentation=shift", "normalization=layer"]}, "normalization=layer: no run has that"),
+    ],
+    ids=str,
+)
+def test_a_mistake_is_answered(asked: dict[str, list[str]], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        compare_all(grid(full(np.random.default_rng(0)), tuple(LEVELS)), **asked)  # type: ignore[arg-type]
+
+
+def test_rows_are_sorted_as_asked() -> None:
+    arms = {"none": {0: 0.5}, "a": {0: 0.9}, "b": {0: 0.7}}
+    assert [row.label for row in compare_all(table(arms)).rows] == ["a", "b", "none"]
+    assert [row.label for row in compare_all(table(arms), sort="normalization").rows] == ["none", "a", "b"]
+    assert [row.label for row in compare_all(table(arms, "test_loss"), sort="test/loss").rows] == ["none", "b", "a"]
+
+
+def test_the_best_of_many_is_said_to_be_that() -> None:
+    [line] = [note for note in notes(compare_all(table({"none": {0: 0.5}, "a": {0: 0.9}}))) if "Chosen" in note]
+    assert line.startswith("Chosen on validation, the best of 2: a, with 90.00 %.")
+    assert "had no part in the choice" in line
+
+
+def test_the_test_sets_own_error_is_shown() -> None:
+    low, high = stats.binomtest(360, 400).proportion_ci(method="wilson")
+    [line] = [note for note in notes(compare_all(table({"none": {0: 0.5}, "a": {0: 0.9}}))) if "400 images" in note]
+    assert f"90.00 % of them stands for {100 * low:.1f} to {100 * high:.1f} %" in line
+
+
+def varied(folder: Path) -> list[dict[str, str]]:
+    return [found.values for found in configurations(collect([folder]).records)]
+
+
+def test_what_varied_is_found(tmp_path: Path) -> None:
+    for lr in ("1e-3", "0.01"):
+        for seed in (0, 1):
+            leave(tmp_path, ["data=digits", f"optimizer.lr={lr}", "normalization=batch"], seed)
+    assert varied(tmp_path) == [{"optimizer.lr": "0.001"}, {"optimizer.lr": "0.01"}]
+    leave(tmp_path, ["optimizer.lr=0.001", "normalization=batch"], 2)  # the same as the first, typed otherwise
+    leave(tmp_path, [], 0)
+    assert varied(tmp_path) == [
+        {"optimizer.lr": "0.001", "normalization": "batch"},
+        {"optimizer.lr": "0.01", "normalization": "batch"},
+        {"optimizer.lr": "0.001", "normalization": "none"},
+    ]
+
+
+def test_sweeps_with_other_keys_are_compared_by_all(tmp_path: Path) -> None:
+    leave(tmp_path / "one", ["augmentation=lesson"], 0, started="1")
+    leave(tmp_path / "one", ["augmentation=none"], 0, started="2")
+    leave(tmp_path / "two", ["model.dropout=0.5"], 0, started="3")
+    leave(tmp_path / "two", ["augmentation=lesson", "augmentation.rotate.degrees=5"], 0, started="4")
+    found = [c.values for c in configurations(collect([tmp_path]).records)]
+    assert found == [
+        {"augmentation": "lesson", "model.dropout": "0", "augmentation.rotate.degrees": "10"},
+        {"augmentation": "none", "model.dropout": "0", "augmentation.rotate.degrees": "-"},
+        {"augmentation": "none", "model.dropout": "0.5", "augmentation.rotate.degrees": "-"},
+        {"augmentation": "lesson", "model.dropout": "0", "augmentation.rotate.degrees": "5"},
+    ]
+
+
+def test_what_nobody_typed_is_found_as_well(tmp_path: Path) -> None:
+    """As where a default has changed, or the data."""
+    one = leave(tmp_path, ["normalization=batch"], 0)
+    text = (one / "run.json").read_text()
+    other = leave(tmp_path, ["normalization=batch"], 1, data="other")
+    (other / "run.json").write_text((other / "run.json").read_text().replace('"epochs": 100', '"epochs": 7'))
+    assert '"epochs": 100' in text
+    assert varied(tmp_path) in ([{"epochs": "100"}, {"epochs": "7"}],)
+
+
+def test_repeats_count_once(tmp_path: Path) -> None:
+    leave(tmp_path / "one", [], 0, test=0.1, started="2026-01-01")
+    leave(tmp_path / "two", [], 0, test=0.2, started="2026-01-02")
+    leave(tmp_path / "three", [], 0, status="unfinished", started="2026-01-03")
+    comparison = compare_all(collect([tmp_path]))
+    assert comparison.rows[0].scores["test_accuracy"] == {0: 0.2}
+    assert any("2 runs repeat a configuration and seed" in note for note in notes(comparison))
+
+
+def test_conditions_choose_runs(tmp_path: Path) -> None:
+    for lr, dropout, seed in product(("0.1", "0.01"), ("0", "0.5"), (0, 1)):
+        leave(tmp_path, [f"optimizer.lr={lr}", f"model.dropout={dropout}"], seed)
+    collection: Collection = collect([tmp_path])
+    assert {r.seed for r in compare_all(collection, where=["seed=1"]).records} == {1}
+    chosen = compare_all(collection, where=["lr=1e-1,0.01", "dropout=0.50"])
+    assert [row.values for row in chosen.cells] == [{"optimizer.lr": "0.1"}, {"optimizer.lr": "0.01"}]
+    assert len(chosen.records) == 4
