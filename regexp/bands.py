@@ -47,7 +47,7 @@ def add(comparison: Comparison, curves: Curves) -> int:
             own = {tag: curves.of(row, column) for tag, column in CURVES.items()}
             for kind, sign in (("mean", 0.0), ("mean+sd", 1.0), ("mean-sd", -1.0)):
                 path = folder / name / kind
-                path.mkdir(parents=True)
+                path.mkdir(parents=True, exist_ok=True)
                 file = events.EventFile.create(path)
                 if row is several[0] and kind == "mean":
                     file.write(0, events.layout(TITLE, CHARTS))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from regexp.checking import show
 from regexp.config import Config, identity_items
 from regexp.fields import leaves
 
@@ -73,7 +74,7 @@ def seed_group(config: Config) -> str:
     usual = {**identity_items(Config()), "augmentation": items["augmentation"]}
     changed = {key: value for key, value in items.items() if key in usual and value != usual[key]}
     names = short_names(list(changed))
-    words = [value if key.endswith(".name") else f"{names[key]}={value}" for key, value in changed.items()]
+    words = [value if key.endswith(".name") else f"{names[key]}={show(value)}" for key, value in changed.items()]
     words += ["+".join(config.augmentation)] if config.augmentation else []
     return f"{' '.join(words) or 'defaults'} ({_hash(json.dumps(items, sort_keys=True).encode())[:6]})"
 

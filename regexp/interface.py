@@ -6,10 +6,10 @@ from pathlib import Path
 from regexp.comparison import compare_all
 from regexp.composition import compose_jobs
 from regexp.errors import ConfigError
+from regexp.formats import Records, records
 from regexp.records import collect
 from regexp.runs import Run, load_run
 from regexp.sweeps import Sweep
-from regexp.tables import Records, records
 from regexp.terminal import Terminal
 from regexp.train import train
 

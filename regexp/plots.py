@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 
 from regexp.comparison import Comparison
 from regexp.curves import Curves
+from regexp.formats import as_markdown
 from regexp.inference import LEVEL
 from regexp.rows import METRICS, Metric, average
 from regexp.storage import storing
-from regexp.tables import as_markdown
 
 MOST_PANELS, MOST_ROWS, MOST_LINES = 12, 30, 6
 _MARKERS, _DASHES = "os^Dvp", ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))

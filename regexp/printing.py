@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from regexp import tables
+from regexp import formats, tables
 from regexp.comparison import Comparison
 from regexp.unfinished import unfinished
 from regexp.wording import brief_notes, headline, left_out, notes
@@ -75,7 +75,7 @@ class Printer:
 
     def plain(self, comparison: Comparison, form: str) -> None:
         """In another format, as it is; what has no place in a CSV file goes to the standard error."""
-        write = {"md": tables.as_markdown, "csv": tables.as_csv, "json": tables.as_json}[form]
+        write = {"md": formats.as_markdown, "csv": formats.as_csv, "json": formats.as_json}[form]
         sys.stdout.write(write(comparison))
         for note in left_out(comparison) if form == "csv" else ():
             self.aside(note)

@@ -6,22 +6,32 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
+FLAGS = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --remote-debugging-pipe".split()
+# The browser wants its pipe as descriptors 3 and 4.
+PLACED = """
+import fcntl, os, sys
+given = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]
+for place, descriptor in zip((3, 4), given):
+    os.dup2(descriptor, place)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 class Page:
     """One page. Everything waits for its answer, at most `patience` seconds."""
 
-    def __init__(self, reading: int, writing: int, patience: float = 60) -> None:
-        self.answers, self.commands, self.patience = os.fdopen(reading, "rb"), writing, patience
+    def __init__(self, answers: BinaryIO, commands: int, patience: float = 60) -> None:
+        self.answers, self.commands, self.patience = answers, commands, patience
         self.numbers, self.session = itertools.count(1), None
         target = self.ask("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -76,16 +86,17 @@ def browser(profile: Path) -> Iterator[Page]:
     if program is None:
         pytest.skip(f"no browser: none of {', '.join(NAMES)} is installed (Debian: apt-get install chromium)")
     (theirs_in, commands), (answers, theirs_out) = os.pipe(), os.pipe()
-    flags = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --remote-debugging-pipe"
-    # The pipe is descriptors 3 and 4, which sh puts in their places.
-    script = f'exec "$0" {flags} --user-data-dir="$1" 3<&{theirs_in} 4>&{theirs_out}'
+    command = [program, *FLAGS, f"--user-data-dir={profile}"]
     process = subprocess.Popen(
-        ["sh", "-c", script, program, str(profile)], pass_fds=(theirs_in, theirs_out), stderr=subprocess.DEVNULL
+        [sys.executable, "-c", PLACED, str(theirs_in), str(theirs_out), *command],
+        pass_fds=(theirs_in, theirs_out),
+        stderr=subprocess.DEVNULL,
     )
     os.close(theirs_in)
     os.close(theirs_out)
     try:
-        yield Page(answers, commands)
+        with os.fdopen(answers, "rb") as reading:
+            yield Page(reading, commands)
     finally:
         process.kill()
         process.wait()
