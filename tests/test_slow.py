@@ -6,8 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from left import table
+from scipy import stats
 
-from regexp import run
+from regexp import run, sweep
+from regexp.comparison import compare_all
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,6 +36,24 @@ def test_digits_reach_93_percent(overrides: list[str]) -> None:
 
 
 @pytest.mark.slow
+def test_between_arms_of_the_same_configuration_nothing_is_found() -> None:
+    """30 families of a baseline and three arms, all the same but for their seeds, of which no two arms share one."""
+    families, arms, seeds = 30, 4, 5
+    size = families * arms * seeds
+    runs = sweep([["epochs=12", "model.hidden_sizes=[32]", f"seed={seed}"] for seed in range(size)], quiet=True)
+    figures = iter([run.summary["test"]["accuracy"] for run in runs if run.summary is not None])
+    unadjusted, wrong = 0, 0
+    for _ in range(families):
+        arm = {f"arm{i}": {index: next(figures) for index in range(seeds)} for i in range(arms)}
+        differences = [row.difference for row in compare_all(table(arm)).rows if row.difference is not None]
+        assert len(differences) == arms - 1
+        unadjusted += sum(d.paired is not None and d.paired.p is not None and d.paired.p <= 0.05 for d in differences)
+        wrong += any(difference.found for difference in differences)
+    assert unadjusted <= stats.binom.ppf(0.999, families * (arms - 1), 0.05)
+    assert wrong <= stats.binom.ppf(0.999, families, 0.05)
+
+
+@pytest.mark.slow
 def test_a_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
     def sh(*command: str, **environment: str) -> str:
         clean = {name: value for name, value in os.environ.items() if name not in ("UV", "VIRTUAL_ENV", "UV_NO_SYNC")}
@@ -52,3 +73,5 @@ def test_a_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
     assert (tmp_path / "outputs" / "default" / "epochs=3,normalization=batch" / "summary.json").is_file()
     assert not (tmp_path / "conf").exists()
     assert "2 together, 2 image streams" in sh("env/bin/regexp", "-m", "seed=0,1", "epochs=2", "early_stopping=none")
+    assert "2 runs (2 finished), 1 configuration, 2 seeds" in sh("env/bin/regexp-compare", "--output", "report")
+    assert (tmp_path / "report" / "curves.png").is_file()
