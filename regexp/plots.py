@@ -3,10 +3,10 @@
 Readable in black and white: lines differ by their dashes, points by their markers, and what was found by filled ones.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
@@ -18,7 +18,8 @@ from regexp.inference import LEVEL
 from regexp.rows import METRICS, Metric, average
 from regexp.storage import storing
 
-MOST_PANELS, MOST_ROWS, MOST_LINES = 12, 30, 6
+MOST_PANELS, MOST_ROWS, MOST_LINES, MOST_NAMES = 12, 30, 6, 12
+Entry = TypeVar("Entry")
 _MARKERS, _DASHES = "os^Dvp", ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 _INK, _PALE = "black", "0.72"
 _STYLE: Any = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "regexp"}
@@ -58,7 +59,7 @@ def curves(comparison: Comparison, found: Curves) -> Figure:
 
     Curves end where the first of the seeds does: beyond it the mean would be over others.
     """
-    rows = [row for row in comparison.rows if found.runs(row)][:MOST_PANELS]
+    rows, cut = _first([row for row in comparison.rows if found.runs(row)], MOST_PANELS)
     columns = min(3, len(rows))
     lines = -(-len(rows) // columns)
     figure = Figure(figsize=(3.1 * columns + 0.6, 2.5 * lines + 0.5), layout="constrained")
@@ -84,7 +85,7 @@ def curves(comparison: Comparison, found: Curves) -> Figure:
     for axes in panels.flat:
         handles |= {str(line.get_label()): line for line in axes.get_lines()}
     figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=3, frameon=False)
-    figure.supxlabel("epoch, until the first seed ends", fontsize=10)
+    figure.supxlabel(f"epoch, until the first seed ends{cut}", fontsize=10)
     figure.supylabel("loss (nats), mean ± one standard deviation over seeds", fontsize=10)
     return figure
 
@@ -93,7 +94,7 @@ def differences(comparison: Comparison) -> Figure:
     """A line for each row: its difference to the baseline with the 95 % interval."""
     metric = comparison.metric
     rows = [row for row in comparison.rows if row.difference is not None and row.difference.paired is not None]
-    rows = rows[:MOST_ROWS]
+    rows, cut = _first(rows, MOST_ROWS)
     figure = Figure(figsize=(6.4, 0.36 * len(rows) + 1.5), layout="constrained")
     axes = figure.subplots()
     axes.axvline(0, color=_INK, lw=0.8)
@@ -113,7 +114,9 @@ def differences(comparison: Comparison) -> Figure:
     against = ", ".join(f"{key}={value}" for key, value in comparison.baseline.values.items())
     unit = " (percentage points)" if metric.percent else ""
     axes.set_xlabel(f"{metric.title}{unit}: difference to\n{against}")
-    axes.set_title(f"{100 * LEVEL:g} % intervals, paired by seed. Filled: distinguished (Holm)", fontsize=9, loc="left")
+    axes.set_title(
+        f"{100 * LEVEL:g} % intervals, paired by seed. Filled: distinguished (Holm){cut}", fontsize=9, loc="left"
+    )
     return figure
 
 
@@ -152,9 +155,9 @@ def interactions(comparison: Comparison) -> Figure:
         axes.set_xticks(range(len(values)), values)
         axes.set_xlim(-0.4, len(values) - 0.6)
         axes.set_xlabel(one)
-        axes.set_ylabel(_axis(metric))
+        axes.set_ylabel(_axis(metric) if i % columns == 0 else "")
         axes.grid(axis="y", color="0.9")
-        axes.legend(title=other, frameon=False, fontsize=9)
+        axes.legend(title=f"{other}{cut}", frameon=False, fontsize=9)
     return figure
 
 
@@ -163,7 +166,8 @@ def gap(comparison: Comparison) -> Figure:
     accuracy = METRICS[
         "test_accuracy" if any("test_accuracy" in row.scores for row in comparison.rows) else "val_accuracy"
     ]
-    rows = [row for row in comparison.rows if "gap" in row.scores and accuracy.name in row.scores][:MOST_ROWS]
+    rows = [row for row in comparison.rows if "gap" in row.scores and accuracy.name in row.scores]
+    rows, cut = _first(rows, MOST_ROWS)
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.subplots()
     points: list[tuple[float, float, str]] = []
@@ -187,15 +191,22 @@ def gap(comparison: Comparison) -> Figure:
     low, high = axes.get_xlim()
     axes.set_xlim(low, high + 0.2 * (high - low))  # room for the names
     width, height = high - low, axes.get_ylim()[1] - axes.get_ylim()[0]
-    for x, y, name in points:
+    for x, y, name in points[:MOST_NAMES]:
         below = any(0 < v - y < 0.05 * height and abs(u - x) < 0.2 * width for u, v, _ in points)
         axes.annotate(name, (x, y), xytext=(7, -11 if below else 4), textcoords="offset points", fontsize=8)
     axes.grid(color="0.93")
     axes.set_axisbelow(True)
     axes.set_xlabel("gap: validation less training loss (nats)")
     axes.set_ylabel(_axis(accuracy))
-    axes.set_title(f"Means over seeds and their {100 * LEVEL:g} % intervals. Filled: baseline", fontsize=9, loc="left")
+    axes.set_title(
+        f"Means over seeds and their {100 * LEVEL:g} % intervals. Filled: baseline{cut}", fontsize=9, loc="left"
+    )
     return figure
+
+
+def _first(entries: Sequence[Entry], most: int) -> tuple[list[Entry], str]:
+    """As many as can be shown, and words for how many those are of."""
+    return list(entries[:most]), f" (the first {most} of {len(entries)})" if len(entries) > most else ""
 
 
 def _axis(metric: Metric) -> str:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from regexp import formats, tables
 from regexp.comparison import Comparison
+from regexp.paper import Paper
 from regexp.unfinished import unfinished
 from regexp.wording import brief_notes, headline, left_out, notes
 
@@ -18,7 +19,7 @@ class Printer:
     """Prints comparisons, as wide as the terminal; 80 columns where there is none."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False)
+        self.console = console or Paper(highlight=False)
 
     def say(self, line: str) -> None:
         """A line, wrapped between words."""
@@ -76,7 +77,11 @@ class Printer:
     def plain(self, comparison: Comparison, form: str) -> None:
         """In another format, as it is; what has no place in a CSV file goes to the standard error."""
         write = {"md": formats.as_markdown, "csv": formats.as_csv, "json": formats.as_json}[form]
-        sys.stdout.write(write(comparison))
+        try:
+            sys.stdout.write(write(comparison))
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self.console.on_broken_pipe()
         for note in left_out(comparison) if form == "csv" else ():
             self.aside(note)
 

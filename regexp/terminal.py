@@ -1,6 +1,5 @@
 """What a person sees while runs train, and at their end. Readable at 80 columns; imports no torch."""
 
-import os
 import shlex
 import sys
 import time
@@ -9,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -18,6 +16,7 @@ from regexp import hints
 from regexp.identity import short_names
 from regexp.logdirs import logdir
 from regexp.metrics import Metrics
+from regexp.paper import Paper
 from regexp.runs import Run
 
 if TYPE_CHECKING:
@@ -31,20 +30,11 @@ MOST_ROWS = 30
 LINES = 20
 
 
-class _Console(Console):
-    """A console whose reader may go away (`regexp | head`): training goes on without it."""
-
-    def on_broken_pipe(self) -> None:
-        """Write to nowhere from now on."""
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 class Terminal:
     """Shows cohorts as they train: a progress bar on a terminal, a few plain lines elsewhere."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.console = _Console(quiet=quiet, highlight=False, soft_wrap=True)
+        self.console = Paper(quiet=quiet, highlight=False, soft_wrap=True)
         self.progress: Progress | None = None
         self.task = TaskID(0)
         self.epochs = 0

@@ -22,7 +22,7 @@ Examples
 """
 _TAIL = """\
 Also
-  regexp-compare [DIR...]                  which is better, by how much, is it real
+  regexp-compare [DIR...]                  which is better, and is it real?
   regexp --cfg job [OVERRIDES]             show the configuration, train nothing
   regexp -m hydra.launcher.dry_run=true [OVERRIDES]
                                            say what a sweep would take
