@@ -81,15 +81,19 @@ def compare_all(
     chosen = _metric(metric, cells)
     keys = [full_key(key, list(levels)) for key in by] or list(levels)
     averaged = [key for key in levels if key not in keys]
-    rows = average(cells, keys) if averaged else cells
+    rows, lacking = average(cells, keys) if averaged else (cells, [])
     if not rows:
         raise ConfigError(
             f"--by {' '.join(by)}: no combination of {', '.join(averaged)} is there for all values: nothing can be "
             "averaged over"
         )
+    if lacking:
+        remarks.append(f"{', '.join(averaged)}: not averaged over {'; '.join(lacking)}, which not all rows have")
     first = _baseline(rows, baseline)
     _differences(rows, first, chosen.name)
-    main, interactions = effects(cells, levels, chosen.name)
+    # Effects are against the baseline's values.
+    ordered = {key: sorted(own, key=lambda value: value != first.values.get(key)) for key, own in levels.items()}
+    main, interactions = effects(cells, ordered, chosen.name)
     rows = sorted(rows, key=lambda row: _order(row, sort, levels))
     return Comparison(collection, chosen, keys, averaged, rows, first, levels, cells, main, interactions, remarks)
 
@@ -101,6 +105,8 @@ def _metric(name: str | None, rows: Sequence[Row]) -> Metric:
     if plain not in METRICS:
         close = closest(plain, list(METRICS))
         raise ConfigError(f"--metric {name}: is none of {', '.join(METRICS)}{did_you_mean([close] if close else [])}")
+    if plain == "seconds":
+        raise ConfigError("--metric seconds: runs that train together share their time: seeds say nothing of it")
     return METRICS[plain]
 
 
@@ -123,6 +129,7 @@ def _differences(rows: Sequence[Row], baseline: Row, metric: str) -> None:
     samples = [pairs(row.scores.get(metric, {}), baseline.scores.get(metric, {})) for row in others]
     for row, difference in zip(others, tested(samples), strict=True):
         row.difference = difference
+        difference.survivors = any(record.status == "diverged" for record in [*row.records, *baseline.records])
 
 
 def _order(row: Row, sort: str | None, levels: Mapping[str, Sequence[str]]) -> tuple[bool, float]:

@@ -1,10 +1,14 @@
 """Curves of several seeds as one: what plots and TensorBoard's bands show. Imports no torch."""
 
+import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from regexp.rows import Row
 from regexp.runs import Run
+
+# Of a loss, where a logarithm is taken: a network may be as sure as floating point allows.
+LEAST = 1e-12
 
 
 class Curves:
@@ -40,8 +44,16 @@ class Curves:
 
     def of(self, row: Row, column: str) -> list[tuple[float, float]]:
         """Mean and standard deviation by epoch, as long as all runs have it: beyond, the mean would be over others."""
-        series = [[epoch[column] for epoch in metrics] for metrics in self._metrics[id(row)]]
-        return [
-            (statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0)
-            for values in zip(*series, strict=False)
-        ]
+        return [_spread(values) for values in self._by_epoch(row, column)]
+
+    def logarithmic(self, row: Row, column: str) -> list[tuple[float, float, float]]:
+        """Likewise the geometric mean, and it divided by and times the geometric standard deviation."""
+        found = [_spread([math.log(max(value, LEAST)) for value in values]) for values in self._by_epoch(row, column)]
+        return [(math.exp(mean), math.exp(mean - sd), math.exp(mean + sd)) for mean, sd in found]
+
+    def _by_epoch(self, row: Row, column: str) -> Iterator[tuple[float, ...]]:
+        return zip(*([epoch[column] for epoch in metrics] for metrics in self._metrics[id(row)]), strict=False)
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float]:
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0

@@ -9,9 +9,10 @@ from typing import Any
 from regexp.comparison import Comparison
 from regexp.effects import Effect
 from regexp.inference import Estimate
+from regexp.notes import notes
 from regexp.rows import METRICS, Difference, Metric
 from regexp.tables import Grid, differences, influences, results
-from regexp.wording import headline, notes, verdict
+from regexp.wording import AVERAGE, GAIN, INTERACTION, Kind, headline, verdict
 
 
 class Records(list[dict[str, Any]]):
@@ -80,8 +81,8 @@ def as_json(comparison: Comparison) -> str:
         "baseline": comparison.baseline.values,
         "averaged_over": comparison.averaged,
         "configurations": records(comparison),
-        "main_effects": _plain_effects(comparison.main, metric),
-        "interactions": _plain_effects(comparison.interactions, metric),
+        "main_effects": _plain_effects(comparison.main, metric, AVERAGE),
+        "interactions": _plain_effects(comparison.interactions, metric, INTERACTION),
         "notes": notes(comparison),
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
@@ -93,7 +94,7 @@ def _plain(name: str, found: Estimate | None) -> dict[str, float | None]:
     return {name: mean, f"{name}_sd": sd, f"{name}_low": low, f"{name}_high": high}
 
 
-def _plain_difference(difference: Difference | None, metric: Metric) -> dict[str, Any]:
+def _plain_difference(difference: Difference | None, metric: Metric, kind: Kind = GAIN) -> dict[str, Any]:
     pair = None if difference is None else difference.paired
     seen = None if pair is None else pair.estimate
     low, high = (None if seen is None else seen.interval) or (None, None)
@@ -108,12 +109,12 @@ def _plain_difference(difference: Difference | None, metric: Metric) -> dict[str
         "p_holm": None if difference is None else difference.p_holm,
         "seeds_needed_low": needed[0],
         "seeds_needed_high": needed[1],
-        "verdict": "baseline" if difference is None else verdict(difference, metric),
+        "verdict": "baseline" if difference is None else verdict(difference, metric, kind),
     }
 
 
-def _plain_effects(effects: Iterable[Effect], metric: Metric) -> list[dict[str, Any]]:
+def _plain_effects(effects: Iterable[Effect], metric: Metric, kind: Kind) -> list[dict[str, Any]]:
     return [
-        {"values": effect.values, "against": effect.against, **_plain_difference(effect.difference, metric)}
+        {"values": effect.values, "against": effect.against, **_plain_difference(effect.difference, metric, kind)}
         for effect in effects
     ]

@@ -18,6 +18,8 @@ FEW = 12
 # Of the spread, when it is asked how many seeds would be needed.
 SPREAD_LEVEL = 0.8
 MOST_SEEDS = 1000
+# 350/360 - 349/360 and 349/360 - 348/360 are not the same number, but the same difference.
+ROUNDING = 1e-12
 
 Key = TypeVar("Key")
 
@@ -29,7 +31,7 @@ class Estimate:
     Attributes:
         sd: sample standard deviation (n - 1); None of a single figure.
         half: half the width of the 95 % interval of the mean, t_{n-1} sd / sqrt(n); None where there is no spread to
-            estimate it from: of a single figure, or where all are the same.
+            estimate it from: of a single figure, or where all are the same but for rounding.
     """
 
     n: int
@@ -52,7 +54,7 @@ class Paired:
         p: two-sided, by the paired t test; where all differences are the same, which gives that test no spread, by
             sign flips; None of a single pair.
         p_flips: two-sided, exact, over all 2^n changes of sign; None where there are none or more than 12 pairs.
-        least: the smallest value that `p_flips` can take with so many pairs.
+        least: the smallest value that `p_flips` can take with so many pairs that differ.
     """
 
     estimate: Estimate
@@ -69,8 +71,8 @@ def estimate(values: Sequence[float]) -> Estimate:
     mean = math.fsum(values) / n
     if n == 1:
         return Estimate(1, mean, None, None)
-    if all(value == values[0] for value in values):
-        return Estimate(n, values[0], 0.0, None)
+    if max(values) - min(values) <= ROUNDING + 1e-9 * max(map(abs, values)):
+        return Estimate(n, 0.0 if abs(mean) <= ROUNDING else mean, 0.0, None)
     sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
     return Estimate(n, mean, sd, float(special.stdtrit(n - 1, (1 + LEVEL) / 2)) * sd / math.sqrt(n))
 
@@ -79,7 +81,8 @@ def paired(differences: Sequence[float]) -> Paired:
     """Test whether the mean of paired differences is zero. Raises ValueError of nothing."""
     mean = estimate(differences)
     flips = sign_flips(differences) if mean.n <= FEW else None
-    least = 2.0 ** (1 - mean.n) if mean.n <= FEW else None
+    differing = sum(abs(difference) > ROUNDING for difference in differences)
+    least = min(1.0, 2.0 ** (1 - differing)) if mean.n <= FEW else None
     if mean.n == 1:
         return Paired(mean, None, None, least)
     if not mean.sd:

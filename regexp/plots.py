@@ -3,6 +3,7 @@
 Readable in black and white: lines differ by their dashes, points by their markers, and what was found by filled ones.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -15,7 +16,7 @@ from regexp.comparison import Comparison
 from regexp.curves import Curves
 from regexp.formats import as_markdown
 from regexp.inference import LEVEL
-from regexp.rows import METRICS, Metric, average
+from regexp.rows import METRICS, Metric, Row, average
 from regexp.storage import storing
 
 MOST_PANELS, MOST_ROWS, MOST_LINES, MOST_NAMES = 12, 30, 6, 12
@@ -55,7 +56,7 @@ def _figures(comparison: Comparison, found: Curves) -> Iterator[tuple[str, str, 
 
 
 def curves(comparison: Comparison, found: Curves) -> Figure:
-    """A panel for each row: mean validation and training loss, with a band of one standard deviation over seeds.
+    """A panel for each row: validation and training loss over seeds, geometric mean and standard deviation.
 
     Curves end where the first of the seeds does: beyond it the mean would be over others.
     """
@@ -64,7 +65,7 @@ def curves(comparison: Comparison, found: Curves) -> Figure:
     lines = -(-len(rows) // columns)
     figure = Figure(figsize=(3.1 * columns + 0.6, 2.5 * lines + 0.5), layout="constrained")
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-    baseline = found.of(comparison.baseline, "val_loss")
+    baseline = [mean for mean, _, _ in found.logarithmic(comparison.baseline, "val_loss")]
     for i, axes in enumerate(panels.flat):
         if i >= len(rows):
             axes.set_axis_off()
@@ -72,12 +73,12 @@ def curves(comparison: Comparison, found: Curves) -> Figure:
         row = rows[i]
         if baseline and row is not comparison.baseline:
             epochs = range(1, len(baseline) + 1)
-            axes.plot(epochs, [mean for mean, _ in baseline], color=_PALE, lw=1.5, label="validation, baseline")
+            axes.plot(epochs, baseline, color=_PALE, lw=1.5, label="validation, baseline")
         for name, dashes, label in (("val_loss", "-", "validation"), ("train_loss", "--", "training")):
-            curve = found.of(row, name)
+            curve = found.logarithmic(row, name)
             epochs = range(1, len(curve) + 1)
-            axes.plot(epochs, [mean for mean, _ in curve], color=_INK, ls=dashes, lw=1.4, label=label)
-            low, high = [mean - sd for mean, sd in curve], [mean + sd for mean, sd in curve]
+            axes.plot(epochs, [mean for mean, _, _ in curve], color=_INK, ls=dashes, lw=1.4, label=label)
+            low, high = [low for _, low, _ in curve], [high for _, _, high in curve]
             axes.fill_between(epochs, low, high, color=_INK, alpha=0.3, lw=0)
         axes.set_title(row.label + (" (baseline)" if row is comparison.baseline else ""), fontsize=10)
         axes.set_yscale("log")
@@ -86,7 +87,7 @@ def curves(comparison: Comparison, found: Curves) -> Figure:
         handles |= {str(line.get_label()): line for line in axes.get_lines()}
     figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=3, frameon=False)
     figure.supxlabel(f"epoch, until the first seed ends{cut}", fontsize=10)
-    figure.supylabel("loss (nats), mean ± one standard deviation over seeds", fontsize=10)
+    figure.supylabel("loss (nats): geometric mean over seeds, ± one standard deviation", fontsize=10)
     return figure
 
 
@@ -114,16 +115,16 @@ def differences(comparison: Comparison) -> Figure:
     against = ", ".join(f"{key}={value}" for key, value in comparison.baseline.values.items())
     unit = " (percentage points)" if metric.percent else ""
     axes.set_xlabel(f"{metric.title}{unit}: difference to\n{against}")
-    axes.set_title(
-        f"{100 * LEVEL:g} % intervals, paired by seed. Filled: distinguished (Holm){cut}", fontsize=9, loc="left"
-    )
+    spread = any(row.difference and row.difference.paired and row.difference.paired.estimate.half for row in rows)
+    title = f"{100 * LEVEL:g} % intervals, each for itself; filled: distinguished" if spread else "no intervals"
+    axes.set_title(f"{title}{cut}", fontsize=9, loc="left")
     return figure
 
 
 def interactions(comparison: Comparison) -> Figure:
     """A panel for each pair of keys: the metric by the values of one, a line for each value of the other."""
     metric = comparison.metric
-    pairs = list(combinations(comparison.levels, 2))[:MOST_PANELS]
+    pairs, more = _first(list(combinations(comparison.levels, 2)), MOST_PANELS)
     columns = min(3, len(pairs))
     lines = -(-len(pairs) // columns)
     figure = Figure(figsize=(4.4 * columns + 0.4, 3.4 * lines), layout="constrained")
@@ -133,17 +134,16 @@ def interactions(comparison: Comparison) -> Figure:
             axes.set_axis_off()
             continue
         one, other = pairs[i]
-        rows = {tuple(row.values.values()): row for row in average(comparison.cells, [one, other])}
+        rows = {tuple(row.values.values()): row for row in average(comparison.cells, [one, other])[0]}
         values = comparison.levels[one]
-        for k, level in enumerate(comparison.levels[other][:MOST_LINES]):
-            found = [rows[value, level].estimate(metric.name) for value in values]
-            places = [
-                j + 0.06 * (k - (min(len(comparison.levels[other]), MOST_LINES) - 1) / 2) for j in range(len(values))
-            ]
+        shown, cut = _first(comparison.levels[other], MOST_LINES)
+        for k, level in enumerate(shown):
+            seen = [rows[value, level].estimate(metric.name) for value in values]
+            aside = 0.06 * (k - (len(shown) - 1) / 2)  # so that intervals do not hide each other
             axes.errorbar(
-                places,
-                [float("nan") if seen is None else _scaled(metric, seen.mean) for seen in found],
-                yerr=[0.0 if seen is None or seen.half is None else _scaled(metric, seen.half) for seen in found],
+                [j + aside for j in range(len(values))],
+                [_scaled(metric, None if found is None else found.mean) for found in seen],
+                yerr=[_scaled(metric, None if found is None else found.half) for found in seen],
                 color=_INK,
                 ls=_DASHES[k],
                 marker=_MARKERS[k],
@@ -158,6 +158,7 @@ def interactions(comparison: Comparison) -> Figure:
         axes.set_ylabel(_axis(metric) if i % columns == 0 else "")
         axes.grid(axis="y", color="0.9")
         axes.legend(title=f"{other}{cut}", frameon=False, fontsize=9)
+    figure.suptitle(f"Means over seeds{_intervals(comparison.cells, metric)}{more}", fontsize=9)
     return figure
 
 
@@ -198,9 +199,7 @@ def gap(comparison: Comparison) -> Figure:
     axes.set_axisbelow(True)
     axes.set_xlabel("gap: validation less training loss (nats)")
     axes.set_ylabel(_axis(accuracy))
-    axes.set_title(
-        f"Means over seeds and their {100 * LEVEL:g} % intervals. Filled: baseline{cut}", fontsize=9, loc="left"
-    )
+    axes.set_title(f"Means over seeds{_intervals(rows, accuracy)}. Filled: baseline{cut}", fontsize=9, loc="left")
     return figure
 
 
@@ -213,5 +212,12 @@ def _axis(metric: Metric) -> str:
     return f"{metric.title} (%)" if metric.percent else metric.title
 
 
-def _scaled(metric: Metric, value: float) -> float:
+def _intervals(rows: Sequence[Row], metric: Metric) -> str:
+    seen = [row.estimate(metric.name) for row in rows]
+    return f" and their {100 * LEVEL:g} % intervals" if any(e is not None and e.half for e in seen) else ""
+
+
+def _scaled(metric: Metric, value: float | None) -> float:
+    if value is None:
+        return math.nan
     return 100 * value if metric.percent else value

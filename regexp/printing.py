@@ -10,9 +10,10 @@ from rich.table import Table
 
 from regexp import formats, tables
 from regexp.comparison import Comparison
+from regexp.notes import brief_notes, left_out, notes
 from regexp.paper import Paper
 from regexp.unfinished import unfinished
-from regexp.wording import brief_notes, headline, left_out, notes
+from regexp.wording import headline
 
 
 class Printer:

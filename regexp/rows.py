@@ -76,26 +76,34 @@ class Row:
 class Difference:
     """A mean difference between two rows, paired by seed, in the metric's units.
 
+    It is found by the t test after Holm's correction. Sign flips are shown beside it, and do not decide: with few pairs
+    they can reach little, and less with one pair more.
+
     Attributes:
         paired: None where they have no seed in common.
         p_holm: the p-value, corrected for all that were made with it; None where there is no test.
         comparisons: how many those are.
         needed: seeds that a difference as large as this would need to be found; None where it was, or nothing is known.
+        survivors: whether runs of either row have diverged, and so are not in it.
     """
 
     paired: Paired | None
     p_holm: float | None = None
     comparisons: int = 1
     needed: tuple[int, int] | None = None
+    survivors: bool = False
 
     @property
     def found(self) -> bool:
         """Whether it is distinguished from zero."""
-        if self.paired is None or self.p_holm is None or self.paired.estimate.mean == 0:
+        return self.paired is not None and self.p_holm is not None and self.p_holm <= ALPHA
+
+    @property
+    def doubted(self) -> bool:
+        """Whether a permutation test that could have distinguished it, before any correction, does not."""
+        if self.paired is None or self.paired.p_flips is None or self.paired.least is None:
             return False
-        flips, least = self.paired.p_flips, self.paired.least
-        refuted = flips is not None and least is not None and least <= ALPHA < flips
-        return self.p_holm <= ALPHA and not refuted
+        return self.paired.least <= ALPHA < self.paired.p_flips
 
 
 def row_of(configuration: Configuration) -> Row:
@@ -107,22 +115,22 @@ def row_of(configuration: Configuration) -> Row:
     return Row(configuration.values, configuration.records, scores)
 
 
-def average(cells: Sequence[Row], keys: Sequence[str]) -> list[Row]:
+def average(cells: Sequence[Row], keys: Sequence[str]) -> tuple[list[Row], list[str]]:
     """A row for each combination of values of these keys: for every seed the mean over the other keys' combinations.
 
     Only over such combinations as all rows have, and such seeds as have them all, so that all are averaged over the
-    same. Empty if there are none.
+    same. No rows if there are none. Returns the labels of the combinations that are left out, too.
     """
     groups: dict[tuple[str, ...], dict[tuple[str, ...], Row]] = {}
     for cell in cells:
         rest = tuple(value for key, value in cell.values.items() if key not in keys)
         groups.setdefault(tuple(cell.values[key] for key in keys), {})[rest] = cell
-    common = set.intersection(*({rest for rest, cell in group.items() if cell.scores} for group in groups.values()))
-    if not common:
-        return []
+    combinations = dict.fromkeys(rest for group in groups.values() for rest in group)
+    common = [c for c in combinations if all(c in group and group[c].scores for group in groups.values())]
+    left_out = [", ".join(combination) for combination in combinations if combination not in common]
     rows = []
-    for values, group in groups.items():
-        parts = [cell for rest, cell in group.items() if rest in common]
+    for values, group in groups.items() if common else ():
+        parts = [group[combination] for combination in common]
         scores = {}
         for metric in METRICS:
             each = [part.scores.get(metric, {}) for part in parts]
@@ -130,7 +138,7 @@ def average(cells: Sequence[Row], keys: Sequence[str]) -> list[Row]:
             if seeds:
                 scores[metric] = {seed: sum(own[seed] for own in each) / len(each) for seed in seeds}
         rows.append(Row(dict(zip(keys, values, strict=True)), [r for part in parts for r in part.records], scores))
-    return rows
+    return rows, left_out
 
 
 def pairs(one: Mapping[int, float], other: Mapping[int, float]) -> list[float]:

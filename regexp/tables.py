@@ -11,7 +11,7 @@ from regexp.effects import Effect
 from regexp.identity import short_names
 from regexp.inference import ALPHA
 from regexp.rows import METRICS, Difference, Metric, Row
-from regexp.wording import GAIN, INTERACTION, Kind, count, headline, p_value, seeds, verdict, with_interval
+from regexp.wording import AVERAGE, GAIN, INTERACTION, Kind, count, headline, p_value, seeds, verdict, with_interval
 
 MOST_ROWS = 30
 _TESTS = ["p", "flips", "Holm", "verdict"]
@@ -64,8 +64,8 @@ def differences(comparison: Comparison, brief: bool = False) -> Grid | None:
     others = [row for row in comparison.rows if row.difference is not None]
     rows = [[row.label, *_tested(row.difference, metric, GAIN, brief)] for row in others]
     against = ", ".join(f"{key}={value}" for key, value in comparison.baseline.values.items())
-    title = f"{metric.title.capitalize()}: difference to {against}"
-    grid = Grid(title, [_names(comparison), _unit(metric), *_TESTS], rows, folds=True)
+    title = f"{_title(metric)}: difference to {against}{_pairs([row.difference for row in others])}"
+    grid = Grid(title, [_names(comparison), "difference", *_TESTS], rows, folds=True)
     return _without_flips(grid) if brief and not _flips([row.difference for row in others]) else grid
 
 
@@ -73,16 +73,16 @@ def influences(comparison: Comparison, brief: bool = False) -> list[Grid]:
     """Main effects and interactions, where there are any; `brief` as above."""
     metric, found = comparison.metric, []
     for title, kind, effects in (
-        ("effect of one value, averaged over the other keys", GAIN, comparison.main),
-        ("interaction, beyond the sum of both effects", INTERACTION, comparison.interactions),
+        ("effect of one value, averaged over the other keys", AVERAGE, comparison.main),
+        ("interaction, a difference of differences", INTERACTION, comparison.interactions),
     ):
         if comparison.averaged:  # which has asked for one of them
             break
         rows = [[*_against(effect), *_tested(effect.difference, metric, kind, brief)] for effect in effects]
         if rows:
             grid = Grid(
-                f"{metric.title.capitalize()}: {title}",
-                ["value", "against", _unit(metric), *_TESTS],
+                f"{_title(metric)}: {title}",
+                ["value", "against", "difference", *_TESTS],
                 rows,
                 words=2,
                 folds=True,
@@ -140,8 +140,14 @@ def _names(comparison: Comparison) -> str:
     return "\n".join(short_names(comparison.keys).values()) or "configuration"
 
 
-def _unit(metric: Metric) -> str:
-    return "difference %" if metric.percent else "difference"
+def _title(metric: Metric) -> str:
+    return metric.title.capitalize() + (" (percentage points)" if metric.percent else "")
+
+
+def _pairs(differences: Sequence[Difference | None]) -> str:
+    """How many pairs they are over."""
+    counts = {0 if d is None or d.paired is None else d.paired.estimate.n for d in differences}
+    return f", {min(counts)} to {max(counts)} pairs" if len(counts) > 1 else f", {count(counts.pop(), 'pair')}"
 
 
 def _mean(row: Row, name: str) -> str:
@@ -153,7 +159,7 @@ def _mean(row: Row, name: str) -> str:
 
 def _tested(difference: Difference | None, metric: Metric, kind: Kind, brief: bool) -> list[str]:
     if difference is None or difference.paired is None:
-        return ["-"] * 4 + ["no seed in common"]
+        return ["-"] * 4 + ["no pairs"]
     pair = difference.paired
     p_values = [p_value(p) for p in (pair.p, pair.p_flips, difference.p_holm)]
     return [with_interval(metric, pair.estimate, signed=True), *p_values, verdict(difference, metric, kind, brief)]
@@ -181,7 +187,7 @@ def _short(difference: Difference | None, metric: Metric) -> list[str]:
         return ["-", "-"]
     seen = with_interval(metric, difference.paired.estimate, signed=True)
     tested = difference.p_holm is not None
-    said = verdict(difference, metric) if difference.found else "unclear" if tested else "-"
+    said = GAIN.words(metric, difference.paired.estimate.mean > 0) if difference.found else "unclear" if tested else "-"
     return [seen, "same" if tested and difference.paired.estimate.mean == 0 else said]
 
 

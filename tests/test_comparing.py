@@ -65,7 +65,7 @@ def test_without_an_argument_it_is_the_last_sweep(compare: Command) -> None:
     status, out, err = compare()
     assert (status, err) == (0, "")
     assert out.startswith("regexp -m normalization=none,batch ...\n20 runs (20 finished), 4 configurations, 5 seeds\n")
-    assert "Test accuracy: difference to normalization=none, augmentation=none" in out
+    assert "difference to normalization=none, augmentation=none, 5 pairs" in words(out)
     assert [line.split()[-1] for line in out.splitlines() if line.startswith("batch, ")][-1] == "better"
     assert "not distinguishable with 5 seeds" in out
     assert "\nnormalization=batch  none" in out
@@ -220,7 +220,7 @@ def test_the_lessons_protocol_is_said(compare: Command) -> None:
         for seed in range(3):
             leave(DEFAULT, [f"normalization={normalization}"], seed, test=None, val=0.9 + seed / 100)
     out = words(compare(str(DEFAULT))[1])
-    assert "Validation accuracy: difference to normalization=none" in out
+    assert "Validation accuracy (percentage points): difference to normalization=none" in out
     assert "there is no test figure: the test set has validated, as in the lesson" in out
 
 

@@ -53,6 +53,7 @@ def test_sign_flips_are_scipys_exact_permutation_test(sample: list[float]) -> No
     assert sign_flips(sample) == pytest.approx(result.pvalue, rel=1e-12)
     assert paired(sample).p_flips == sign_flips(sample)
     assert paired(sample).least == 2 / 2 ** len(sample)
+    assert paired([*sample[:-1], 0.0]).least == 2 / 2 ** (len(sample) - 1)  # a pair without a difference has no sign
 
 
 def test_by_hand() -> None:
@@ -140,7 +141,7 @@ def test_the_spreads_interval_covers_as_often_as_it_says() -> None:
 def test_where_there_is_no_spread_none_is_invented() -> None:
     assert estimate([0.5]).interval is estimate([0.5]).sd is None
     same = estimate([0.7, 0.7, 0.7])
-    assert (same.mean, same.sd, same.interval) == (0.7, 0.0, None)
+    assert (same.mean, same.sd, same.interval) == (pytest.approx(0.7), 0.0, None)
     # All differences the same: the t test would be certain; sign flips are not.
     assert paired([0.1] * 4).p == paired([0.1] * 4).p_flips == 2 / 16
     assert paired([0.1] * 20).p == 2 / 2**20

@@ -13,13 +13,14 @@ from regexp.identity import _SHAPING
 PACKAGE = Path(regexp.__file__).parent
 # Each module imports only from those above it.
 ORDER = (
-    "errors progress fields steps descent config vocabulary foreign checking advice overrides objections files jobs "
-    "composition arguments randomness device storage parts idx downloads folders decoding arrays sources readers data "
-    "geometry perspective elastic resampling pixels image_by_image augmentation schedules optimization streams "
-    "metrics early_stopping products layers model evaluation members memory cohort training identity runs processes "
-    "events claims sweeps records configurations inference rows effects comparison wording unfinished paper tables "
-    "formats curves printing plots hints logdirs bands pictures recording building planning exits interruption "
-    "terminal usage reference together train launching interface verify preview comparing __init__ __main__"
+    "errors progress fields steps descent config vocabulary foreign checking advice overrides objections files "
+    "jobs composition arguments randomness device storage parts idx downloads folders decoding arrays sources "
+    "readers data geometry perspective elastic resampling pixels image_by_image augmentation schedules "
+    "optimization streams metrics early_stopping products layers model evaluation members memory cohort training "
+    "identity runs processes events claims sweeps records configurations inference rows effects comparison "
+    "wording notes unfinished paper tables formats curves printing plots hints logdirs bands pictures recording "
+    "building planning exits interruption terminal usage reference together train launching interface verify "
+    "preview comparing __init__ __main__"
 ).split()
 
 
