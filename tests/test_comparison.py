@@ -208,7 +208,7 @@ def test_one_seed_gets_no_interval_but_the_command_for_more() -> None:
     assert differences(comparison)["a"][1:] == (None, None, False)
     assert any(note.endswith("For both: regexp -m normalization=a,b 'seed=range(5)'") for note in notes(comparison))
     assert verdict(next(r.difference for r in comparison.rows if r.difference), comparison.metric).startswith(
-        "one seed"
+        "one pair"
     )
 
 
