@@ -4,6 +4,7 @@ TensorBoard shows no mean over runs (tensorboard issue 376). Runs that hold it, 
 deviation, make a band in any version of it.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,6 @@ from pathlib import Path
 from regexp import events
 from regexp.comparison import Comparison
 from regexp.curves import Curves
-from regexp.identity import label
 from regexp.rows import Row
 from regexp.storage import storing
 
@@ -72,9 +72,9 @@ def _clear(folder: Path) -> None:
 
 
 def _names(rows: list[Row]) -> Iterator[str]:
-    """Folders' names, in the words of the runs' own."""
+    """Folders' names, short because TensorBoard has little room for them: the values that varied."""
     taken = set[str]()
     for i, row in enumerate(rows):
-        name = label([f"{key}={value}" for key, value in row.values.items()])
+        name = re.sub(r"[^\w.,=~+-]", "-", ",".join(row.values.values()))[:100].strip(".") or "all"
         yield name if name not in taken else f"{name}-{i}"
         taken.add(name)
