@@ -76,7 +76,9 @@ def compare_all(
     if not found:
         raise ConfigError(f"{collection.title}: holds no runs{' like that' if where else ' that can be read'}")
     cells = [row_of(configuration) for configuration in found]
-    remarks = [f"{repeats} runs repeat a configuration and seed: the newest counts"] if repeats else []
+    remarks = [f"where a configuration and seed was trained twice the newest counts ({repeats} left out)"] * bool(
+        repeats
+    )
     levels = {key: list(dict.fromkeys(cell.values[key] for cell in cells)) for key in cells[0].values}
     chosen = _metric(metric, cells)
     keys = [full_key(key, list(levels)) for key in by] or list(levels)

@@ -45,6 +45,8 @@ def matching(records: Sequence[Record], conditions: Sequence[str]) -> list[Recor
     Keys may be short (lr for optimizer.lr) where that is clear. Raises ConfigError for an unknown key, or where a value
     occurs nowhere.
     """
+    if not conditions:
+        return list(records)
     named = _augmentation_names(records)
     levels = [{**_levels([record], named), "seed": str(record.seed)} for record in records]
     chosen = list(range(len(records)))

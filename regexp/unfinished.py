@@ -2,12 +2,12 @@
 
 import math
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
 from regexp.comparison import Comparison
+from regexp.configurations import ABSENT
 from regexp.records import Record
-from regexp.rows import Row
 
 
 def unfinished(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
@@ -16,18 +16,22 @@ def unfinished(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
         if not record.finished:
             yield record.status, record.directory.name, " ".join(_state(record))
     for overrides in comparison.collection.missing:
-        yield "missing", " ".join(overrides), f"regexp {shlex.join(overrides)}"
-    for row, lacking in _gaps(comparison.cells):
-        yield "missing", row.label, f"seed={','.join(map(str, lacking))}"
+        yield "missing", " ".join(overrides), shlex.join(["regexp", *overrides])
+    told = {tuple(sorted(overrides)) for overrides in comparison.collection.missing}
+    everywhere = {record.seed for cell in comparison.cells for record in cell.records}
+    for cell in comparison.cells:
+        lacking = sorted(everywhere - {record.seed for record in cell.records})
+        wanted = [seed for seed in lacking if tuple(sorted(_with(cell.records[0], {"seed": str(seed)}))) not in told]
+        if wanted:
+            yield "missing", cell.label, _command(cell.records[0], {}, wanted)
     combinations = math.prod(map(len, comparison.levels.values()))
     # A grid with gaps, not a few points of a space.
     if 0 < combinations - len(comparison.cells) <= len(comparison.cells):
         there = {tuple(cell.values.values()) for cell in comparison.cells}
-        yield from (
-            ("missing", ", ".join(values), shlex.join(["regexp", *_typed(comparison.levels, values)]))
-            for values in product(*comparison.levels.values())
-            if values not in there
-        )
+        for values in product(*comparison.levels.values()):
+            if values not in there and ABSENT not in values:
+                named = dict(zip(comparison.levels, values, strict=True))
+                yield "missing", ", ".join(values), _command(comparison.records[0], named, sorted(everywhere))
 
 
 def _state(record: Record) -> Iterator[str]:
@@ -39,13 +43,13 @@ def _state(record: Record) -> Iterator[str]:
         yield f"again: {record.again}"
 
 
-def _gaps(cells: Sequence[Row]) -> Iterator[tuple[Row, list[int]]]:
-    """Seeds that other configurations have."""
-    everywhere = {record.seed for cell in cells for record in cell.records}
-    for cell in cells:
-        if lacking := sorted(everywhere - {record.seed for record in cell.records}):
-            yield cell, lacking
+def _command(like: Record, values: Mapping[str, str], seeds: Sequence[int]) -> str:
+    """What trains runs that differ from one in these values, for each of these seeds."""
+    words = _with(like, {**values, "seed": ",".join(map(str, seeds))})
+    return shlex.join(["regexp", *["-m"] * (len(seeds) > 1), *words])
 
 
-def _typed(keys: Iterable[str], values: Iterable[str]) -> list[str]:
-    return [f"{key}={value}" for key, value in zip(keys, values, strict=True)]
+def _with(like: Record, values: Mapping[str, str]) -> list[str]:
+    """A run's overrides with other values."""
+    own = dict(override.lstrip("+").partition("=")[::2] for override in like.overrides)
+    return [f"{key}={value}" if value else key for key, value in {**own, **values}.items()]

@@ -201,8 +201,8 @@ def test_gaps_of_a_grid_are_missing(compare: Command) -> None:
         for seed in (0, 1)[: 2 - (augmentation == "shift")]:
             leave(DEFAULT, [f"normalization={normalization}", f"augmentation={augmentation}"], seed)
     told = words(compare(str(DEFAULT), "--status")[1])
-    assert "missing none, shift seed=1" in told
-    assert "missing batch, shift regexp normalization=batch augmentation=shift" in told
+    assert "missing none, shift regexp normalization=none augmentation=shift seed=1" in told
+    assert "missing batch, shift regexp -m normalization=batch augmentation=shift seed=0,1" in told
 
 
 def test_all_that_failed_is_a_table_too(compare: Command) -> None:

@@ -433,7 +433,7 @@ def test_repeats_count_once(tmp_path: Path) -> None:
     leave(tmp_path / "three", [], 0, status="unfinished", started="2026-01-03")
     comparison = compare_all(collect([tmp_path]))
     assert comparison.rows[0].scores["test_accuracy"] == {0: 0.2}
-    assert any("2 runs repeat a configuration and seed" in note for note in notes(comparison))
+    assert any("trained twice the newest counts (2 left out)" in note for note in notes(comparison))
 
 
 def test_conditions_choose_runs(tmp_path: Path) -> None:
