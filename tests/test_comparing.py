@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,10 @@ from PIL import Image
 
 import regexp
 from regexp.comparing import main
+from regexp.comparison import compare_all
+from regexp.curves import Curves
 from regexp.processes import _started, this_process
+from regexp.records import collect
 
 DEFAULT = Path("outputs/default")
 Command = Callable[..., tuple[int, str, str]]
@@ -153,7 +157,7 @@ def test_nothing_that_is_missing_is_silent(compare: Command) -> None:
     (runs[2] / "summary.json").unlink()
     for path in (runs[3], runs[4]):
         summary = json.loads((path / "summary.json").read_text())
-        changed = {"status": "diverged"} if path == runs[3] else {"test": {"loss": None, "accuracy": None}}
+        changed = {"status": "diverged"} if path == runs[3] else {"test": {"loss": None, "accuracy": float("nan")}}
         (path / "summary.json").write_text(json.dumps({**summary, **changed}))
     (runs[5] / "summary.json").unlink()
     (runs[5] / "failure.json").write_text(json.dumps({"message": "the data is gone"}))
@@ -230,10 +234,37 @@ def test_broken_curves_are_said_and_left_out(compare: Command) -> None:
     (runs[1] / "metrics.csv").unlink()
     lines = (runs[2] / "metrics.csv").read_text().splitlines()
     (runs[2] / "metrics.csv").write_text("\n".join([*lines[:2], lines[2][:9]]))
+    (runs[3] / "metrics.csv").write_text("\n".join(lines[:3]) + "\n")
     status, _, err = compare("--output", "report")
     assert status == 0
-    for run in runs[:3]:
+    for run in runs[:4]:
         assert f"no curves of {run}: metrics.csv is" in err
+
+
+def test_curves_of_several_seeds() -> None:
+    runs = [leave(DEFAULT, [], seed, epochs=4 + seed) for seed in range(3)]
+    [row] = compare_all(collect([DEFAULT])).rows
+    curves = Curves([row])
+    logs = np.log([[1 / epoch + seed / 100 for seed in range(3)] for epoch in range(1, 5)])
+    for (middle, low, high), values in zip(curves.logarithmic(row, "val_loss"), logs, strict=True):
+        assert middle == pytest.approx(np.exp(values.mean()))
+        assert low == pytest.approx(np.exp(values.mean() - values.std(ddof=1)))
+        assert high == pytest.approx(np.exp(values.mean() + values.std(ddof=1)))
+    assert curves.runs(row) == len(runs)
+    assert curves.problems == []
+
+
+@pytest.mark.parametrize("words", [[], ["--format", "csv"], ["--status"]], ids=str)
+def test_a_reader_that_goes_away_ends_nothing(words: list[str]) -> None:
+    for i in range(30):
+        leave(DEFAULT, [f"optimizer.lr={0.001 * (i + 1)}"], 0)
+    command = [sys.executable, "-m", "regexp.comparing", str(DEFAULT), "--output", "report", *words]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "written  report/comparison.md")
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

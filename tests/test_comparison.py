@@ -12,6 +12,7 @@ from scipy import stats
 from regexp.comparison import Comparison, compare_all
 from regexp.configurations import configurations
 from regexp.errors import ConfigError
+from regexp.inference import seeds_needed, spread_interval
 from regexp.notes import notes
 from regexp.records import Collection, collect
 from regexp.rows import METRICS
@@ -188,6 +189,18 @@ def test_other_data_is_another_test_set(tmp_path: Path) -> None:
     assert any(
         note.startswith("The configurations differ in their data") for note in notes(compare_all(collect([tmp_path])))
     )
+
+
+def test_the_seeds_needed_are_for_the_corrected_level() -> None:
+    draw = np.random.default_rng(6)
+    arms = {name: dict(enumerate(0.9 + 0.01 * draw.normal(size=5))) for name in ARMS}
+    found = [row.difference for row in compare_all(table(arms)).rows if row.difference is not None]
+    for difference in found:
+        assert difference.paired is not None
+        seen = difference.paired.estimate
+        assert seen.sd is not None
+        low, high = (seeds_needed(seen.mean, sd, 0.05 / 3) for sd in spread_interval(seen.sd, 5, 0.8))
+        assert difference.needed == (max(low, 6), max(high, 6))
 
 
 def test_few_pairs_are_said_to_be_too_few_for_a_permutation_test() -> None:

@@ -72,6 +72,14 @@ def test_by_hand() -> None:
     assert sign_flips([0.1, 0.2, -0.3]) == 1
 
 
+def test_sign_flips_of_counted_images_are_those_of_the_counts() -> None:
+    """Sums that are equal as counts differ by rounding as fractions."""
+    draw = np.random.default_rng(4)
+    for _ in range(300):
+        counts = draw.integers(-4, 5, size=7)
+        assert sign_flips((counts / 360).tolist()) == sign_flips(counts.astype(float).tolist())
+
+
 def test_holm_by_hand() -> None:
     """0.01 x 4; 0.02 x 3 = 0.06; 0.03 x 2 = 0.06; 0.04 x 1, but never less than one before: 0.06."""
     corrected = holm({"c": 0.03, "a": 0.01, "d": 0.04, "b": 0.02})

@@ -124,6 +124,17 @@ def test_seeds_are_one_row_without_a_ghost() -> None:
     assert {path.parent for path in Path("outputs").rglob("events.*")} == {run.directory for run in runs}
 
 
+def test_the_gap_is_that_of_the_weights_that_are_kept() -> None:
+    [run] = sweep(
+        [["epochs=12", "optimizer.lr=0.3", "early_stopping.patience=3", "model.hidden_sizes=[32]"]], quiet=True
+    )
+    assert run.summary is not None
+    assert run.summary["best_epoch"] < run.summary["epochs"]
+    best = run.metrics[run.summary["best_epoch"] - 1]
+    [(_, gap)] = scalars(run.directory)["gap"]
+    assert gap == pytest.approx(best["val_loss"] - best["train_loss"], rel=1e-6)
+
+
 def test_what_went_wrong_is_marked() -> None:
     diverged = sweep([[*SHORT, "optimizer.lr=1e38"]], quiet=True)[0]
     assert sessions(diverged.directory)[-1].session_end_info.status == api_pb2.STATUS_FAILURE
