@@ -21,6 +21,9 @@ class Printer:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Paper(highlight=False)
+        self.width = self.console.width
+        # A narrower terminal breaks the lines of tables, and loses no figure.
+        self.console.width = max(80, self.width)
 
     def say(self, line: str) -> None:
         """A line, wrapped between words."""
@@ -28,8 +31,7 @@ class Printer:
 
     def overview(self, comparison: Comparison) -> None:
         """The short table."""
-        grid = tables.overview(comparison)
-        self.console.print(tables.terminal(grid))
+        self.console.print(tables.terminal(tables.overview(comparison)))
         if (more := tables.beyond(comparison)) is not None:
             self.say(more)
         self.console.print()
@@ -57,7 +59,7 @@ class Printer:
     def notes(self, said: Sequence[str]) -> None:
         """One below the other, each indented after its mark; words, such as paths, stay whole."""
         for note in said:
-            lines = textwrap.wrap(note, self.console.width - 2, break_long_words=False, break_on_hyphens=False)
+            lines = textwrap.wrap(note, max(20, self.width - 2), break_long_words=False, break_on_hyphens=False)
             self.console.print(escape("- " + "\n  ".join(lines)), soft_wrap=True)
 
     def status(self, comparison: Comparison) -> None:

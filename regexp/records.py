@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,25 +91,25 @@ def collect(paths: Sequence[Path]) -> Collection:
     if len(paths) == 1 and paths[0].suffix == ".json" and paths[0].is_file():
         return _of_sweep([paths[0]])
     collection = Collection(" ".join(map(str, paths)), [])
-    folders: dict[Path, None] = {}
+    folders: dict[Path, Path] = {}  # by where they really are: a folder may be given twice
     for path in paths:
-        found = dict.fromkeys(run for run in _runs_below(path) if ".old-" not in run.name)
+        found = {run.resolve(): run for run in _runs_below(path) if ".old-" not in run.name}
         if not found:
             what = "holds no runs" if path.is_dir() else "there is no such folder"
             raise ConfigError(f"{path}: {what}; type a folder of runs, such as outputs/default")
-        folders |= found
-    aside = sum(1 for path in paths for run in _runs_below(path) if ".old-" in run.name)
+        folders = found | folders
+    aside = len({run.resolve() for path in paths for run in _runs_below(path) if ".old-" in run.name})
     if aside:
         collection.remarks.append(f"{_count(aside, 'run')} set aside (*.old-*) left out")
     members: dict[Path, Member] = {}
-    for parent in dict.fromkeys(folder.parent for folder in folders):
+    for parent in dict.fromkeys(folder.parent for folder in folders.values()):
         for file in sorted((parent / "sweeps").glob("*.json")):
             try:
                 members |= {member.directory: member for member in _members(file)[1]}
             except RunError as error:
                 collection.remarks.append(str(error))
     order = {directory: i for i, directory in enumerate(members)}
-    records = _read(folders, collection)
+    records = _read(folders.values(), collection)
     records.sort(key=lambda record: (order.get(record.directory, len(order)), record.started))
     if all(path.is_dir() and not (path / "run.json").exists() for path in paths):
         collection.missing = [member.overrides for path, member in members.items() if not _left(path)]
@@ -119,7 +119,7 @@ def collect(paths: Sequence[Path]) -> Collection:
 def of_runs(runs: Sequence[Run], title: str) -> Collection:
     """Runs that are known, in their order."""
     collection = Collection(title, [])
-    _read({run.directory: None for run in runs}, collection)
+    _read(dict.fromkeys(run.directory for run in runs), collection)
     return collection
 
 
@@ -130,7 +130,7 @@ def _of_sweep(files: Sequence[Path]) -> Collection:
         collection.title, own = _members(file)
         members += own
     collection.missing = [member.overrides for member in members if not _left(member.directory)]
-    _read({member.directory: None for member in members if _left(member.directory)}, collection)
+    _read([member.directory for member in members if _left(member.directory)], collection)
     return collection
 
 
@@ -173,7 +173,7 @@ def _left(directory: Path) -> bool:
     return (directory / "run.json").exists()
 
 
-def _read(folders: dict[Path, None], collection: Collection) -> list[Record]:
+def _read(folders: Iterable[Path], collection: Collection) -> list[Record]:
     """Read runs into a collection; what is broken becomes a remark."""
     for folder in folders:
         try:

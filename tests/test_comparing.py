@@ -18,6 +18,7 @@ import regexp
 from regexp.comparing import main
 from regexp.comparison import compare_all
 from regexp.curves import Curves
+from regexp.paper import Paper
 from regexp.processes import _started, this_process
 from regexp.records import collect
 
@@ -82,6 +83,9 @@ def test_folders_may_be_of_a_run_of_runs_or_of_those(compare: Command) -> None:
     leave(Path("outputs/other"), ["model.dropout=0.5"], 0)
     for given, count in ((["outputs/default"], 8), (["outputs"], 9), ([str(runs[0]), str(runs[2])], 2)):
         assert f"{count} runs ({count} finished)" in compare(*given)[1]
+    twice = compare("outputs/default", str(DEFAULT.resolve()), str(runs[0]))[1]
+    assert "8 runs (8 finished)" in twice
+    assert "trained twice" not in twice
     by_file = compare("outputs/other/sweeps/20260101-000000-000000.json")[1]
     assert "4 runs (4 finished)" in by_file
 
@@ -331,6 +335,16 @@ def test_what_was_set_aside_is_left_out_and_said(compare: Command) -> None:
     out = words(compare(str(DEFAULT))[1])
     assert "19 runs (19 finished, 1 missing)" in out
     assert "1 run set aside (*.old-*) left out" in out
+
+
+def test_a_narrow_terminal_loses_nothing(compare: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep()
+    wide = compare()[1]
+    monkeypatch.setattr("regexp.printing.Paper", lambda **given: Paper(**given, width=30))
+    narrow = compare()[1]
+    for line in wide.splitlines():
+        if "±" in line and "   " in line:
+            assert line.rstrip() in narrow
 
 
 def test_more_rows_than_fit_are_counted(compare: Command) -> None:

@@ -172,8 +172,9 @@ def test_the_table_folds_seeds_and_sorts_by_validation(
             one, other = (summary[figures][key] for summary in found)
             # The interval of two seeds: t(0.975; 1) = 12.706 times half of their distance.
             wide = 100 * 12.7062 * abs(one - other) / 2
-            half = "" if one == other else f" ± {wide:.2f}" if wide < 10 else f" ± {wide:.0f}"
-            assert cell == f"{50 * (one + other):.2f}{half}"
+            digits = 2 if wide < 10 else 0
+            half = "" if one == other else f" ± {wide:.{digits}f}"
+            assert cell == f"{50 * (one + other):.{digits}f}{half}"
     assert rows[1][-1] == "baseline"
     assert "2 runs diverged: not in the means" in " ".join(out.split())
 
