@@ -4,12 +4,13 @@ TensorBoard shows no mean over runs (tensorboard issue 376). Runs that hold it, 
 deviation, make a band in any version of it.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from regexp import events
+from regexp import events, hints
 from regexp.comparison import Comparison
 from regexp.curves import Curves
 from regexp.rows import Row
@@ -59,8 +60,8 @@ def add(comparison: Comparison, curves: Curves) -> int:
 
 def place(comparison: Comparison) -> Path:
     """The folder for them: below that of the runs, or of all their folders."""
-    parents = {record.directory.parent for record in comparison.records}
-    return (parents.pop() if len(parents) == 1 else next(iter(parents)).parent) / FOLDER
+    parents = {record.directory.parent.resolve() for record in comparison.records}
+    return Path(hints.nearby(Path(os.path.commonpath(parents)))) / FOLDER
 
 
 def _clear(folder: Path) -> None:

@@ -11,7 +11,10 @@ _FORMATS = ("text", "md", "csv", "json")
 
 def main() -> None:
     """Run the command line; ends with one of the statuses in regexp.errors."""
-    given = _parser().parse_args()
+    parser = _parser()
+    given = parser.parse_args()
+    if given.status and given.format != "text":
+        parser.error(f"--status --format {given.format}: the status is for reading; drop --format")
     with exits.ending():
         _compare(given)
 

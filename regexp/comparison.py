@@ -1,7 +1,7 @@
 """Which configuration is better, by how much, and is the difference real? Imports no torch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from regexp.checking import did_you_mean
 from regexp.configurations import (
@@ -9,8 +9,9 @@ from regexp.configurations import (
     configurations,
     full_key,
     matching,
-    read_condition,
     same_value,
+    split_values,
+    varied_key,
     without_repeats,
 )
 from regexp.effects import Effect, effects
@@ -74,14 +75,18 @@ def compare_all(
     records = matching(collection.records, where)
     found, repeats = without_repeats(configurations(records))
     if not found:
-        raise ConfigError(f"{collection.title}: holds no runs{' like that' if where else ' that can be read'}")
+        why = collection.remarks or [f"{len(collection.missing)} runs were asked for, and none is left"]
+        what = "no run is like that" if where else "; ".join(why[:3])
+        raise ConfigError(f"{collection.title}: there is nothing to compare: {what}")
+    if where:
+        collection = replace(collection, title=f"{collection.title}, where {' and '.join(where)}", missing=[])
     cells = [row_of(configuration) for configuration in found]
     remarks = [f"where a configuration and seed was trained twice the newest counts ({repeats} left out)"] * bool(
         repeats
     )
     levels = {key: list(dict.fromkeys(cell.values[key] for cell in cells)) for key in cells[0].values}
     chosen = _metric(metric, cells)
-    keys = [full_key(key, list(levels)) for key in by] or list(levels)
+    keys = [varied_key(key, list(levels), "--by") for key in by] or list(levels)
     averaged = [key for key in levels if key not in keys]
     rows, lacking = average(cells, keys) if averaged else (cells, [])
     if not rows:
@@ -103,7 +108,7 @@ def compare_all(
 def _metric(name: str | None, rows: Sequence[Row]) -> Metric:
     if name is None:
         return METRICS["test_accuracy" if any("test_accuracy" in row.scores for row in rows) else "val_accuracy"]
-    plain = name.removeprefix("best/").replace("/", "_")
+    plain = _plain(name)
     if plain not in METRICS:
         close = closest(plain, list(METRICS))
         raise ConfigError(f"--metric {name}: is none of {', '.join(METRICS)}{did_you_mean([close] if close else [])}")
@@ -112,11 +117,19 @@ def _metric(name: str | None, rows: Sequence[Row]) -> Metric:
     return METRICS[plain]
 
 
+def _plain(name: str) -> str:
+    """A metric's name, also where it is given as TensorBoard's tag."""
+    return name.removeprefix("best/").replace("/", "_")
+
+
 def _baseline(rows: Sequence[Row], conditions: Sequence[str]) -> Row:
     """The row that meets all conditions, of several the one that agrees most with the first row."""
     candidates = list(rows)
     for condition in conditions:
-        key, values = read_condition(condition, list(rows[0].values))
+        key, _, value = condition.partition("=")
+        if not value:
+            raise ConfigError(f"--baseline {condition}: type key=value, for example normalization=none")
+        key, values = varied_key(key, list(rows[0].values), "--baseline"), split_values(value)
         wanted = same_value(values[0], [row.values[key] for row in rows], f"--baseline {condition}")
         candidates = [row for row in candidates if row.values[key] == wanted]
         if not candidates or len(values) > 1:
@@ -136,13 +149,15 @@ def _differences(rows: Sequence[Row], baseline: Row, metric: str) -> None:
 
 def _order(row: Row, sort: str | None, levels: Mapping[str, Sequence[str]]) -> tuple[bool, float]:
     """Sorts best first; rows without a figure last."""
-    if sort is not None and sort.replace("/", "_") not in METRICS:
-        known = [*row.values, *METRICS]
+    if sort is not None and _plain(sort) not in METRICS:
         try:
             key = full_key(sort, list(row.values))
         except ConfigError as error:
-            raise ConfigError(f"--sort {sort}: is none of {', '.join(known)}") from error
+            known = [*row.values, *METRICS]
+            close = closest(sort, known)
+            meant = did_you_mean([close] if close else [])
+            raise ConfigError(f"--sort {sort}: is none of {', '.join(known)}{meant}") from error
         return (False, levels[key].index(row.values[key]) if row.values[key] != ABSENT else -1)
-    name = "val_accuracy" if sort is None else sort.replace("/", "_")
+    name = "val_accuracy" if sort is None else _plain(sort)
     found = row.estimate(name)
     return (found is None, 0.0 if found is None else found.mean * (-METRICS[name].better or 1))

@@ -63,7 +63,7 @@ def read_condition(condition: str, keys: Sequence[str] | dict[str, None]) -> tup
     key, equals, values = condition.partition("=")
     if not equals or not values:
         raise ConfigError(f"{condition}: is no condition; type key=value, for example normalization=batch")
-    return full_key(key, keys), split_values(values)
+    return full_key(key, keys), [value for value in split_values(values) if value]
 
 
 def split_values(values: str) -> list[str]:
@@ -91,8 +91,20 @@ def full_key(key: str, keys: Sequence[str] | dict[str, None]) -> str:
     raise ConfigError(f"{key}: no run has such a key{did_you_mean([close] if close else [])}")
 
 
+def varied_key(key: str, keys: Sequence[str], option: str) -> str:
+    """Likewise one of the keys that varied. Raises ConfigError."""
+    try:
+        return full_key(key, keys)
+    except ConfigError as error:
+        close = closest(key, [*keys, *short_names(list(keys)).values()])
+        there = f"what varied is {', '.join(keys)}" if keys else "nothing varied"
+        text = f"{option} {key}: {there}{did_you_mean([close] if close else [])}"
+        raise ConfigError(text) from error
+
+
 def same_value(value: str, there: Sequence[str], condition: str) -> str:
     """The value among those there that was meant: 1e-3 is 0.001. Raises ConfigError."""
+    value = value.replace(" ", "")  # within brackets
     for known in there:
         if value == known or (_number(value) is not None and _number(value) == _number(known)):
             return known

@@ -1,9 +1,12 @@
 """Curves of several seeds as one: what plots and TensorBoard's bands show. Imports no torch."""
 
+import csv
 import math
-import statistics
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
+from regexp.metrics import COLUMNS
 from regexp.rows import Row
 from regexp.runs import Run
 
@@ -28,9 +31,9 @@ class Curves:
             if record.finished:
                 try:
                     metrics = Run(record.directory).metrics
-                    whole = len(metrics) == record.epoch and all(len(epoch) == len(metrics[0]) for epoch in metrics)
-                except (OSError, ValueError, TypeError) as error:
-                    self.problems.append(f"no curves of {record.directory}: metrics.csv is broken ({error})")
+                    whole = len(metrics) == record.epoch and all(set(epoch) == set(COLUMNS) for epoch in metrics)
+                except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
+                    self.problems.append(f"no curves of {record.directory}: metrics.csv is broken ({str(error)[:100]})")
                     continue
                 if whole and metrics:
                     runs.append(metrics)
@@ -56,4 +59,6 @@ class Curves:
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float]:
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+    # In numpy, where what is not finite is no error.
+    with np.errstate(invalid="ignore"):
+        return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0

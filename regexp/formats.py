@@ -29,7 +29,8 @@ def records(comparison: Comparison) -> Records:
     """The rows as records."""
     found = Records(
         {
-            **row.values,
+            # `epochs` is a key and a metric.
+            **{f"config.{key}" if key in METRICS else key: value for key, value in row.values.items()},
             "seeds": row.seeds,
             "runs": len(row.records),
             **{key: value for name in METRICS for key, value in _plain(name, row.estimate(name)).items()},

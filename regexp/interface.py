@@ -48,17 +48,17 @@ def sweep(runs: Sequence[Sequence[str]], outputs: Path | str = "outputs", quiet:
 
 
 def compare(
-    paths: Sequence[Path | str] | Path | str = (),
-    by: Sequence[str] = (),
-    baseline: Sequence[str] = (),
+    paths: Sequence[Path | str | Run] | Path | str | Run = (),
+    by: Sequence[str] | str = (),
+    baseline: Sequence[str] | str = (),
     metric: str | None = None,
-    where: Sequence[str] = (),
+    where: Sequence[str] | str = (),
     sort: str | None = None,
 ) -> Records:
     """What `regexp-compare` says of runs, as records: pandas.DataFrame(compare("outputs/default")).
 
     Args:
-        paths: folders of runs; none: the last sweep below outputs/.
+        paths: folders of runs, or runs; none: the last sweep below outputs/.
         by: keys whose values are compared, averaged over all else.
         baseline: conditions "key=value" on what the others are compared with; the other keys keep their first value.
         metric: of the differences; one of regexp.rows.METRICS.
@@ -70,5 +70,7 @@ def compare(
 
     Raises ConfigError where there is nothing to compare, or for a mistake in what was asked.
     """
-    folders = [paths] if isinstance(paths, str | Path) else paths
-    return records(compare_all(collect([Path(path) for path in folders]), by, baseline, metric, where, sort))
+    given = [paths] if isinstance(paths, str | Path | Run) else paths
+    folders = [path.directory if isinstance(path, Run) else Path(path) for path in given]
+    by, baseline, where = ([words] if isinstance(words, str) else words for words in (by, baseline, where))
+    return records(compare_all(collect(folders), by, baseline, metric, where, sort))

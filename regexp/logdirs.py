@@ -33,6 +33,8 @@ def logdir(runs: Sequence[Path], extra: Path | None = None) -> Path:
     try:
         for link, target in targets.items():
             link.parent.mkdir(parents=True, exist_ok=True)
+            if link.is_symlink() and link.resolve() != target.resolve():
+                link.unlink()
             with suppress(FileExistsError):
                 link.symlink_to(target.resolve(), target_is_directory=True)
     except OSError:

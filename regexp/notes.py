@@ -5,7 +5,9 @@ import shlex
 from collections.abc import Iterator
 
 from regexp.comparison import Comparison
+from regexp.hints import prefix
 from regexp.inference import ALPHA, FEW, wilson
+from regexp.records import Record
 from regexp.rows import METRICS, Row, pairs, tested
 from regexp.wording import count, with_interval
 
@@ -62,8 +64,11 @@ def _test_set(comparison: Comparison) -> Iterator[str]:
     """The sampling error of the images that accuracies are measured on."""
     part, name = ("test", "test_accuracy") if _tested(comparison) else ("validation", "val_accuracy")
     finished = [record for record in comparison.records if record.finished]
-    if len({record.config["data.fingerprint"] for record in finished}) > 1:
-        yield "The configurations differ in their data: these are differences between data sets, too."
+    if len({_measured(record, part) for record in finished}) > 1:
+        yield (
+            "The configurations are measured on different images (other data, or another split): their differences "
+            "are those of the images, too."
+        )
         return
     sizes = {record.images.get(part) for record in finished}
     best = _best(comparison.rows)
@@ -82,6 +87,13 @@ def _test_set(comparison: Comparison) -> Iterator[str]:
         most = 1.96 * math.sqrt(max(0.0, errors - difference**2) / size)
         text += f", and its difference to {comparison.baseline.label} may be off by up to {100 * most:.1f} points"
     yield f"{text}. Intervals and verdicts are about these images."
+
+
+def _measured(record: Record, part: str) -> tuple[object, ...]:
+    """What decides which images a part of the data holds."""
+    split = ("data.val_size", "data.split_seed") if part == "validation" else ()
+    own = (record.config["data.fingerprint"], record.validation, record.images.get(part))
+    return (*own, *(record.config.get(key) for key in split))
 
 
 def _tests(comparison: Comparison) -> Iterator[str]:
@@ -200,8 +212,11 @@ def _diverged(row: Row) -> str:
 
 def _more_seeds(comparison: Comparison) -> str:
     """The command that was typed, with five seeds."""
-    command = next((record.again for record in comparison.records if record.again), "") or "regexp"
+    commands = {record.again for record in comparison.records}
+    command = commands.pop() if len(commands) == 1 else ""
+    if not command.startswith("regexp "):  # several, or Python
+        return "train the same with more seeds, such as 'seed=range(5)'"
     words = [word for word in shlex.split(command) if not word.startswith("seed=")]
     if "-m" not in words and "--multirun" not in words:
         words.insert(1, "-m")
-    return f"{shlex.join(words)} 'seed=range(5)'"
+    return f"{prefix()}{shlex.join(words)} 'seed=range(5)'"

@@ -2,12 +2,18 @@
 
 import os
 import sys
+from typing import Any
 
 from rich.console import Console
 
 
 class Paper(Console):
-    """A console whose reader may go away (`regexp | head`): work goes on without it."""
+    """A console whose reader may go away (`regexp | head`), or know no more than ASCII: work goes on."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="replace")
 
     def on_broken_pipe(self) -> None:
         """Write to nowhere from now on."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from regexp import formats, tables
@@ -22,16 +23,22 @@ class Printer:
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Paper(highlight=False)
         self.width = self.console.width
-        # A narrower terminal breaks the lines of tables, and loses no figure.
-        self.console.width = max(80, self.width)
 
     def say(self, line: str) -> None:
         """A line, wrapped between words."""
         self.console.print(escape(line), soft_wrap=False)
 
+    def table(self, table: Table) -> None:
+        """A table, as wide as its figures need: a narrower terminal breaks its lines, and none is lost."""
+        wide = self.console.options.update(max_width=10_000)
+        needed = Measurement.get(self.console, wide, table).minimum
+        self.console.width = max(80, self.width, needed)
+        self.console.print(table)
+        self.console.width = self.width
+
     def overview(self, comparison: Comparison) -> None:
         """The short table."""
-        self.console.print(tables.terminal(tables.overview(comparison)))
+        self.table(tables.terminal(tables.overview(comparison)))
         if (more := tables.beyond(comparison)) is not None:
             self.say(more)
         self.console.print()
@@ -50,7 +57,7 @@ class Printer:
             if grid is not None:
                 self.console.print()
                 self.console.print(f"[bold]{escape(grid.title)}[/bold]")
-                self.console.print(tables.terminal(grid))
+                self.table(tables.terminal(grid))
         if (more := tables.beyond(comparison)) is not None:
             self.say(more)
         self.console.print()
@@ -71,7 +78,7 @@ class Printer:
         for status, name, state in unfinished(comparison):
             table.add_row(status, escape(name + (f"\n{state}" if state else "")))
         if table.row_count:
-            self.console.print(table)
+            self.table(table)
         else:
             self.say("nothing is missing")
         for remark in comparison.collection.remarks:

@@ -28,7 +28,7 @@ def alive(process: dict[str, Any]) -> bool:
         os.kill(pid, 0)
     except PermissionError:
         pass
-    except OSError:
+    except (OSError, OverflowError, TypeError):
         return False
     return bool(_started(pid) == process.get("started"))
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from regexp.runs import Run
 
 # Ways to end that leave figures to compare, and words for all others.
 FINISHED = ("completed", "stopped_early")
+# What reading a file that is not whole, or that someone has written, can raise.
+_BROKEN = (RunError, LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 OTHERS = ("diverged", "failed", "running", "interrupted", "broken")
 
 
@@ -94,8 +97,8 @@ def collect(paths: Sequence[Path]) -> Collection:
     folders: dict[Path, Path] = {}  # by where they really are: a folder may be given twice
     for path in paths:
         found = {run.resolve(): run for run in _runs_below(path) if ".old-" not in run.name}
-        if not found:
-            what = "holds no runs" if path.is_dir() else "there is no such folder"
+        if not found and not any(_runs_below(path)):
+            what = "holds no runs" if path.is_dir() else "is no folder" if path.exists() else "there is no such folder"
             raise ConfigError(f"{path}: {what}; type a folder of runs, such as outputs/default")
         folders = found | folders
     aside = len({run.resolve() for path in paths for run in _runs_below(path) if ".old-" in run.name})
@@ -136,7 +139,7 @@ def _of_sweep(files: Sequence[Path]) -> Collection:
 
 def _last_sweep() -> list[Path]:
     """The files of the sweep that was started last. Raises ConfigError if there is none."""
-    files = list(Path("outputs").glob("*/sweeps/*.json"))
+    files = [file for file in Path("outputs").glob("*/sweeps/*.json") if re.fullmatch(r"[\d-]+", file.stem)]
     if not files:
         where = "there is no sweep below outputs/ here"
         runs = sorted({path.parent.parent for path in Path("outputs").glob("*/*/run.json")})
@@ -154,10 +157,12 @@ def _members(file: Path) -> tuple[str, list[Member]]:
         facts = json.loads(file.read_text())
         folder = file.parent.parent
         return str(facts["command"]), [
-            Member(folder / member["directory"], tuple(member["overrides"])) for member in facts["members"]
+            Member(folder / member["directory"], tuple(map(str, member["overrides"]))) for member in facts["members"]
         ]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise RunError(f"{file} is broken ({error!r}); type the folder of its runs: {file.parent.parent}") from error
+    except (OSError, *_BROKEN) as error:
+        raise RunError(
+            f"{file} is broken ({_brief(error)}); type the folder of its runs: {file.parent.parent}"
+        ) from error
 
 
 def _runs_below(path: Path) -> Iterator[Path]:
@@ -178,8 +183,8 @@ def _read(folders: Iterable[Path], collection: Collection) -> list[Record]:
     for folder in folders:
         try:
             record = read(Run(folder))
-        except (RunError, LookupError, TypeError, ValueError, AttributeError) as error:
-            said = str(error) if isinstance(error, RunError) else f"{folder / 'run.json'} is broken ({error!r})"
+        except _BROKEN as error:
+            said = str(error) if isinstance(error, RunError) else f"{folder / 'run.json'} is broken ({_brief(error)})"
             collection.remarks.append(f"left out: {said}")
         else:
             collection.records.append(record)
@@ -193,7 +198,7 @@ def read(run: Run) -> Record:
     steps = dict.fromkeys(key.split(".")[1] for key in config if key.startswith("augmentation."))
     seed, epochs = config.pop("seed"), config["epochs"]
     config = {key: value for key, value in config.items() if key not in UNNAMED and key != "data.path"}
-    config = {**config, "augmentation": "+".join(steps) or "none", "data.fingerprint": record["identity"]["data"]}
+    config = {**config, "augmentation": "+".join(steps) or "none", "data.fingerprint": str(record["identity"]["data"])}
     figures: dict[str, float] = {}
     images: dict[str, int] = {}
     validation, problem, reached = "", None, 0
@@ -205,17 +210,19 @@ def read(run: Run) -> Record:
         else:
             status, validation, reached = str(summary["status"]), str(summary["validation"]), int(summary["epochs"])
             figures = _figures(summary, run.config)
-            images = dict(summary.get("images") or {})
+            images = {name: int(count) for name, count in (summary.get("images") or {}).items()}
             if status not in (*FINISHED, "diverged"):
                 raise RunError(f"{run.directory / 'summary.json'} is broken: its status is {status!r}")
-    except (RunError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except _BROKEN as error:
         status, figures = "broken", {}
         problem = (
-            str(error) if isinstance(error, RunError) else f"{run.directory / 'summary.json'} is broken ({error!r})"
+            str(error)
+            if isinstance(error, RunError)
+            else f"{run.directory / 'summary.json'} is broken ({_brief(error)})"
         )
     return Record(
         directory=run.directory,
-        overrides=tuple(record["overrides"]),
+        overrides=tuple(map(str, record["overrides"])),
         seed=int(seed),
         config=config,
         setting=json.dumps(config, sort_keys=True),
@@ -264,6 +271,10 @@ def _epochs_recorded(directory: Path) -> int:
     with suppress(OSError):
         return max(0, (directory / "metrics.csv").read_bytes().count(b"\n") - 1)
     return 0
+
+
+def _brief(error: BaseException) -> str:
+    return repr(error)[:100]
 
 
 def _count(n: int, what: str) -> str:

@@ -120,8 +120,8 @@ def _read_json(path: Path, missing: str) -> dict[str, Any]:
         content = json.loads(path.read_text())
     except FileNotFoundError as error:
         raise RunError(f"{path.parent} {missing}") from error
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} is broken: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path} is broken: {str(error)[:200]}") from error
     if not isinstance(content, dict):
         raise RunError(f"{path} is broken: it holds no JSON object")
     return content

@@ -14,6 +14,8 @@ from regexp.rows import METRICS, Difference, Metric, Row
 from regexp.wording import AVERAGE, GAIN, INTERACTION, Kind, count, headline, p_value, seeds, verdict, with_interval
 
 MOST_ROWS = 30
+# Metrics with a column of their own.
+_SHOWN = ("val_accuracy", "test_accuracy", "gap", "best_epoch", "epochs")
 _TESTS = ["p", "flips", "Holm", "verdict"]
 
 
@@ -25,6 +27,7 @@ class Grid:
         title: what it shows.
         words: how many of its first columns hold words, which may be folded; the others hold figures.
         folds: whether the last column may be folded, too.
+        baseline: the number of its row, if it has one.
     """
 
     title: str
@@ -32,12 +35,13 @@ class Grid:
     rows: list[list[str]]
     words: int = 1
     folds: bool = False
+    baseline: int | None = None
 
 
 def results(comparison: Comparison) -> Grid:
     """What each row has reached."""
     shown = [METRICS["val_accuracy"], METRICS["test_accuracy"]]
-    shown += [comparison.metric] if comparison.metric not in (*shown, METRICS["gap"]) else []
+    shown += [comparison.metric] if comparison.metric.name not in _SHOWN else []
     shown = [metric for metric in shown if any(metric.name in row.scores for row in comparison.rows)]
     titles = [f"{metric.title.removesuffix(' accuracy')}{' %' if metric.percent else ''}" for metric in shown]
     rows = [
@@ -50,7 +54,7 @@ def results(comparison: Comparison) -> Grid:
         for row in comparison.rows
     ]
     columns = [_names(comparison), "seeds", *titles, "gap", "best", "epochs", "s"]
-    return Grid("Means over seeds", columns, rows)
+    return Grid("Means over seeds", columns, rows, baseline=_place(comparison))
 
 
 def differences(comparison: Comparison, brief: bool = False) -> Grid | None:
@@ -108,24 +112,34 @@ def overview(comparison: Comparison) -> Grid:
         for row in comparison.rows
     ]
     columns = [_names(comparison), "seeds", "epochs", "validation %", *(["test %"] if test else [])]
-    return Grid(headline(comparison), columns + (["difference", "verdict"] if several else []), rows)
+    return Grid(
+        headline(comparison),
+        columns + (["difference", "verdict"] if several else []),
+        rows,
+        baseline=_place(comparison),
+    )
 
 
 def terminal(grid: Grid) -> Table:
     """For rich, as wide as the terminal: words are folded, figures are not."""
     table = Table(box=None, pad_edge=False)
     last = len(grid.columns) - 1
+    # The row that the others are compared with is always among those that are shown.
+    rows = grid.rows[:MOST_ROWS]
+    if grid.baseline is not None and grid.baseline >= MOST_ROWS:
+        rows = [*rows[:-1], grid.rows[grid.baseline]]
     for i, name in enumerate(grid.columns):
         words = i < grid.words or (grid.folds and i == last)
+        cells = [row[i] for row in rows]
         folded = words or name == "seeds"  # which also says what became of them
         table.add_column(
             escape(name),
             justify="left" if words or name == "verdict" else "right",
             no_wrap=not folded,
             overflow="fold",
-            min_width=max(map(len, name.split())) if folded else None,
+            min_width=min(24, max(_longest(cell) for cell in (name, *cells))) if folded else None,
         )
-    for row in grid.rows[:MOST_ROWS]:
+    for row in rows:
         table.add_row(*map(escape, row))
     return table
 
@@ -134,6 +148,14 @@ def beyond(comparison: Comparison) -> str | None:
     """What the terminal's tables do not show."""
     more = len(comparison.rows) - MOST_ROWS
     return f"and {count(more, 'more row')} (--format csv has all)" if more > 0 else None
+
+
+def _place(comparison: Comparison) -> int:
+    return next(i for i, row in enumerate(comparison.rows) if row is comparison.baseline)
+
+
+def _longest(text: str) -> int:
+    return max(map(len, text.split()), default=0)
 
 
 def _names(comparison: Comparison) -> str:

@@ -4,9 +4,11 @@ import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
+from pathlib import Path
 
 from regexp.comparison import Comparison
 from regexp.configurations import ABSENT
+from regexp.hints import nearby, prefix
 from regexp.records import Record
 
 
@@ -16,7 +18,7 @@ def unfinished(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
         if not record.finished:
             yield record.status, record.directory.name, " ".join(_state(record))
     for overrides in comparison.collection.missing:
-        yield "missing", " ".join(overrides), shlex.join(["regexp", *overrides])
+        yield "missing", " ".join(overrides), f"{prefix()}{shlex.join(['regexp', *overrides, *_place(comparison)])}"
     told = {tuple(sorted(overrides)) for overrides in comparison.collection.missing}
     everywhere = {record.seed for cell in comparison.cells for record in cell.records}
     for cell in comparison.cells:
@@ -40,13 +42,26 @@ def _state(record: Record) -> Iterator[str]:
     if record.problem:
         yield record.problem
     if record.status in ("interrupted", "failed", "broken"):
-        yield f"again: {record.again}"
+        yield f"again: {prefix()}{record.again}"
 
 
 def _command(like: Record, values: Mapping[str, str], seeds: Sequence[int]) -> str:
     """What trains runs that differ from one in these values, for each of these seeds."""
     words = _with(like, {**values, "seed": ",".join(map(str, seeds))})
-    return shlex.join(["regexp", *["-m"] * (len(seeds) > 1), *words])
+    several = len(seeds) > 1
+    return f"{prefix()}{shlex.join(['regexp', *['-m'] * several, *words, *_folder(like, several)])}"
+
+
+def _place(comparison: Comparison) -> list[str]:
+    return _folder(comparison.records[0], False) if comparison.records else []
+
+
+def _folder(like: Record, several: bool) -> list[str]:
+    """The override that a run needs which is not below outputs/."""
+    outputs = like.directory.parent.parent
+    if outputs.resolve() == Path("outputs").resolve():
+        return []
+    return [f"hydra.{'sweep' if several else 'run'}.dir={nearby(outputs)}"]
 
 
 def _with(like: Record, values: Mapping[str, str]) -> list[str]:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -34,6 +35,7 @@ def compare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         monkeypatch.setattr("regexp.exits._worst", 0)
         monkeypatch.setattr(sys, "argv", ["regexp-compare", *words])
         monkeypatch.setenv("COLUMNS", "80")
+        monkeypatch.delenv("UV", raising=False)
         with pytest.raises(SystemExit) as end:
             main()
         out, err = capsys.readouterr()
@@ -318,6 +320,147 @@ def test_conditions_that_meet_nothing(compare: Command) -> None:
     sweep()
     assert compare("--where", "seed=9")[2].startswith("regexp: seed=9: no run has that; values are 0, 1, 2, 3, 4")
     assert compare("--where", "sed=1")[2] == "regexp: sed: no run has such a key; did you mean seed?\n"
+
+
+def change(path: Path, *keys: object, value: object) -> None:
+    """Set, or with `...` drop, an entry of a JSON file."""
+    content = json.loads(path.read_text())
+    place = content
+    for key in keys[:-1]:
+        place = place[key]
+    if value is ...:
+        place.pop(keys[-1])
+    else:
+        place[keys[-1]] = value
+    path.write_text(json.dumps(content))
+
+
+STRANGE: list[object] = [5, "x", [1], None, {"a": 1}, True, -1, float("inf"), [{"a": [1]}], ...]
+PLACES: list[tuple[str, tuple[object, ...]]] = [
+    *(("run.json", keys) for keys in (
+        ("config",), ("config", "seed"), ("config", "epochs"), ("config", "normalization"), ("overrides",),
+        ("identity",), ("identity", "data"), ("identity", "code"), ("started",), ("command",),
+    )),
+    *(("summary.json", keys) for keys in (
+        ("status",), ("epochs",), ("best_epoch",), ("best",), ("last",), ("best", "val_loss"), ("test",),
+        ("test", "accuracy"), ("validation",), ("images",), ("images", "test"), ("seconds",),
+    )),
+    *(("sweeps", keys) for keys in (
+        ("command",), ("members",), ("members", 0), ("members", 0, "directory"), ("members", 0, "overrides"),
+    )),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "keys"), PLACES, ids=str)
+def test_whatever_a_file_holds_there_is_no_traceback(compare: Command, file: str, keys: tuple[object, ...]) -> None:
+    runs = sweep(seeds=2)
+    path = next((DEFAULT / "sweeps").iterdir()) if file == "sweeps" else runs[0] / file
+    whole = path.read_text()
+    for value in STRANGE:
+        path.write_text(whole)
+        change(path, *keys, value=value)
+        for given in ([], [str(DEFAULT)], [str(DEFAULT), "--status"], [str(DEFAULT), "--format", "json"]):
+            status, out, err = compare(*given)
+            assert status in ((0, 2, 3) if file == "sweeps" else (0,)), (value, given, err)
+            assert out or err.startswith("regexp: ")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[" * 100_000, "\0\1\2", '{"a": "\ufffd"', "[1, 2]", "null", "3"],
+    ids=["empty", "deep", "binary", "cut", "list", "null", "number"],
+)
+@pytest.mark.parametrize("file", ["run.json", "summary.json", "failure.json"])
+def test_a_file_that_is_no_record_is_named(compare: Command, file: str, content: str) -> None:
+    runs = sweep(seeds=2)
+    if file == "failure.json":
+        (runs[0] / "summary.json").unlink()
+    (runs[0] / file).write_text(content)
+    status, out, err = compare()
+    assert (status, err) == (0, "")
+    assert str(runs[0] / file) in words(out)
+
+
+HEAD = "epoch,objective,train_loss,train_accuracy,val_loss,val_accuracy,lr,seconds"
+
+
+@pytest.mark.parametrize(
+    ("rows", "broken"),
+    [
+        ([HEAD, *(f"{i},nan,nan,nan,nan,nan,nan,nan" for i in (1, 2, 3))], False),
+        ([HEAD, *(f"{i},inf,inf,1,inf,1,1,1" for i in (1, 2, 3))], False),
+        ([HEAD, *(f"{i},0,0,1,0,1,1,1" for i in (1, 2, 3))], False),
+        ([HEAD.replace("val_loss", "loss"), *(f"{i},1,1,1,1,1,1,1" for i in (1, 2, 3))], True),
+        ([HEAD, *(f"{i},1,1,1" for i in (1, 2, 3))], True),
+        ([HEAD, "1," + "1" * 200_000], True),
+        ([], True),
+    ],
+    ids=["nan", "inf", "zero", "renamed", "short", "huge", "empty"],
+)
+def test_strange_curves_end_nothing(compare: Command, rows: list[str], broken: bool) -> None:
+    runs = sweep(seeds=2)
+    for run in runs[:3]:
+        (run / "metrics.csv").write_text("\n".join(rows) + "\n")
+    status, _, err = compare("--output", "report", "--tensorboard")
+    assert status == 0
+    assert ("no curves of" in err) == broken
+
+
+def test_a_terminal_that_knows_ascii_only() -> None:
+    sweep()
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "1"}
+    command = [sys.executable, "-m", "regexp.comparing"]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"94.99 ? 0.18" in done.stdout
+
+
+def test_what_is_left_of_a_sweep_is_said_to_be_nothing(compare: Command) -> None:
+    for run in sweep():
+        shutil.rmtree(run)
+    assert "20 runs were asked for, and none is left" in compare()[2]
+    runs = sweep(Path("outputs/other"), id="20270101-000000-000000")
+    for run in runs:
+        (run / "run.json").write_text("{")
+    assert f"{runs[0] / 'run.json'} is broken" in compare()[2]
+
+
+def test_a_swept_key_that_is_a_metric_keeps_both(compare: Command) -> None:
+    for epochs in (10, 20):
+        leave(DEFAULT, [f"epochs={epochs}"], 0, epochs=epochs)
+    rows = json.loads(compare(str(DEFAULT), "--format", "json")[1])["configurations"]
+    assert [(row["config.epochs"], row["epochs"]) for row in rows] == [("10", 10.0), ("20", 20.0)]
+
+
+def test_conditions_hold_for_all_that_is_said(compare: Command) -> None:
+    runs = sweep()
+    shutil.rmtree(runs[0])
+    out = compare("--where", "normalization=batch")[1]
+    assert "missing" not in out
+    assert ", where normalization=batch\n" in out
+    assert "where normalization=batch" in compare("--where", "normalization=batch", "--format", "md")[1]
+
+
+def test_the_baseline_is_shown_whatever_its_place(compare: Command) -> None:
+    for i in range(40):
+        leave(DEFAULT, [f"optimizer.lr={0.001 * (i + 1)}"], 0, val=0.5 + i / 100)
+    table = compare(str(DEFAULT))[1].split("\n\n")[1]
+    assert len(table.splitlines()) == 32
+    assert table.splitlines()[-1].startswith("0.001 ")
+
+
+def test_the_status_has_no_other_format(compare: Command) -> None:
+    sweep()
+    status, out, err = compare("--status", "--format", "json")
+    assert (status, out) == (2, "")
+    assert "drop --format" in err
+
+
+def test_runs_elsewhere_are_trained_again_there(compare: Command) -> None:
+    runs = sweep(Path("elsewhere/default"))
+    shutil.rmtree(runs[0])
+    told = words(compare("elsewhere/default", "--status")[1])
+    assert "regexp normalization=none augmentation=none seed=0 hydra.run.dir=elsewhere" in told
 
 
 def test_it_imports_no_torch_and_no_scipy_stats() -> None:

@@ -187,7 +187,8 @@ def test_other_data_is_another_test_set(tmp_path: Path) -> None:
     leave(tmp_path, ["normalization=batch"], 0, data="one")
     leave(tmp_path, ["normalization=none"], 0, data="other")
     assert any(
-        note.startswith("The configurations differ in their data") for note in notes(compare_all(collect([tmp_path])))
+        note.startswith("The configurations are measured on different images")
+        for note in notes(compare_all(collect([tmp_path])))
     )
 
 
@@ -215,7 +216,8 @@ def test_few_pairs_are_said_to_be_too_few_for_a_permutation_test() -> None:
         assert all(line.startswith(str(said)) for line in lines)
 
 
-def test_one_seed_gets_no_interval_but_the_command_for_more() -> None:
+def test_one_seed_gets_no_interval_but_the_command_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("UV", raising=False)
     comparison = compare_all(table({"none": {3: 0.9}, "a": {3: 0.8}}))
     assert all(row.estimate("test_accuracy").half is None for row in comparison.rows)  # type: ignore[union-attr]
     assert differences(comparison)["a"][1:] == (None, None, False)
@@ -348,11 +350,13 @@ def test_the_baseline_is_chosen_by_conditions() -> None:
     ("asked", "said"),
     [
         ({"baseline": ["normalization=batsh"]}, "normalization=batsh: no run has that; values are none, batch"),
-        ({"baseline": ["normalization"]}, "normalization: is no condition; type key=value"),
-        ({"baseline": ["normalisation=batch"]}, "normalisation: no run has such a key; did you mean normalization?"),
+        ({"baseline": ["normalization"]}, "--baseline normalization: type key=value"),
+        ({"baseline": ["normalisation=batch"]}, "--baseline normalisation: .* did you mean normalization?"),
+        ({"baseline": ["seed=1"]}, "--baseline seed: what varied is normalization, augmentation"),
+        ({"where": ["augmentation"]}, "augmentation: is no condition; type key=value"),
         ({"metric": "accuracy"}, "--metric accuracy: is none of test_accuracy, .*did you mean"),
         ({"sort": "nonsense"}, "--sort nonsense: is none of normalization, augmentation, test_accuracy"),
-        ({"by": ["normalisation"]}, "normalisation: no run has such a key; did you mean normalization?"),
+        ({"by": ["normalisation"]}, "--by normalisation: what varied is normalization, augmentation; did you mean"),
         ({"where": ["seed=77"]}, "seed=77: no run has that; values are 0, 1, 2, 3"),
         ({"where": ["augmentation=shift", "normalization=layer"]}, "normalization=layer: no run has that"),
     ],
@@ -438,6 +442,23 @@ def test_what_nobody_typed_is_found_as_well(tmp_path: Path) -> None:
     (other / "run.json").write_text((other / "run.json").read_text().replace('"epochs": 100', '"epochs": 7'))
     assert '"epochs": 100' in text
     assert varied(tmp_path) in ([{"epochs": "100"}, {"epochs": "7"}],)
+
+
+def test_another_split_is_measured_on_other_images(tmp_path: Path) -> None:
+    for size in (0.1, 0.2):
+        leave(tmp_path, [f"data.val_size={size}"], 0)
+    collection = collect([tmp_path])
+    assert not any("different images" in note for note in notes(compare_all(collection)))  # their test set is the same
+    for record in collection.records:
+        del record.figures["test_accuracy"]
+    assert any("different images" in note for note in notes(compare_all(collection)))
+
+
+def test_several_commands_make_no_command_for_more_seeds(tmp_path: Path) -> None:
+    for normalization in ("none", "batch"):
+        leave(tmp_path, [f"normalization={normalization}"], 0)
+    [line] = [note for note in notes(compare_all(collect([tmp_path]))) if note.startswith("One seed")]
+    assert line.endswith("train the same with more seeds, such as 'seed=range(5)'")
 
 
 def test_repeats_count_once(tmp_path: Path) -> None:

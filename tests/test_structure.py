@@ -18,7 +18,7 @@ ORDER = (
     "readers data geometry perspective elastic resampling pixels image_by_image augmentation schedules "
     "optimization streams metrics early_stopping products layers model evaluation members memory cohort training "
     "identity runs processes events claims sweeps records configurations inference rows effects comparison "
-    "wording notes unfinished paper tables formats curves printing plots hints logdirs bands pictures recording "
+    "wording hints notes unfinished paper tables formats curves printing plots logdirs bands pictures recording "
     "building planning exits interruption terminal usage reference together train launching interface verify "
     "preview comparing __init__ __main__"
 ).split()
