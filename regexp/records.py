@@ -14,10 +14,10 @@ from regexp.identity import UNNAMED
 from regexp.processes import alive
 from regexp.runs import Run
 
-# Ways to end that leave figures to compare, and words for all others.
-FINISHED = ("completed", "stopped_early")
 # What reading a file that is not whole, or that someone has written, can raise.
 _BROKEN = (RunError, LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+# Ways to end that leave figures to compare, and words for all others.
+FINISHED = ("completed", "stopped_early")
 OTHERS = ("diverged", "failed", "running", "interrupted", "broken")
 
 
@@ -29,7 +29,7 @@ class Record:
         config: flat, without what cannot change the result and without the seed.
         setting: equal for runs that differ in their seed only.
         status: one of FINISHED or OTHERS.
-        figures: of its summary, by the names in METRICS (regexp.comparison); those it does not have are left out.
+        figures: of its summary, by the names in METRICS (regexp.rows); those it does not have are left out.
         epoch: the last that it has recorded.
         epochs: the most that it may train.
         images: in each part of the data, by its name.

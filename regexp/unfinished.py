@@ -66,5 +66,5 @@ def _folder(like: Record, several: bool) -> list[str]:
 
 def _with(like: Record, values: Mapping[str, str]) -> list[str]:
     """A run's overrides with other values."""
-    own = dict(override.lstrip("+").partition("=")[::2] for override in like.overrides)
-    return [f"{key}={value}" if value else key for key, value in {**own, **values}.items()]
+    words = {override.partition("=")[0].lstrip("+"): override for override in like.overrides}
+    return [*(words | {key: f"{key}={value}" for key, value in values.items()}).values()]

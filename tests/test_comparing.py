@@ -463,6 +463,15 @@ def test_runs_elsewhere_are_trained_again_there(compare: Command) -> None:
     assert "regexp normalization=none augmentation=none seed=0 hydra.run.dir=elsewhere" in told
 
 
+def test_added_and_dropped_steps_stay_in_what_is_to_be_typed(compare: Command) -> None:
+    changed = ["+augmentation.shift.padding=2", "augmentation=lesson", "~augmentation.flip"]
+    for seed in (0, 1):
+        leave(DEFAULT, ["augmentation=none"], seed)
+    leave(DEFAULT, changed, 0)
+    told = words(compare(str(DEFAULT), "--status")[1])
+    assert "regexp +augmentation.shift.padding=2 augmentation=lesson '~augmentation.flip' seed=1" in told
+
+
 def test_it_imports_no_torch_and_no_scipy_stats() -> None:
     code = (
         "import sys, regexp.comparing, regexp.comparison, regexp.printing, regexp.records, regexp.unfinished\n"
