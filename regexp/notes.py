@@ -214,7 +214,7 @@ def _more_seeds(comparison: Comparison) -> str:
     """The command that was typed, with five seeds."""
     commands = {record.again for record in comparison.records}
     command = commands.pop() if len(commands) == 1 else ""
-    if not command.startswith("regexp "):  # several, or Python
+    if shlex.split(command)[:1] != ["regexp"]:  # several, or Python
         return "train the same with more seeds, such as 'seed=range(5)'"
     words = [word for word in shlex.split(command) if not word.startswith("seed=")]
     if "-m" not in words and "--multirun" not in words:

@@ -461,6 +461,13 @@ def test_several_commands_make_no_command_for_more_seeds(tmp_path: Path) -> None
     assert line.endswith("train the same with more seeds, such as 'seed=range(5)'")
 
 
+def test_the_first_command_of_all_is_told_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("UV", raising=False)
+    leave(tmp_path, [], 0, command="regexp")
+    [line] = [note for note in notes(compare_all(collect([tmp_path]))) if note.startswith("One seed")]
+    assert line.endswith("For both: regexp -m 'seed=range(5)'")
+
+
 def test_repeats_count_once(tmp_path: Path) -> None:
     leave(tmp_path / "one", [], 0, test=0.1, started="2026-01-01")
     leave(tmp_path / "two", [], 0, test=0.2, started="2026-01-02")
