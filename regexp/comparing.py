@@ -51,8 +51,7 @@ def _compare(given: argparse.Namespace) -> None:
     from regexp.hints import tensorboard
     from regexp.logdirs import logdir
     from regexp.printing import Printer
-    from regexp.records import collect
-    from regexp.wording import count
+    from regexp.records import collect, count
 
     by = [key for keys in given.by for key in split_values(keys)]
     comparison = compare_all(collect(given.folders), by, given.baseline, given.metric, given.where, given.sort)

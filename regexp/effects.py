@@ -25,11 +25,6 @@ class Effect:
     against: dict[str, str]
     difference: Difference
 
-    @property
-    def label(self) -> str:
-        """Such as "normalization=batch x augmentation=shift"."""
-        return " x ".join(f"{key}={value}" for key, value in self.values.items())
-
 
 def effects(
     cells: Sequence[Row], levels: Mapping[str, Sequence[str]], metric: str

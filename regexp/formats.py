@@ -48,7 +48,7 @@ def markdown(grid: Grid) -> str:
     """A table in Markdown, below its title."""
     bars = [":--" if i < grid.words or name == "verdict" else "--:" for i, name in enumerate(grid.columns)]
     lines = [
-        " | ".join(cell.replace("|", "\\|").replace("\n", ", ") for cell in row)
+        " | ".join(cell.replace("|", "\\|").replace("\nx ", " x ").replace("\n", ", ") for cell in row)
         for row in (grid.columns, bars, *grid.rows)
     ]
     return "\n".join([f"**{grid.title}**", "", *(f"| {line} |" for line in lines)])

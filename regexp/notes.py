@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from regexp.comparison import Comparison
 from regexp.hints import prefix
 from regexp.inference import ALPHA, FEW, wilson
-from regexp.records import Record
+from regexp.records import Record, count
 from regexp.rows import METRICS, Row, pairs, tested
-from regexp.wording import count, with_interval
+from regexp.wording import with_interval
 
 MOST_FAILURES = 5
 
@@ -34,7 +34,7 @@ def brief_notes(comparison: Comparison) -> list[str]:
             f"±: 95 % interval over seeds; difference: {comparison.metric.title} less that of {against}, paired by "
             "seed; verdict: t test at 5 % after Holm's correction."
         )
-    return [*said, *_one_seed(comparison), *left_out(comparison)]
+    return [*said, *_one_seed(comparison), *_other_images(comparison), *left_out(comparison)]
 
 
 def _meaning(comparison: Comparison) -> Iterator[str]:
@@ -62,15 +62,12 @@ def _one_seed(comparison: Comparison) -> Iterator[str]:
 
 def _test_set(comparison: Comparison) -> Iterator[str]:
     """The sampling error of the images that accuracies are measured on."""
-    part, name = ("test", "test_accuracy") if _tested(comparison) else ("validation", "val_accuracy")
-    finished = [record for record in comparison.records if record.finished]
-    if len({_measured(record, part) for record in finished}) > 1:
-        yield (
-            "The configurations are measured on different images (other data, or another split): their differences "
-            "are those of the images, too."
-        )
+    part = _part(comparison)
+    name = "test_accuracy" if part == "test" else "val_accuracy"
+    if different := list(_other_images(comparison)):
+        yield from different
         return
-    sizes = {record.images.get(part) for record in finished}
+    sizes = {record.images.get(part) for record in comparison.records if record.finished}
     best = _best(comparison.rows)
     found = None if best is None else best.estimate(name)
     if best is None or found is None or len(sizes) > 1 or not (size := sizes.pop()):
@@ -87,6 +84,20 @@ def _test_set(comparison: Comparison) -> Iterator[str]:
         most = 1.96 * math.sqrt(max(0.0, errors - difference**2) / size)
         text += f", and its difference to {comparison.baseline.label} may be off by up to {100 * most:.1f} points"
     yield f"{text}. Intervals and verdicts are about these images."
+
+
+def _other_images(comparison: Comparison) -> Iterator[str]:
+    measured = {_measured(record, _part(comparison)) for record in comparison.records if record.finished}
+    if len(measured) > 1:
+        yield (
+            "The configurations are measured on different images (other data, or another split): their differences "
+            "are those of the images, too."
+        )
+
+
+def _part(comparison: Comparison) -> str:
+    """Of the data, on which the reported accuracies are measured."""
+    return "test" if any(row.scores.get("test_accuracy") for row in comparison.rows) else "validation"
 
 
 def _measured(record: Record, part: str) -> tuple[object, ...]:
@@ -193,10 +204,6 @@ def left_out(comparison: Comparison) -> Iterator[str]:
         yield f"The runs were trained by {versions} versions of the code that shapes results."
     yield from (f"{remark}." if not remark.endswith(".") else remark for remark in comparison.remarks)
     yield from comparison.collection.remarks
-
-
-def _tested(comparison: Comparison) -> bool:
-    return any(row.scores.get("test_accuracy") for row in comparison.rows)
 
 
 def _best(rows: list[Row]) -> Row | None:

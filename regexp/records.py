@@ -103,7 +103,7 @@ def collect(paths: Sequence[Path]) -> Collection:
         folders = found | folders
     aside = len({run.resolve() for path in paths for run in _runs_below(path) if ".old-" in run.name})
     if aside:
-        collection.remarks.append(f"{_count(aside, 'run')} set aside (*.old-*) left out")
+        collection.remarks.append(f"{count(aside, 'run')} set aside (*.old-*) left out")
     members: dict[Path, Member] = {}
     for parent in dict.fromkeys(folder.parent for folder in folders.values()):
         for file in sorted((parent / "sweeps").glob("*.json")):
@@ -277,5 +277,6 @@ def _brief(error: BaseException) -> str:
     return repr(error)[:100]
 
 
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
+def count(n: int, what: str) -> str:
+    """Such as "1 run" or "1,000 runs"."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"

@@ -10,8 +10,9 @@ from regexp.comparison import Comparison
 from regexp.effects import Effect
 from regexp.identity import short_names
 from regexp.inference import ALPHA
+from regexp.records import count
 from regexp.rows import METRICS, Difference, Metric, Row
-from regexp.wording import AVERAGE, GAIN, INTERACTION, Kind, count, headline, p_value, seeds, verdict, with_interval
+from regexp.wording import AVERAGE, GAIN, INTERACTION, Kind, headline, p_value, seeds, verdict, with_interval
 
 MOST_ROWS = 30
 # Metrics with a column of their own.
@@ -174,9 +175,8 @@ def _pairs(differences: Sequence[Difference | None]) -> str:
 
 def _mean(row: Row, name: str) -> str:
     found = row.estimate(name)
-    if found is None:
-        return "-"
-    return f"{found.mean:.{ {'gap': 3, 'seconds': 1}.get(name, 0) }f}"
+    digits = {"gap": 3, "seconds": 1}.get(name, 0)
+    return "-" if found is None else f"{found.mean:.{digits}f}"
 
 
 def _tested(difference: Difference | None, metric: Metric, kind: Kind, brief: bool) -> list[str]:

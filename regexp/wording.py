@@ -5,31 +5,32 @@ from dataclasses import dataclass
 
 from regexp.comparison import Comparison
 from regexp.inference import MOST_SEEDS, Estimate
-from regexp.records import OTHERS
+from regexp.records import OTHERS, count
 from regexp.rows import Difference, Metric, Row
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a difference is called: (above zero, below zero), the other way round where less is better.
+    """What a difference is called.
 
     Attributes:
-        neutral: where neither is better; None: as always.
+        gain: (to the better, to the worse); None where it is neither.
+        signs: (above zero, below zero), where it is neither, or the metric knows no better.
     """
 
+    gain: tuple[str, str] | None
     signs: tuple[str, str]
-    neutral: tuple[str, str] | None = None
 
     def words(self, metric: Metric, above: bool) -> str:
         """What a difference that was found is called."""
-        if metric.better == 0 and self.neutral is not None:
-            return self.neutral[not above]
-        return self.signs[above != (metric.better > 0) if self.neutral is not None else not above]
+        if self.gain is None or metric.better == 0:
+            return self.signs[not above]
+        return self.gain[above != (metric.better > 0)]
 
 
-GAIN = Kind(("better", "worse"), neutral=("higher", "lower"))
-AVERAGE = Kind(("better on average", "worse on average"), neutral=("higher on average", "lower on average"))
-INTERACTION = Kind(("more than additive", "less than additive"))
+GAIN = Kind(("better", "worse"), ("higher", "lower"))
+AVERAGE = Kind(("better on average", "worse on average"), ("higher on average", "lower on average"))
+INTERACTION = Kind(None, ("more than additive", "less than additive"))
 
 
 def figure(metric: Metric, value: float, signed: bool = False, digits: int | None = None) -> str:
@@ -101,8 +102,3 @@ def headline(comparison: Comparison) -> str:
         f"{count(len(comparison.records), 'run')} ({states}{missing}), "
         f"{count(len(comparison.cells), 'configuration')}, {count(different, 'seed')}"
     )
-
-
-def count(n: int, what: str) -> str:
-    """Such as "1 run" or "1,000 runs"."""
-    return f"{n:,} {what}{'' if n == 1 else 's'}"

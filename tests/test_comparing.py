@@ -115,6 +115,7 @@ def test_every_format_says_the_same(compare: Command) -> None:
         assert shown in markdown
         assert f" {row['verdict']} |" in markdown or row["baseline"]
     assert all(f"- {note}" in markdown for note in found["notes"])
+    assert "\n| normalization=batch x augmentation=shift | none x none |" in markdown
 
 
 def test_python_gets_the_same_records(compare: Command) -> None:

@@ -11,6 +11,7 @@ from scipy import stats
 
 from regexp.comparison import Comparison, compare_all
 from regexp.configurations import configurations
+from regexp.effects import Effect
 from regexp.errors import ConfigError
 from regexp.inference import seeds_needed, spread_interval
 from regexp.notes import notes
@@ -32,6 +33,10 @@ def differences(comparison: Comparison) -> dict[str, tuple[float, float | None, 
         for row in comparison.rows
         if row.difference is not None and row.difference.paired is not None
     }
+
+
+def named(effect: Effect) -> str:
+    return " x ".join(f"{key}={value}" for key, value in effect.values.items())
 
 
 def test_differences_are_paired_by_seed() -> None:
@@ -278,7 +283,7 @@ def test_effects_and_interactions_are_those_of_least_squares() -> None:
     """A linear model with treatment-coded interactions, fitted to each seed, gives the same contrasts."""
     cells = full(np.random.default_rng(7))
     found = compare_all(grid(cells, tuple(LEVELS)))
-    assert [effect.label for effect in found.main] == [
+    assert [named(effect) for effect in found.main] == [
         "normalization=batch",
         "augmentation=shift",
         "augmentation=affine",
@@ -314,7 +319,7 @@ def test_an_interaction_is_called_what_it_is() -> None:
     cells = {values: {s: 0.5 + 0.001 * s for s in range(5)} for values in product(*LEVELS.values())}
     cells["batch", "shift"] = {s: 0.9 + 0.0011 * s for s in range(5)}
     found = compare_all(grid(cells, tuple(LEVELS)))
-    said = {effect.label: verdict(effect.difference, found.metric, INTERACTION) for effect in found.interactions}
+    said = {named(effect): verdict(effect.difference, found.metric, INTERACTION) for effect in found.interactions}
     assert said["normalization=batch x augmentation=shift"] == "more than additive"
     assert any(note.startswith("Keys interact") for note in notes(found))
 
