@@ -14,7 +14,7 @@ from regexp.configurations import configurations
 from regexp.effects import Effect
 from regexp.errors import ConfigError
 from regexp.inference import seeds_needed, spread_interval
-from regexp.notes import notes
+from regexp.notes import brief_notes, notes
 from regexp.records import Collection, collect
 from regexp.rows import METRICS
 from regexp.wording import INTERACTION, verdict
@@ -191,10 +191,9 @@ def test_time_is_shared_and_not_compared() -> None:
 def test_other_data_is_another_test_set(tmp_path: Path) -> None:
     leave(tmp_path, ["normalization=batch"], 0, data="one")
     leave(tmp_path, ["normalization=none"], 0, data="other")
-    assert any(
-        note.startswith("The configurations are measured on different images")
-        for note in notes(compare_all(collect([tmp_path])))
-    )
+    comparison = compare_all(collect([tmp_path]))
+    for said in (notes(comparison), brief_notes(comparison)):
+        assert any(note.startswith("The configurations are measured on different images") for note in said)
 
 
 def test_the_seeds_needed_are_for_the_corrected_level() -> None:
