@@ -9,7 +9,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 if TYPE_CHECKING:
-    from regexp.interface import Run, compare, load_run, run, sweep
+    from regexp.api import Run, compare, load_run, run, sweep
 
 __all__ = ["Run", "compare", "load_run", "run", "sweep"]
 
@@ -17,7 +17,7 @@ __all__ = ["Run", "compare", "load_run", "run", "sweep"]
 def __getattr__(name: str) -> Any:
     # Imported when first asked for, so that `regexp --help` stays quick.
     if name in __all__:
-        from regexp import interface
+        from regexp import api
 
-        return getattr(interface, name)
+        return getattr(api, name)
     raise AttributeError(f"module 'regexp' has no attribute {name!r}")

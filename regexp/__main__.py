@@ -23,11 +23,11 @@ def _status(words: list[str]) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from regexp import exits
-    from regexp.arguments import read_arguments
-    from regexp.composition import command_composer
+    from regexp.cli.arguments import read_arguments
+    from regexp.cli.help import usage
+    from regexp.config.compose import command_composer
     from regexp.errors import SUCCESS, ConfigError, StorageError
-    from regexp.usage import usage
+    from regexp.utils import exit_codes
 
     if {"-h", "--help"} & set(words):
         print(usage(), end="")
@@ -37,7 +37,7 @@ def _status(words: list[str]) -> int:
         return 0
     # Hydra's own way with errors is to exit with 1, whatever happened.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    with exits.reported():
+    with exit_codes.reported():
         try:
             os.getcwd()
         except FileNotFoundError as error:
@@ -47,23 +47,23 @@ def _status(words: list[str]) -> int:
             composer = command_composer(arguments.config_dir, arguments.config_name)
             jobs = composer.jobs(arguments.overrides, arguments.multirun)
             for warning in dict.fromkeys(warning for job in jobs for warning in job.warnings):
-                exits.complain(f"warning: {warning}")
+                exit_codes.complain(f"warning: {warning}")
         sys.argv[1:] = arguments.ordered
-        from regexp.train import command
+        from regexp.execution.train import command
 
         try:
             command()
         except SystemExit as end:  # Hydra's end, after it has said why
-            exits.leave(ConfigError.status if end.code else SUCCESS)
+            exit_codes.leave(ConfigError.status if end.code else SUCCESS)
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(str(error).strip()) from error
         except OSError as error:
-            if exits.ours(error):
+            if exit_codes.ours(error):
                 raise
             raise StorageError(
                 f"{error.filename} cannot be made: {error.strerror}; choose another folder with hydra.run.dir=DIR"
             ) from error
-    return exits.status()
+    return exit_codes.status()
 
 
 if __name__ == "__main__":

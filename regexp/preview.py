@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 
-from regexp import exits
-from regexp.composition import compose_job
-from regexp.identity import label
-from regexp.storage import storing
+from regexp.config.compose import compose_job
+from regexp.runs.identity import label
+from regexp.utils import exit_codes
+from regexp.utils.atomic_io import storing
 
 
 def main() -> None:
@@ -14,15 +14,15 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__)
         return
-    with exits.ending():
+    with exit_codes.ending():
         print(preview(sys.argv[1:]))
 
 
 def preview(overrides: list[str], outputs: Path | str = "outputs") -> Path:
     """Write the picture that a run of these overrides would; returns its file."""
     job = compose_job(overrides)
-    from regexp.building import load_dataset, make_stream
-    from regexp.pictures import augmentation_grid, png
+    from regexp.execution.builders import load_dataset, make_stream
+    from regexp.execution.images import augmentation_grid, png
 
     dataset = load_dataset(job.config)
     path = Path(outputs) / "preview" / label(overrides) / "augmentation.png"

@@ -13,14 +13,14 @@ from typing import Any, Self
 
 from rich.table import Table
 
-from regexp import exits
-from regexp.composition import compose_job
-from regexp.config import Config, cohort_key, flatten
+from regexp.api import run, sweep
+from regexp.config.compose import compose_job
+from regexp.config.fields import leaves
+from regexp.config.schema import Config, cohort_key, flatten
 from regexp.errors import ConfigError, RunError
-from regexp.fields import leaves
-from regexp.interface import run, sweep
-from regexp.runs import Run, runs_in
-from regexp.terminal import Terminal
+from regexp.execution.terminal import Terminal
+from regexp.runs.run import Run, runs_in
+from regexp.utils import exit_codes
 
 METRICS = ("objective", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 # How far apart a run's figures may be alone and in company, in float64.
@@ -188,7 +188,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.runs < 1:
         parser.error(f"--runs {given.runs}: must be at least 1")
-    with exits.ending():
+    with exit_codes.ending():
         verify(given.folder, given.runs, given.run, given.seed, given.float64)
 
 

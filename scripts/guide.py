@@ -15,10 +15,10 @@ import torch
 from matplotlib.figure import Figure
 
 from regexp import Run, sweep
-from regexp.building import load_dataset, make_stream
-from regexp.composition import compose_job
-from regexp.data import scale
-from regexp.steps import STEPS
+from regexp.config.augmentation_schema import STEPS
+from regexp.config.compose import compose_job
+from regexp.data.dataset import scale
+from regexp.execution.builders import load_dataset, make_stream
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = range(5)

@@ -20,7 +20,7 @@ def exercise(script: Path, overrides: list[str], monkeypatch: pytest.MonkeyPatch
     """Its exit status."""
     monkeypatch.syspath_prepend(FOLDER)
     monkeypatch.setattr("sys.argv", [str(script), *overrides])
-    monkeypatch.setattr("regexp.exits._worst", 0)
+    monkeypatch.setattr("regexp.utils.exit_codes._worst", 0)
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(script), run_name="__main__")
     return end.value.code or 0
@@ -73,7 +73,7 @@ def test_an_exercise_says_what_it_asks(
 def test_an_interrupted_exercise_has_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("regexp.interruption.Interruption.requested", True)
+    monkeypatch.setattr("regexp.utils.signals.Interruption.requested", True)
     assert exercise(SCRIPTS[0], SMALL, monkeypatch) == 130
     assert "The same command goes on" in capsys.readouterr().out
 

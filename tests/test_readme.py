@@ -6,14 +6,14 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from configuration_reference import reference
 
-from regexp.arguments import read_arguments
-from regexp.composition import CONF, Composer
-from regexp.composition import composer as make_composer
-from regexp.config import OPTIONS
-from regexp.metrics import COLUMNS
-from regexp.reference import reference
-from regexp.steps import STEPS
+from regexp.cli.arguments import read_arguments
+from regexp.config.augmentation_schema import STEPS
+from regexp.config.compose import CONF, Composer
+from regexp.config.compose import composer as make_composer
+from regexp.config.schema import OPTIONS
+from regexp.training.metrics import COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "docs/guide.md", "docs/configuration.md")}
@@ -70,7 +70,9 @@ def test_the_guide_has_a_picture_of_every_technique() -> None:
 
 
 def test_the_reference_is_current() -> None:
-    assert PAGES["docs/configuration.md"] == reference(), "uv run python -m regexp.reference > docs/configuration.md"
+    assert PAGES["docs/configuration.md"] == reference(), (
+        "uv run scripts/configuration_reference.py > docs/configuration.md"
+    )
 
 
 def test_the_reference_names_every_option() -> None:

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from left import table
+from helpers.run_folders import table
 from scipy import stats
 
 from regexp import run, sweep
-from regexp.comparison import compare_all
+from regexp.comparison.compare import compare_all
 
 ROOT = Path(__file__).resolve().parent.parent
 

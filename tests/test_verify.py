@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from regexp import Run, run, sweep
-from regexp.cohort import Cohort
-from regexp.composition import composer
+from regexp.config.compose import composer
 from regexp.errors import ConfigError, RunError
-from regexp.terminal import Terminal
-from regexp.train import train
+from regexp.execution.terminal import Terminal
+from regexp.execution.train import train
+from regexp.training.cohort import Cohort
 from regexp.verify import METRICS, Difference, Result, _again, main, verify
 
 SHORT = ["epochs=4", "model.hidden_sizes=[8]"]
@@ -223,7 +223,7 @@ def test_mistakes_are_one_message_and_a_status(
 ) -> None:
     Path("broken/a").mkdir(parents=True)
     Path("broken/a/run.json").write_text("[")
-    monkeypatch.setattr("regexp.exits._worst", 0)
+    monkeypatch.setattr("regexp.utils.exit_codes._worst", 0)
     monkeypatch.setattr("sys.argv", ["verify", *words])
     with pytest.raises(SystemExit) as end:
         main()
@@ -235,7 +235,7 @@ def test_an_interruption_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_pat
     run(SHORT, quiet=True)
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    monkeypatch.setattr("regexp.interruption.Interruption.requested", True)
+    monkeypatch.setattr("regexp.utils.signals.Interruption.requested", True)
     monkeypatch.setattr("sys.argv", ["verify", str(FOLDER)])
     with pytest.raises(SystemExit) as end:
         main()

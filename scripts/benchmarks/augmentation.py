@@ -8,9 +8,9 @@ import torch
 
 from benchmarks.cohorts import Turns
 from benchmarks.timing import Rows, counted, rows_of, take_turns
-from regexp.building import load_dataset, make_stream
-from regexp.composition import CONF, compose_job
-from regexp.streams import batches
+from regexp.config.compose import CONF, compose_job
+from regexp.execution.builders import load_dataset, make_stream
+from regexp.training.batches import batches
 
 
 def benchmark_augmentation(root: Path, epochs: int) -> Rows:
@@ -23,7 +23,7 @@ def benchmark_augmentation(root: Path, epochs: int) -> Rows:
             **{option: images(root, option) for option in options},
         }
         seconds = {name: counted(values, epochs) for name, values in take_turns(sides, epochs + 2).items()}
-    recording = {"  of which recording": counted(regexp.recording, epochs)}
+    recording = {"  of which recording": counted(regexp.execution.recorder, epochs)}
     return rows_of({"regexp": seconds["regexp"], **recording, **seconds}, "regexp")
 
 

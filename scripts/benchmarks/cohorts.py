@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from regexp.building import build
-from regexp.claims import claim_all
-from regexp.composition import compose_jobs
-from regexp.training import train
+from regexp.config.compose import compose_jobs
+from regexp.execution.builders import build
+from regexp.runs.directories import claim_all
+from regexp.training.loop import train
 
 # The experiment sets its patience over the option of early_stopping: early_stopping=none would not end it.
 LESSON = ["experiment=lesson", "early_stopping.patience=null", "device=cpu"]

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import torch
 
-from regexp.cohort import Cohort
-from regexp.products import product
-from regexp.streams import batches
+from regexp.models.matmul import product
+from regexp.training.batches import batches
+from regexp.training.cohort import Cohort
 
 
 def floor(cohort: Cohort) -> Callable[[], None]:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from benchmarks.timing import Rows, rows_of
 
-# Runs the command and leaves after its first optimizer step. The step is patched when regexp.training is looked for,
-# which is after everything it needs, so that imports happen in the order in which they would.
+# Runs the command and leaves after its first optimizer step. The step is patched when regexp.training.loop is
+# looked for, which is after everything it needs, so that imports happen in the order in which they would.
 FIRST_STEP = """
 import os, sys
 class Late:
     def find_spec(self, name, path=None, target=None):
-        if name == "regexp.training":
+        if name == "regexp.training.loop":
             sys.meta_path.remove(self)
             from regexp.cohort import Cohort
             step = Cohort.step
@@ -54,7 +54,7 @@ def benchmark_startup(repeats: int) -> Rows:
         "regexp --help": [sys.executable, "-m", "regexp", "--help"],
         "regexp, to the first step on digits": [sys.executable, "-c", FIRST_STEP],
         **{
-            f"regexp-compare, {count:,} runs": [sys.executable, "-m", "regexp.comparing", str(count)]
+            f"regexp-compare, {count:,} runs": [sys.executable, "-m", "regexp.cli.compare", str(count)]
             for count in COMPARED
         },
     }

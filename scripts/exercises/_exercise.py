@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from regexp import exits
+from regexp.utils import exit_codes
 
 
 @contextmanager
@@ -13,5 +13,5 @@ def exercise() -> Iterator[list[str]]:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(sys.modules["__main__"].__doc__)
         sys.exit()
-    with exits.ending():
+    with exit_codes.ending():
         yield sys.argv[1:]

@@ -53,14 +53,14 @@ class CohortLauncher(Launcher):
         """See Launcher."""
         assert self.hydra_context is not None
         assert self.config is not None
-        if getattr(self.task_function, "__module__", "") != "regexp.train":
+        if getattr(self.task_function, "__module__", "") != "regexp.execution.train":
             from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 
             basic = BasicLauncher()
             basic.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
             one_by_one: Sequence[JobReturn] = basic.launch(job_overrides, initial_job_idx)
             return one_by_one
-        from regexp.launching import launch
+        from regexp.execution.launch import launch
 
         loader = self.hydra_context.config_loader
         return launch(job_overrides, initial_job_idx, self.config, loader, self.max_runs, self.dry_run)
@@ -83,7 +83,7 @@ class GridSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """See Sweeper."""
-        from regexp.composition import grid
+        from regexp.config.compose import grid
 
         swept = [f"{key}={value}" for key, value in self.params.items()]
         jobs = grid([*swept, *arguments], self.context.config_loader)

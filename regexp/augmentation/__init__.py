@@ -1,0 +1,15 @@
+"""Batched augmentation, and torchvision's own transforms image by image. Knows nothing of runs and models.
+
+The transforms are importable from here, as the documented `_target_: regexp.augmentation.RandomRotation` says.
+"""
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    from regexp.augmentation.pipeline import TRANSFORMS
+
+    for transform in TRANSFORMS.values():
+        if transform.__name__ == name:
+            return transform
+    raise AttributeError(f"module 'regexp.augmentation' has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""The command lines of `regexp` and `regexp-compare`: what they read and print."""

@@ -1,0 +1,1 @@
+"""Comparing runs: loading, grouping, statistics, verdicts, tables and plots. Imports no torch."""

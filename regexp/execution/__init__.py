@@ -1,0 +1,1 @@
+"""From jobs to trained runs: building cohorts, training them, recording and showing what happens."""

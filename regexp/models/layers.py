@@ -1,0 +1,183 @@
+"""Stacked layers: torch's own, with a leading run axis of length K on every parameter and buffer.
+
+Slice k of every tensor is run k's and loads unchanged into the torch layer of the same name. Runs share no parameters,
+so the sum of their losses gives each its own gradient.
+
+Activations are [K, B, C] to whoever reads them, and stored as [K, C, B]: W x^T is what a product of stacked weights
+gives, its gradient comes out in the weight's own layout, and each of BatchNorm's channels lies in one piece.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from regexp.models.matmul import each_product, product
+
+
+class Linear(nn.Module):
+    """y_k = x_k W_k^T + b_k for every run k; torch.nn.Linear.
+
+    backward() writes the gradient into `weight.grad` and does not add it to what is there: a step has one backward
+    pass, and adding costs two more passes over the memory.
+
+    Args:
+        runs: K.
+        in_features, out_features: of each run.
+    """
+
+    def __init__(self, runs: int, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(runs, out_features, in_features))
+        self.bias = nn.Parameter(torch.empty(runs, out_features))
+
+    def forward(self, x: Tensor, sharing: Sequence[int] = ()) -> Tensor:
+        """[S, B, in] -> [K, B, out].
+
+        `sharing` [S] says how many consecutive runs read each slice of x; it is needed where S is neither 1 nor K.
+        """
+        runs = len(self.weight)
+        sizes = [runs] if len(x) == 1 else [1] * runs if len(x) == runs else list(sharing)
+        y: Tensor = _Stacked.apply(x, self.weight, self.bias, sizes)  # [K, out, B]
+        return y.transpose(1, 2)
+
+
+class _Stacked(torch.autograd.Function):
+    """[S, B, in], [K, out, in], [K, out] -> [K, out, B]: W_k x_s^T + b_k for each of the sizes[s] runs k of slice s."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, sizes: Sequence[int]) -> Tensor:
+        ctx.weight, ctx.sizes = weight, sizes
+        if torch.is_autocast_enabled(x.device.type):
+            half = torch.get_autocast_dtype(x.device.type)
+            x, weight, bias = x.to(half), weight.to(half), bias.to(half)
+        ctx.save_for_backward(x, weight)
+        if len(sizes) == len(weight):
+            y = each_product(weight, x)
+        elif len(sizes) == 1:
+            y = product(weight.flatten(0, 1), x[0]).view(*weight.shape[:2], -1)
+        else:
+            parts = zip(weight.split(sizes), x, strict=True)
+            y = torch.cat([product(w.flatten(0, 1), own) for w, own in parts]).view(*weight.shape[:2], -1)
+        return y.add_(bias.unsqueeze(2))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor, None]:
+        x, weight = ctx.saved_tensors
+        (g,) = gradients  # [K, out, B]
+        if ctx.weight.grad is None:
+            ctx.weight.grad = torch.empty_like(ctx.weight)
+        slope = ctx.weight.grad
+        towards_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        if len(ctx.sizes) == len(weight):
+            each_product(g, x.transpose(1, 2), out=slope)
+            if towards_x is not None:
+                towards_x = each_product(weight.transpose(1, 2), g.transpose(1, 2)).transpose(1, 2)
+        else:
+            parts = zip(g.split(ctx.sizes), slope.split(ctx.sizes), weight.split(ctx.sizes), x, strict=True)
+            for s, (own, into, w, images) in enumerate(parts):
+                flat = own.flatten(0, 1)  # [k*out, B]
+                product(flat, images.t(), out=into.flatten(0, 1))
+                if towards_x is not None:
+                    towards_x[s] = product(flat.t(), w.flatten(0, 1).t())
+        return towards_x, None, g.sum(2), None
+
+
+class BatchNorm(nn.Module):
+    """y = (x - mean) / sqrt(variance + eps) * weight + bias over the batch, per run; torch.nn.BatchNorm1d.
+
+    Ioffe and Szegedy 2015. K runs of C channels are one batch norm of K * C channels.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, runs: int, features: int, eps: float, momentum: float) -> None:
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight = nn.Parameter(torch.ones(runs, features))
+        self.bias = nn.Parameter(torch.zeros(runs, features))
+        self.register_buffer("running_mean", torch.zeros(runs, features))
+        self.register_buffer("running_var", torch.ones(runs, features))
+        self.register_buffer("num_batches_tracked", torch.zeros(runs, dtype=torch.long))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[K, B, C] -> [K, B, C]."""
+        if self.training:
+            self.num_batches_tracked += 1
+        y = F.batch_norm(
+            x.transpose(1, 2).reshape(1, -1, x.shape[1]),  # [1, K*C, B]
+            self.running_mean.view(-1),
+            self.running_var.view(-1),
+            self.weight.view(-1),
+            self.bias.view(-1),
+            self.training,
+            self.momentum,
+            self.eps,
+        )
+        return y.view(len(self.weight), -1, x.shape[1]).transpose(1, 2)
+
+
+class LayerNorm(nn.Module):
+    """y = (x - mean) / sqrt(variance + eps) * weight + bias over the features; torch.nn.LayerNorm.
+
+    Ba, Kiros and Hinton 2016.
+    """
+
+    def __init__(self, runs: int, features: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(runs, features))
+        self.bias = nn.Parameter(torch.zeros(runs, features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[K, B, C] -> [K, B, C]."""
+        normal = F.layer_norm(x, x.shape[-1:], eps=self.eps)
+        return torch.addcmul(self.bias.unsqueeze(1), normal, self.weight.unsqueeze(1))
+
+
+class Dropout(nn.Module):
+    """Zero each entry of run k with probability p_k and divide the rest by 1 - p_k; torch.nn.Dropout.
+
+    Hinton et al. 2012. Each run draws from a generator of its own, set anew for every epoch, so that its masks are
+    the same bits in any cohort, whatever the precision. An entry is decided by 16 random bits (to draw a float32 for
+    each takes 3 times longer), so that its probability is p to within 2^-17.
+    """
+
+    p: Tensor
+    thresholds: Tensor
+
+    def __init__(self, p: Tensor) -> None:
+        """`p` [K]: probabilities below 1."""
+        super().__init__()
+        self.register_buffer("p", p, persistent=False)
+        lowest = (p * 2**16).round().clamp(max=2**16 - 1) - 2**15  # of the draws that keep an entry
+        self.register_buffer("thresholds", lowest.to(torch.int16).view(-1, 1, 1), persistent=False)
+        self.probabilities: list[float] = p.tolist()  # a copy on the host: reading `p` there would wait for the GPU
+        self.generators: Sequence[torch.Generator] = ()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[K, B, C] -> [K, B, C]."""
+        if not self.training or not any(self.probabilities):
+            return x
+        runs, batch, features = x.shape
+        bits = torch.zeros(runs, -(-batch * features // 4), dtype=torch.int64, device=x.device)
+        for row, p, generator in zip(bits, self.probabilities, self.generators, strict=True):
+            if p > 0:
+                row.random_(-(2**63), None, generator=generator)
+        draws = bits.view(torch.int16)[:, : batch * features].reshape(runs, features, batch)  # as x is stored
+        kept = (draws >= self.thresholds).to(self.p.dtype)
+        return x * kept.div_(1 - self.p.view(-1, 1, 1)).transpose(1, 2).to(x.dtype)
+
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "silu": nn.SiLU,
+    "leaky_relu": nn.LeakyReLU,
+}

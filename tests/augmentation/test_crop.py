@@ -1,0 +1,138 @@
+"""Random crops from end to end: the network's input follows, and what is evaluated is the centre."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision.transforms.functional as TF
+from helpers.cohorts import DOUBLE, make_cohort, trained
+from PIL import Image
+
+from regexp import load_run, run, sweep
+from regexp.config.compose import compose_job
+from regexp.data.dataset import Dataset, Images, scale
+from regexp.errors import ConfigError
+from regexp.execution.builders import load_dataset, make_pipeline, make_stream
+from regexp.execution.images import augmentation_grid
+from regexp.preview import preview
+
+SHORT = ["epochs=2", "model.hidden_sizes=[8]"]
+
+
+@pytest.mark.parametrize("height", [1, 2, 4, 6, 9])
+@pytest.mark.parametrize("width", [1, 2, 7, 10])
+def test_the_centre_is_torchvisions(height: int, width: int) -> None:
+    images = torch.randint(256, (3, 2, 9, 10), dtype=torch.uint8)
+    mine = Images(images, torch.arange(3)).centre(height, width)
+    assert torch.equal(mine.images, TF.center_crop(images, [height, width]))
+    assert mine.labels.tolist() == [0, 1, 2]
+
+
+def test_a_data_sets_training_images_stay_whole() -> None:
+    whole = load_dataset(compose_job([]).config)
+    cut = load_dataset(compose_job(["augmentation=crop"]).config)
+    assert (whole.shape, whole.seen) == ((1, 8, 8), (1, 8, 8))
+    assert (cut.shape, cut.seen) == ((1, 8, 8), (1, 7, 7))
+    assert torch.equal(cut.train.images, whole.train.images)
+    parts: list[tuple[Images | None, Images | None]] = [
+        (getattr(cut, name), getattr(whole, name)) for name in ("measured", "validation", "test")
+    ]
+    for own, full in parts:
+        assert own is not None
+        assert full is not None
+        assert torch.equal(own.images, TF.center_crop(full.images, [7, 7]))
+    lesson: Dataset = load_dataset(compose_job(["augmentation=crop", "data.validation=test"]).config)
+    assert lesson.test is None
+    assert lesson.validation.images.shape[2:] == (7, 7)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ["+augmentation.crop.size=6"],
+        ["+augmentation.crop.size=6", "+augmentation.noise.std=0.1", "+augmentation.blur.kernel_size=3"],
+        ["augmentation=strong", "+augmentation.crop.size=6", "+augmentation.flip.p=0.5"],
+        ["+augmentation.erase.p=1", "+augmentation.crop.size=6", "+augmentation.elastic={}"],
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("normalization", ["none", "batch"])
+def test_a_run_trains_records_and_comes_back(steps: list[str], normalization: str) -> None:
+    done = run([*SHORT, *steps, f"normalization={normalization}"], quiet=True)
+    assert done.status == "completed"
+    model = done.model()
+    assert model(torch.rand(3, 1, 6, 6)).shape == (3, 10)
+    test = load_dataset(compose_job(steps).config).test
+    assert test is not None
+    assert test.images.shape[2:] == (6, 6)
+    assert done.summary is not None
+    accuracy = (model(scale(test.images, torch.float32)).argmax(1) == test.labels).double().mean()
+    assert abs(float(accuracy) - done.summary["test"]["accuracy"]) < 1e-6
+    with Image.open(done.directory / "augmentation.png") as picture:
+        assert picture.height > 5 * 84
+
+
+def test_the_grid_shows_originals_whole_and_crops_as_large() -> None:
+    config = compose_job(["+augmentation.crop.size=2"]).config
+    dataset = load_dataset(config)
+    picture = augmentation_grid(dataset, make_stream(config, dataset))
+    plain = compose_job([]).config
+    assert picture.size == augmentation_grid(load_dataset(plain), make_stream(plain, load_dataset(plain))).size
+    # A tile of the first row has 8 columns, one of the others 2.
+    tiles = [[picture.getpixel((76 + x, y)) for x in range(84)] for y in (24 + 42, 24 + 88 + 20)]
+    changes = [sum(one != other for one, other in pairwise(tile)) for tile in tiles]
+    assert changes[0] > 1 >= changes[1]
+    assert preview(["+augmentation.crop.size=2"]).exists()
+
+
+def test_crops_larger_than_the_images_are_refused_before_anything_trains() -> None:
+    with pytest.raises(ConfigError, match=r"augmentation\.crop\.size=24: images .*8x8; use"):
+        sweep([[*SHORT, "seed=1"], [*SHORT, "+augmentation.crop.size=24"]], quiet=True)
+    assert not Path("outputs").exists()
+
+
+def test_what_only_one_run_of_a_cohort_asks_for_is_checked_too() -> None:
+    with pytest.raises(ConfigError, match=r"augmentation\.blur\.kernel_size=17: reaches over images of 8x8"):
+        sweep([["augmentation=blur", f"augmentation.blur.kernel_size={size}", *SHORT] for size in (5, 17)], quiet=True)
+    folders = {path.parent.name: load_run(path.parent).status for path in Path("outputs/default").glob("*/run.json")}
+    assert {status for name, status in folders.items() if "=17" in name} == {"failed"}
+    assert "failed" not in {status for name, status in folders.items() if "=5" in name}
+
+
+def test_steps_see_the_size_that_the_ones_before_leave() -> None:
+    config = compose_job(["+augmentation.crop.size=0.5", "+augmentation.shift.padding=0.25"]).config
+    pipeline = make_pipeline(config, (1, 8, 8))
+    matrix = pipeline.draw(500, 0, 1).parameters[0]["matrix"]
+    # Crops of 4 begin 2 from the centre's at most, and shifts by a quarter of 4 are one pixel.
+    offsets = (matrix[:, 0, 2] * 4).round().unique().tolist()
+    assert offsets == [-3, -2, -1, 0, 1, 2, 3]
+
+
+COMMON = [DOUBLE, "epochs=3", "model.hidden_sizes=[8]"]
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [["augmentation=crop", "seed=1"], ["augmentation=crop", "seed=2", "+augmentation.noise.std=0.2"]],
+        [["augmentation=strong"], ["augmentation=strong", "augmentation.elastic.alpha=50"], ["augmentation=elastic"]],
+        [["augmentation=noise"], ["augmentation=blur"], ["augmentation=erase"], ["augmentation=perspective"]],
+    ],
+    ids=["crop", "strengths", "kinds"],
+)
+def test_streams_of_one_cohort_may_have_different_pipelines(runs: Sequence[list[str]]) -> None:
+    together = trained(*([*COMMON, *own] for own in runs))
+    for own, memory in zip(runs, together, strict=True):
+        [alone] = trained([*COMMON, *own])
+        for column in ("objective", "train_loss", "val_loss"):
+            assert memory.column(column) == pytest.approx(alone.column(column), rel=0, abs=1e-9)
+    assert len({tuple(memory.column("objective")) for memory in together}) == len(runs)
+
+
+def test_the_network_sees_the_crop() -> None:
+    cohort, _ = make_cohort([*SHORT, "augmentation=crop"])
+    assert cohort.model.architecture.in_features == 49
+    cohort.begin_epoch()
+    assert next(iter(cohort.batches())).images.shape == (1, 64, 1, 7, 7)

@@ -1,0 +1,247 @@
+"""What transforms draw, against torchvision's get_params, scipy and theory."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import pytest
+import torch
+from helpers.transforms import COUNT, EPOCH, SEED, apply, make, random_images
+from scipy import stats
+from scipy.ndimage import gaussian_filter
+from torch import Generator, Tensor
+from torch.testing import assert_close
+from torchvision import transforms as torchvision_transforms
+
+from regexp.augmentation.elastic import _smoothing
+from regexp.augmentation.pipeline import (
+    ColorJitter,
+    ElasticTransform,
+    GaussianBlur,
+    GaussianNoise,
+    Pipeline,
+    RandomCrop,
+    RandomErasing,
+    RandomPerspective,
+)
+from regexp.errors import ConfigError
+from regexp.utils.rng import stream
+
+DRAWS, FEW = 20_000, 2_000
+CPU = torch.device("cpu")
+
+
+def seeded() -> Generator:
+    return Generator().manual_seed(SEED)
+
+
+def uniform(draws: Tensor, low: float, high: float) -> None:
+    # One in a thousand good generators fails this; the seed is fixed.
+    assert stats.kstest(draws.double().numpy(), "uniform", (low, high - low)).pvalue > 1e-3
+
+
+def alike(mine: Tensor, theirs: Sequence[float]) -> None:
+    """Draws of the same distribution, of whole numbers perhaps."""
+    levels = sorted(set(mine.tolist()) | set(theirs))
+    if len(levels) > 30:
+        assert stats.ks_2samp(mine.double().numpy(), theirs).pvalue > 1e-3
+        return
+    table = [[list(draws).count(level) for level in levels] for draws in (mine.tolist(), theirs)]
+    assert len(levels) == 1 or stats.chi2_contingency(table).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(("height", "width"), [(28, 28), (8, 8), (10, 15)])
+@pytest.mark.parametrize("scale", [0.5, 1.0])
+def test_corners_have_torchvisions_distribution(height: int, width: int, scale: float) -> None:
+    drawn = RandomPerspective(scale, 0.3).draw(DRAWS, height, width, seeded())
+    assert abs(float(drawn["applied"].mean()) - 0.3) < 4 * math.sqrt(0.21 / DRAWS)
+    torch.manual_seed(1)
+    get = torchvision_transforms.RandomPerspective.get_params
+    theirs = [get(width, height, scale)[1] for _ in range(FEW)]
+    for corner in range(4):
+        for axis in range(2):
+            alike(drawn["corners"][:, corner, axis], [end[corner][axis] for end in theirs])
+    flat = drawn["corners"].flatten(1).T.double()  # [8, count]
+    assert (torch.corrcoef(flat) - torch.eye(8)).abs().max() < 5 / math.sqrt(DRAWS)
+
+
+@pytest.mark.parametrize("side", [2, 3, 8])
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+@pytest.mark.parametrize("names", [["perspective"], ["affine", "perspective", "elastic"]], ids=" ".join)
+def test_corners_that_cross_give_numbers(side: int, mode: str, names: list[str]) -> None:
+    """At full strength the corners of small images meet, and the quadrilateral has no area."""
+    steps = [RandomPerspective(1.0, 1.0, mode) if name == "perspective" else make(name, mode, 0.0) for name in names]
+    result, _ = apply(steps, random_images((1, side, side), 3000))
+    assert result.isfinite().all()
+    assert result.min() >= -1e-5
+    assert result.max() <= 1 + 1e-5
+
+
+def test_crops_begin_everywhere_alike() -> None:
+    drawn = RandomCrop(0.7).draw(DRAWS, 10, 14, seeded())
+    for name, free in (("i", 10 - 7), ("j", 14 - 10)):
+        counts = torch.bincount(drawn[name].long()).tolist()
+        assert len(counts) == free + 1
+        assert stats.chisquare(counts).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "pixels"),
+    [(24, 28, 24), (24 / 28, 28, 24), (24 / 28, 8, 7), (1, 28, 28), (0.01, 8, 1), (2, 28, 2)],
+)
+def test_a_crops_size_is_in_pixels_or_up_to_one_a_fraction(size: float, side: int, pixels: int) -> None:
+    assert RandomCrop(size).fit(side, side) == (pixels, pixels)
+
+
+@pytest.mark.parametrize("sigma", [0.3, 1.0, 4.0, 20.0])
+@pytest.mark.parametrize("side", [1, 2, 8, 28])
+def test_smoothing_is_scipys(sigma: float, side: int) -> None:
+    mine = _smoothing(sigma, side, CPU)
+    theirs = gaussian_filter(torch.eye(side, dtype=torch.float64).numpy(), [sigma, 0], mode="reflect", truncate=9)
+    assert_close(mine.double(), torch.from_numpy(theirs), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width"), [(28, 28), (8, 8), (10, 14)])
+def test_displacements_are_smoothed_uniform_draws(height: int, width: int) -> None:
+    step, count = ElasticTransform(30.0, 3.0), 70  # more than are smoothed at a time
+    mine = step.displacements(count, height, width, seeded(), CPU)
+    draws = torch.empty(count, 2, height, width).uniform_(-1, 1, generator=seeded())
+    sides, area = {0: width, 1: height}, height * width / 28**2
+    for axis, side in sides.items():
+        field = draws[:, axis].double().numpy()
+        smooth = gaussian_filter(field, [0, 3 * height / 28, 3 * width / 28], mode="reflect", truncate=9)
+        assert_close(mine[:, axis].double(), torch.from_numpy(smooth) * 30 * area**0.5 * side / 28, rtol=0, atol=1e-5)
+
+
+def test_images_of_any_size_are_bent_alike() -> None:
+    def spread(side: int) -> float:
+        return float(ElasticTransform().displacements(2000, side, side, seeded(), CPU).std()) / side
+
+    assert abs(spread(8) / spread(28) - 1) < 0.05
+    assert abs(spread(56) / spread(28) - 1) < 0.05
+    # 34 / sqrt(3) / (2 sqrt(pi) 4) of a pixel, and more near the borders, which reflect
+    assert 1.38 < spread(28) * 28 < 1.8
+
+
+def test_torchvisions_elastic_transform_bends_as_much_with_twice_alpha() -> None:
+    torch.manual_seed(1)
+    theirs = [torchvision_transforms.ElasticTransform.get_params([68.0] * 2, [4.0] * 2, [28, 28]) for _ in range(300)]
+    pixels = torch.cat(theirs) * 28 / 2
+    inner = slice(9, 19)  # borders reflect there without the outermost pixel, here with it
+    mine = ElasticTransform().displacements(300, 28, 28, seeded(), CPU)
+    assert abs(float(pixels[:, inner, inner].std() / mine[:, :, inner, inner].std()) - 1) < 0.05
+
+
+def test_noise_is_normal_and_independent() -> None:
+    images = torch.full((200, 1, 10, 10), 0.5)
+    result, _ = apply([GaussianNoise(0.05)], images)
+    noise = ((result - images) / 0.05).flatten(1).double()
+    assert stats.kstest(noise.flatten().numpy(), "norm").pvalue > 1e-3
+    assert torch.corrcoef(noise[:20]).sub(torch.eye(20)).abs().max() < 0.5
+
+
+@pytest.mark.parametrize(
+    ("scale", "ratio", "height", "width"),
+    [
+        ((0.02, 0.33), (0.3, 3.3), 28, 28),
+        ((0.02, 0.33), (0.3, 3.3), 8, 8),
+        ((0.3, 1.0), (0.1, 10.0), 10, 15),  # most tries do not fit
+        ((0.9, 1.0), (5.0, 10.0), 8, 8),  # none ever does
+    ],
+)
+def test_rectangles_have_torchvisions_distribution(
+    scale: tuple[float, float], ratio: tuple[float, float], height: int, width: int
+) -> None:
+    drawn = RandomErasing(1.0, scale, ratio).draw(DRAWS, height, width, seeded())
+    torch.manual_seed(1)
+    image = torch.zeros(1, height, width)
+    get = torchvision_transforms.RandomErasing.get_params
+    theirs = [get(image, scale, ratio, [0.0]) for _ in range(FEW)]
+    # Where none fits torchvision gives the whole image, to be replaced by itself.
+    rectangles = [own[:4] for own in theirs if own[2:4] != (height, width)]
+    there = drawn["h"] > 0
+    expected = len(rectangles) / FEW
+    assert abs(float(there.float().mean()) - expected) <= 4 * math.sqrt(expected * (1 - expected) / FEW)
+    if not rectangles:
+        return
+    for name, values in zip("ijhw", zip(*rectangles, strict=True), strict=True):
+        alike(drawn[name][there], values)
+    assert (drawn["i"] + drawn["h"])[there].max() == height
+    assert (drawn["j"] + drawn["w"])[there].max() == width
+
+
+def test_rectangles_appear_with_their_probability() -> None:
+    drawn = RandomErasing(0.2).draw(DRAWS, 28, 28, seeded())
+    assert abs(float((drawn["h"] > 0).float().mean()) - 0.2) < 4 * math.sqrt(0.16 / DRAWS)
+
+
+def test_blurs_and_factors_are_uniform() -> None:
+    uniform(GaussianBlur(5, (0.2, 1.5)).draw(DRAWS, 28, 28, seeded())["sigma"], 0.2, 1.5)
+    drawn = ColorJitter(0.3, 1.6).draw(DRAWS, 28, 28, seeded())
+    uniform(drawn["brightness"], 0.7, 1.3)
+    uniform(drawn["contrast"], 0.0, 2.6)  # torchvision's, too, is never negative
+    assert torchvision_transforms.ColorJitter(0.3, 1.6).contrast == (0.0, 2.6)
+    assert abs(float(drawn["contrast_first"].mean()) - 0.5) < 4 * math.sqrt(0.25 / DRAWS)
+
+
+@pytest.mark.parametrize("step", [make("erase"), make("jitter"), make("perspective")], ids=lambda step: step.describe())
+def test_the_parameters_of_a_draw_are_independent(step: RandomErasing | ColorJitter | RandomPerspective) -> None:
+    drawn = {name: values.float() for name, values in step.draw(DRAWS, 28, 28, seeded()).items()}
+    if isinstance(step, RandomErasing):
+        there = drawn["h"] > 0
+        # Where a rectangle may begin depends on its size; how far along in that it does, does not.
+        drawn = {
+            "down": (drawn["i"] / (28 - drawn["h"]))[there],
+            "right": (drawn["j"] / (28 - drawn["w"]))[there],
+            "area": (drawn["h"] * drawn["w"])[there],
+        }
+    table = torch.cat([values.view(len(values), -1) for values in drawn.values()], 1).T.double()
+    correlations = torch.corrcoef(table) - torch.eye(len(table))
+    assert correlations.abs().max() < 5 / math.sqrt(DRAWS / 2)
+
+
+def test_blur_changes_each_image_by_its_own_sigma() -> None:
+    images = random_images((1, 28, 28), 1).expand(COUNT, -1, -1, -1)
+    result, (drawn,) = apply([GaussianBlur(7, (0.1, 2.0))], images)
+    roughness = (result[..., 1:] - result[..., :-1]).abs().mean((1, 2, 3))
+    assert torch.equal(roughness.argsort(), drawn["sigma"].argsort(descending=True))
+
+
+Fit = Callable[[], object]
+
+
+@pytest.mark.parametrize(
+    ("fit", "words"),
+    [
+        (lambda: Pipeline([RandomCrop(24)], 8, 8), ["size=24", "8x8", "at most 8"]),
+        (lambda: Pipeline([RandomCrop(9)], 10, 8), ["size=9", "10x8", "at most 8"]),
+        (lambda: Pipeline([RandomCrop(8), RandomCrop(9)], 10, 10), ["size=9", "8x8"]),
+        (lambda: Pipeline([GaussianBlur(17)], 8, 20), ["kernel_size=17", "8x20", "at most 15"]),
+        (lambda: Pipeline([RandomCrop(4), GaussianBlur(9)], 28, 28), ["kernel_size=9", "4x4"]),
+    ],
+)
+def test_images_that_are_too_small_are_refused(fit: Fit, words: Sequence[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        fit()
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_the_largest_kernel_works() -> None:
+    images = random_images((1, 8, 8))
+    assert apply([GaussianBlur(15, (3.0, 3.0))], images)[0].std() < images.std() / 2
+
+
+def test_pixelwise_draws_come_from_streams_of_their_own() -> None:
+    draws = Pipeline([make("elastic"), make("noise"), make("noise")], 8, 8).draw(4, SEED, EPOCH)
+    names = ["augmentation/elastic/0", "augmentation/noise/0", "augmentation/noise/1"]
+    for generator, name in zip(draws.generators, names, strict=True):
+        assert torch.equal(generator.get_state(), stream(SEED, name, EPOCH).get_state())
+
+
+def test_a_step_added_at_the_end_changes_no_earlier_draw() -> None:
+    shorter: Mapping[str, Tensor]
+    shorter, longer = (
+        Pipeline(steps, 28, 28).draw(4, SEED, EPOCH).parameters[0]
+        for steps in ([make("jitter")], [make("jitter"), make("erase")])
+    )
+    assert all(torch.equal(shorter[name], longer[name]) for name in shorter)

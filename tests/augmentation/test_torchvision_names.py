@@ -1,0 +1,212 @@
+"""torchvision's own transforms, image by image: which may be named, and what they may do."""
+
+import random
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import torch
+from helpers.cohorts import Quiet, make_cohort
+from torch import Tensor
+from torch.testing import assert_close
+from torchvision import transforms
+from torchvision.transforms import v2
+
+from regexp.augmentation.image_by_image import ImageByImage, image_by_image
+from regexp.augmentation.pipeline import Pipeline, RandomCrop, RandomHorizontalFlip
+from regexp.augmentation.torchvision_names import needs_levels, resolve
+from regexp.config.augmentation_schema import Foreign
+from regexp.config.compose import compose_job
+from regexp.config.schema import Config
+from regexp.errors import ConfigError
+from regexp.execution.builders import make_pipeline
+from regexp.execution.terminal import Terminal
+from regexp.training.loop import train
+from regexp.utils.rng import stream
+from regexp.utils.signals import Interruption
+
+V1, V2 = "torchvision.transforms.", "torchvision.transforms.v2."
+NESTED = {"transforms": [{"_target_": V1 + "RandomPosterize", "bits": 2, "p": 1.0}], "p": 0.5}
+SHAPES = pytest.mark.parametrize("shape", [(1, 28, 28), (3, 8, 10)], ids=str)
+
+
+def levels(shape: Sequence[int], count: int = 12) -> Tensor:
+    """Images of whole levels in 0..255, in [0, 1]."""
+    return torch.randint(256, (count, *shape), generator=torch.Generator().manual_seed(1)).float() / 255
+
+
+@SHAPES
+@pytest.mark.parametrize(
+    ("target", "arguments", "own"),
+    [
+        (V1 + "RandomInvert", {"p": 0.5}, transforms.RandomInvert(0.5)),
+        (V1 + "RandomVerticalFlip", {}, transforms.RandomVerticalFlip()),
+        (V2 + "RandomAdjustSharpness", {"sharpness_factor": 2}, v2.RandomAdjustSharpness(2)),
+        (
+            V1 + "RandomRotation",
+            {"degrees": 30, "interpolation": "bilinear"},
+            transforms.RandomRotation(30, transforms.InterpolationMode.BILINEAR),
+        ),
+        (V1 + "TrivialAugmentWide", {}, transforms.TrivialAugmentWide()),
+        (V2 + "RandAugment", {"num_ops": 3}, v2.RandAugment(3)),
+        (V1 + "AutoAugment", {"policy": "svhn"}, transforms.AutoAugment(transforms.AutoAugmentPolicy.SVHN)),
+        (V1 + "RandomApply", NESTED, transforms.RandomApply([transforms.RandomPosterize(2, 1.0)], 0.5)),
+    ],
+)
+def test_each_image_is_what_torchvision_makes_of_it_with_its_seed(
+    target: str, arguments: Mapping[str, Any], own: Any, shape: tuple[int, int, int]
+) -> None:
+    images, pipeline = levels(shape), Pipeline([image_by_image(target, arguments, shape)], *shape[1:])
+    draws = pipeline.draw(len(images), 3, 1)
+    result = pipeline(images, draws)
+    seeds = draws.parameters[0]["seed"].tolist()
+    assert len(set(seeds)) == len(seeds)
+    uint8 = needs_levels(target, arguments)
+    for image, made, seed in zip(images, result, seeds, strict=True):
+        torch.manual_seed(seed)
+        expected = own((image * 255).round().byte()) / 255 if uint8 else own(image)
+        assert torch.equal(made, expected)
+    assert not torch.equal(result, images)
+    assert torch.equal(result, pipeline(images, pipeline.draw(len(images), 3, 1)))
+    assert not torch.equal(result, pipeline(images, pipeline.draw(len(images), 3, 2)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_only_works_on_levels_gets_them_and_comes_back(dtype: torch.dtype) -> None:
+    images = levels((1, 8, 8)).to(dtype)
+    for target in ("RandomPosterize", "RandomEqualize", "AugMix", "RandAugment", "AutoAugment"):
+        arguments: dict[str, Any] = {"bits": 8, "p": 1.0} if target == "RandomPosterize" else {}
+        pipeline = Pipeline([image_by_image(V1 + target, arguments, (1, 8, 8))], 8, 8)
+        result = pipeline(images, pipeline.draw(len(images), 0, 1))
+        assert result.dtype == dtype
+        assert (result * 255 - (result * 255).round()).abs().max() < 1e-4
+        if target == "RandomPosterize":  # 8 of 8 bits: nothing happens, on the way there and back neither
+            assert_close(result, images, rtol=0, atol=1e-7)
+
+
+def test_levels_are_the_nearest_and_precision_is_the_images() -> None:
+    step = image_by_image(V1 + "RandomPosterize", {"bits": 8, "p": 1.0}, (1, 8, 8))
+    images, seeds = torch.rand(4, 1, 8, 8), {"seed": torch.arange(4)}
+    assert_close(step.apply(images, seeds, stream(0, "x")), images, rtol=0, atol=0.5001 / 255)
+    doubled = ImageByImage("x.Y", "", False, lambda image: image.double())
+    result = doubled.apply(images, seeds, stream(0, "x"))
+    assert result.dtype == torch.float32
+    assert torch.equal(result, images)
+
+
+def test_the_callers_randomness_is_left_alone() -> None:
+    # RandomOrder of torchvision.transforms shuffles with Python's generator.
+    order = {"transforms": [{"_target_": V1 + "RandomInvert"}, {"_target_": V1 + "RandomSolarize", "threshold": 0.5}]}
+    torch.manual_seed(4)
+    random.seed(4)
+    expected = torch.rand(3), random.random()
+    torch.manual_seed(4)
+    random.seed(4)
+    images, pipeline = levels((1, 8, 8)), Pipeline([image_by_image(V1 + "RandomOrder", order, (1, 8, 8))], 8, 8)
+    first = pipeline(images, pipeline.draw(len(images), 0, 1))
+    assert torch.equal(torch.rand(3), expected[0])
+    assert random.random() == expected[1]
+    assert torch.equal(first, pipeline(images, pipeline.draw(len(images), 0, 1)))
+
+
+def test_an_error_on_the_way_leaves_the_callers_randomness_alone() -> None:
+    def breaks(image: Tensor) -> Tensor:
+        raise ValueError("broken")
+
+    step, images = ImageByImage("x.Y", "", False, breaks), levels((1, 8, 8), 2)
+    torch.manual_seed(4)
+    before = torch.get_rng_state()
+    with pytest.raises(ValueError, match="broken"):
+        step.apply(images, step.draw(2, 8, 8, stream(0, "x")), stream(0, "y"))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments", "words"),
+    [
+        ("os.system", {"command": "x"}, ["os.system", "torchvision.transforms.NAME"]),
+        (V1 + "functional.rotate", {}, ["functional.rotate", "torchvision.transforms.NAME"]),
+        (V2 + "functional.rotate", {}, ["functional.rotate", "torchvision.transforms.NAME"]),
+        (V1 + "functional", {}, ["no transform"]),
+        (V2 + "check_type", {}, ["no transform"]),
+        (V1 + "_presets", {}, ["torchvision.transforms.NAME"]),
+        (V1 + "InterpolationMode", {}, ["no transform"]),
+        (V1 + "AutoAugmentPolicy", {}, ["no transform"]),
+        (V1 + "Lambda", {"lambd": "print"}, ["no transform"]),
+        (V2 + "Lambda", {"function": "print"}, ["no transform"]),
+        (V1 + "Nonsense", {}, ["has no Nonsense"]),
+        (V1 + "RandomRotation", {"degres": 3}, ["torchvision says", "degres"]),
+        (V1 + "RandomRotation", {}, ["torchvision says", "degrees"]),
+        (V1 + "RandomRotation", {"degrees": 9, "interpolation": "cubic"}, ["interpolation=cubic", "bicubic"]),
+        (V1 + "AutoAugment", {"policy": "mnist"}, ["policy=mnist", "cifar10"]),
+        (V1 + "RandomApply", {"transforms": [{"_target_": "os.system", "command": "x"}]}, ["os.system"]),
+        (V1 + "RandomApply", {"transforms": [{"_target_": V1 + "Lambda", "lambd": "x"}]}, ["Lambda"]),
+        (V1 + "RandomApply", {"transforms": {"a": {"_target_": "builtins.eval"}}}, ["builtins.eval"]),
+        (V1 + "FiveCrop", {"size": 8}, ["makes tuple of an image"]),
+        (V1 + "ToPILImage", {}, ["makes Image of an image"]),
+        (V1 + "ConvertImageDtype", {"dtype": "float"}, ["cannot work on images"]),
+        (V2 + "Transform", {}, ["cannot work on images", "NotImplementedError"]),
+        (V1 + "Resize", {"size": 4}, ["makes [1, 4, 4] of an image of [1, 8, 8]", "augmentation.crop"]),
+        (V2 + "RandomZoomOut", {}, ["augmentation.crop"]),
+        (V1 + "Normalize", {"mean": [0.5], "std": [0.5]}, ["leaves [0, 1]"]),
+    ],
+)
+def test_what_is_no_transform_of_images_is_refused(target: str, arguments: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        image_by_image(target, arguments, (1, 8, 8))
+    assert len(str(caught.value).splitlines()) == 1
+    for word in ["=", *words]:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("module", [transforms, v2])
+def test_every_transform_of_torchvisions_works_or_is_refused_in_words(module: Any) -> None:
+    worked = set()
+    for name in dir(module):
+        if name[0].isupper() and isinstance(getattr(module, name), type):
+            with suppress(ConfigError):
+                image_by_image(f"{module.__name__}.{name}", {}, (3, 16, 16))
+                worked.add(name)
+    assert {"RandAugment", "TrivialAugmentWide", "AugMix", "RandomHorizontalFlip", "ColorJitter"} <= worked
+
+
+def test_resolving_makes_no_other_objects() -> None:
+    made = resolve(V1 + "RandomErasing", {"p": 0.3, "scale": (0.1, 0.2)})
+    assert isinstance(made, transforms.RandomErasing)
+    assert (made.p, list(made.scale)) == (0.3, [0.1, 0.2])
+    assert not needs_levels(V1 + "RandomErasing", {})
+    assert needs_levels(V1 + "RandomApply", NESTED)
+
+
+def foreign(*overrides: str, **steps: Foreign) -> Config:
+    config = compose_job(overrides).config
+    config.augmentation |= steps
+    return config
+
+
+def test_a_pipeline_takes_it_under_the_users_name() -> None:
+    config = foreign("augmentation=shift", mine=Foreign(V1 + "RandAugment", {"num_ops": 1}))
+    pipeline = make_pipeline(config, (1, 8, 8))
+    assert pipeline.describe().endswith(", RandAugment, image by image")
+    assert pipeline.slow() == ["RandAugment"]
+    assert Pipeline([RandomHorizontalFlip()], 8, 8).slow() == []
+    assert "num_ops" in repr(pipeline.steps)  # what tells streams apart
+    with pytest.raises(ConfigError, match=r"^augmentation\.mine\._target_=.*has no Nope"):
+        make_pipeline(foreign(mine=Foreign(V1 + "Nope")), (1, 8, 8))
+    # What comes after a crop sees its result.
+    config = foreign("+augmentation.crop.size=6", mine=Foreign(V1 + "CenterCrop", {"size": 6}))
+    assert make_pipeline(config, (1, 8, 8)).size == (6, 6)
+    assert isinstance(make_pipeline(config, (1, 8, 8)).steps[0], RandomCrop)
+
+
+def test_a_run_trains_with_it_and_the_header_says_what_it_costs(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["epochs=2", "model.hidden_sizes=[8]", f"+augmentation.mine={{_target_: {V1}TrivialAugmentWide}}"]
+    cohort, [memory] = make_cohort(words)
+    Terminal().begin(cohort)
+    train(cohort, Quiet(), Interruption())
+    assert memory.end.status == "completed"
+    lines = capsys.readouterr().out.splitlines()
+    [note] = [line for line in lines if line.startswith("note")]
+    assert "0.1 ms each: TrivialAugmentWide" in note
+    assert all(len(line) <= 80 for line in lines)

@@ -1,0 +1,219 @@
+"""Arrays in .npz files: every layout against the images that they were made of; what is refused, and how it says so."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.data_files import write_arrays
+
+from regexp.data.npz import read_arrays
+from regexp.data.sources import locate
+from regexp.errors import DataError
+
+GENERATOR = np.random.default_rng(0)
+GRAY = GENERATOR.integers(0, 256, (6, 5, 4), dtype=np.uint8)
+COLOR = GENERATOR.integers(0, 256, (6, 3, 5, 4), dtype=np.uint8)
+LABELS = np.array([0, 1, 2, 0, 1, 2])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "own.npz"
+
+
+def read(path: Path, **arrays: Any) -> Any:
+    return read_arrays(write_arrays(path, **arrays))
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        (GRAY, GRAY[:, None]),
+        (GRAY[:, None], GRAY[:, None]),
+        (GRAY[..., None], GRAY[:, None]),
+        (COLOR, COLOR),
+        (COLOR.transpose(0, 2, 3, 1), COLOR),
+        (np.asfortranarray(COLOR), COLOR),
+        (COLOR[:, :, :, :3], COLOR[:, :, :, :3].transpose(0, 3, 1, 2)),  # both could be channels: the last axis is
+        (GRAY.astype(np.float64) / 255, GRAY[:, None]),
+        (GRAY.astype(np.float32) / 255, GRAY[:, None]),
+        ((GRAY / 255).astype(np.float16), np.rint((GRAY / 255).astype(np.float16) * 255).astype(np.uint8)[:, None]),
+        ((GRAY / 255).astype(">f4"), GRAY[:, None]),
+    ],
+)
+def test_images_of_every_layout(path: Path, images: np.ndarray, expected: np.ndarray) -> None:
+    found = read(path, images=images, labels=LABELS).train.images
+    assert found.dtype == np.uint8
+    assert np.abs(found.astype(int) - expected).max() <= (images.dtype == np.float16)
+    assert found.flags.c_contiguous
+
+
+def test_floating_point_is_rounded_to_256_levels(path: Path) -> None:
+    images = np.zeros((6, 1, 4))
+    images[:, 0] = [0, 0.0019, 0.002, 1]
+    assert read(path, images=images, labels=LABELS).train.images[0, 0, 0].tolist() == [0, 0, 1, 255]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        LABELS,
+        LABELS[:, None],
+        LABELS.astype(np.uint8),
+        LABELS.astype(">i4"),
+        LABELS.astype(np.float32),
+        LABELS.tolist(),
+    ],
+)
+def test_labels_of_every_type(path: Path, labels: Any) -> None:
+    found = read(path, images=GRAY, labels=labels)
+    assert found.train.labels.dtype == np.int64
+    assert found.train.labels.tolist() == LABELS.tolist()
+    assert found.classes == ("0", "1", "2")
+
+
+def test_labels_that_are_strings_are_sorted_or_in_the_order_of_classes(path: Path) -> None:
+    names = np.array(["dog", "cat", "Äffchen"])
+    found = read(path, images=GRAY, labels=names[LABELS])
+    assert found.classes == ("cat", "dog", "Äffchen")
+    assert found.train.labels.tolist() == [1, 0, 2, 1, 0, 2]
+    found = read(path, images=GRAY, labels=names[LABELS], classes=names)
+    assert found.classes == ("dog", "cat", "Äffchen")
+    assert found.train.labels.tolist() == LABELS.tolist()
+    found = read(path, images=GRAY, labels=np.char.encode(names[LABELS], "utf-8"))
+    assert found.classes == ("cat", "dog", "Äffchen")
+
+
+def test_booleans_are_two_classes(path: Path) -> None:
+    found = read(path, images=GRAY, labels=LABELS > 0, classes=["no", "yes"])
+    assert (found.train.labels.tolist(), found.classes) == ([0, 1, 1, 0, 1, 1], ("no", "yes"))
+
+
+@pytest.mark.parametrize("train", [("images", "labels"), ("train_images", "train_labels"), ("x_train", "y_train")])
+@pytest.mark.parametrize("test", [None, ("test_images", "test_labels"), ("x_test", "y_test")])
+@pytest.mark.parametrize("validation", [None, ("val_images", "val_labels")])
+def test_parts_by_their_customary_names(
+    path: Path, train: tuple[str, str], test: tuple[str, str] | None, validation: tuple[str, str] | None
+) -> None:
+    arrays: dict[str, Any] = {"images": None, "labels": None, "ids": np.arange(6)}
+    for i, pair in enumerate((train, test, validation)):
+        if pair is not None:
+            arrays |= dict(zip(pair, (GRAY + np.uint8(i), LABELS), strict=True))
+    found = read(path, **arrays)
+    assert np.array_equal(found.train.images[:, 0], GRAY)
+    assert (found.test is None, found.validation is None) == (test is None, validation is None)
+    if found.test is not None:
+        assert np.array_equal(found.test.images[:, 0], GRAY + np.uint8(1))
+    if found.validation is not None:
+        assert np.array_equal(found.validation.images[:, 0], GRAY + np.uint8(2))
+
+
+NAN = np.full((6, 5, 4), np.nan)
+TEST = {"test_images": GRAY, "test_labels": LABELS}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "part"),
+    [
+        ({"labels": None}, "has no array labels, but images"),
+        ({"images": None}, "has no array images, but labels"),
+        ({"images": None, "labels": None}, "holds no images and labels, but nothing"),
+        ({"images": None, "labels": None, "X": GRAY}, "holds no images and labels, but X"),
+        (
+            {"images": None, "labels": None, **TEST},
+            "holds no images and labels to train on, but test_images, test_labels",
+        ),
+        ({"x_train": GRAY}, "holds both images and x_train"),
+        ({"val_images": GRAY}, "has no array val_labels"),
+        ({"images": np.array([None] * 6)}, "images holds Python objects (pickle)"),
+        ({"labels": np.array([0, "a", None, 0, 0, 0], dtype=object)}, "labels holds Python objects (pickle)"),
+        ({"labels": LABELS[:5]}, "images holds 6 images, and labels 5 labels"),
+        ({**TEST, "test_labels": LABELS[:5]}, "test_images holds 6 images, and test_labels 5 labels"),
+        ({"images": GRAY[0]}, "images is [5, 4]; images are [N, H, W]"),
+        ({"images": COLOR[:, :2]}, "images is [6, 2, 5, 4]; images are [N, H, W]"),
+        ({"images": np.float64(3)}, "images is []; images are [N, H, W]"),
+        ({"images": GRAY[:0]}, "images is [0, 1, 5, 4]: it holds nothing"),
+        ({"images": GRAY.astype(np.int64)}, "images holds int64; images are uint8"),
+        ({"labels": LABELS[:0]}, "labels is empty"),
+        ({"images": GRAY > 9}, "images holds bool"),
+        ({"images": GRAY.astype(complex)}, "images holds complex128"),
+        ({"images": GRAY.astype(float)}, "images holds 0 to 248; floating point must be in [0, 1]"),
+        ({"images": GRAY / 255 - 1}, "images holds -1 to -0.027451; floating point must be in [0, 1]"),
+        ({"images": NAN}, "images holds NaN"),
+        ({"labels": LABELS - 1}, "labels holds -1 to 1; labels count from 0"),
+        ({"labels": LABELS + 0.5}, "labels holds float64 that are no whole numbers"),
+        ({"labels": LABELS * np.nan}, "labels holds float64 that are no whole numbers"),
+        ({"labels": LABELS.astype("M8[s]")}, "labels holds datetime64[s] that are no whole numbers"),
+        ({"labels": LABELS * 10**17}, "labels count from 0"),
+        ({"labels": np.eye(3)[LABELS]}, "labels is [6, 3]; labels are [N] or [N, 1]"),
+        ({"labels": LABELS * 0}, "labels knows one class only"),
+        ({"labels": ["a"] * 6}, "labels knows one class only"),
+        ({"labels": LABELS * 2}, "labels never is 1 (1); labels count from 0 without gaps"),
+        ({"labels": LABELS + 1}, "labels never is 0 (0)"),
+        ({"classes": ["a", "b"]}, "labels goes up to 2, and there are 2 classes"),
+        ({"classes": ["a", "b", "c", "d"]}, "labels never is 3 (d)"),
+        ({"classes": ["a", "b", "a"]}, "classes must be a list of different strings"),
+        ({"classes": [1, 2, 3]}, "classes must be a list of different strings"),
+        ({"classes": "abc"}, "classes must be a list of different strings"),
+        (
+            {"labels": ["a", "b", "c"] * 2, "classes": ["a", "b"]},
+            "labels holds 'c', which is none of the classes (a, b)",
+        ),
+        ({**TEST, "test_labels": LABELS + 1}, "test_labels goes up to 3, and there are 3 classes"),
+        ({**TEST, "test_labels": ["a"] * 6}, "test_labels holds 'a', which is none of the classes (0, 1, 2)"),
+        (
+            {**TEST, "test_images": GRAY[:, :4]},
+            "images [C, H, W] are [1, 4, 4] in test_images, and [1, 5, 4] in images",
+        ),
+        ({**TEST, "test_images": COLOR}, "images [C, H, W] are [3, 5, 4] in test_images, and [1, 5, 4] in images"),
+    ],
+)
+def test_what_does_not_fit_is_named(path: Path, arrays: dict[str, Any], part: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read(path, **{"images": GRAY, "labels": LABELS, **arrays})
+    message = str(caught.value)
+    assert message.startswith(f"data=arrays: {path}: ")
+    assert part in message
+
+
+@pytest.mark.parametrize("length", [0, 3, 100, -10])
+def test_a_broken_file_is_named(path: Path, length: int) -> None:
+    whole = write_arrays(path).read_bytes()
+    path.write_bytes(whole[:length])
+    with pytest.raises(DataError, match=r"is no whole \.npz file"):
+        read_arrays(path)
+
+
+def test_a_broken_array_is_named(path: Path) -> None:
+    whole = bytearray(write_arrays(path).read_bytes())
+    whole[400] ^= 255
+    path.write_bytes(whole)
+    with pytest.raises(DataError, match="images is broken"):
+        read_arrays(path)
+
+
+def test_what_is_no_npz_is_named(path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, GRAY)
+    with pytest.raises(DataError, match="holds a single array"):
+        read_arrays(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images", "no array")
+    with pytest.raises(DataError, match="has no array labels"):
+        read_arrays(path)
+
+
+def test_the_path_must_be_given_and_be_a_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data\.path=FILE\.npz"):
+        locate("arrays", str(tmp_path))
+    for path in (tmp_path / "missing.npz", tmp_path):
+        with pytest.raises(DataError, match=rf"data\.path={path}: (there is no such file|is a folder)"):
+            locate("arrays", None, str(path))
+
+
+def test_an_array_whose_name_is_misspelt_is_not_passed_over(tmp_path: Path) -> None:
+    path = write_arrays(tmp_path / "own.npz", test_image=[[[0]]], notes=[1])
+    with pytest.raises(DataError, match=r"test_image is not read; did you mean test_images\?"):
+        read_arrays(path)

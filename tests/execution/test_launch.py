@@ -1,0 +1,282 @@
+"""Sweeps from the command line: jobs become runs that train together."""
+
+import json
+import re
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.cohorts import DOUBLE
+from helpers.commands import SHORT, regexp, summaries
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from omegaconf import OmegaConf
+
+from regexp.__main__ import _status
+from regexp.config import compose
+from regexp.execution import builders
+from regexp.execution.launch import objective
+from regexp.runs.run import runs_in
+
+
+def test_hydra_finds_the_plugins() -> None:
+    for kind, name in ((Launcher, "CohortLauncher"), (Sweeper, "GridSweeper")):
+        assert name in [found.__name__ for found in Plugins.instance().discover(kind)]
+
+
+def test_a_sweep_trains_together(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert regexp(monkeypatch, "-m", *SHORT, "normalization=none,batch", "optimizer.lr=0.01,0.02", "seed=0,1") == 0
+    done = summaries()
+    assert len(done) == 8
+    assert {summary["cohort"]["size"] for summary in done.values()} == {4}
+    assert len({summary["cohort"]["id"] for summary in done.values()}) == 2
+    out = capsys.readouterr().out
+    assert out.startswith("8 runs: 8 to train\ncohort  runs  image streams")
+    rows = [line.split() for line in out.splitlines()[2:4]]
+    assert [[*row[:3], row[-1]] for row in rows] == [["1", "4", "2", "batch"], ["2", "4", "2", "none"]]
+    assert "4 together, 2 image streams" in out
+    assert not Path("outputs/multirun.yaml").exists()
+
+
+def test_a_sweep_trains_only_what_is_new(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    regexp(monkeypatch, "-m", *SHORT, "seed=0,1")
+    before = {path: path.stat().st_mtime_ns for path in Path("outputs").rglob("summary.json")}
+    capsys.readouterr()
+    assert regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2,2") == 0
+    assert "4 runs: 1 to train, 2 finished before, 1 given twice" in capsys.readouterr().out
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    assert len(summaries()) == 3
+
+
+@pytest.mark.parametrize(("most", "sizes"), [(1, [1] * 5), (2, [2, 2, 1]), (3, [3, 2]), (9, [5])])
+def test_cohorts_have_their_bound(monkeypatch: pytest.MonkeyPatch, most: int, sizes: list[int]) -> None:
+    regexp(monkeypatch, "-m", *SHORT, "seed=range(5)", f"hydra.launcher.max_runs={most}")
+    cohorts = [summary["cohort"] for summary in summaries().values()]
+    assert sorted(cohort["size"] for cohort in cohorts) == sorted(size for size in sizes for _ in range(size))
+
+
+def test_a_divided_cohort_keeps_image_streams_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    regexp(monkeypatch, "-m", *SHORT, "optimizer.lr=0.01,0.02", "seed=0,1", "hydra.launcher.max_runs=2")
+    assert capsys.readouterr().out.count("2 together, 1 image stream") == 2
+
+
+def test_runs_equal_those_of_the_basic_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = [*SHORT, DOUBLE, "normalization=batch", "model.dropout=0,0.3", "augmentation=none,shift", "seed=0,1"]
+    assert regexp(monkeypatch, "-m", *sweep) == 0
+    assert regexp(monkeypatch, "-m", *sweep, "hydra/launcher=basic", "name=alone") == 0
+    together = {run.directory.name: run for run in runs_in(Path("outputs/default"))}
+    alone = {run.directory.name: run for run in runs_in(Path("outputs/alone"))}
+    assert len(together) == 8
+    assert together.keys() == alone.keys()
+    for name, run in together.items():
+        for one, other in zip(run.metrics, alone[name].metrics, strict=True):
+            assert {key: value for key, value in one.items() if key != "seconds"} == pytest.approx(
+                {key: value for key, value in other.items() if key != "seconds"}, rel=0, abs=1e-9
+            )
+
+
+def test_a_run_that_diverges_disturbs_no_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert regexp(monkeypatch, "-m", *SHORT, "optimizer.lr=1e38,0.001,0.002") == 3
+    assert sorted(summary["status"] for summary in summaries().values()) == ["completed", "completed", "diverged"]
+    table = capsys.readouterr().out.split("\n\n")[1]
+    assert "1e+38" in table.splitlines()[-1]
+    assert "1 diverged" in table.splitlines()[-1]
+
+
+def test_a_cohort_that_fails_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from regexp.errors import RunError
+
+    build = builders.build
+
+    def broken(claims: Any) -> Any:
+        if claims[0].job.config.normalization.name == "batch":
+            raise RunError("out of luck")
+        return build(claims)
+
+    monkeypatch.setattr(builders, "build", broken)
+    assert regexp(monkeypatch, "-m", *SHORT, "normalization=none,batch,layer") == 3
+    assert len(summaries()) == 2
+    [failed] = Path("outputs").rglob("failure.json")
+    assert json.loads(failed.read_text())["message"] == "out of luck"
+    assert "out of luck" in capsys.readouterr().err
+
+
+def test_nothing_is_trained_where_one_job_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert regexp(monkeypatch, "-m", *SHORT, "optimizer.lr=0.1,-1") == 2
+    assert "optimizer.lr=-1: must be above 0; for example optimizer.lr=0.001 (1 of 2 runs)" in capsys.readouterr().err
+    assert not Path("outputs").exists()
+
+
+def test_every_run_records_its_own_overrides(monkeypatch: pytest.MonkeyPatch) -> None:
+    regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2")
+    for run in runs_in(Path("outputs/default")):
+        recorded = OmegaConf.load(run.directory / ".hydra" / "hydra.yaml").hydra.overrides.task
+        assert recorded == OmegaConf.load(run.directory / ".hydra" / "overrides.yaml")
+        assert recorded[-1] == f"seed={run.config['seed']}"
+
+
+def test_a_sweep_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2", "hydra.sweeper.max_batch_size=2") == 0
+    assert sorted(summary["cohort"]["size"] for summary in summaries().values()) == [1, 2, 2]
+
+
+def test_hydras_basic_sweeper_works_with_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert regexp(monkeypatch, "-m", *SHORT, "seed=0,1", "hydra/sweeper=basic") == 0
+    assert {summary["cohort"]["size"] for summary in summaries().values()} == {2}
+
+
+def test_a_searching_sweeper_is_told_the_best_monitored_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    regexp(monkeypatch, "-m", *SHORT, "early_stopping=default", "early_stopping.monitor=val_loss,val_accuracy")
+    for run in runs_in(Path("outputs/default")):
+        values = [row[run.config["early_stopping.monitor"]] for row in run.metrics]
+        assert objective(run) == pytest.approx(min(values) if "loss" in run.directory.name else max(values))
+
+
+def test_the_table_folds_seeds_and_sorts_by_validation(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    regexp(monkeypatch, "-m", *SHORT, "optimizer.lr=1e-4,0.03,1e38", "seed=0,1")
+    out = capsys.readouterr().out
+    header, *rows, folded = [re.split("  +", line.strip()) for line in out.split("\n\n")[1].splitlines()]
+    assert folded == ["diverged)"]
+    assert header == ["lr", "seeds", "epochs", "validation %", "test %", "difference", "verdict"]
+    assert [row[:3] for row in rows] == [["0.03", "2", "2"], ["0.0001", "2", "2"], ["1e+38", "0 (2", "-"]]
+    for row, lr in zip(rows[:2], ("0.03", "0.0001"), strict=True):
+        found = [summary for name, summary in summaries().items() if f"lr={lr}," in f"{name},"]
+        for cell, figures in zip(row[3:5], ("best", "test"), strict=True):
+            key = "accuracy" if figures == "test" else "val_accuracy"
+            one, other = (summary[figures][key] for summary in found)
+            # The interval of two seeds: t(0.975; 1) = 12.706 times half of their distance.
+            wide = 100 * 12.7062 * abs(one - other) / 2
+            digits = 2 if wide < 10 else 0
+            half = "" if one == other else f" ± {wide:.{digits}f}"
+            assert cell == f"{50 * (one + other):.{digits}f}{half}"
+    assert rows[1][-1] == "baseline"
+    assert "2 runs diverged: not in the means" in " ".join(out.split())
+
+
+def test_starting_costs_little() -> None:
+    code = (
+        "import sys; from hydra.core.plugins import Plugins; Plugins.instance(); "
+        "print([name for name in ('torch', 'regexp') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_job_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+
+    made: list[Any] = []
+    original = compose.make_job
+
+    def counted(*arguments: Any) -> Any:
+        made.append(arguments)
+        return original(*arguments)
+
+    monkeypatch.setattr(compose, "make_job", counted)
+    words = [*SHORT, "normalization=none,batch", "seed=0,1", "hydra.launcher.dry_run=true"]
+    assert regexp(monkeypatch, "-m", *words) == 0
+    assert len(made) == 4
+    assert {job[2].mode.name for job in made} == {"MULTIRUN"}
+
+
+def test_the_experiment_leaves_options_to_their_groups() -> None:
+    from regexp.config.compose import compose_job
+
+    config = compose_job(["experiment=lesson"]).config
+    assert (config.early_stopping.patience, config.optimizer.lr, config.epochs) == (5, 1e-3, 30)
+    assert not config.early_stopping.restore_best
+    other = compose_job(["experiment=lesson", "early_stopping=none", "optimizer=sgd"]).config
+    assert other.early_stopping.patience is None
+    assert other.optimizer.lr == compose_job(["optimizer=sgd"]).config.optimizer.lr
+
+
+def test_the_end_says_what_to_type_for_exactly_these_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.delenv("UV", raising=False)
+    regexp(monkeypatch, "-m", *SHORT, "seed=0,1", "name=one")
+    told = capsys.readouterr().out.splitlines()
+    assert told[-2:] == ["curves   tensorboard --logdir outputs/one", "compare  regexp-compare"]
+    regexp(monkeypatch, "-m", *SHORT, "seed=1,2", "name=one")
+    folder = Path(capsys.readouterr().out.splitlines()[-2].removeprefix("curves   tensorboard --logdir "))
+    assert folder.is_relative_to(tmp_path / "cache")
+    there = {link.name: link.resolve() for link in folder.iterdir()}
+    assert [name.rpartition("=")[2] for name in sorted(there)] == ["1", "2"]
+    assert all(path == Path("outputs/one", name).resolve() for name, path in there.items())
+    regexp(monkeypatch, "-m", *SHORT, "seed=0", "name=one,two")
+    folder = Path(capsys.readouterr().out.splitlines()[-2].removeprefix("curves   tensorboard --logdir "))
+    assert {path.parent.name for path in folder.glob("*/*/events*")} == {path.name for path in folder.glob("*/*")}
+    assert {path.parent.name for path in folder.glob("*/*")} == {"one", "two"}
+    regexp(monkeypatch, "-m", *SHORT, "seed=0,1", "hydra.sweep.dir=elsewhere")
+    told = capsys.readouterr().out.splitlines()
+    assert told[-2:] == ["curves   tensorboard --logdir elsewhere/default", "compare  regexp-compare elsewhere/default"]
+
+
+def test_a_row_is_a_configuration_however_it_was_typed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Defaults, force, a device and another order of the words: seeds of one configuration are one row."""
+    regexp(monkeypatch, *SHORT, "seed=0", "device=cpu")
+    regexp(monkeypatch, "-m", *SHORT, "seed=1,2", "force=true")
+    capsys.readouterr()
+    monkeypatch.setenv("COLUMNS", "120")
+    words = [*SHORT, "seed=range(4)", "normalization=none,batch", "optimizer.lr=1e-3,0.01"]
+    assert regexp(monkeypatch, "-m", *words, "augmentation=none,lesson") == 0
+    out = capsys.readouterr().out
+    assert out.startswith("32 runs: 29 to train, 3 finished before\n")
+    table = out.split("\n\n")[1]
+    assert " ".join(table.split()).startswith("normalization lr augmentation seeds")
+    told = set(re.findall(r"^(\w+), (\S+), (\w+) +4 ", table, re.MULTILINE))
+    assert told == set(product(("none", "batch"), ("0.001", "0.01"), ("none", "lesson")))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-m", "seed=range(0)"], "seed=range(0): makes no runs, since it has no values"),
+        (["-m", "seed=range(1,10,0)"], "seed=range(1,10,0): makes no runs, since it has no values"),
+        (["-m", "normalization=glob(zz*)"], "normalization=glob(zz*): makes no runs, since it has no values"),
+        (
+            ["-m", "seed=0,1", "hydra.launcher.max_runs=0"],
+            "hydra.launcher.max_runs=0: must be a whole number of at least 1",
+        ),
+        (["-m", "seed=0,1", "hydra.launcher.max_runs=-3"], "must be a whole number of at least 1, or null"),
+        (["-m", "seed=0,1", "hydra.launcher.max_runs=1.5"], "must be a whole number of at least 1"),
+        (["-m", "seed=0,1", "hydra.launcher.max_runs=1,2"], "must be a whole number of at least 1"),
+        (["-m", "seed=0,1", "hydra.launcher.dry_run=maybe"], "must be true or false"),
+        (["-m", "hydra.launcher.nosuch=1"], "there is no such key; hydra.launcher has max_runs and dry_run"),
+        (["-m", "hydra/launcher=bsic"], "hydra/launcher=bsic: is one of basic, cohort; others come with packages"),
+        (["hydra.launcher.dry_run=true"], "is for sweeps; type regexp -m hydra.launcher.dry_run=true"),
+        (["hydra/launcher=basic"], "is for sweeps; type regexp -m hydra/launcher=basic"),
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_in_launching_a_sweep_is_answered(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    monkeypatch.setattr("regexp.utils.exit_codes._worst", 0)
+    monkeypatch.setattr(sys, "argv", ["regexp", *words, *SHORT])
+    assert _status([*words, *SHORT]) == 2
+    assert said in capsys.readouterr().err
+    monkeypatch.setattr("regexp.utils.exit_codes._worst", 0)
+    assert _status([*words, *SHORT, "epochs=ten"]) == 2
+    assert "epochs=ten: must be a whole number" in capsys.readouterr().err
+    assert not Path("outputs").exists()
+
+
+def test_a_sweep_over_what_a_pattern_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert regexp(monkeypatch, "-m", *SHORT, "normalization=glob(*a*)") == 0
+    assert {run.config["normalization"] for run in runs_in(Path("outputs/default"))} == {"batch", "layer"}

@@ -1,0 +1,24 @@
+"""The `regexp` command in the test's own process, and what it leaves."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regexp.__main__ import _status
+
+SHORT = ["epochs=2", "model.hidden_sizes=[8]", "early_stopping=none"]
+
+
+def regexp(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Run `regexp WORDS...` and return its exit status."""
+    monkeypatch.setattr("regexp.utils.exit_codes._worst", 0)
+    monkeypatch.setattr(sys, "argv", ["regexp", *words])
+    return _status(list(words))
+
+
+def summaries(name: str = "default") -> dict[str, dict[str, Any]]:
+    """Return the summaries of the finished runs below outputs/NAME, by directory name."""
+    return {path.parent.name: json.loads(path.read_text()) for path in Path("outputs").glob(f"{name}/*/summary.json")}

@@ -1,0 +1,69 @@
+"""Products by whichever routine is the quickest, against the same in float64."""
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from regexp.models import matmul
+from regexp.models.layers import Linear
+from regexp.models.matmul import each_product, product
+
+# Below and above what makes one product a run worth while, in layouts that the layers hand over.
+SIZES = [(3, 4, 5), (1, 784, 1), (200, 784, 64), (1500, 100, 64)]
+
+
+@pytest.mark.parametrize("onednn", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_products_are_those_of_float64(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int, int], dtype: torch.dtype, transposed: bool, onednn: bool
+) -> None:
+    if not onednn:
+        monkeypatch.setattr(matmul, "_ONEDNN", None)
+    m, n, p = size
+    a = torch.randn(2, n, m, dtype=dtype).mT if transposed else torch.randn(2, m, n, dtype=dtype)
+    b = torch.randn(2, n, p, dtype=dtype).mT if transposed else torch.randn(2, p, n, dtype=dtype)
+    expected = a.double() @ b.double().mT
+    # Rounded at every addition; bfloat16 keeps 8 bits.
+    close = {"rtol": 2e-2 if dtype == torch.bfloat16 else 1e-4, "atol": (0.2 if dtype == torch.bfloat16 else 1e-3)}
+    for out in (None, torch.full((2, m, p), torch.nan, dtype=torch.float32 if dtype == torch.bfloat16 else dtype)):
+        one = product(a[1], b[1], None if out is None else out[1])
+        assert_close(one.double(), expected[1], **close)
+        for runs in (1, 2):
+            every = each_product(a[:runs], b[:runs], None if out is None else out[:runs])
+            assert_close(every.double(), expected[:runs], **close)
+            assert out is None or every.data_ptr() == out.data_ptr()
+
+
+@pytest.mark.skipif(matmul._ONEDNN is None, reason="this torch has no oneDNN")
+@pytest.mark.parametrize("sharing", [[3], [1, 1, 1], [2, 1]], ids=str)
+def test_large_layers_in_float32_equal_torchs(sharing: list[int]) -> None:
+    layer, x = Linear(3, 784, 128), torch.randn(len(sharing), 64, 784, requires_grad=True)
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, std=0.05)
+    upstream = torch.randn(3, 64, 128)
+    layer(x, sharing).backward(upstream)
+    own = x.detach().clone().requires_grad_()
+    for k, s in enumerate(s for s, runs in enumerate(sharing) for _ in range(runs)):
+        theirs = nn.Linear(784, 128)
+        theirs.load_state_dict({name: tensor[k] for name, tensor in layer.state_dict().items()})
+        expected = theirs(own[s])
+        expected.backward(upstream[k])
+        assert_close(layer(x, sharing)[k], expected, rtol=1e-4, atol=1e-4)
+        assert_close(layer.weight.grad[k], theirs.weight.grad, rtol=1e-4, atol=1e-4)
+        assert_close(layer.bias.grad[k], theirs.bias.grad, rtol=1e-4, atol=1e-4)
+    assert_close(x.grad, own.grad, rtol=1e-4, atol=1e-4)
+
+
+def test_a_second_backward_pass_overwrites_the_weights_gradient() -> None:
+    layer = Linear(2, 3, 4).double()
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter)
+    x = torch.randn(2, 5, 3, dtype=torch.float64)
+    layer(x).sum().backward()
+    first, place = layer.weight.grad.clone(), layer.weight.grad.data_ptr()
+    layer(2 * x).sum().backward()
+    assert_close(layer.weight.grad, 2 * first)
+    assert layer.weight.grad.data_ptr() == place

@@ -1,0 +1,60 @@
+"""Labels and identities."""
+
+import pytest
+
+from regexp.config.compose import compose_job
+from regexp.runs.identity import identify, label, seed_group
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], "defaults"),
+        (["normalization=batch", "seed=1"], "normalization=batch,seed=1"),
+        (["seed=1", "normalization=batch"], "normalization=batch,seed=1"),
+        (["optimizer.lr=0.01", "model.dropout=0.5"], "dropout=0.5,lr=0.01"),
+        (["model.hidden_sizes=[64,32]"], "hidden_sizes=64-32"),
+        (["model.hidden_sizes=[]"], "hidden_sizes=none"),
+        (["augmentation.rotate.degrees=15", "augmentation.affine.degrees=5"], "affine.degrees=5,rotate.degrees=15"),
+        (["augmentation.rotate.fill=1", "x.rotate.fill=2"], "augmentation.rotate.fill=1,x.rotate.fill=2"),
+        (["~augmentation.flip", "augmentation=lesson"], "augmentation=lesson,~flip"),
+        (["+augmentation.shift.padding=2"], "shift.padding=2"),
+        (["name=x", "force=true", "tags=[a]", "data.root=/a/b", "device=cpu", "hydra.run.dir=x"], "defaults"),
+        (["device.precision=float64"], "precision=float64"),
+        (["seed=1", "seed=2"], "seed=2"),
+        (["experiment=my exp/ü:*"], "experiment=my-exp-ü--"),
+    ],
+)
+def test_a_label_says_what_was_changed(overrides: list[str], expected: str) -> None:
+    assert label(overrides) == expected
+
+
+def test_long_labels_are_cut_and_stay_apart() -> None:
+    one, other = ([f"augmentation.step{i}.value={i}" for i in range(20)] + [f"seed={seed}"] for seed in (1, 2))
+    assert len(label(one)) == len(label(other)) == 100
+    assert label(one) != label(other)
+
+
+def test_identity_follows_configuration_data_and_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    config, other = compose_job([]).config, compose_job(["seed=1"]).config
+    identity = identify(config, "data")
+    assert identify(config, "data") == identity
+    assert identify(other, "data").config != identity.config
+    assert identify(config, "other data").data != identity.data
+    monkeypatch.setattr("regexp.runs.identity.code_hash", lambda: "other code")
+    assert identify(config, "data").code != identity.code
+
+
+def test_seeds_share_a_group() -> None:
+    group = seed_group(compose_job([]).config)
+    assert seed_group(compose_job(["seed=7"]).config) == group
+    assert seed_group(compose_job(["optimizer.lr=0.1"]).config) != group
+    assert group.startswith("defaults (")
+
+
+def test_a_group_says_what_is_not_the_default() -> None:
+    job = compose_job(["augmentation=lesson", "normalization=batch", "optimizer.lr=3e-3", "seed=7"])
+    assert seed_group(job.config).startswith("batch lr=0.003 rotate+flip (")
+    other = compose_job(["augmentation=lesson", "augmentation.rotate.degrees=5", *job.overrides[1:]])
+    assert seed_group(other.config).startswith("batch lr=0.003 rotate+flip (")
+    assert seed_group(other.config) != seed_group(job.config)

@@ -1,0 +1,342 @@
+"""Runs from Python: what they leave, what is repeated and what is not."""
+
+import csv
+import json
+import logging
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hydra import compose, initialize_config_dir
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+import regexp
+from regexp import load_run, run, sweep
+from regexp.config.compose import CONF, compose_job
+from regexp.data.dataset import scale
+from regexp.errors import ConfigError, DeviceError, RunError, StorageError
+from regexp.execution.builders import load_dataset
+from regexp.runs.identity import seed_group
+from regexp.training.metrics import COLUMNS
+from regexp.utils.processes import _started as started
+
+SHORT = ["epochs=2", "model.hidden_sizes=[8]"]
+
+
+def names(directory: Path) -> set[str]:
+    return {"events" if path.name.startswith("events.") else path.name for path in directory.iterdir()}
+
+
+def test_a_run_leaves_what_the_readme_lists() -> None:
+    done = run([*SHORT, "normalization=batch", "tags=[a,b]"], quiet=True)
+    assert done.directory == Path("outputs/default/epochs=2,hidden_sizes=8,normalization=batch")
+    assert names(done.directory) == {
+        ".hydra", "run.json", "events", "metrics.csv", "checkpoint.safetensors", "best.safetensors",
+        "summary.json", "run.log", "augmentation.png",
+    }  # fmt: skip
+    assert names(done.directory / ".hydra") == {"config.yaml", "overrides.yaml", "hydra.yaml"}
+    with (done.directory / "metrics.csv").open() as file:
+        assert next(csv.reader(file)) == list(COLUMNS)
+    record = json.loads((done.directory / "run.json").read_text())
+    assert record["config"]["normalization"] == "batch"
+    assert record["tags"] == ["a", "b"]
+    assert set(record["identity"]) == {"config", "data", "code"}
+    assert record["versions"]["torch"]
+    with Image.open(done.directory / "augmentation.png") as picture:
+        assert picture.width > 400
+    assert "completed after epoch 2" in (done.directory / "run.log").read_text()
+
+
+def test_the_summary_says_how_it_ended() -> None:
+    done = run([*SHORT, "seed=3"], quiet=True)
+    summary, metrics = done.summary, done.metrics
+    assert summary is not None
+    assert set(summary) >= {
+        "status", "epochs", "best_epoch", "best", "last", "test", "test_last", "seconds", "device", "seed", "overrides",
+        "config_hash", "cohort",
+    }  # fmt: skip
+    assert summary["status"] == done.status == "completed"
+    assert summary["epochs"] == len(metrics) == 2
+    assert summary["seed"] == 3
+    assert summary["overrides"] == [*SHORT, "seed=3"]
+    assert set(summary["cohort"]) == {"size", "id"}
+    last = {name: metrics[-1][name] for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")}
+    assert summary["last"] == last
+    assert summary["best"]["val_loss"] == min(row["val_loss"] for row in metrics)
+    assert 0 < summary["test"]["accuracy"] <= 1
+
+
+def test_the_model_is_plain_torch_and_gives_the_figures() -> None:
+    done = run([*SHORT, "normalization=batch", "model.dropout=0.5", "epochs=4"], quiet=True)
+    test = load_dataset(compose_job([]).config).test
+    assert test is not None
+    images = scale(test.images, torch.float32)
+    for weights, figures in (("kept", "test"), ("best", "test"), ("last", "test_last")):
+        model = done.model(weights)
+        assert not model.training
+        assert {type(layer).__module__.split(".")[0] for layer in model} == {"torch"}
+        logits = model(images)
+        assert done.summary is not None
+        assert F.cross_entropy(logits, test.labels).item() == pytest.approx(done.summary[figures]["loss"], abs=1e-6)
+    with pytest.raises(ValueError, match="kept"):
+        done.model("worst")
+
+
+def test_a_logistic_regression_has_a_model() -> None:
+    done = run(["epochs=1", "model.hidden_sizes=[]", "device.precision=float64"], quiet=True)
+    assert [type(layer).__name__ for layer in done.model()] == ["Flatten", "Linear"]
+    assert done.model()(torch.rand(2, 1, 8, 8, dtype=torch.float64)).shape == (2, 10)
+
+
+def test_load_run_gives_the_same_later() -> None:
+    done = run(SHORT, quiet=True)
+    later = load_run(done.directory)
+    assert (later.config, later.metrics, later.summary, later.status) == (
+        done.config, done.metrics, done.summary, done.status,
+    )  # fmt: skip
+    with pytest.raises(RunError, match="holds no run"):
+        load_run("outputs")
+
+
+def test_a_finished_run_is_not_trained_again(capsys: pytest.CaptureFixture[str]) -> None:
+    first = run(["seed=1", *SHORT], quiet=True)
+    written = (first.directory / "summary.json").stat().st_mtime_ns
+    again = run([*SHORT, "seed=1"])  # the same run, typed in another order
+    assert again.directory == first.directory
+    assert (again.directory / "summary.json").stat().st_mtime_ns == written
+    assert "ago; force=true trains it anew" in capsys.readouterr().out
+
+
+def test_force_trains_anew_and_keeps_the_old() -> None:
+    first = run(SHORT, quiet=True)
+    again = run([*SHORT, "force=true"], quiet=True)
+    assert again.directory == first.directory
+    folders = sorted(path.name for path in first.directory.parent.iterdir())
+    assert len(folders) == 2
+    assert ".old-" in folders[1]
+    assert load_run(first.directory.parent / folders[1]).status == "completed"
+
+
+def test_changed_code_sets_the_old_run_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(SHORT, quiet=True)
+    monkeypatch.setattr("regexp.runs.identity.code_hash", lambda: "changed")
+    run(SHORT, quiet=True)
+    assert len(list(first.directory.parent.iterdir())) == 2
+
+
+def test_the_same_label_for_another_configuration_gets_a_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regexp.runs.directories.label", lambda overrides: "same")
+    one, other = run([*SHORT, "seed=1"], quiet=True), run([*SHORT, "seed=2"], quiet=True)
+    assert one.directory.name == "same"
+    assert other.directory.name.startswith("same-")
+    assert run([*SHORT, "seed=2"], quiet=True).directory == other.directory
+
+
+def test_a_sweep_trains_together_and_duplicates_once() -> None:
+    grid = [[*SHORT, f"optimizer.lr={lr}", f"seed={seed}"] for lr in (0.01, 0.001) for seed in (0, 1)]
+    runs = sweep([*grid, grid[0]], quiet=True)
+    assert [r.config["optimizer.lr"] for r in runs] == [0.01, 0.01, 0.001, 0.001, 0.01]
+    assert runs[0].directory == runs[4].directory
+    assert {r.summary["cohort"]["size"] for r in runs if r.summary} == {4}
+    assert len({r.summary["cohort"]["id"] for r in runs if r.summary}) == 1
+
+
+def test_forced_duplicates_are_trained_once() -> None:
+    runs = sweep([[*SHORT, "force=true"]] * 2, quiet=True)
+    assert runs[0].directory == runs[1].directory
+    assert len(list(runs[0].directory.parent.glob("*/run.json"))) == 1
+
+
+def test_an_interrupted_run_raises_what_a_notebook_expects(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("regexp.utils.signals.Interruption.requested", True)
+        with pytest.raises(KeyboardInterrupt):
+            run(SHORT, quiet=True)
+    unfinished = load_run("outputs/default/epochs=2,hidden_sizes=8")
+    assert unfinished.status == "unfinished"
+    assert len(unfinished.metrics) == 1
+    assert "interrupted after epoch 1" in (unfinished.directory / "run.log").read_text()
+
+
+def test_runs_of_other_shapes_train_beside_each_other() -> None:
+    runs = sweep([SHORT, ["epochs=2", "model.hidden_sizes=[4]"], [*SHORT, "normalization=layer"]], quiet=True)
+    assert [r.summary["cohort"]["size"] for r in runs if r.summary] == [1, 1, 1]
+    assert [r.status for r in runs] == ["completed"] * 3
+
+
+def test_all_mistakes_of_a_sweep_are_reported_before_anything_trains() -> None:
+    with pytest.raises(ConfigError) as caught:
+        sweep([SHORT, ["epochs=0"], ["optimizer.lr=-1"]], quiet=True)
+    assert "epochs=0" in str(caught.value)
+    assert "optimizer.lr=-1" in str(caught.value)
+    assert not Path("outputs").exists()
+
+
+def test_a_diverged_run_is_kept_and_marked() -> None:
+    done = run([*SHORT, "optimizer.lr=1e38"], quiet=True)
+    assert done.status == "diverged"
+    text = (done.directory / "summary.json").read_text()
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    assert run([*SHORT, "optimizer.lr=1e38"], quiet=True).status == "diverged"
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    if torch.backends.mps.is_available():
+        pytest.skip("this machine has mps")
+    with pytest.raises(DeviceError, match="device=mps: not on this machine"):
+        run([*SHORT, "device=mps"], quiet=True)
+    failed = load_run("outputs/default/epochs=2,hidden_sizes=8")
+    assert failed.status == "failed"
+    failure = json.loads((failed.directory / "failure.json").read_text())
+    assert failure["kind"] == "DeviceError"
+    assert run(SHORT, quiet=True).status == "completed"
+    assert not (failed.directory / "failure.json").exists()
+
+
+def test_a_full_disk_is_named_and_nothing_finished_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("regexp.execution.recorder.write_atomically", full)
+        with pytest.raises(StorageError, match="No space left on device"):
+            run(SHORT, quiet=True)
+    assert run(SHORT, quiet=True).status == "completed"
+
+
+@pytest.mark.parametrize("overrides", [SHORT, ["epochs=40", "early_stopping.patience=1", "optimizer.lr=0.05"]])
+def test_an_end_that_was_cut_off_is_recorded_again(monkeypatch: pytest.MonkeyPatch, overrides: list[str]) -> None:
+    whole = run([*overrides, "name=whole"], quiet=True)
+
+    def pulled(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("regexp.execution.recorder.RunRecorder._summary", pulled)
+        with pytest.raises(KeyboardInterrupt):
+            run(overrides, quiet=True)
+    again = run(overrides, quiet=True)
+    assert again.status == whole.status
+    for name in ("val_loss", "objective", "epoch"):
+        assert [row[name] for row in again.metrics] == [row[name] for row in whole.metrics]
+    assert again.summary is not None
+    assert whole.summary is not None
+    assert again.summary["test"] == whole.summary["test"]
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]"])
+@pytest.mark.parametrize("name", ["summary.json", "run.json", "checkpoint.safetensors", "metrics.csv"])
+def test_a_broken_file_costs_no_more_than_training_again(name: str, damage: str) -> None:
+    done = run(SHORT, quiet=True)
+    figures = done.summary
+    (done.directory / name).write_text(damage)
+    if name != "run.json":  # as if the power had failed before the end
+        (done.directory / "summary.json").write_text(damage)
+    again = run(SHORT, quiet=True)
+    assert figures is not None
+    assert again.summary is not None
+    assert again.summary["test"] == figures["test"]
+    assert [row["epoch"] for row in again.metrics] == [1, 2]
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_run_in_training_elsewhere_is_left_alone(monkeypatch: pytest.MonkeyPatch, changed: bool) -> None:
+    done = run(SHORT, quiet=True)
+    (done.directory / "summary.json").unlink()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        record = json.loads((done.directory / "run.json").read_text())
+        record["process"] = {"host": socket.gethostname(), "pid": other.pid, "started": started(other.pid)}
+        (done.directory / "run.json").write_text(json.dumps(record))
+        if changed:  # the folder is not to be set aside under it either
+            monkeypatch.setattr("regexp.runs.identity.code_hash", lambda: "changed")
+        with pytest.raises(RunError, match=f"is being trained by process {other.pid}"):
+            run(SHORT, quiet=True)
+        other.kill()
+    assert run(SHORT, quiet=True).status == "completed"
+
+
+def test_what_is_over_is_trained_by_no_process() -> None:
+    assert run(SHORT, quiet=True).record["process"] == {}
+
+
+def test_a_run_that_goes_on_keeps_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("regexp.utils.signals.Interruption.requested", True)
+        with pytest.raises(KeyboardInterrupt):
+            run(SHORT, quiet=True)
+    before = load_run("outputs/default/epochs=2,hidden_sizes=8").record
+    after = run(SHORT, quiet=True).record
+    assert after["started"] == before["started"]
+    assert len(after["resumed"]) == 1
+
+
+@pytest.mark.parametrize("sizes", ["[8,7,6]", "[9,8,7,6,5]"])
+@pytest.mark.parametrize("normalization", ["none", "batch"])
+def test_deep_models_come_back(sizes: str, normalization: str) -> None:
+    done = run(["epochs=1", f"model.hidden_sizes={sizes}", f"normalization={normalization}"], quiet=True)
+    for weights in ("best", "last"):
+        assert done.model(weights)(torch.rand(3, 1, 8, 8)).shape == (3, 10)
+
+
+def test_a_run_works_inside_a_hydra_program() -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        assert run(SHORT, quiet=True).status == "completed"
+        assert compose("config", overrides=["seed=3"]).seed == 3
+
+
+def test_sizes_that_do_not_fit_are_said_before_anything_trains() -> None:
+    with pytest.raises(ConfigError, match=r"data\.val_size=99999"):
+        sweep([SHORT, ["data.val_size=99999"]], quiet=True)
+    with pytest.raises(ConfigError, match="one training image"):
+        run(["data.train_size=1", "normalization=batch"], quiet=True)
+
+
+def test_tensorboard_shows_one_session_and_all_tags() -> None:
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)
+    done = run([*SHORT, "seed=4"], quiet=True)
+    [file] = done.directory.glob("events.*")
+    events = EventAccumulator(str(file))
+    events.Reload()
+    tags = events.Tags()
+    assert set(tags["scalars"]) == {
+        "train/loss", "train/accuracy", "train/objective", "train/lr", "train/seconds", "train/gradient_norm",
+        "val/loss", "val/accuracy", "val/gap", "train/best_epoch",
+        "best/val_accuracy", "best/val_loss", "epochs", "gap", "test/accuracy", "test/loss",
+    }  # fmt: skip
+    assert set(tags["images"]) == {"augmentation", "first_layer", "confusion"}
+    assert "configuration" in tags["tensors"]
+    losses = [(event.step, event.value) for event in events.Scalars("val/loss")]
+    assert losses == [(int(row["epoch"]), pytest.approx(row["val_loss"])) for row in done.metrics]
+    gaps = [event.value for event in events.Scalars("val/gap")]
+    assert gaps == [pytest.approx(row["val_loss"] - row["train_loss"]) for row in done.metrics]
+    # The HParams page shows the first five.
+    assert sorted(tags["scalars"])[:5] == ["best/val_accuracy", "best/val_loss", "epochs", "gap", "test/accuracy"]
+    best = done.metrics[done.summary["best_epoch"] - 1]
+    [gap], [epochs] = (events.Scalars(tag) for tag in ("gap", "epochs"))
+    assert (gap.value, epochs.value) == (pytest.approx(best["val_loss"] - best["train_loss"]), len(done.metrics))
+    start = plugin_data_pb2.HParamsPluginData.FromString(
+        events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
+    ).session_start_info
+    assert start.hparams["optimizer.lr"].number_value == 0.001
+    assert start.hparams["normalization"].string_value == "none"
+    assert start.hparams["augmentation"].string_value == "none"
+    assert "seed" not in start.hparams
+    assert start.group_name == seed_group(compose_job([*SHORT, "seed=5"]).config)
+    assert metadata.EXPERIMENT_TAG not in tags["tensors"]
+    with pytest.raises(KeyError):
+        events.SummaryMetadata(metadata.EXPERIMENT_TAG)
+
+
+def test_the_package_names_only_what_it_has() -> None:
+    assert callable(regexp.run)
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = regexp.nonsense

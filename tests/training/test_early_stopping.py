@@ -1,0 +1,96 @@
+"""Early stopping of K runs against the lesson's loop over one."""
+
+import math
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from regexp.training.early_stopping import EarlyStopping
+
+NAN, INF = math.nan, math.inf
+
+
+def lesson(losses: Sequence[float], patience: float, min_delta: float) -> list[bool]:
+    """Whether to stop after each epoch."""
+    best, counter, stops = INF, 0, []
+    for loss in losses:
+        if loss < best - min_delta:
+            best, counter = loss, 0
+        else:
+            counter += 1
+        stops.append(counter >= patience)
+    return stops
+
+
+def together(
+    sequences: Sequence[Sequence[float]], patience: Sequence[float], delta: Sequence[float]
+) -> list[list[bool]]:
+    rule = EarlyStopping(torch.tensor(patience), torch.tensor(delta, dtype=torch.float64))
+    epochs = zip(*sequences, strict=True)
+    stops = [rule.update(torch.tensor(scores, dtype=torch.float64)).tolist() for scores in epochs]
+    return [list(column) for column in zip(*stops, strict=True)]
+
+
+# name: losses, patience, min_delta, the epoch (from 1) after which the run first stops
+RECORDED: dict[str, tuple[list[float], float, float, int | None]] = {
+    "always better": ([0.9, 0.8, 0.7, 0.6, 0.5, 0.4], 1, 0.0, None),
+    "never better": ([0.5, 0.5, 0.5, 0.5, 0.5, 0.5], 3, 0.0, 4),
+    "in a row only": ([0.9, 1.0, 1.0, 0.8, 1.0, 1.0], 3, 0.0, None),
+    "exactly min_delta is none": ([1.0, 0.75, 1.0, 1.0, 1.0, 1.0], 2, 0.25, 3),
+    "more than min_delta is one": ([1.0, 0.7, 1.0, 1.0, 1.0, 1.0], 2, 0.25, 4),
+    "small steps add up": ([1.0, 0.9, 0.8, 0.7, 0.6, 0.5], 3, 0.25, None),
+    "small steps too slow": ([1.0, 0.9, 0.8, 0.7, 0.6, 0.5], 2, 0.25, 3),
+    "patience of one": ([1.0, 0.9, 0.95, 0.1, 0.1, 0.1], 1, 0.0, 3),
+    "nan is none": ([1.0, NAN, NAN, 0.5, NAN, NAN], 2, 0.0, 3),
+    "nan at first": ([NAN, 0.5, NAN, 0.4, NAN, 0.3], 2, 0.0, None),
+    "nan forever": ([NAN] * 6, 4, 0.0, 4),
+    "infinite at first": ([INF, INF, 3.0, 4.0, INF, 5.0], 3, 0.0, 6),
+    "minus infinity is the best there is": ([-INF, -INF, -INF, 0.0, 0.0, 0.0], 2, 0.0, 3),
+    "negative scores": ([-0.5, -0.6, -0.6, -0.7, -0.7, -0.7], 2, 0.05, 6),
+    "patience for ever": ([0.5, NAN, INF, 0.6, 0.6, 0.6], INF, 0.0, None),
+}
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_run_stops_after_the_epoch_it_should(name: str) -> None:
+    losses, patience, delta, epoch = RECORDED[name]
+    (stops,) = together([losses], [patience], [delta])
+    assert stops == lesson(losses, patience, delta)
+    assert (stops.index(True) + 1 if any(stops) else None) == epoch
+
+
+def test_runs_with_different_numbers_stop_each_on_its_own() -> None:
+    losses, patience, delta, _ = zip(*RECORDED.values(), strict=True)
+    assert together(losses, patience, delta) == [lesson(*run) for run in zip(losses, patience, delta, strict=True)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_sequences_follow_the_lessons_loop(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    losses = (torch.rand(20, 40, generator=generator, dtype=torch.float64) * 8).round() / 8  # ties are common
+    losses = losses - torch.linspace(0, 1, 40, dtype=torch.float64)
+    losses[torch.rand(20, 40, generator=generator) < 0.05] = NAN
+    patience = [*range(1, 20), INF]
+    delta = [k % 4 / 8 for k in range(20)]
+    expected = [lesson(*run) for run in zip(losses.tolist(), patience, delta, strict=True)]
+    assert together(losses.tolist(), patience, delta) == expected
+
+
+def test_numbers_are_compared_in_float64() -> None:
+    # 0.1 in float32 is above 0.1; an improvement in between is lost or found
+    losses, delta = [1.0, 1 - 0.1 - 1e-9, 1.0], 0.1
+    assert together([losses], [1], [delta]) == [lesson(losses, 1, delta)] == [[False, False, True]]
+
+
+def test_keep_removes_all_other_runs() -> None:
+    losses, patience, delta, _ = zip(*RECORDED.values(), strict=True)
+    rows = [7, 2, 11]
+    rule = EarlyStopping(torch.tensor(patience), torch.tensor(delta))
+    scores = torch.tensor(losses, dtype=torch.float64)
+    for epoch in range(3):
+        rule.update(scores[:, epoch])
+    rule.keep(torch.tensor(rows))
+    for epoch in range(3, 6):
+        stops = rule.update(scores[rows, epoch]).tolist()
+        assert stops == [lesson(losses[k], patience[k], delta[k])[epoch] for k in rows]

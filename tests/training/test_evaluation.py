@@ -1,0 +1,100 @@
+"""Losses and accuracies of K runs against a plain loop over plain models."""
+
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import confusion_matrix
+from torch.testing import assert_close
+
+from regexp.data.dataset import Images
+from regexp.models.mlp import MLP, Architecture, initialize, plain
+from regexp.training import evaluation
+from regexp.training.evaluation import confusion, cross_entropy, evaluate
+from regexp.utils.device import choose
+
+close = partial(assert_close, rtol=0, atol=1e-12)
+RUNS, COUNT, CLASSES = 3, 17, 4
+SHAPE = Architecture(12, (9,), CLASSES, "relu", "batch")
+
+
+@pytest.fixture
+def model() -> MLP:
+    model = MLP(SHAPE, torch.tensor([0.2, 0.0, 0.5], dtype=torch.float64)).double()
+    initialize(model, range(RUNS), "torch")
+    for layer in model.dropouts():
+        layer.generators = [torch.Generator() for _ in range(RUNS)]
+    for _ in range(5):  # moves the running statistics
+        model(torch.rand(1, 8, 1, 3, 4, dtype=torch.float64), [RUNS])
+    return model
+
+
+@pytest.fixture
+def part() -> Images:
+    images = torch.randint(256, (COUNT, 1, 3, 4), dtype=torch.uint8)
+    return Images(images, torch.randint(CLASSES, (COUNT,)))
+
+
+@pytest.mark.parametrize("smoothing", [None, [0.0, 0.1, 0.7]])
+def test_cross_entropy_is_torchs_with_a_smoothing_for_each_run(smoothing: list[float] | None) -> None:
+    logits = (torch.randn(RUNS, COUNT, CLASSES, dtype=torch.float64) * 5).requires_grad_()
+    labels = torch.randint(CLASSES, (RUNS, COUNT))
+    own = logits.detach().clone().requires_grad_()
+    losses = cross_entropy(logits, labels, smoothing and torch.tensor(smoothing, dtype=torch.float64))
+    expected = [
+        F.cross_entropy(own[k], labels[k], label_smoothing=smoothing[k] if smoothing else 0.0) for k in range(3)
+    ]
+    close(losses, torch.stack(expected))
+    losses.sum().backward()
+    sum(expected).backward()
+    close(logits.grad, own.grad)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7, 12, 51, 8192])  # of which a chunk holds a third, at least one
+def test_evaluate_equals_a_plain_loop(model: MLP, part: Images, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(evaluation.ROWS, "cpu", rows)
+    measured = evaluate(model, RUNS, part, choose("cpu", None, "float64", None), predict=True)
+    for k in range(RUNS):
+        twin = plain(SHAPE).double()
+        twin.load_state_dict(model.row(k))
+        twin.eval()
+        with torch.no_grad():
+            logits = [twin(image.double().unsqueeze(0) / 255)[0] for image in part.images]
+        losses = [-logit.log_softmax(0)[label] for logit, label in zip(logits, part.labels, strict=True)]
+        predictions = [int(logit.argmax()) for logit in logits]
+        right = sum(p == int(label) for p, label in zip(predictions, part.labels, strict=True))
+        close(measured.loss[k], sum(losses) / COUNT)
+        assert measured.predictions[k].tolist() == predictions
+        assert float(measured.accuracy[k]) == right / COUNT
+
+
+def test_evaluate_leaves_the_model_in_evaluation_mode_and_otherwise_as_it_was(model: MLP, part: Images) -> None:
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    measured = evaluate(model.train(), RUNS, part, choose("cpu", None, "float64", None), predict=True)
+    assert not any(module.training for module in model.modules())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert not measured.loss.requires_grad
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_sums_are_kept_in_float64_whatever_the_precision(model: MLP, part: Images, precision: str) -> None:
+    exact = evaluate(model, RUNS, part, choose("cpu", None, "float64", None), predict=True)
+    measured = evaluate(model.float(), RUNS, part, choose("cpu", None, precision, None), predict=True)
+    assert measured.loss.dtype == measured.accuracy.dtype == torch.float64
+    assert_close(measured.loss, exact.loss, rtol=0, atol=1e-6 if precision == "float32" else 3e-2)
+
+
+def test_a_run_that_diverged_does_not_spoil_its_neighbours(model: MLP, part: Images) -> None:
+    compute = choose("cpu", None, "float64", None)
+    whole = evaluate(model, RUNS, part, compute, predict=True)
+    model.get_parameter("1.weight").data[1] = torch.nan
+    spoilt = evaluate(model, RUNS, part, compute, predict=True)
+    assert spoilt.loss.isnan().tolist() == [False, True, False]
+    close(spoilt.loss[[0, 2]], whole.loss[[0, 2]])
+
+
+def test_confusion_is_scikit_learns() -> None:
+    labels, predictions = torch.randint(1, 4, (2, 50))  # 0 and 4 never occur
+    counts = confusion(predictions, labels, 5)
+    assert counts.tolist() == confusion_matrix(labels, predictions, labels=range(5)).tolist()

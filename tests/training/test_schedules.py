@@ -1,0 +1,219 @@
+"""Learning-rate schedules against torch.optim.lr_scheduler's, at every step."""
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.optim import SGD
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    LambdaLR,
+    LinearLR,
+    LRScheduler,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+    StepLR,
+)
+
+from regexp.config.schema import MONITORS, OPTIONS, Config, EarlyStopping
+from regexp.config.schema import SGD as PlainSGD
+from regexp.execution.builders import make_numbers
+from regexp.training.metrics import Metrics
+from regexp.training.optimizers import Optimizer
+from regexp.training.schedules import Plateau, Schedule, cosine, onecycle
+
+LR = 0.3
+STEPS_PER_EPOCH = 4
+# Of four runs. The first two have the same schedule; all end at different epochs.
+LRS, EPOCHS, COLUMNS = (0.3, 0.3, 0.1, 0.02), (12, 14, 7, 20), (0, 0, 1, 2)
+NUMBERS: dict[str, dict[str, tuple[Any, Any, Any]]] = {
+    "constant": {},
+    "cosine": {"warmup_epochs": (0.0, 1.5, 2.0), "final_fraction": (0.0, 0.1, 0.5)},
+    "onecycle": {"pct_start": (0.3, 0.1, 0.6), "div_factor": (25.0, 4.0, 10.0), "final_div_factor": (1e4, 10.0, 2.0)},
+    "step": {"step_size": (1, 2, 3), "gamma": (0.5, 0.1, 0.9)},
+    "plateau": {
+        "factor": (0.5, 0.1, 0.7),
+        "patience": (0, 1, 2),
+        "threshold": (0.1, 0.0, 0.01),
+        "cooldown": (1, 0, 2),
+        "min_lr": (0.0, 0.005, 0.01),
+    },
+}
+
+
+def configuration(name: str, k: int) -> Config:
+    """Run k's."""
+    schema = OPTIONS["schedule"][name]
+    own = {key: values[COLUMNS[k]] for key, values in NUMBERS[name].items()}
+    return Config(
+        epochs=EPOCHS[k],
+        optimizer=PlainSGD(lr=LRS[k], momentum=0.0),
+        schedule=schema(name=name, **own),
+        early_stopping=EarlyStopping(monitor=MONITORS[k % 2]),
+    )
+
+
+def measured(epoch: int, k: int) -> Metrics:
+    """An epoch of a run that learns for a while; the first two runs' differ."""
+    wave = math.sin(7.0 * epoch + k) / 20
+    loss, accuracy = 1.0 / min(epoch, 4) + wave, 0.9 - 0.5 / min(epoch, 4) - wave
+    return Metrics(epoch, loss, loss, accuracy, loss, accuracy, lr=0.0, seconds=0.0, gradient_norm=0.0)
+
+
+def torchs(config: Config, optimizer: SGD) -> LRScheduler | ReduceLROnPlateau:
+    """torch's own scheduler."""
+    own, steps, lr = config.schedule, config.epochs * STEPS_PER_EPOCH, config.optimizer.lr
+    if own.name == "constant":
+        return LambdaLR(optimizer, lambda _: 1.0)
+    if own.name == "cosine":
+        return torchs_cosine(optimizer, lr, steps, round(own.warmup_epochs * STEPS_PER_EPOCH), own.final_fraction)
+    if own.name == "onecycle":
+        shape = {key: getattr(own, key) for key in NUMBERS["onecycle"]}
+        return OneCycleLR(optimizer, lr, total_steps=steps, cycle_momentum=False, **shape)
+    if own.name == "step":
+        return StepLR(optimizer, own.step_size, own.gamma)
+    assert own.name == "plateau", f"{own.name}: say here which of torch's schedulers it is"
+    mode = "max" if config.early_stopping.monitor == "val_accuracy" else "min"
+    return ReduceLROnPlateau(optimizer, mode, **{key: getattr(own, key) for key in NUMBERS["plateau"]})
+
+
+def torchs_cosine(optimizer: SGD, lr: float, steps: int, warmup: int, final: float) -> LRScheduler:
+    annealing = CosineAnnealingLR(optimizer, steps - warmup, eta_min=final * lr)
+    if warmup == 0:
+        return annealing
+    return SequentialLR(optimizer, [LinearLR(optimizer, 0.01, total_iters=warmup), annealing], [warmup])
+
+
+def alone(config: Config, k: int) -> list[float]:
+    """Learning rates of run k at each of its steps, with torch's own scheduler."""
+    optimizer = SGD([torch.zeros(1, requires_grad=True)], lr=config.optimizer.lr)
+    scheduler = torchs(config, optimizer)
+    rates = []
+    for epoch in range(1, config.epochs + 1):
+        for _ in range(STEPS_PER_EPOCH):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            if not isinstance(scheduler, StepLR | ReduceLROnPlateau):
+                scheduler.step()
+        if isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step(getattr(measured(epoch, k), config.early_stopping.monitor))
+        if isinstance(scheduler, StepLR):
+            scheduler.step()
+    return rates
+
+
+@pytest.mark.parametrize("interrupted", [None, 6, 9])
+@pytest.mark.parametrize("name", OPTIONS["schedule"])
+def test_every_run_has_the_learning_rates_of_a_scheduler_of_its_own(name: str, interrupted: int | None) -> None:
+    """While others leave, each at its own end, and where it goes on after an interruption."""
+    configs = [configuration(name, k) for k in range(4)]
+    expected = [alone(config, k) for k, config in enumerate(configs)]
+    if name != "constant":
+        assert all(len(set(rates)) > 1 for rates in expected)
+    rows, weight = list(range(4)), torch.zeros(4, 1, dtype=torch.float64, requires_grad=True)
+    runs = [make_numbers(config, STEPS_PER_EPOCH) for config in configs]
+    optimizer = Optimizer("sgd", {"weight": weight}, runs)
+    for epoch in range(1, max(EPOCHS) + 1):
+        for step in range((epoch - 1) * STEPS_PER_EPOCH, epoch * STEPS_PER_EPOCH):
+            weight.grad.fill_(1.0)
+            optimizer.step()
+            assert optimizer.rates() == pytest.approx([expected[k][step] for k in rows], rel=1e-12)
+        for k, run in zip(rows, runs, strict=True):
+            if run.memory is not None:
+                run.memory.note(measured(epoch, k).score(configs[k].early_stopping.monitor))
+        staying = [i for i, k in enumerate(rows) if EPOCHS[k] > epoch]
+        gone = [weight.detach()[i].item() for i, k in enumerate(rows) if EPOCHS[k] == epoch]
+        assert gone == pytest.approx([-sum(expected[k]) for k in rows if EPOCHS[k] == epoch], rel=1e-12)
+        rows, runs = [rows[i] for i in staying], [runs[i] for i in staying]
+        if epoch == interrupted:
+            memories = [None if run.memory is None else json.dumps(run.memory.state()) for run in runs]
+            runs = [make_numbers(configs[k], STEPS_PER_EPOCH) for k in rows]
+            for run, memory in zip(runs, memories, strict=True):
+                if run.memory is not None:
+                    run.memory.restore(json.loads(memory))
+        weight = weight.detach()[staying].requires_grad_()
+        if rows:
+            optimizer = Optimizer("sgd", {"weight": weight}, runs, epoch * STEPS_PER_EPOCH)
+
+
+def test_every_number_of_every_schedule_is_tried() -> None:
+    for name, schema in OPTIONS["schedule"].items():
+        assert set(NUMBERS[name]) == {item for item in vars(schema()) if item != "name"}
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize("patience", [0, 1, 3])
+@pytest.mark.parametrize("cooldown", [0, 1, 2])
+@pytest.mark.parametrize(("factor", "threshold"), [(0.5, 0.1), (0.1, 0.0), (0.9, 1e-4)])
+def test_a_plateau_is_torchs(mode: str, patience: int, cooldown: int, factor: float, threshold: float) -> None:
+    """With ties, improvements of exactly the threshold, scores of 0, NaN, and drops too small to be made."""
+    values = torch.tensor([0.0, 0.5, 0.5 * 1.1, 0.5 * 0.9, 0.5 * 1.1 * 1.1, 0.50001, 0.7, 0.8, math.nan])
+    scores: Tensor = values.double()[torch.randint(len(values), (300,))]
+    if mode == "min":
+        scores = scores.flip(0) + torch.linspace(1.0, 0.0, 300).round(decimals=1)
+    for lr, min_lr in ((0.1, 0.0), (0.1, 0.03), (3e-8, 0.0), (0.1, 0.2)):
+        optimizer = SGD([torch.zeros(1, requires_grad=True)], lr=lr)
+        scheduler = ReduceLROnPlateau(optimizer, mode, factor, patience, threshold, cooldown=cooldown, min_lr=min_lr)
+        plateau = Plateau(lr, factor, patience, threshold, cooldown, min_lr)
+        for score in scores.tolist():
+            scheduler.step(score)
+            plateau.note(score if mode == "min" else -score)
+            assert plateau.lr == optimizer.param_groups[0]["lr"]
+            assert lr * plateau(7) == pytest.approx(plateau.lr, rel=1e-12)
+
+
+def by_hand(make: Callable[[SGD], LRScheduler], steps: int) -> list[float]:
+    """torch's factors on a learning rate at each step."""
+    optimizer = SGD([torch.zeros(1, requires_grad=True)], lr=LR)
+    scheduler = make(optimizer)
+    factors = []
+    for _ in range(steps):
+        factors.append(optimizer.param_groups[0]["lr"] / LR)
+        optimizer.step()
+        scheduler.step()
+    return factors
+
+
+def ours(schedule: Schedule, steps: int) -> list[float]:
+    return [schedule(step) for step in range(steps)]
+
+
+@pytest.mark.parametrize("final", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize(("steps", "warmup"), [(1, 0), (10, 0), (37, 0), (3, 1), (10, 3), (37, 5), (100, 99)])
+def test_cosine_is_linear_warm_up_and_cosine_annealing(steps: int, warmup: int, final: float) -> None:
+    def make(optimizer: SGD) -> LRScheduler:
+        return torchs_cosine(optimizer, LR, steps, warmup, final)
+
+    assert ours(cosine(steps, warmup, final), steps) == pytest.approx(by_hand(make, steps), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize(("div", "final_div"), [(25.0, 1e4), (2.0, 10.0)])
+@pytest.mark.parametrize("share", [0.3, 0.05, 0.77])
+@pytest.mark.parametrize("steps", [1, 2, 3, 10, 37, 100])
+def test_onecycle_is_torchs(steps: int, share: float, div: float, final_div: float) -> None:
+    def make(optimizer: SGD) -> LRScheduler:
+        return OneCycleLR(
+            optimizer,
+            LR,
+            total_steps=steps,
+            pct_start=share,
+            div_factor=div,
+            final_div_factor=final_div,
+            cycle_momentum=False,
+        )
+
+    schedule = onecycle(steps, share, div, final_div)
+    assert ours(schedule, steps) == pytest.approx(by_hand(make, steps), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("steps", [*range(1, 21), 40, 100])
+def test_every_factor_is_finite_and_positive(steps: int) -> None:
+    schedules = [cosine(steps, warmup, 0.01) for warmup in (0, 1, steps - 1, steps, 2 * steps)]
+    schedules += [onecycle(steps, share, 25.0, 1e4) for share in (0.01, 0.05, 0.1, 0.2, 0.25, 0.3, 0.5, 0.99)]
+    for schedule in schedules:
+        assert all(math.isfinite(factor) and 0 < factor <= 1 for factor in ours(schedule, steps))

@@ -1,0 +1,141 @@
+"""Which device is chosen, what is said when it is not there, and what it computes in."""
+
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+import regexp
+from regexp.errors import DeviceError
+from regexp.utils import device
+from regexp.utils.device import available, choose, in_huge_pages
+
+
+@pytest.fixture(autouse=True)
+def _the_tests_own_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """As on one with so many CUDA devices, of which the last is the current one; or with Apple's."""
+    gpus = 0 if request.param == "mps" else request.param
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: gpus - 1)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: request.param == "mps")
+
+
+def on(machine: int | str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("machine", [machine], indirect=True)
+
+
+@on(3)
+@pytest.mark.usefixtures("machine")
+def test_a_gpu_is_taken_where_there_is_one() -> None:
+    """With its number, so that tensors that say "cuda:0" are on the same device."""
+    assert available() == ["cuda", "cpu"]
+    assert choose("auto", None, "float32", None).device == torch.device("cuda", 2)
+    assert choose("auto", 1, "float32", None).device == torch.device("cuda", 1)
+    assert choose("cuda", None, "float32", None).device == torch.device("cuda", 2)
+    assert choose("cuda", 0, "float32", None).device == torch.device("cuda", 0)
+    assert choose("cpu", None, "float32", None).device == torch.device("cpu")
+
+
+@on("mps")
+@pytest.mark.usefixtures("machine")
+def test_mps_is_taken_where_there_is_no_better() -> None:
+    assert available() == ["mps", "cpu"]
+    assert choose("auto", 0, "float32", None).device == torch.device("mps")
+
+
+@on(0)
+@pytest.mark.usefixtures("machine")
+def test_a_processor_is_taken_where_there_is_nothing_else() -> None:
+    assert available() == ["cpu"]
+    assert choose("auto", 0, "float32", None).device == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("machine", "kind", "index", "precision", "message"),
+    [
+        (0, "cuda", None, "float32", r"device=cuda: not on this machine, which has cpu; use device=cpu"),
+        (0, "mps", None, "float32", r"device=mps: not on this machine, which has cpu; use device=cpu"),
+        (2, "mps", None, "float32", r"device=mps: not on this machine, which has cuda and cpu; use device=cuda"),
+        (3, "cuda", 3, "float32", r"device\.index=3: there are 3 CUDA devices; use device\.index=2 or less"),
+        (3, "auto", 7, "float32", r"device\.index=7: there are 3 CUDA devices; use device\.index=2 or less"),
+        (1, "cuda", 1, "float32", r"device\.index=1: there is only one cuda; leave device\.index out"),
+        (0, "auto", 1, "float32", r"device\.index=1: there is only one cpu; leave device\.index out"),
+        (2, "cpu", 1, "float32", r"device\.index=1: there is only one cpu; leave device\.index out"),
+        ("mps", "auto", 1, "float32", r"device\.index=1: there is only one mps; leave device\.index out"),
+        ("mps", "auto", None, "float64", r"device\.precision=float64: mps has no float64; use device=cpu"),
+    ],
+    indirect=["machine"],
+)
+@pytest.mark.usefixtures("machine")
+def test_a_device_that_is_not_there_is_named(kind: str, index: int | None, precision: str, message: str) -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(DeviceError, match=f"^{message}$"):
+        choose(kind, index, precision, before + 1)
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("precision", "parameters", "products"),
+    [
+        ("float32", torch.float32, torch.float32),
+        ("float64", torch.float64, torch.float64),
+        ("bfloat16", torch.float32, torch.bfloat16),
+    ],
+)
+def test_a_precision_is_that_of_parameters_and_products(
+    precision: str, parameters: torch.dtype, products: torch.dtype
+) -> None:
+    compute = choose("cpu", None, precision, None)
+    assert compute.dtype == parameters
+    matrix = torch.eye(2, dtype=compute.dtype)
+    with compute.arithmetic():
+        assert (matrix @ matrix).dtype == products
+    assert (matrix @ matrix).dtype == parameters
+
+
+def test_threads_are_those_asked_for_else_torchs() -> None:
+    for threads, words in ((1, "1 thread"), (3, "3 threads")):
+        assert choose("cpu", None, "float32", threads).describe() == f"cpu ({words}), float32"
+        assert torch.get_num_threads() == threads
+    choose("cpu", None, "float32", None)
+    assert torch.get_num_threads() == device._THREADS
+
+
+def test_every_cohort_of_a_sweep_computes_with_its_own_threads() -> None:
+    common = ["epochs=1", "model.hidden_sizes=[4]"]
+    jobs = [[*common, f"seed={threads}", f"device.threads={threads}"] for threads in (2, 1)]
+    runs = regexp.sweep(jobs, quiet=True)
+    assert [run.summary["device"] for run in runs] == ["cpu (2 threads), float32", "cpu (1 thread), float32"]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_steps_do_not_wait_for_pages_that_others_gave_back() -> None:
+    code = (
+        "import resource, torch; from regexp.utils.device import choose; choose('cpu', None, 'float32', 1)\n"
+        "def faults():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    for _ in range(50): torch.ones(2**21).add(1)\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "faults(); print(faults())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 50 * 2048 / 10  # pages of 4 kB, of one tensor a turn
+
+
+@pytest.mark.parametrize("size", [10, 2**19, 2**21 + 3])
+@pytest.mark.parametrize("offset", [0, 5])
+def test_huge_pages_change_no_value(size: int, offset: int) -> None:
+    tensor = torch.arange(size + offset, dtype=torch.float32)
+    in_huge_pages(tensor[offset:])
+    assert torch.equal(tensor, torch.arange(size + offset, dtype=torch.float32))
