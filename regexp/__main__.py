@@ -37,7 +37,7 @@ def _status(words: list[str]) -> int:
         return 0
     # Hydra's own way with errors is to exit with 1, whatever happened.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    with exit_codes.reported():
+    with exit_codes.errors_reported():
         try:
             os.getcwd()
         except FileNotFoundError as error:
@@ -47,18 +47,18 @@ def _status(words: list[str]) -> int:
             composer = command_composer(arguments.config_dir, arguments.config_name)
             jobs = composer.jobs(arguments.overrides, arguments.multirun)
             for warning in dict.fromkeys(warning for job in jobs for warning in job.warnings):
-                exit_codes.complain(f"warning: {warning}")
+                exit_codes.print_error(f"warning: {warning}")
         sys.argv[1:] = arguments.ordered
         from regexp.execution.train import command
 
         try:
             command()
         except SystemExit as end:  # Hydra's end, after it has said why
-            exit_codes.leave(ConfigError.status if end.code else SUCCESS)
+            exit_codes.set_status(ConfigError.status if end.code else SUCCESS)
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(str(error).strip()) from error
         except OSError as error:
-            if exit_codes.ours(error):
+            if exit_codes.raised_while_training(error):
                 raise
             raise StorageError(
                 f"{error.filename} cannot be made: {error.strerror}; choose another folder with hydra.run.dir=DIR"

@@ -11,7 +11,7 @@ from regexp.errors import ConfigError
 from regexp.execution.terminal import Terminal
 from regexp.execution.train import train
 from regexp.runs.run import Run, load_run
-from regexp.runs.sweep_record import Sweep
+from regexp.runs.sweep_record import SweepRecord
 
 __all__ = ["Run", "compare", "load_run", "run", "sweep"]
 
@@ -44,7 +44,7 @@ def sweep(runs: Sequence[Sequence[str]], outputs: Path | str = "outputs", quiet:
     terminal = Terminal(quiet)
     for warning in dict.fromkeys(warning for job in jobs for warning in job.warnings):
         terminal.say(f"warning: {warning}")
-    return train(jobs, Path(outputs), terminal, Sweep() if len(runs) > 1 else None)
+    return train(jobs, Path(outputs), terminal, SweepRecord() if len(runs) > 1 else None)
 
 
 def compare(

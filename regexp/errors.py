@@ -56,7 +56,7 @@ class DeviceError(SetupError):
     """The device asked for is not there, or cannot compute in the precision asked for."""
 
 
-class MemoryShortage(DeviceError):
+class OutOfMemory(DeviceError):
     """A cohort finds no room on its device."""
 
 

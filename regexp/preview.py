@@ -6,7 +6,7 @@ from pathlib import Path
 from regexp.config.compose import compose_job
 from regexp.runs.identity import label
 from regexp.utils import exit_codes
-from regexp.utils.atomic_io import storing
+from regexp.utils.atomic_io import storage_errors
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__)
         return
-    with exit_codes.ending():
+    with exit_codes.process_exit():
         print(preview(sys.argv[1:]))
 
 
@@ -26,7 +26,7 @@ def preview(overrides: list[str], outputs: Path | str = "outputs") -> Path:
 
     dataset = load_dataset(job.config)
     path = Path(outputs) / "preview" / label(overrides) / "augmentation.png"
-    with storing(path.parent):
+    with storage_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png(augmentation_grid(dataset, make_stream(job.config, dataset))).content)
     return path

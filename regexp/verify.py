@@ -19,7 +19,7 @@ from regexp.config.fields import leaves
 from regexp.config.schema import Config, cohort_key, flatten
 from regexp.errors import ConfigError, RunError
 from regexp.execution.terminal import Terminal
-from regexp.runs.run import Run, runs_in
+from regexp.runs.run import Run, find_runs
 from regexp.utils import exit_codes
 
 METRICS = ("objective", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
@@ -30,7 +30,7 @@ _ASIDE = {key for key, _, meta in leaves(Config()) if not meta.get("identity", T
 
 
 @dataclass(frozen=True)
-class Result:
+class RecordedRun:
     """What a run recorded, as far as it is compared."""
 
     label: str
@@ -60,7 +60,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Difference:
+class MetricDifference:
     """How one metric of a run differs between two trainings."""
 
     metric: str
@@ -69,7 +69,9 @@ class Difference:
     spread: float | None  # standard deviation of the best epochs' figures over the seeds; None: there is one seed
 
 
-def verify(folder: Path, count: int, labels: Sequence[str], seed: int, float64: bool) -> dict[str, list[Difference]]:
+def verify(
+    folder: Path, count: int, labels: Sequence[str], seed: int, float64: bool
+) -> dict[str, list[MetricDifference]]:
     """Train runs again, each alone; prints how each differs, beside the spread between seeds; returns that by label.
 
     Args:
@@ -80,18 +82,20 @@ def verify(folder: Path, count: int, labels: Sequence[str], seed: int, float64: 
     Raises ConfigError if there is nothing to compare, RunError if a run cannot be read, or in float64 is not the same.
     """
     (folder, labels), terminal, results = _place(folder, labels), Terminal(), []
-    for found in runs_in(folder):
+    for found in find_runs(folder):
         with suppress(RunError):
-            results.append(Result.of(found))
-    drawn = [Result.of(Run(folder / label)) for label in labels] or random.Random(seed).sample(results, len(results))
+            results.append(RecordedRun.of(found))
+    drawn = [RecordedRun.of(Run(folder / label)) for label in labels] or random.Random(seed).sample(
+        results, len(results)
+    )
     chosen = _choose(drawn, len(labels) or count, bool(labels), float64, terminal)
     before, differences, apart = chosen, {}, []
     with TemporaryDirectory(prefix="regexp-") as outputs:
         if float64:
             runs = sweep([result.overrides for result in chosen], f"{outputs}/together", quiet=True)
-            before = [Result.of(done) for done in runs]
+            before = [RecordedRun.of(done) for done in runs]
         for result, one in zip(chosen, before, strict=True):
-            alone = Result.of(run(result.overrides, f"{outputs}/alone", quiet=True))
+            alone = RecordedRun.of(run(result.overrides, f"{outputs}/alone", quiet=True))
             seeds = [other for other in results if other.setting == result.setting]
             rows = differences[result.label] = compare(one, alone, seeds)
             _show(terminal, result.label, one, alone, rows)
@@ -105,14 +109,14 @@ def verify(folder: Path, count: int, labels: Sequence[str], seed: int, float64: 
     return differences
 
 
-def compare(one: Result, other: Result, seeds: Sequence[Result]) -> list[Difference]:
+def compare(one: RecordedRun, other: RecordedRun, seeds: Sequence[RecordedRun]) -> list[MetricDifference]:
     """How two trainings of a run differ, by metric; `seeds`: that run and those which differ from it in their seed."""
     differences = []
     for metric in METRICS:
         gaps = [abs(a[metric] - b[metric]) for a, b in zip(one.metrics, other.metrics, strict=False)]
         first = next((epoch for epoch, gap in enumerate(gaps, 1) if gap > 0), None)
         spread = statistics.stdev(result.best[metric] for result in seeds) if len(seeds) > 1 else None
-        differences.append(Difference(metric, first, max(gaps), spread))
+        differences.append(MetricDifference(metric, first, max(gaps), spread))
     return differences
 
 
@@ -128,9 +132,11 @@ def _place(folder: Path, labels: Sequence[str]) -> tuple[Path, Sequence[str]]:
     return folder, list(dict.fromkeys(labels))
 
 
-def _choose(drawn: Sequence[Result], count: int, named: bool, float64: bool, terminal: Terminal) -> list[Result]:
+def _choose(
+    drawn: Sequence[RecordedRun], count: int, named: bool, float64: bool, terminal: Terminal
+) -> list[RecordedRun]:
     """The runs to train; in float64, where they were not named, such as train together. Raises ConfigError."""
-    chosen, keys = list[Result](), list[object]()
+    chosen, keys = list[RecordedRun](), list[object]()
     for result in drawn:
         try:
             again, key = _again(result, float64)
@@ -149,7 +155,7 @@ def _choose(drawn: Sequence[Result], count: int, named: bool, float64: bool, ter
     return chosen
 
 
-def _again(result: Result, float64: bool) -> tuple[Result, object]:
+def _again(result: RecordedRun, float64: bool) -> tuple[RecordedRun, object]:
     """A run with the overrides that train it again, and what is equal for runs that may train together.
 
     Raises ConfigError if they do not compose to what was recorded, as where a --config-dir had a part in it.
@@ -163,7 +169,9 @@ def _again(result: Result, float64: bool) -> tuple[Result, object]:
     return again, cohort_key(compose_job(again.overrides).config)
 
 
-def _show(terminal: Terminal, label: str, one: Result, alone: Result, differences: Sequence[Difference]) -> None:
+def _show(
+    terminal: Terminal, label: str, one: RecordedRun, alone: RecordedRun, differences: Sequence[MetricDifference]
+) -> None:
     terminal.say(f"\n{label}\nin a cohort of {one.size}: {len(one.metrics)} epochs; alone: {len(alone.metrics)}")
     for name in (name for name, then in one.made.items() if alone.made[name] != then):
         terminal.say(f"the {name} changed since: {one.made[name]}, now {alone.made[name]}")
@@ -188,7 +196,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.runs < 1:
         parser.error(f"--runs {given.runs}: must be at least 1")
-    with exit_codes.ending():
+    with exit_codes.process_exit():
         verify(given.folder, given.runs, given.run, given.seed, given.float64)
 
 

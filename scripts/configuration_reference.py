@@ -6,7 +6,7 @@ from regexp.cli.help import describe
 from regexp.config.compose import CONF
 from regexp.config.keys import Key, keys, step_keys
 from regexp.config.schema import OPTIONS
-from regexp.config.validation import in_words, show
+from regexp.config.validation import describe_rules, format_value
 
 _HEAD = """\
 # Configuration
@@ -57,10 +57,10 @@ def _table(rows: Iterable[Key]) -> Iterator[str]:
     yield "| key | default | values | meaning | cohort |"
     yield "| --- | --- | --- | --- | --- |"
     for key in rows:
-        values = "; ".join([key.kind, *in_words(key.rule)]).replace("|", "\\|")
+        values = "; ".join([key.kind, *describe_rules(key.rule)]).replace("|", "\\|")
         only = f"({', '.join(key.options)}) " if key.options else ""
         cohort = "may differ" if key.rule["mark"] == "per_run" else "agree"
-        yield f"| `{key.name}` | `{show(key.default)}` | {values} | {only}{key.rule['help']} | {cohort} |"
+        yield f"| `{key.name}` | `{format_value(key.default)}` | {values} | {only}{key.rule['help']} | {cohort} |"
 
 
 if __name__ == "__main__":

@@ -155,7 +155,7 @@ def test_forced_duplicates_are_trained_once() -> None:
 
 def test_an_interrupted_run_raises_what_a_notebook_expects(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("regexp.utils.signals.Interruption.requested", True)
+        patch.setattr("regexp.utils.signals.StopRequest.requested", True)
         with pytest.raises(KeyboardInterrupt):
             run(SHORT, quiet=True)
     unfinished = load_run("outputs/default/epochs=2,hidden_sizes=8")
@@ -270,7 +270,7 @@ def test_what_is_over_is_trained_by_no_process() -> None:
 
 def test_a_run_that_goes_on_keeps_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("regexp.utils.signals.Interruption.requested", True)
+        patch.setattr("regexp.utils.signals.StopRequest.requested", True)
         with pytest.raises(KeyboardInterrupt):
             run(SHORT, quiet=True)
     before = load_run("outputs/default/epochs=2,hidden_sizes=8").record

@@ -73,7 +73,7 @@ def test_an_exercise_says_what_it_asks(
 def test_an_interrupted_exercise_has_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("regexp.utils.signals.Interruption.requested", True)
+    monkeypatch.setattr("regexp.utils.signals.StopRequest.requested", True)
     assert exercise(SCRIPTS[0], SMALL, monkeypatch) == 130
     assert "The same command goes on" in capsys.readouterr().out
 

@@ -17,7 +17,7 @@ from regexp.errors import ConfigError, RunError
 from regexp.execution.terminal import Terminal
 from regexp.execution.train import train
 from regexp.training.cohort import Cohort
-from regexp.verify import METRICS, Difference, Result, _again, main, verify
+from regexp.verify import METRICS, MetricDifference, RecordedRun, _again, main, verify
 
 SHORT = ["epochs=4", "model.hidden_sizes=[8]"]
 FOLDER = Path("outputs/default")
@@ -26,7 +26,7 @@ EXACT = [(metric, None, 0.0) for metric in METRICS]
 
 def again(
     *labels: str, folder: Path = FOLDER, count: int = 3, seed: int = 0, float64: bool = False
-) -> dict[str, list[Difference]]:
+) -> dict[str, list[MetricDifference]]:
     return verify(folder, count, labels, seed, float64)
 
 
@@ -35,7 +35,7 @@ def rows(directory: Path) -> list[dict[str, float]]:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
-def cells(differences: list[Difference]) -> list[tuple[str, int | None, float]]:
+def cells(differences: list[MetricDifference]) -> list[tuple[str, int | None, float]]:
     return [(entry.metric, entry.first, entry.largest) for entry in differences]
 
 
@@ -143,7 +143,7 @@ def test_in_float64_company_that_changes_a_run_is_found(
 
 
 def test_mps_has_no_float64() -> None:
-    done = Result.of(run([*SHORT, "epochs=1"], quiet=True))
+    done = RecordedRun.of(run([*SHORT, "epochs=1"], quiet=True))
     there = replace(done, made={**done.made, "device": "mps:0, float32"})
     assert _again(there, float64=True)[0].overrides[-2:] == ["device.precision=float64", "device.kind=cpu"]
     assert _again(there, float64=False)[0].overrides == done.overrides
@@ -235,7 +235,7 @@ def test_an_interruption_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_pat
     run(SHORT, quiet=True)
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    monkeypatch.setattr("regexp.utils.signals.Interruption.requested", True)
+    monkeypatch.setattr("regexp.utils.signals.StopRequest.requested", True)
     monkeypatch.setattr("sys.argv", ["verify", str(FOLDER)])
     with pytest.raises(SystemExit) as end:
         main()

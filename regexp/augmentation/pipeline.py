@@ -24,9 +24,9 @@ from regexp.augmentation.geometry import (
 )
 from regexp.augmentation.image_by_image import ImageByImage
 from regexp.augmentation.perspective import RandomPerspective
-from regexp.augmentation.pixels import ColorJitter, GaussianBlur, GaussianNoise, RandomErasing, Stage
+from regexp.augmentation.pixels import ColorJitter, GaussianBlur, GaussianNoise, RandomErasing, Transformation
 from regexp.augmentation.resampling import Resampling
-from regexp.utils.rng import stream
+from regexp.utils.rng import random_stream
 
 # The class behind each step of the schema, whose fields are its arguments.
 TRANSFORMS: dict[str, type[Any]] = {
@@ -86,7 +86,7 @@ class Pipeline:
         self, count: int, seed: int, epoch: int, device: torch.device | str = "cpu", purpose: str = "augmentation"
     ) -> Draws:
         """Fresh draws for `count` images, from the random streams of a run's seed, a purpose and an epoch."""
-        generator = stream(seed, purpose, epoch)
+        generator = random_stream(seed, purpose, epoch)
         parameters = [
             {name: drawn.to(device) for name, drawn in stage.draw(count, *size, generator).items()}
             for stage, size in zip(self.stages, self.sizes, strict=False)
@@ -94,7 +94,7 @@ class Pipeline:
         # Numbered within their kind: two of a kind differ, and another kind beside them changes neither.
         kinds = [stage.kind for stage in self.stages]
         names = [f"{purpose}/{kind}/{kinds[:place].count(kind)}" for place, kind in enumerate(kinds)]
-        return Draws(parameters, [stream(seed, name, epoch, device) for name in names])
+        return Draws(parameters, [random_stream(seed, name, epoch, device) for name in names])
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """images [n, C, H, W] in [0, 1], and the draws of these n on the same device -> [n, C, *size]."""
@@ -111,9 +111,9 @@ class Pipeline:
         return [step.name for step in self.steps if isinstance(step, ImageByImage)]
 
 
-def _stages(steps: Sequence[Transform]) -> list[Stage]:
+def _stages(steps: Sequence[Transform]) -> list[Transformation]:
     """The steps, neighbours that move the grid put together where their interpolation and fill do not contradict."""
-    stages: list[Stage] = []
+    stages: list[Transformation] = []
     for step in steps:
         if isinstance(step, Pixelwise):
             stages.append(step)

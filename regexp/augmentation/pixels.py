@@ -15,7 +15,7 @@ from regexp.errors import ConfigError
 _TRIES = 10  # that RandomErasing gives a rectangle to fit
 
 
-class Stage(Protocol):
+class Transformation(Protocol):
     """What a pipeline does in one go. `kind` names the random stream of what is drawn pixel by pixel."""
 
     @property

@@ -15,7 +15,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.status and given.format != "text":
         parser.error(f"--status --format {given.format}: the status is for reading; drop --format")
-    with exit_codes.ending():
+    with exit_codes.process_exit():
         _compare(given)
 
 
@@ -49,13 +49,13 @@ def _compare(given: argparse.Namespace) -> None:
     from regexp.comparison.compare import compare_all
     from regexp.comparison.grouping import split_values
     from regexp.comparison.loading import collect, count
-    from regexp.comparison.report import Printer
+    from regexp.comparison.report import Report
     from regexp.runs.logdirs import logdir
     from regexp.utils.next_commands import tensorboard
 
     by = [key for keys in given.by for key in split_values(keys)]
     comparison = compare_all(collect(given.folders), by, given.baseline, given.metric, given.where, given.sort)
-    printer = Printer()
+    printer = Report()
     if given.status:
         printer.status(comparison)
     elif given.format == "text":
@@ -73,10 +73,12 @@ def _compare(given: argparse.Namespace) -> None:
 
             printer.aside(f"written  {write(comparison, curves, given.output)}")
         if given.tensorboard:
-            from regexp.comparison.tensorboard import add, place
+            from regexp.comparison.tensorboard import bands_directory, write_bands
 
-            printer.aside(f"bands    {place(comparison)}: {count(add(comparison, curves), 'configuration')}")
-            logs = logdir([record.directory for record in comparison.records], place(comparison))
+            printer.aside(
+                f"bands    {bands_directory(comparison)}: {count(write_bands(comparison, curves), 'configuration')}"
+            )
+            logs = logdir([record.directory for record in comparison.records], bands_directory(comparison))
             printer.aside(f"curves   {tensorboard(logs)}")
 
 

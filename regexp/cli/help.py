@@ -6,7 +6,7 @@ from pathlib import Path
 
 from regexp.config.compose import CONF
 from regexp.config.keys import Key, keys, step_keys
-from regexp.config.validation import show
+from regexp.config.validation import format_value
 
 _HEAD = """\
 regexp: regularization experiments
@@ -44,10 +44,10 @@ def usage() -> str:
             lines += _entry(f"    {file.stem}", describe(file))
     lines.append("\nKeys (KEY=VALUE), with their defaults")
     for key in keys():
-        lines += _entry(f"  {key.name}={show(key.default)}", meaning(key))
+        lines += _entry(f"  {key.name}={format_value(key.default)}", meaning(key))
     lines.append("\nAugmentation steps (augmentation.STEP.KEY=VALUE, + adds, ~ drops)")
     for key in step_keys():
-        lines += _entry(f"  {key.name.removeprefix('augmentation.')}={show(key.default)}", meaning(key))
+        lines += _entry(f"  {key.name.removeprefix('augmentation.')}={format_value(key.default)}", meaning(key))
     return "\n".join([*lines, "", _TAIL])
 
 

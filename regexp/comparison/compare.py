@@ -15,7 +15,7 @@ from regexp.comparison.grouping import (
     without_repeats,
 )
 from regexp.comparison.loading import Collection, Record
-from regexp.comparison.rows import METRICS, Metric, Row, average, pairs, row_of, tested
+from regexp.comparison.rows import METRICS, Metric, Row, average, make_row, pairs, test_differences
 from regexp.config.keys import closest
 from regexp.config.validation import did_you_mean
 from regexp.errors import ConfigError
@@ -80,7 +80,7 @@ def compare_all(
         raise ConfigError(f"{collection.title}: there is nothing to compare: {what}")
     if where:
         collection = replace(collection, title=f"{collection.title}, where {' and '.join(where)}", missing=[])
-    cells = [row_of(configuration) for configuration in found]
+    cells = [make_row(configuration) for configuration in found]
     remarks = [f"where a configuration and seed was trained twice the newest counts ({repeats} left out)"] * bool(
         repeats
     )
@@ -142,7 +142,7 @@ def _differences(rows: Sequence[Row], baseline: Row, metric: str) -> None:
     """Give each row but the baseline its difference to that, corrected for the number of those."""
     others = [row for row in rows if row is not baseline]
     samples = [pairs(row.scores.get(metric, {}), baseline.scores.get(metric, {})) for row in others]
-    for row, difference in zip(others, tested(samples), strict=True):
+    for row, difference in zip(others, test_differences(samples), strict=True):
         row.difference = difference
         difference.survivors = any(record.status == "diverged" for record in [*row.records, *baseline.records])
 

@@ -7,7 +7,7 @@ from itertools import combinations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from regexp.comparison.rows import Difference, Row, tested
+from regexp.comparison.rows import Difference, Row, test_differences
 
 Figures = NDArray[np.float64]
 
@@ -65,7 +65,7 @@ def effects(
             found.append(({x: levels[x][i], y: levels[y][j]}, against, contrast))
 
     def family(part: Sequence[tuple[dict[str, str], dict[str, str], Figures]]) -> list[Effect]:
-        differences = tested([list(map(float, sample)) for _, _, sample in part])
+        differences = test_differences([list(map(float, sample)) for _, _, sample in part])
         return [
             Effect(values, against, difference)
             for (values, against, _), difference in zip(part, differences, strict=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 
 from regexp.comparison.loading import Record
 from regexp.config.keys import closest
-from regexp.config.validation import did_you_mean, show
+from regexp.config.validation import did_you_mean, format_value
 from regexp.errors import ConfigError
-from regexp.runs.identity import UNNAMED, short_names
+from regexp.runs.identity import IGNORED_KEYS, short_names
 
 # In place of a value, where a configuration has no such key.
 ABSENT = "-"
@@ -121,7 +121,7 @@ def _number(text: str) -> float | None:
 def _levels(alike: Sequence[Record], named: dict[str, str]) -> dict[str, str]:
     """Of runs of one setting, every key as one would type it: what they have, and beyond it what was typed."""
     config = alike[0].config
-    levels = {key: show(value) for key, value in config.items()}
+    levels = {key: format_value(value) for key, value in config.items()}
     levels["augmentation"] = named.get(_augmentation(alike[0]), str(config["augmentation"]))
     levels["augmentation.steps"] = str(config["augmentation"])
     for record in alike:
@@ -135,13 +135,13 @@ def _typed(record: Record) -> dict[str, str]:
     typed = {}
     for override in record.overrides:
         key, _, value = override.lstrip("+").partition("=")
-        if not key.startswith(("~", "hydra")) and key != "seed" and key not in UNNAMED:
+        if not key.startswith(("~", "hydra")) and key != "seed" and key not in IGNORED_KEYS:
             typed[key] = value
     return typed
 
 
 def _augmentation(record: Record) -> str:
-    return show({key: value for key, value in record.config.items() if key.startswith("augmentation")})
+    return format_value({key: value for key, value in record.config.items() if key.startswith("augmentation")})
 
 
 def _augmentation_names(records: Sequence[Record]) -> dict[str, str]:

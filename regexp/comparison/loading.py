@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from regexp.errors import ConfigError, RunError
-from regexp.runs.identity import UNNAMED
+from regexp.runs.identity import IGNORED_KEYS
 from regexp.runs.run import Run
-from regexp.utils.processes import alive
+from regexp.utils.processes import is_alive
 
 # What reading a file that is not whole, or that someone has written, can raise.
 _BROKEN = (RunError, LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 # Ways to end that leave figures to compare, and words for all others.
 FINISHED = ("completed", "stopped_early")
-OTHERS = ("diverged", "failed", "running", "interrupted", "broken")
+NOT_COMPARED = ("diverged", "failed", "running", "interrupted", "broken")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Collection:
 
 
 @dataclass(frozen=True)
-class Member:
+class SweepMember:
     """A run that a sweep asked for."""
 
     directory: Path
@@ -104,7 +104,7 @@ def collect(paths: Sequence[Path]) -> Collection:
     aside = len({run.resolve() for path in paths for run in _runs_below(path) if ".old-" in run.name})
     if aside:
         collection.remarks.append(f"{count(aside, 'run')} set aside (*.old-*) left out")
-    members: dict[Path, Member] = {}
+    members: dict[Path, SweepMember] = {}
     for parent in dict.fromkeys(folder.parent for folder in folders.values()):
         for file in sorted((parent / "sweeps").glob("*.json")):
             try:
@@ -128,7 +128,7 @@ def of_runs(runs: Sequence[Run], title: str) -> Collection:
 
 def _of_sweep(files: Sequence[Path]) -> Collection:
     """A sweep's members. It has a file for each `name` that it trained under."""
-    collection, members = Collection("", []), list[Member]()
+    collection, members = Collection("", []), list[SweepMember]()
     for file in files:
         collection.title, own = _members(file)
         members += own
@@ -151,13 +151,14 @@ def _last_sweep() -> list[Path]:
     return sorted(file for file in files if file.stem == last)
 
 
-def _members(file: Path) -> tuple[str, list[Member]]:
+def _members(file: Path) -> tuple[str, list[SweepMember]]:
     """A sweep's command and its members. Raises RunError."""
     try:
         facts = json.loads(file.read_text())
         folder = file.parent.parent
         return str(facts["command"]), [
-            Member(folder / member["directory"], tuple(map(str, member["overrides"]))) for member in facts["members"]
+            SweepMember(folder / member["directory"], tuple(map(str, member["overrides"])))
+            for member in facts["members"]
         ]
     except (OSError, *_BROKEN) as error:
         raise RunError(
@@ -182,7 +183,7 @@ def _read(folders: Iterable[Path], collection: Collection) -> list[Record]:
     """Read runs into a collection; what is broken becomes a remark."""
     for folder in folders:
         try:
-            record = read(Run(folder))
+            record = read_record(Run(folder))
         except _BROKEN as error:
             said = str(error) if isinstance(error, RunError) else f"{folder / 'run.json'} is broken ({_brief(error)})"
             collection.remarks.append(f"left out: {said}")
@@ -191,13 +192,13 @@ def _read(folders: Iterable[Path], collection: Collection) -> list[Record]:
     return collection.records
 
 
-def read(run: Run) -> Record:
+def read_record(run: Run) -> Record:
     """A run's record. Raises RunError, LookupError or TypeError if its run.json is not whole."""
     record = run.record
     config = dict(record["config"])
     steps = dict.fromkeys(key.split(".")[1] for key in config if key.startswith("augmentation."))
     seed, epochs = config.pop("seed"), config["epochs"]
-    config = {key: value for key, value in config.items() if key not in UNNAMED and key != "data.path"}
+    config = {key: value for key, value in config.items() if key not in IGNORED_KEYS and key != "data.path"}
     config = {**config, "augmentation": "+".join(steps) or "none", "data.fingerprint": str(record["identity"]["data"])}
     figures: dict[str, float] = {}
     images: dict[str, int] = {}
@@ -243,7 +244,7 @@ def _unended(run: Run) -> tuple[str, str | None]:
     """The status of a run without a summary, and why it failed."""
     if (run.directory / "failure.json").exists():
         return "failed", run.failure
-    return "running" if alive(run.record.get("process") or {}) else "interrupted", None
+    return "running" if is_alive(run.record.get("process") or {}) else "interrupted", None
 
 
 def _figures(summary: dict[str, Any], config: dict[str, Any]) -> dict[str, float]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from regexp.comparison.compare import Comparison
 from regexp.comparison.loading import Record, count
-from regexp.comparison.rows import METRICS, Row, pairs, tested
+from regexp.comparison.rows import METRICS, Row, pairs, test_differences
 from regexp.comparison.statistics import ALPHA, FEW, wilson
 from regexp.comparison.verdicts import with_interval
 from regexp.utils.next_commands import prefix
@@ -161,7 +161,7 @@ def _choice(comparison: Comparison) -> Iterator[str]:
     if best is None or val is None or len(rows) < 2:
         return
     others = [pairs(best.scores["val_accuracy"], row.scores["val_accuracy"]) for row in rows if row is not best]
-    close = sum(not difference.found for difference in tested(others))
+    close = sum(not difference.found for difference in test_differences(others))
     picked = (
         f"Chosen on validation, the best of {len(rows)}: {best.label}, with {100 * val.mean:.2f} % "
         f"({count(val.n, 'seed')}{_diverged(best)})"

@@ -17,7 +17,7 @@ from regexp.comparison.curves import Curves
 from regexp.comparison.export import as_markdown
 from regexp.comparison.rows import METRICS, Metric, Row, average
 from regexp.comparison.statistics import LEVEL
-from regexp.utils.atomic_io import storing
+from regexp.utils.atomic_io import storage_errors
 
 MOST_PANELS, MOST_ROWS, MOST_LINES, MOST_NAMES = 12, 30, 6, 12
 Entry = TypeVar("Entry")
@@ -31,7 +31,7 @@ def write(comparison: Comparison, found: Curves, folder: Path) -> Path:
     import matplotlib
 
     pictures = []
-    with storing(folder, "Make room, or choose another folder: --output DIR."), matplotlib.rc_context(_STYLE):
+    with storage_errors(folder, "Make room, or choose another folder: --output DIR."), matplotlib.rc_context(_STYLE):
         folder.mkdir(parents=True, exist_ok=True)
         for name, caption, figure in _figures(comparison, found):
             for kind in ("png", "svg"):

@@ -4,7 +4,6 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
@@ -14,14 +13,14 @@ from regexp.comparison.compare import Comparison
 from regexp.comparison.missing_runs import unfinished
 from regexp.comparison.notes import brief_notes, left_out, notes
 from regexp.comparison.verdicts import headline
-from regexp.utils.console import Paper
+from regexp.utils.console import Console
 
 
-class Printer:
+class Report:
     """Prints comparisons, as wide as the terminal; 80 columns where there is none."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Paper(highlight=False)
+        self.console = console or Console(highlight=False)
         self.width = self.console.width
 
     def say(self, line: str) -> None:

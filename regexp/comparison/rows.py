@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from regexp.comparison.grouping import Configuration
 from regexp.comparison.loading import Record
-from regexp.comparison.statistics import ALPHA, Estimate, Paired, estimate, holm, paired, seeds_needed, spread_interval
+from regexp.comparison.statistics import ALPHA, Estimate, Paired, estimate, holm, paired, sd_interval, seeds_needed
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Difference:
         return self.paired.least <= ALPHA < self.paired.p_flips
 
 
-def row_of(configuration: Configuration) -> Row:
+def make_row(configuration: Configuration) -> Row:
     """What a configuration's finished runs have reached."""
     scores: dict[str, dict[int, float]] = {}
     for record in configuration.records:
@@ -146,7 +146,7 @@ def pairs(one: Mapping[int, float], other: Mapping[int, float]) -> list[float]:
     return [value - other[seed] for seed, value in one.items() if seed in other]
 
 
-def tested(samples: Sequence[Sequence[float]]) -> list[Difference]:
+def test_differences(samples: Sequence[Sequence[float]]) -> list[Difference]:
     """Test samples of differences, as one family."""
     tests = [paired(sample) if sample else None for sample in samples]
     corrected = holm({i: test.p for i, test in enumerate(tests) if test is not None and test.p is not None})
@@ -162,5 +162,5 @@ def _needed(difference: Difference) -> tuple[int, int] | None:
     seen = difference.paired.estimate
     if not seen.sd or seen.mean == 0:
         return None
-    low, high = (seeds_needed(seen.mean, sd, ALPHA / difference.comparisons) for sd in spread_interval(seen.sd, seen.n))
+    low, high = (seeds_needed(seen.mean, sd, ALPHA / difference.comparisons) for sd in sd_interval(seen.sd, seen.n))
     return max(low, seen.n + 1), max(high, seen.n + 1)

@@ -143,7 +143,7 @@ def power(effect: float, n: int, alpha: float = ALPHA) -> float:
     return float(1 - special.nctdtr(n - 1, centre, critical)) + (0.0 if math.isnan(other_side) else other_side)
 
 
-def spread_interval(sd: float, n: int, level: float = SPREAD_LEVEL) -> tuple[float, float]:
+def sd_interval(sd: float, n: int, level: float = SPREAD_LEVEL) -> tuple[float, float]:
     """Interval of the true standard deviation, where n normal figures have shown `sd` (chi-square)."""
     low, high = (math.sqrt((n - 1) / float(special.chdtri(n - 1, tail))) for tail in ((1 - level) / 2, (1 + level) / 2))
     return sd * low, sd * high

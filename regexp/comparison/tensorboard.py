@@ -15,7 +15,7 @@ from regexp.comparison.curves import Curves
 from regexp.comparison.rows import Row
 from regexp.runs import event_file
 from regexp.utils import next_commands
-from regexp.utils.atomic_io import storing
+from regexp.utils.atomic_io import storage_errors
 
 FOLDER = "bands"
 # Tags as regexp.execution.recorder writes them, and the columns of metrics.csv.
@@ -32,14 +32,14 @@ CHARTS = {
 }
 
 
-def add(comparison: Comparison, curves: Curves) -> int:
+def write_bands(comparison: Comparison, curves: Curves) -> int:
     """Write runs bands/CONFIGURATION/mean, mean+sd and mean-sd beside the runs, and a layout for custom scalars.
 
     What was there of an earlier comparison is replaced. Returns for how many configurations; those of one seed have no
     spread. Raises StorageError.
     """
-    folder = place(comparison)
-    with storing(folder, "Make room, or mend its permissions."):
+    folder = bands_directory(comparison)
+    with storage_errors(folder, "Make room, or mend its permissions."):
         _clear(folder)
         several = [row for row in comparison.rows if curves.runs(row) > 1]
         if not several:
@@ -59,7 +59,7 @@ def add(comparison: Comparison, curves: Curves) -> int:
     return len(several)
 
 
-def place(comparison: Comparison) -> Path:
+def bands_directory(comparison: Comparison) -> Path:
     """The folder for them: below that of the runs, or of all their folders."""
     parents = {record.directory.parent.resolve() for record in comparison.records}
     return Path(next_commands.nearby(Path(os.path.commonpath(parents)))) / FOLDER

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from regexp.comparison.compare import Comparison
-from regexp.comparison.loading import OTHERS, count
+from regexp.comparison.loading import NOT_COMPARED, count
 from regexp.comparison.rows import Difference, Metric, Row
 from regexp.comparison.statistics import MOST_SEEDS, Estimate
 
@@ -59,7 +59,7 @@ def p_value(p: float | None) -> str:
 def seeds(row: Row) -> str:
     """How many have finished, and what became of the others."""
     counts = Counter(record.status for record in row.records)
-    others = [f"{counts[status]} {status}" for status in OTHERS if counts[status]]
+    others = [f"{counts[status]} {status}" for status in NOT_COMPARED if counts[status]]
     return f"{row.seeds} ({', '.join(others)})" if others else str(row.seeds)
 
 
@@ -95,7 +95,7 @@ def _range(low: int, high: int) -> str:
 def headline(comparison: Comparison) -> str:
     """How many runs in how many configurations."""
     counts = Counter(record.status if not record.finished else "finished" for record in comparison.records)
-    states = ", ".join(f"{counts[status]} {status}" for status in ("finished", *OTHERS) if counts[status])
+    states = ", ".join(f"{counts[status]} {status}" for status in ("finished", *NOT_COMPARED) if counts[status])
     different = len({record.seed for record in comparison.records})
     missing = f", {len(comparison.collection.missing)} missing" if comparison.collection.missing else ""
     return (

@@ -21,7 +21,7 @@ def _probability(default: float) -> Any:
 
 
 @dataclass
-class Rotate:
+class RotateConfig:
     """torchvision.transforms.RandomRotation, about the centre."""
 
     degrees: float = per_run(10.0, "largest angle, either way", at_least=0, at_most=180)
@@ -30,14 +30,14 @@ class Rotate:
 
 
 @dataclass
-class Flip:
+class FlipConfig:
     """torchvision.transforms.RandomHorizontalFlip."""
 
     p: float = _probability(0.5)
 
 
 @dataclass
-class Shift:
+class ShiftConfig:
     """torchvision.transforms.RandomCrop back to the image's own size, with padding."""
 
     padding: float = per_run(0.125, "on every side: pixels, or below 1 a fraction of the side", at_least=0)
@@ -45,7 +45,7 @@ class Shift:
 
 
 @dataclass
-class Crop:
+class CropConfig:
     """torchvision.transforms.RandomCrop; the network's input follows, and evaluation takes the centre."""
 
     size: float = shared(
@@ -54,7 +54,7 @@ class Crop:
 
 
 @dataclass
-class Affine:
+class AffineConfig:
     """torchvision.transforms.RandomAffine, about the centre."""
 
     degrees: float = per_run(10.0, "largest angle, either way", at_least=0, at_most=180)
@@ -70,7 +70,7 @@ class Affine:
 
 
 @dataclass
-class Perspective:
+class PerspectiveConfig:
     """torchvision.transforms.RandomPerspective."""
 
     distortion_scale: float = per_run(
@@ -82,7 +82,7 @@ class Perspective:
 
 
 @dataclass
-class Elastic:
+class ElasticConfig:
     """Elastic distortion (Simard, Steinkraus and Platt 2003); ElasticTransform's alpha is twice this one."""
 
     alpha: float = per_run(
@@ -96,14 +96,14 @@ class Elastic:
 
 
 @dataclass
-class Noise:
+class NoiseConfig:
     """torchvision.transforms.v2.GaussianNoise, clipped to [0, 1]."""
 
     std: float = per_run(0.1, "standard deviation of the brightness, of which white is 1", at_least=0, at_most=100)
 
 
 @dataclass
-class Erase:
+class EraseConfig:
     """torchvision.transforms.RandomErasing (Zhong et al. 2020)."""
 
     p: float = _probability(0.5)
@@ -122,7 +122,7 @@ class Erase:
 
 
 @dataclass
-class Blur:
+class BlurConfig:
     """torchvision.transforms.GaussianBlur."""
 
     kernel_size: int = per_run(5, "side of the kernel", at_least=1, at_most=99, odd=True)
@@ -137,7 +137,7 @@ class Blur:
 
 
 @dataclass
-class Jitter:
+class JitterConfig:
     """torchvision.transforms.ColorJitter."""
 
     brightness: float = per_run(0.2, "largest relative change", at_least=0, at_most=100)
@@ -145,7 +145,7 @@ class Jitter:
 
 
 @dataclass
-class Foreign:
+class TorchvisionConfig:
     """A transform of torchvision's that has no batched form: applied image by image, which takes far longer."""
 
     target: str = per_run("", "the class, as torchvision.transforms.NAME or torchvision.transforms.v2.NAME")
@@ -155,17 +155,17 @@ class Foreign:
 
 
 STEPS: dict[str, type[Any]] = {
-    "rotate": Rotate,
-    "flip": Flip,
-    "shift": Shift,
-    "crop": Crop,
-    "affine": Affine,
-    "perspective": Perspective,
-    "elastic": Elastic,
-    "noise": Noise,
-    "erase": Erase,
-    "blur": Blur,
-    "jitter": Jitter,
+    "rotate": RotateConfig,
+    "flip": FlipConfig,
+    "shift": ShiftConfig,
+    "crop": CropConfig,
+    "affine": AffineConfig,
+    "perspective": PerspectiveConfig,
+    "elastic": ElasticConfig,
+    "noise": NoiseConfig,
+    "erase": EraseConfig,
+    "blur": BlurConfig,
+    "jitter": JitterConfig,
 }
 
 # What `_target_: regexp.augmentation.NAME` stands for: a step under a name of the user's choice.

@@ -10,7 +10,7 @@ _HANDED = ("digits", "mnist", "kmnist")
 _SMALL_BATCH = 4
 
 
-def advise(config: Config, experiment: str | None) -> Iterator[str]:
+def cautions(config: Config, experiment: str | None) -> Iterator[str]:
     """Warnings about a checked configuration; `experiment` is the option of that group, if any was chosen."""
     lesson = experiment is not None and experiment.startswith("lesson")
     for name, step in config.augmentation.items():

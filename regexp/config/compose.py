@@ -26,7 +26,7 @@ from regexp.config.job import Job, make_job
 from regexp.config.overrides import parse, read
 from regexp.config.schema import OPTIONS, Config
 from regexp.errors import ConfigError
-from regexp.utils.progress import shown
+from regexp.utils.progress import progress
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # Beside the package in a checkout, inside it in a wheel.
@@ -34,7 +34,7 @@ CONF = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if pa
 
 HYDRA_VERSION = "1.3"
 # More than this in one sweep is a slip of the finger.
-MOST_RUNS = 100_000
+MAX_RUNS = 100_000
 
 
 def register_schema() -> None:
@@ -173,7 +173,7 @@ class Composer:
     def all(self, combinations: Sequence[Sequence[str]], problems: Sequence[str] = ()) -> list[Job]:
         """The jobs of many overrides. Raises ConfigError with all that is wrong in any of them, and with `problems`."""
         jobs, found = [], Counter(problems)
-        for words in shown(combinations, "checking"):
+        for words in progress(combinations, "checking"):
             try:
                 jobs.append(self.job(words))
             except ConfigError as error:
@@ -235,7 +235,7 @@ class Composer:
             try:
                 cfg = self.loader.load_configuration(self.config_name, list(chosen), RunMode.RUN)
             except (HydraException, OmegaConfBaseException, YAMLError, OSError, ValueError, RecursionError) as error:
-                raise ConfigError(file_errors.refused(error, chosen, self.folders, self.groups)) from error
+                raise ConfigError(file_errors.explain_file_error(error, chosen, self.folders, self.groups)) from error
             refused = list(override_errors.code(cfg.hydra))
             if cfg.hydra.job.chdir:
                 refused.append("hydra.job.chdir=true: paths are what you typed, from where you are; leave it out")
@@ -255,7 +255,7 @@ def _is_hydras(word: str) -> bool:
 def _values(override: Override) -> int:
     """How many values a sweep tries; so many are counted that they are too many."""
     try:
-        return sum(1 for _ in islice(override.sweep_iterator(), MOST_RUNS + 1))
+        return sum(1 for _ in islice(override.sweep_iterator(), MAX_RUNS + 1))
     except ValueError:  # a range whose steps are 0
         return 0
 
@@ -281,8 +281,8 @@ def grid(words: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
                 if own == 0:
                     problems.append(f"{word}: makes no runs, since it has no values")
                 count *= own or 1
-            if count > MOST_RUNS:
-                problems.append(f"{word}: makes more than {MOST_RUNS:,} runs; sweep over less at once")
+            if count > MAX_RUNS:
+                problems.append(f"{word}: makes more than {MAX_RUNS:,} runs; sweep over less at once")
                 break
     if problems:
         raise ConfigError("\n".join(problems))

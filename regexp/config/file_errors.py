@@ -12,11 +12,11 @@ from yaml import MarkedYAMLError, YAMLError
 
 from regexp.config.keys import closest, find, meant
 from regexp.config.overrides import Groups
-from regexp.config.validation import did_you_mean, first_line, fits, show, wrong_type
+from regexp.config.validation import convert, did_you_mean, first_line, format_value, wrong_type
 from regexp.errors import ConfigError
 
 
-def refused(error: BaseException, chosen: Sequence[str], folders: Sequence[Path], groups: Groups) -> str:
+def explain_file_error(error: BaseException, chosen: Sequence[str], folders: Sequence[Path], groups: Groups) -> str:
     """Why a choice of groups cannot be composed.
 
     Args:
@@ -89,10 +89,12 @@ def _misfits(file: Path) -> Iterator[str]:
         if key.startswith(("hydra.", "augmentation.")) or key.endswith((".name", ".kind")):
             continue  # looked at elsewhere
         if entry is None:
-            yield f"{key}={show(value)}: there is no such key{did_you_mean(meant(key)) or '; regexp --help lists all'}"
+            remedy = did_you_mean(meant(key)) or "; regexp --help lists all"
+            yield f"{key}={format_value(value)}: there is no such key{remedy}"
         elif entry.options and prefix and "defaults" not in content:
-            yield f"{key}={show(value)}: begin the file with defaults: [{entry.options[0]}, _self_], which has this key"
-        elif not (isinstance(value, str) and "${" in value) and not fits(value, entry):
+            remedy = f"begin the file with defaults: [{entry.options[0]}, _self_], which has this key"
+            yield f"{key}={format_value(value)}: {remedy}"
+        elif not (isinstance(value, str) and "${" in value) and not convert(value, entry):
             yield wrong_type(key, value, entry)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from regexp.config.cautions import advise
+from regexp.config.cautions import cautions
 from regexp.config.schema import Config
-from regexp.config.validation import check
+from regexp.config.validation import validate
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +56,6 @@ def _hydra_yaml(hydra: Any) -> str:
 
 def make_job(cfg: DictConfig, overrides: Sequence[str], hydra: Any) -> Job:
     """The job of a configuration that Hydra composed. Raises ConfigError as `check`."""
-    config = check(cfg)
+    config = validate(cfg)
     experiment = hydra.runtime.choices.get("experiment")
-    return Job(config, tuple(overrides), tuple(advise(config, experiment)), cfg, hydra)
+    return Job(config, tuple(overrides), tuple(cautions(config, experiment)), cfg, hydra)

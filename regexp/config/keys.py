@@ -9,7 +9,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from regexp.config.augmentation_schema import STEPS
 from regexp.config.fields import leaves
-from regexp.config.schema import OPTIONS, Config, Loss
+from regexp.config.schema import OPTIONS, Config, LossConfig
 
 # What other tools call it.
 _ELSEWHERE = {
@@ -65,7 +65,7 @@ class Key:
 def keys() -> tuple[Key, ...]:
     """All of them but those of augmentation steps: top-level keys first, then group by group."""
     own = [key for key in _keys(Config(), "") if "." not in key.name and key.name != "augmentation"]
-    return (*own, *_keys(Loss(), "loss."), *(key for group in OPTIONS for key in _of_group(group)))
+    return (*own, *_keys(LossConfig(), "loss."), *(key for group in OPTIONS for key in _of_group(group)))
 
 
 @cache

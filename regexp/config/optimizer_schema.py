@@ -8,7 +8,7 @@ SCHEDULES = ("constant", "cosine", "onecycle", "step", "plateau")
 
 
 @dataclass
-class Optimizer:
+class OptimizerConfig:
     """What every optimizer has."""
 
     name: str = shared("adam", "the rule", choices=("adam", "adamw", "sgd", "rmsprop"))
@@ -19,7 +19,7 @@ class Optimizer:
 
 
 @dataclass
-class Adam(Optimizer):
+class AdamConfig(OptimizerConfig):
     """torch.optim.Adam (Kingma and Ba 2015)."""
 
     betas: list[float] = per_run(
@@ -29,7 +29,7 @@ class Adam(Optimizer):
 
 
 @dataclass
-class AdamW(Adam):
+class AdamWConfig(AdamConfig):
     """torch.optim.AdamW (Loshchilov and Hutter 2019)."""
 
     name: str = shared("adamw", "the rule")
@@ -37,7 +37,7 @@ class AdamW(Adam):
 
 
 @dataclass
-class SGD(Optimizer):
+class SGDConfig(OptimizerConfig):
     """torch.optim.SGD."""
 
     name: str = shared("sgd", "the rule")
@@ -47,7 +47,7 @@ class SGD(Optimizer):
 
 
 @dataclass
-class RMSprop(Optimizer):
+class RMSpropConfig(OptimizerConfig):
     """torch.optim.RMSprop (Tieleman and Hinton 2012)."""
 
     name: str = shared("rmsprop", "the rule")
@@ -58,14 +58,14 @@ class RMSprop(Optimizer):
 
 
 @dataclass
-class Schedule:
+class ScheduleConfig:
     """The learning rate over a run; here, the same throughout."""
 
     name: str = per_run("constant", "learning rate over a run's epochs", choices=SCHEDULES)
 
 
 @dataclass
-class Cosine(Schedule):
+class CosineConfig(ScheduleConfig):
     """Cosine annealing (Loshchilov and Hutter 2017) after a linear warm-up."""
 
     name: str = per_run("cosine", "linear warm-up, then half a cosine")
@@ -74,7 +74,7 @@ class Cosine(Schedule):
 
 
 @dataclass
-class OneCycle(Schedule):
+class OneCycleConfig(ScheduleConfig):
     """One cycle up and down (Smith and Topin 2018)."""
 
     name: str = per_run("onecycle", "up to lr and down again (Smith and Topin 2018)")
@@ -84,7 +84,7 @@ class OneCycle(Schedule):
 
 
 @dataclass
-class Step(Schedule):
+class StepConfig(ScheduleConfig):
     """A drop every few epochs; torch.optim.lr_scheduler.StepLR."""
 
     name: str = per_run("step", "a drop every few epochs")
@@ -93,7 +93,7 @@ class Step(Schedule):
 
 
 @dataclass
-class Plateau(Schedule):
+class PlateauConfig(ScheduleConfig):
     """A drop when the monitored value no longer improves; torch.optim.lr_scheduler.ReduceLROnPlateau."""
 
     name: str = per_run("plateau", "a drop when early_stopping.monitor no longer improves")

@@ -13,7 +13,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationErr
 from regexp.config.augmentation_schema import STEPS
 from regexp.config.keys import closest, find, meant
 from regexp.config.overrides import Groups
-from regexp.config.validation import broken, did_you_mean, first_line, fits, wrong_type
+from regexp.config.validation import broken_rules, convert, did_you_mean, first_line, wrong_type
 
 # Where Hydra keeps what it instantiates by name, beside plugins, which are found in their own namespace.
 _HYDRAS_OWN = ("hydra._internal.core_plugins.", "hydra_plugins.")
@@ -110,10 +110,10 @@ def elsewhere(overrides: Sequence[Override]) -> Iterator[str]:
         if entry is None:
             yield f"{override.input_line}: there is no such key{did_you_mean(meant(key), '=' + _typed(override))}"
         elif not isinstance(override.value(), dict) and "${" not in _typed(override):
-            if not fits(override.value(), entry):
+            if not convert(override.value(), entry):
                 yield wrong_type(key, override.value(), entry)
             else:
-                yield from (f"{key}={_typed(override)}: {why}" for why in broken(override.value(), entry.rule))
+                yield from (f"{key}={_typed(override)}: {why}" for why in broken_rules(override.value(), entry.rule))
 
 
 def value(override: Override, error: Exception, cfg: DictConfig, chosen: Mapping[str, str], groups: Groups) -> str:

@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from regexp.config.keys import closest, find, meant
-from regexp.config.validation import show
+from regexp.config.validation import format_value
 
 # group -> its options
 Groups = Mapping[str, Sequence[str]]
@@ -132,7 +132,7 @@ def _unreadable(text: str, groups: Groups) -> str:
         return f"{text}: type regexp --{text}"
     if not equals:
         if (entry := find(text)) is not None:
-            return f"{text}: an override has the form KEY=VALUE; for example {text}={show(entry.default)}"
+            return f"{text}: an override has the form KEY=VALUE; for example {text}={format_value(entry.default)}"
         chosen = [f"{group}={option}" for group, options in groups.items() for option in options if option == text]
         chosen = chosen or [
             f"{group}={close}" for group, options in groups.items() if (close := _almost(text, options))
@@ -153,7 +153,7 @@ def _unreadable(text: str, groups: Groups) -> str:
     if bare in groups:
         return f"{text}: cannot be read; choose one of {', '.join(groups[bare])}"
     if entry is not None and "word" not in entry.kind:
-        return f"{text}: cannot be read; must be {entry.kind}, for example {bare}={show(entry.default)}"
+        return f"{text}: cannot be read; must be {entry.kind}, for example {bare}={format_value(entry.default)}"
     plain = value.replace("'", "").replace('"', "")
     quoted = f'{key}="{plain}"'
     if plain.startswith("["):

@@ -5,16 +5,16 @@ from typing import Any
 
 from regexp.config.fields import leaves, per_run, shared
 from regexp.config.optimizer_schema import (
-    SGD,
-    Adam,
-    AdamW,
-    Cosine,
-    OneCycle,
-    Optimizer,
-    Plateau,
-    RMSprop,
-    Schedule,
-    Step,
+    AdamConfig,
+    AdamWConfig,
+    CosineConfig,
+    OneCycleConfig,
+    OptimizerConfig,
+    PlateauConfig,
+    RMSpropConfig,
+    ScheduleConfig,
+    SGDConfig,
+    StepConfig,
 )
 
 ACTIVATIONS = ("relu", "gelu", "tanh", "sigmoid", "silu", "leaky_relu")
@@ -24,7 +24,7 @@ MONITORS = ("val_loss", "val_accuracy")
 
 
 @dataclass
-class Data:
+class DataConfig:
     """What is learned from."""
 
     name: str = shared("digits", "the data set", choices=DATA)
@@ -56,7 +56,7 @@ class Data:
 
 
 @dataclass
-class ImageFolder(Data):
+class ImageFolderConfig(DataConfig):
     """The user's own pictures: a folder a class, below the root or below its train/, val/ and test/."""
 
     name: str = shared("image_folder", "the data set")
@@ -67,7 +67,7 @@ class ImageFolder(Data):
 
 
 @dataclass
-class Arrays(Data):
+class ArraysConfig(DataConfig):
     """The user's own arrays."""
 
     name: str = shared("arrays", "the data set")
@@ -75,7 +75,7 @@ class Arrays(Data):
 
 
 @dataclass
-class Model:
+class ModelConfig:
     """What learns."""
 
     name: str = shared("mlp", "the architecture", choices=("mlp",))
@@ -90,14 +90,14 @@ class Model:
 
 
 @dataclass
-class Normalization:
+class NormalizationConfig:
     """Normalization of hidden layers."""
 
     name: str = shared("none", "after each hidden layer's linear map", choices=("none", "batch", "layer"))
 
 
 @dataclass
-class BatchNorm(Normalization):
+class BatchNormConfig(NormalizationConfig):
     """torch.nn.BatchNorm1d (Ioffe and Szegedy 2015)."""
 
     name: str = shared("batch", "torch.nn.BatchNorm1d")
@@ -106,7 +106,7 @@ class BatchNorm(Normalization):
 
 
 @dataclass
-class LayerNorm(Normalization):
+class LayerNormConfig(NormalizationConfig):
     """torch.nn.LayerNorm (Ba, Kiros and Hinton 2016)."""
 
     name: str = shared("layer", "torch.nn.LayerNorm")
@@ -114,7 +114,7 @@ class LayerNorm(Normalization):
 
 
 @dataclass
-class EarlyStopping:
+class EarlyStoppingConfig:
     """When a run ends before its last epoch, and which weights it keeps."""
 
     patience: int | None = per_run(5, "epochs in a row without improvement that end a run; null: never", at_least=1)
@@ -126,7 +126,7 @@ class EarlyStopping:
 
 
 @dataclass
-class Loss:
+class LossConfig:
     """What is minimized: cross entropy."""
 
     label_smoothing: float = per_run(
@@ -135,7 +135,7 @@ class Loss:
 
 
 @dataclass
-class Device:
+class DeviceConfig:
     """Where and how to compute."""
 
     kind: str = shared("auto", "auto: cuda, then mps, then cpu", choices=("auto", "cpu", "cuda", "mps"), identity=False)
@@ -163,32 +163,38 @@ class Config:
     epochs: int = per_run(100, "passes over the training set, at most", at_least=1)
     batch_size: int = shared(64, "images a step", at_least=1)
     force: bool = per_run(False, "train anew what is finished; the old results are set aside", identity=False)
-    data: Data = field(default_factory=Data)
-    model: Model = field(default_factory=Model)
-    normalization: Normalization = field(default_factory=Normalization)
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    normalization: NormalizationConfig = field(default_factory=NormalizationConfig)
     augmentation: dict[str, Any] = per_run({}, "named steps, applied in order (see conf/augmentation)")
-    early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
-    optimizer: Optimizer = field(default_factory=Optimizer)
-    schedule: Schedule = field(default_factory=Schedule)
-    loss: Loss = field(default_factory=Loss)
-    device: Device = field(default_factory=Device)
+    early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    device: DeviceConfig = field(default_factory=DeviceConfig)
 
 
 OPTIONS: dict[str, dict[str, type[Any]]] = {
     "data": {
-        "digits": Data,
-        "mnist": Data,
-        "fashion_mnist": Data,
-        "kmnist": Data,
-        "image_folder": ImageFolder,
-        "arrays": Arrays,
+        "digits": DataConfig,
+        "mnist": DataConfig,
+        "fashion_mnist": DataConfig,
+        "kmnist": DataConfig,
+        "image_folder": ImageFolderConfig,
+        "arrays": ArraysConfig,
     },
-    "model": {"mlp": Model},
-    "normalization": {"none": Normalization, "batch": BatchNorm, "layer": LayerNorm},
-    "early_stopping": {"default": EarlyStopping, "none": EarlyStopping, "patient": EarlyStopping},
-    "optimizer": {"adam": Adam, "adamw": AdamW, "sgd": SGD, "rmsprop": RMSprop},
-    "schedule": {"constant": Schedule, "cosine": Cosine, "onecycle": OneCycle, "step": Step, "plateau": Plateau},
-    "device": {"auto": Device, "cpu": Device, "cuda": Device, "mps": Device},
+    "model": {"mlp": ModelConfig},
+    "normalization": {"none": NormalizationConfig, "batch": BatchNormConfig, "layer": LayerNormConfig},
+    "early_stopping": {"default": EarlyStoppingConfig, "none": EarlyStoppingConfig, "patient": EarlyStoppingConfig},
+    "optimizer": {"adam": AdamConfig, "adamw": AdamWConfig, "sgd": SGDConfig, "rmsprop": RMSpropConfig},
+    "schedule": {
+        "constant": ScheduleConfig,
+        "cosine": CosineConfig,
+        "onecycle": OneCycleConfig,
+        "step": StepConfig,
+        "plateau": PlateauConfig,
+    },
+    "device": {"auto": DeviceConfig, "cpu": DeviceConfig, "cuda": DeviceConfig, "mps": DeviceConfig},
 }
 
 
@@ -206,7 +212,7 @@ def identity_items(config: Config) -> dict[str, Any]:
     return {**items, "augmentation": list(config.augmentation)}
 
 
-def origin(config: Config) -> tuple[Any, ...]:
+def data_source(config: Config) -> tuple[Any, ...]:
     """Where data comes from and how it is read: the arguments of sources.locate."""
     keys = ("name", "root", "path", "image_size", "grayscale")
     return tuple(getattr(config.data, key, None) for key in keys)

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from regexp.config.augmentation_schema import STEPS, TARGETS, Foreign
+from regexp.config.augmentation_schema import STEPS, TARGETS, TorchvisionConfig
 from regexp.config.fields import leaves
 from regexp.config.keys import Key, closest, find, meant
 from regexp.config.schema import OPTIONS, Config
@@ -21,7 +21,7 @@ SIZES = {"digits": (1437, 8), "mnist": (60_000, 28), "fashion_mnist": (60_000, 2
 _TRANSFORM = r"torchvision\.transforms\.(v2\.)?[A-Z]\w*"
 
 
-def check(cfg: DictConfig) -> Config:
+def validate(cfg: DictConfig) -> Config:
     """The typed configuration of a composed one, augmentation steps included.
 
     Raises ConfigError that lists every problem, one a line: key, value, rule, and what to type.
@@ -43,12 +43,14 @@ def check(cfg: DictConfig) -> Config:
     config.augmentation = steps
     for key, value, rule in leaves(config):
         # OmegaConf lets an interpolation put anything where a list belongs.
-        if isinstance(rule["default"], list) and (entry := find(key)) is not None and not fits(value, entry):
+        if isinstance(rule["default"], list) and (entry := find(key)) is not None and not convert(value, entry):
             problems.append(wrong_type(key, value, entry))
             continue
-        problems += [f"{key}={show(value)}: {why}{_instead(key, value, rule)}" for why in broken(value, rule)]
+        problems += [
+            f"{key}={format_value(value)}: {why}{_instead(key, value, rule)}" for why in broken_rules(value, rule)
+        ]
     if not strangers:  # which came with values of any type
-        problems += combinations(config)
+        problems += combination_problems(config)
     if problems:
         raise ConfigError("\n".join(problems))
     return config
@@ -91,7 +93,7 @@ def _step(key: str, given: Any) -> Any:
     """The typed step of an augmentation. Raises ConfigError that lists every problem."""
     name = key.rpartition(".")[2]
     if not isinstance(given, dict):
-        raise ConfigError(f"{key}={show(given)}: a step holds keys; drop a step with ~{key}")
+        raise ConfigError(f"{key}={format_value(given)}: a step holds keys; drop a step with ~{key}")
     given = dict(given)
     if "_target_" in given:
         target = given.pop("_target_")
@@ -101,7 +103,7 @@ def _step(key: str, given: Any) -> Any:
                 raise ConfigError(f"{key}._target_={target}: there is none; did you mean regexp.augmentation.{close}?")
             if refused := list(_refused(key, {"_target_": target, **given})):
                 raise ConfigError("\n".join(refused))
-            return Foreign(str(target), given)
+            return TorchvisionConfig(str(target), given)
         name = TARGETS[own]
     if name not in STEPS:
         close = closest(name, list(STEPS))
@@ -115,14 +117,14 @@ def _step(key: str, given: Any) -> Any:
             close = closest(str(word), known)
             suggestion = did_you_mean([f"{key}.{close}"] if close else [])
             problems.append(f"{key}.{word}: there is no such key{suggestion}; {name} has {', '.join(known)}")
-        elif not fits(value, entry):
+        elif not convert(value, entry):
             problems.append(wrong_type(f"{key}.{word}", value, entry))
     if problems:
         raise ConfigError("\n".join(problems))
     return OmegaConf.to_object(OmegaConf.merge(STEPS[name], given))
 
 
-def fits(value: Any, key: Key) -> bool:
+def convert(value: Any, key: Key) -> bool:
     """Whether a value is of a key's type, as OmegaConf converts it."""
     try:
         OmegaConf.structured(key.owner)[key.name.rpartition(".")[2]] = value
@@ -137,7 +139,7 @@ def _refused(key: str, node: Any) -> Iterator[str]:
         target = node.get("_target_")
         if "_target_" in node and not (isinstance(target, str) and re.fullmatch(_TRANSFORM, target)):
             yield (
-                f"{key}._target_={show(target)}: only transforms may be named, as torchvision.transforms.NAME, "
+                f"{key}._target_={format_value(target)}: only transforms may be named, as torchvision.transforms.NAME, "
                 "torchvision.transforms.v2.NAME or regexp.augmentation.NAME"
             )
         for word, entry in node.items():
@@ -151,13 +153,13 @@ def wrong_type(name: str, value: Any, key: Key) -> str:
     """What to say of a value that a key does not take."""
     kinds = {"a list of whole numbers": (int,), "a list of numbers": (int, float), "a list of words": (str,)}
     if type(value) in kinds.get(key.kind, ()) and "length" not in key.rule:
-        return f"{name}={show(value)}: must be {key.kind}; did you mean {name}=[{show(value)}]?"
-    default = "[word]" if key.default == [] else show(key.default)
+        return f"{name}={format_value(value)}: must be {key.kind}; did you mean {name}=[{format_value(value)}]?"
+    default = "[word]" if key.default == [] else format_value(key.default)
     if key.default is None:  # an example says more than null, which is the default
         default = {"a whole number or null": "1", "a number or null": "1.0", "a word or null": "word"}.get(
             key.kind, "true"
         )
-    return f"{name}={show(value)}: must be {key.kind}; for example {name}={default}"
+    return f"{name}={format_value(value)}: must be {key.kind}; for example {name}={default}"
 
 
 _RULES: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
@@ -177,7 +179,7 @@ _RULES: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
 }
 
 
-def in_words(rule: dict[str, Any]) -> list[str]:
+def describe_rules(rule: dict[str, Any]) -> list[str]:
     """A field's rules, each without its "must be"."""
     said = []
     for name, bound in rule.items():
@@ -188,10 +190,10 @@ def in_words(rule: dict[str, Any]) -> list[str]:
 
 
 def _words(name: str, bound: Any) -> str:
-    return _RULES[name][1].format(", ".join(bound) if name == "choices" else show(bound))
+    return _RULES[name][1].format(", ".join(bound) if name == "choices" else format_value(bound))
 
 
-def broken(value: Any, rule: dict[str, Any]) -> Iterator[str]:
+def broken_rules(value: Any, rule: dict[str, Any]) -> Iterator[str]:
     """The rules in a field's metadata that a value breaks."""
     if value is None:
         return
@@ -211,10 +213,10 @@ def _instead(key: str, value: Any, rule: dict[str, Any]) -> str:
     if "choices" in rule:
         close = closest(str(value), list(rule["choices"]))
         return did_you_mean([f"{key}={close}"] if close else [])
-    return f"; for example {key}={show(rule.get('example', rule['default']))}"
+    return f"; for example {key}={format_value(rule.get('example', rule['default']))}"
 
 
-def combinations(config: Config) -> Iterator[str]:
+def combination_problems(config: Config) -> Iterator[str]:
     """Problems that no single key has."""
     for group in OPTIONS:
         node = getattr(config, group)
@@ -234,10 +236,10 @@ def combinations(config: Config) -> Iterator[str]:
         yield "optimizer.centered=true with optimizer.alpha=0: no deviation is left; use optimizer.alpha=0.99"
     min_lr = getattr(schedule, "min_lr", 0)
     if min_lr > 0 and min_lr >= optimizer.lr:
-        yield f"schedule.min_lr={show(min_lr)}: must be below optimizer.lr={show(optimizer.lr)}"
+        yield f"schedule.min_lr={format_value(min_lr)}: must be below optimizer.lr={format_value(optimizer.lr)}"
     warmup = getattr(schedule, "warmup_epochs", 0)
     if warmup > 0 and warmup >= config.epochs:
-        yield f"schedule.warmup_epochs={show(warmup)}: must be below epochs={config.epochs}"
+        yield f"schedule.warmup_epochs={format_value(warmup)}: must be below epochs={config.epochs}"
     yield from _sizes(config)
 
 
@@ -256,7 +258,7 @@ def _sizes(config: Config) -> Iterator[str]:
         held_out = round(data.val_size * count) if data.val_size < 1 else round(data.val_size)
         if not 1 <= held_out < count:
             yield (
-                f"data.val_size={show(data.val_size)}: asks for {held_out:,} of {count:,} training images; "
+                f"data.val_size={format_value(data.val_size)}: asks for {held_out:,} of {count:,} training images; "
                 "for example data.val_size=0.2"
             )
             held_out = 0
@@ -266,19 +268,20 @@ def _sizes(config: Config) -> Iterator[str]:
         and data.train_size >= 1
         and round(data.train_size) > count - held_out
     ):
-        yield f"data.train_size={show(data.train_size)}: validation leaves {count - held_out:,}; use at most that"
+        train_size = f"data.train_size={format_value(data.train_size)}"
+        yield f"{train_size}: validation leaves {count - held_out:,}; use at most that"
     for name, step in config.augmentation.items():
         if isinstance(step, STEPS["crop"]) and step.size > side:
-            size = f"augmentation.{name}.size={show(step.size)}"
+            size = f"augmentation.{name}.size={format_value(step.size)}"
             yield f"{size}: images of data={data.name} are {side}x{side}; use at most {side}, or up to 1 a fraction"
 
 
-def show(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as one would type it in an override."""
     if isinstance(value, list | tuple):
-        return f"[{','.join(show(entry) for entry in value)}]"
+        return f"[{','.join(format_value(entry) for entry in value)}]"
     if isinstance(value, dict):
-        return f"{{{','.join(f'{name}:{show(entry)}' for name, entry in value.items())}}}"
+        return f"{{{','.join(f'{name}:{format_value(entry)}' for name, entry in value.items())}}}"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return f"{value:.10g}" if isinstance(value, float) else str(value)

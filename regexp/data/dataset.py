@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from regexp.data.readers import read
+from regexp.data.readers import read_splits
 from regexp.data.sources import Source
-from regexp.data.splits import Part
+from regexp.data.splits import Split
 from regexp.errors import ConfigError, DataError
-from regexp.utils.rng import stream
+from regexp.utils.rng import random_stream
 
 # The clean measurement of the training set reads at most this many of its images: the standard error of an accuracy
 # of 98 % is then 0.14 %, and an epoch of MNIST is 15 % faster than with all 55,000.
@@ -110,7 +110,7 @@ def scale(images: Tensor, dtype: torch.dtype) -> Tensor:
     return images.to(dtype).div_(255)
 
 
-def load(source: Source, val_size: float, train_size: float | None, split_seed: int, validation: str) -> Dataset:
+def load_splits(source: Source, val_size: float, train_size: float | None, split_seed: int, validation: str) -> Dataset:
     """Read and split a data set.
 
     One without a test set sets aside a stratified fifth, fixed for good.
@@ -128,7 +128,7 @@ def load(source: Source, val_size: float, train_size: float | None, split_seed: 
         DataError: the files are not what they should be.
         ConfigError: there are too few images for the sizes asked for.
     """
-    parts = read(source)
+    parts = read_splits(source)
     train, test = _images(parts.train), None if parts.test is None else _images(parts.test)
     if test is None:
         train, test = _set_test_aside(source.name, train, parts.classes)
@@ -157,7 +157,7 @@ def mislabelled(labels: Tensor, fraction: float, classes: int, seed: int) -> Ten
 
     With one seed, those that are wrong at a smaller fraction are as wrong at a larger one.
     """
-    generator, count = stream(seed, "label_noise"), len(labels)
+    generator, count = random_stream(seed, "label_noise"), len(labels)
     chosen = torch.randperm(count, generator=generator)[: round(fraction * count)].to(labels.device)
     # Drawn for all images: what is drawn for one does not depend on the fraction.
     steps = torch.randint(1, classes, (count,), generator=generator).to(labels.device)
@@ -166,7 +166,7 @@ def mislabelled(labels: Tensor, fraction: float, classes: int, seed: int) -> Ten
     return wrong
 
 
-def _images(part: Part) -> Images:
+def _images(part: Split) -> Images:
     return Images(torch.from_numpy(part.images), torch.from_numpy(part.labels))
 
 
@@ -194,7 +194,7 @@ def _stratified(labels: Tensor, count: int, seed: int, name: str, spare: bool = 
 
     Within that, classes that would have none go first; with `spare`, those of which none would be left go last.
     """
-    generator = stream(seed, f"split/{name}")
+    generator = random_stream(seed, f"split/{name}")
     members = [torch.nonzero(labels == label).flatten() for label in labels.unique()]
     shares = torch.tensor([len(own) * count / len(labels) for own in members], dtype=torch.float64)
     quota = shares.floor().long()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from regexp.errors import DataError
 
 if TYPE_CHECKING:
-    from regexp.data.splits import Part, Parts
+    from regexp.data.splits import Split, Splits
 
 FILES = (
     "train-images-idx3-ubyte",
@@ -47,22 +47,22 @@ IDX = {
 }
 
 
-def read_idx(name: str, folder: Path) -> "Parts":
+def read_idx(name: str, folder: Path) -> "Splits":
     """60,000 training and 10,000 test images of 28x28 pixels, from the files in `folder`.
 
     torchvision decodes them, file by file: its MNIST class would unpickle what older versions of it have left there.
     Raises DataError if the files are not what they should be.
     """
-    from regexp.data.splits import Parts
+    from regexp.data.splits import Splits
 
     train, test = (_read_part(name, folder, prefix) for prefix in ("train", "t10k"))
-    return Parts(train, None, test, IDX[name].classes)
+    return Splits(train, None, test, IDX[name].classes)
 
 
-def _read_part(name: str, folder: Path, prefix: str) -> "Part":
+def _read_part(name: str, folder: Path, prefix: str) -> "Split":
     from torchvision.datasets.mnist import read_image_file, read_label_file
 
-    from regexp.data.splits import Part
+    from regexp.data.splits import Split
 
     try:
         images = read_image_file(str(folder / f"{prefix}-images-idx3-ubyte"))
@@ -76,4 +76,4 @@ def _read_part(name: str, folder: Path, prefix: str) -> "Part":
             f"data={name}: {len(images):,} images and {len(labels):,} labels{highest} in {folder}; "
             "remove the files to download them again"
         )
-    return Part(images.unsqueeze(1).numpy(), labels.long().numpy())
+    return Split(images.unsqueeze(1).numpy(), labels.long().numpy())

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regexp.data.splits import Part, Parts
+from regexp.data.splits import Split, Splits
 from regexp.errors import DataError
 
 # What the arrays of each part may be called: plainly, as MedMNIST does, as Keras does.
@@ -23,7 +23,7 @@ _KEYS = {
 _BROKEN = (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, MemoryError)
 
 
-def read_arrays(path: Path) -> Parts:
+def read_arrays(path: Path) -> Splits:
     """Images and labels for training and, where the file has them, for validation and test; class names.
 
     Images are uint8, or floating point in [0, 1], which is rounded to 256 levels. They are [N, H, W], [N, H, W, C] or
@@ -36,13 +36,13 @@ def read_arrays(path: Path) -> Parts:
     arrays = _load(path)
     keys = _part_keys(path, arrays)
     classes = _classes(path, keys["train"][1], arrays)
-    parts: dict[str, Part] = {}
+    parts: dict[str, Split] = {}
     for name, (image_key, label_key) in keys.items():
         images = _images(path, image_key, arrays[image_key])
         labels = _labels(path, label_key, arrays[label_key], classes)
         if len(images) != len(labels):
             raise _error(path, f"{image_key} holds {len(images):,} images, and {label_key} {len(labels):,} labels")
-        parts[name] = Part(images, labels)
+        parts[name] = Split(images, labels)
         shape, expected = images.shape[1:], parts["train"].images.shape[1:]
         if shape != expected:
             first = keys["train"][0]
@@ -52,7 +52,7 @@ def read_arrays(path: Path) -> Parts:
         missing = int(present.argmin())
         label_key = keys["train"][1]
         raise _error(path, f"{label_key} never is {missing} ({classes[missing]}); labels count from 0 without gaps")
-    return Parts(parts["train"], parts.get("validation"), parts.get("test"), classes)
+    return Splits(parts["train"], parts.get("validation"), parts.get("test"), classes)
 
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:

@@ -16,10 +16,10 @@ from regexp.data.idx import IDX, read_idx
 from regexp.data.image_folder import scan
 from regexp.data.npz import read_arrays
 from regexp.data.sources import Source
-from regexp.data.splits import Part, Parts
+from regexp.data.splits import Split, Splits
 
 
-def read(source: Source) -> Parts:
+def read_splits(source: Source) -> Splits:
     """The parts of a data set, from the cache where it is whole, else decoded and cached. Raises DataError."""
     if source.name == "digits":  # as quick to decode
         return read_digits(source)
@@ -30,31 +30,31 @@ def read(source: Source) -> Parts:
     return parts
 
 
-def read_digits(source: Source) -> Parts:
+def read_digits(source: Source) -> Splits:
     """scikit-learn's digits: 1,797 images of 8x8 pixels, whose 17 levels are spread over 0..255.
 
     From the UCI repository's "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak 1998).
     """
     table = np.loadtxt(source.root / "digits.csv.gz", delimiter=",", dtype=np.uint8)
     images = np.rint(table[:, :-1].astype(np.float64) * 255 / 16).astype(np.uint8).reshape(-1, 1, 8, 8)
-    return Parts(Part(images, table[:, -1].astype(np.int64)), None, None, tuple("0123456789"))
+    return Splits(Split(images, table[:, -1].astype(np.int64)), None, None, tuple("0123456789"))
 
 
-def read_folder(source: Source) -> Parts:
+def read_folder(source: Source) -> Splits:
     """The user's pictures."""
     folder = scan(str(source.root))
     images = decode_all(folder.files(), source.image_size, source.grayscale)
     parts, start = {}, 0
     for name, pictures in folder.pictures.items():
         labels = np.array([label for _, label in pictures], np.int64)
-        parts[name] = Part(images[start : start + len(labels)], labels)
+        parts[name] = Split(images[start : start + len(labels)], labels)
         start += len(labels)
     # A name on disk need not be text.
     classes = tuple(os.fsencode(name).decode(errors="replace") for name in folder.classes)
-    return Parts(parts["train"], parts.get("validation"), parts.get("test"), classes)
+    return Splits(parts["train"], parts.get("validation"), parts.get("test"), classes)
 
 
-READERS: dict[str, Callable[[Source], Parts]] = {
+READERS: dict[str, Callable[[Source], Splits]] = {
     "digits": read_digits,
     **{name: lambda source: read_idx(source.name, IDX[source.name].folder(source.root)) for name in IDX},
     "image_folder": read_folder,
@@ -62,20 +62,22 @@ READERS: dict[str, Callable[[Source], Parts]] = {
 }
 
 
-def _cached(source: Source) -> Parts | None:
+def _cached(source: Source) -> Splits | None:
     """The parts in the cache; None if there are none of this source, or not whole."""
     with contextlib.suppress(OSError, SafetensorError, KeyError, ValueError, TypeError):
         with safe_open(source.cache, framework="numpy") as file:
             facts, names = file.metadata() or {}, {name.split("_")[0] for name in file.keys()}  # noqa: SIM118
             if facts["fingerprint"] != source.fingerprint:
                 return None
-            found = {name: Part(file.get_tensor(f"{name}_images"), file.get_tensor(f"{name}_labels")) for name in names}
-        parts = Parts(found["train"], found.get("validation"), found.get("test"), tuple(json.loads(facts["classes"])))
+            found = {
+                name: Split(file.get_tensor(f"{name}_images"), file.get_tensor(f"{name}_labels")) for name in names
+            }
+        parts = Splits(found["train"], found.get("validation"), found.get("test"), tuple(json.loads(facts["classes"])))
         return parts if parts.whole() else None
     return None
 
 
-def _cache(source: Source, parts: Parts) -> None:
+def _cache(source: Source, parts: Splits) -> None:
     """Write the cache, in place of what it held of this source before; one that cannot be written costs time."""
     tensors: dict[str, NDArray[Any]] = {}
     for name, part in parts.named().items():

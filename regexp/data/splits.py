@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Part:
+class Split:
     """images [N, C, H, W] uint8, labels [N] int64."""
 
     images: NDArray[np.uint8]
@@ -18,19 +18,19 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Parts:
+class Splits:
     """What was decoded; validation and test are None where the files have none.
 
     Attributes:
         classes: their names, by label.
     """
 
-    train: Part
-    validation: Part | None
-    test: Part | None
+    train: Split
+    validation: Split | None
+    test: Split | None
     classes: tuple[str, ...]
 
-    def named(self) -> dict[str, Part]:
+    def named(self) -> dict[str, Split]:
         """Those that are there, by their attributes' names."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: part for name, part in parts.items() if part is not None}

@@ -3,15 +3,17 @@
 import traceback
 from collections.abc import Sequence
 
-from regexp.errors import Interrupted, MemoryShortage
+from regexp.errors import Interrupted, OutOfMemory
 from regexp.execution import builders
 from regexp.execution.terminal import Terminal
-from regexp.runs.directories import Claim, record_failure
+from regexp.runs.directories import PlannedRun, record_failure
 from regexp.training import loop
-from regexp.utils.signals import Interruption
+from regexp.utils.signals import StopRequest
 
 
-def train_all(groups: Sequence[Sequence[Claim]], terminal: Terminal, interruption: Interruption) -> list[Exception]:
+def train_cohorts(
+    groups: Sequence[Sequence[PlannedRun]], terminal: Terminal, interruption: StopRequest
+) -> list[Exception]:
     """Train every group as a cohort; returns the errors of runs that failed, which leave the others alone.
 
     Raises Interrupted if a signal came before all had ended.
@@ -20,10 +22,10 @@ def train_all(groups: Sequence[Sequence[Claim]], terminal: Terminal, interruptio
     queue = [list(group) for group in groups]
     while queue:
         group = queue.pop(0)
-        smaller: list[list[Claim]] = []
+        smaller: list[list[PlannedRun]] = []
         try:
-            errors += train_one(group, terminal, interruption, last=not queue)
-        except MemoryShortage as error:
+            errors += train_cohort(group, terminal, interruption, last=not queue)
+        except OutOfMemory as error:
             smaller = _halves(group)
             if not smaller:
                 _failed(group, error, errors)
@@ -36,10 +38,12 @@ def train_all(groups: Sequence[Sequence[Claim]], terminal: Terminal, interruptio
     return errors
 
 
-def train_one(group: Sequence[Claim], terminal: Terminal, interruption: Interruption, last: bool) -> list[Exception]:
+def train_cohort(
+    group: Sequence[PlannedRun], terminal: Terminal, interruption: StopRequest, last: bool
+) -> list[Exception]:
     """Train a group as one cohort; returns the errors of runs that could not be recorded."""
-    with builders.enough_memory():
-        cohort = builders.build(group)
+    with builders.shortages_explained():
+        cohort = builders.build_cohort(group)
         with terminal.watching(cohort):
             loop.train(cohort, terminal, interruption)
     if interruption.requested and (cohort.members or not last):
@@ -48,13 +52,13 @@ def train_one(group: Sequence[Claim], terminal: Terminal, interruption: Interrup
     return [member.failure for member in cohort.everyone if member.failure is not None]
 
 
-def _halves(group: Sequence[Claim]) -> list[list[Claim]]:
+def _halves(group: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
     """Those that have not ended, in two; they go on from their checkpoints. Empty if there is nothing to divide."""
     left = [claim for claim in group if not (claim.directory / "summary.json").exists()]
-    return builders.groups(left, -(-len(left) // 2)) if len(left) > 1 else []
+    return builders.group_into_cohorts(left, -(-len(left) // 2)) if len(left) > 1 else []
 
 
-def _failed(group: Sequence[Claim], error: Exception, errors: list[Exception]) -> None:
+def _failed(group: Sequence[PlannedRun], error: Exception, errors: list[Exception]) -> None:
     for claim in group:
         record_failure(claim, error)
     traceback.clear_frames(error.__traceback__)  # which hold the cohort's tensors

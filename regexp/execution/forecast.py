@@ -9,8 +9,8 @@ import torch
 from regexp.config.schema import Config, cohort_key, stream_key
 from regexp.errors import RegexpError
 from regexp.execution import builders, memory
-from regexp.execution.recorder import load_state
-from regexp.runs.directories import Claim
+from regexp.execution.recorder import load_checkpoint
+from regexp.runs.directories import PlannedRun
 from regexp.training.batches import Batch
 from regexp.training.cohort import Cohort
 from regexp.training.evaluation import cross_entropy, evaluate
@@ -40,7 +40,7 @@ class Forecast:
     problem: str = ""
 
 
-def forecasts(groups: Sequence[Sequence[Claim]]) -> list[Forecast]:
+def forecast_cohorts(groups: Sequence[Sequence[PlannedRun]]) -> list[Forecast]:
     """One for each group, after trying a few steps of it on the device."""
     keys = [dict(cohort_key(group[0].job.config)) for group in groups]
     every = dict.fromkeys(key for own in keys for key in own)
@@ -61,13 +61,13 @@ def forecasts(groups: Sequence[Sequence[Claim]]) -> list[Forecast]:
     return found
 
 
-def _try(group: Sequence[Claim], streams: int) -> tuple[int, float]:
+def _try(group: Sequence[PlannedRun], streams: int) -> tuple[int, float]:
     """Memory and seconds. Raises as building does, and MemoryShortage."""
     some = group[:: -(-len(group) // SAMPLE)]
-    with builders.enough_memory():
-        cohort = builders.build(some)
+    with builders.shortages_explained():
+        cohort = builders.build_cohort(some)
         seconds = _seconds_of_an_epoch(cohort) / len(some)
-    states = [load_state(claim.directory) for claim in group]
+    states = [load_checkpoint(claim.directory) for claim in group]
     done = sum(state.facts["epoch"] for state in states if state is not None)
     epochs = sum(claim.job.config.epochs for claim in group) - done
     return _bytes(cohort, group[0].job.config, len(group), streams), seconds * epochs
@@ -77,8 +77,8 @@ def _bytes(cohort: Cohort, config: Config, runs: int, streams: int) -> int:
     data, dtype = cohort.dataset, cohort.compute.dtype
     parts = [part for part in (data.train, data.measured, data.validation, data.test) if part is not None]
     images = sum(part.images.nbytes for part in parts)
-    run = builders.bytes_of_a_run(config, cohort.model.architecture, dtype)
-    return images + runs * run + streams * memory.of_a_stream(data.shape, dtype)
+    run = builders.bytes_per_run(config, cohort.model.architecture, dtype)
+    return images + runs * run + streams * memory.bytes_per_stream(data.shape, dtype)
 
 
 def _seconds_of_an_epoch(cohort: Cohort) -> float:

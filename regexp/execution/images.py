@@ -12,7 +12,7 @@ from torch import Tensor
 
 from regexp.data.dataset import Dataset, scale
 from regexp.training.batches import ImageStream
-from regexp.utils.rng import stream
+from regexp.utils.rng import random_stream
 
 _TEXT, _MUTED, _PAPER = (20, 20, 20), (110, 110, 110), (255, 255, 255)
 EXAMPLES, DRAWS = 8, 4
@@ -44,7 +44,7 @@ def augmentation_grid(dataset: Dataset, images: ImageStream) -> Image.Image:
 
     Drawn from a stream of its own, so that looking changes nothing.
     """
-    generator = stream(images.seed, "preview")
+    generator = random_stream(images.seed, "preview")
     chosen = torch.randperm(len(dataset.train), generator=generator)[:EXAMPLES].to(dataset.train.labels.device)
     examples = dataset.train.at(chosen)
     plain = scale(examples.images, torch.float32)

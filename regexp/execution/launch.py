@@ -14,13 +14,13 @@ from regexp.config.job import Job
 from regexp.errors import DIVERGED
 from regexp.execution.terminal import Terminal
 from regexp.execution.train import train
-from regexp.runs.directories import claim_all
+from regexp.runs.directories import plan_runs
 from regexp.runs.run import Run
-from regexp.runs.sweep_record import Sweep
-from regexp.utils.exit_codes import leave
+from regexp.runs.sweep_record import SweepRecord
+from regexp.utils.exit_codes import set_status
 
 # A sweeper may launch in several batches: they are one sweep.
-_sweep = Sweep()
+_sweep = SweepRecord()
 
 
 def launch(
@@ -46,23 +46,23 @@ def launch(
     composed = composer_of(loader, config.hydra.job.config_name).all([[*hydras, *overrides] for overrides in jobs])
     outputs, terminal = Path(config.hydra.sweep.dir), Terminal()
     if dry_run:
-        forecast(composed, outputs, terminal, max_runs)
+        print_forecast(composed, outputs, terminal, max_runs)
         return [_result(job, first + i, None) for i, job in enumerate(composed)]
     _sweep.max_runs = max_runs
     runs = train(composed, outputs, terminal, _sweep)
     if any(run.status == "diverged" for run in runs):
-        leave(DIVERGED)
+        set_status(DIVERGED)
     return [_result(job, first + i, objective(run)) for i, (job, run) in enumerate(zip(composed, runs, strict=True))]
 
 
-def forecast(jobs: Sequence[Job], outputs: Path, terminal: Terminal, max_runs: int | None) -> None:
+def print_forecast(jobs: Sequence[Job], outputs: Path, terminal: Terminal, max_runs: int | None) -> None:
     """Say what training these jobs would take. Nothing is written."""
-    claims = claim_all(jobs, outputs, dry=True)
+    claims = plan_runs(jobs, outputs, dry=True)
     terminal.count(claims)
     if unfinished := [claim for claim in dict.fromkeys(claims) if not claim.finished]:
         from regexp.execution import builders, forecast
 
-        terminal.plan(forecast.forecasts(builders.groups(unfinished, max_runs)))
+        terminal.plan(forecast.forecast_cohorts(builders.group_into_cohorts(unfinished, max_runs)))
 
 
 def _result(job: Job, number: int, value: float | None) -> JobReturn:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from regexp.models.mlp import Architecture, plain
+from regexp.models.mlp import Architecture, as_sequential
 from regexp.training.batches import AT_ONCE
 
 # Of each parameter: itself, its gradient, the best value so far; the optimizer's state comes on top.
@@ -20,22 +20,22 @@ SHARE = 0.5
 def parameters(architecture: Architecture) -> int:
     """Of one run."""
     with torch.device("meta"):
-        return sum(parameter.numel() for parameter in plain(architecture).parameters())
+        return sum(parameter.numel() for parameter in as_sequential(architecture).parameters())
 
 
-def of_a_run(architecture: Architecture, batch_size: int, entries: int, dtype: torch.dtype) -> int:
+def bytes_per_run(architecture: Architecture, batch_size: int, entries: int, dtype: torch.dtype) -> int:
     """Bytes that each run of a cohort adds, beside the images; `entries`: of its optimizer's state."""
     units = sum(architecture.hidden_sizes) + architecture.classes
     numbers = parameters(architecture) * (COPIES + entries) + batch_size * units * ACTIVATIONS
     return numbers * dtype.itemsize
 
 
-def of_a_stream(shape: Sequence[int], dtype: torch.dtype) -> int:
+def bytes_per_stream(shape: Sequence[int], dtype: torch.dtype) -> int:
     """Bytes that an image stream adds: what is augmented at a time, and its part of the cohort's images."""
     return 2 * AT_ONCE * prod(shape) * dtype.itemsize
 
 
-def free(device: torch.device) -> int | None:
+def free_bytes(device: torch.device) -> int | None:
     """Bytes; None where nothing tells."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]

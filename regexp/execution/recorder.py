@@ -13,25 +13,25 @@ from safetensors.torch import save
 from torch import Tensor
 
 from regexp.config.schema import flatten, identity_items
-from regexp.config.validation import show
+from regexp.config.validation import format_value
 from regexp.data.dataset import Dataset
 from regexp.execution.images import Png, confusion_matrix, first_layer, png
 from regexp.runs import event_file
-from regexp.runs.directories import Claim, record_failure
+from regexp.runs.directories import PlannedRun, record_failure
 from regexp.runs.event_file import EventFile
 from regexp.runs.identity import seed_group
-from regexp.training.member import Outcome, State
-from regexp.training.metrics import COLUMNS, Metrics
-from regexp.utils.atomic_io import log, storing, sync, write_atomically
+from regexp.training.member import Checkpoint, RunResult
+from regexp.training.metrics import COLUMNS, EpochMetrics
+from regexp.utils.atomic_io import log, storage_errors, sync, write_atomically
 
 
-def load_state(directory: Path) -> State | None:
+def load_checkpoint(directory: Path) -> Checkpoint | None:
     """The checkpoint in a run's folder; None if there is none, or if what was recorded until then is not whole."""
     try:
         with safe_open(directory / "checkpoint.safetensors", framework="pt") as file:
             facts = json.loads(file.metadata()["state"])
             names = set(file.keys())
-            state = State({name: file.get_tensor(name) for name in names}, facts)
+            state = Checkpoint({name: file.get_tensor(name) for name in names}, facts)
         if names != set(facts["tensors"]):
             return None
         header, *rows = (directory / "metrics.csv").read_text().splitlines()
@@ -53,7 +53,7 @@ class RunRecorder:
 
     def __init__(
         self,
-        claim: Claim,
+        claim: PlannedRun,
         stored: Mapping[str, Any] | None,
         dataset: Dataset,
         preview: Callable[[], Png],
@@ -71,7 +71,7 @@ class RunRecorder:
 
     def begin(self) -> None:
         """Begin the files, or cut them back to where the checkpoint was."""
-        with storing(self.directory):
+        with storage_errors(self.directory):
             (self.directory / "failure.json").unlink(missing_ok=True)
             if self.stored is None:
                 self._begin_files()
@@ -91,11 +91,11 @@ class RunRecorder:
         config = self.claim.job.config
         numbers = {key: value for key, value in identity_items(config).items() if key != "seed"}
         columns = {
-            key.removesuffix(".name"): value if isinstance(value, bool | int | float) else show(value)
+            key.removesuffix(".name"): value if isinstance(value, bool | int | float) else format_value(value)
             for key, value in numbers.items()
         }
         columns["augmentation"] = "+".join(config.augmentation) or "none"
-        rows = "\n".join(f"| {key} | {show(value)} |" for key, value in flatten(config).items())
+        rows = "\n".join(f"| {key} | {format_value(value)} |" for key, value in flatten(config).items())
         self.events.write(
             0,
             event_file.hyperparameters(columns, seed_group(config)),
@@ -106,7 +106,7 @@ class RunRecorder:
         self.events.write(0, event_file.image("augmentation", *grid))
         log(self.directory, f"begins: {' '.join(self.claim.job.overrides) or 'defaults'}; {self.device}")
 
-    def epoch(self, metrics: Metrics) -> None:
+    def epoch(self, metrics: EpochMetrics) -> None:
         """A row of metrics.csv and the curves."""
         row = asdict(metrics)
         # The HParams page shows the first five tags of a run: these come after those of `_close_events`.
@@ -121,14 +121,14 @@ class RunRecorder:
             "val/accuracy": metrics.val_accuracy,
             "val/gap": metrics.gap,
         }
-        with storing(self.directory):
+        with storage_errors(self.directory):
             with (self.directory / "metrics.csv").open("a") as file:
                 file.write(",".join(str(row[name]) for name in COLUMNS) + "\n")
             self.events.write(metrics.epoch, *(event_file.scalar(tag, value) for tag, value in curves.items()))
 
-    def save(self, state: State) -> None:
+    def save(self, state: Checkpoint) -> None:
         """Replace the checkpoint."""
-        with storing(self.directory):
+        with storage_errors(self.directory):
             # What was recorded until now must be on the disk before a checkpoint that builds on it.
             for path in (self.directory / "metrics.csv", self.events.path):
                 sync(path)
@@ -141,20 +141,20 @@ class RunRecorder:
             content = save(_stored(state.tensors), {"state": json.dumps(facts)})
             write_atomically(self.directory / "checkpoint.safetensors", content)
 
-    def interrupt(self, state: State) -> None:
+    def interrupt(self, state: Checkpoint) -> None:
         """The checkpoint of a run that stops before its end."""
         self.save(state)
-        with storing(self.directory):
+        with storage_errors(self.directory):
             log(self.directory, f"interrupted after epoch {state.facts['epoch']}")
 
     def fail(self, error: Exception) -> None:
         """Leave failure.json."""
         record_failure(self.claim, error)
 
-    def finish(self, outcome: Outcome) -> None:
+    def finish(self, outcome: RunResult) -> None:
         """The last checkpoint, the best weights, closing figures and pictures, and at the very end summary.json."""
         self.save(outcome.state)
-        with storing(self.directory):
+        with storage_errors(self.directory):
             if outcome.best is not None:
                 write_atomically(self.directory / "best.safetensors", save(_stored(outcome.state.part("best"))))
             self._close_events(outcome)
@@ -164,7 +164,7 @@ class RunRecorder:
             content = json.dumps(self._summary(outcome), indent=2)
             write_atomically(self.directory / "summary.json", content.encode())
 
-    def _close_events(self, outcome: Outcome) -> None:
+    def _close_events(self, outcome: RunResult) -> None:
         best, test = outcome.best, outcome.test
         shown = best if best is not None and self.claim.job.config.early_stopping.restore_best else outcome.last
         figures: dict[str, float] = {"epochs": outcome.last.epoch, "gap": shown.gap}
@@ -183,7 +183,7 @@ class RunRecorder:
             event_file.session_end(success=outcome.status != "diverged"),
         )
 
-    def _summary(self, outcome: Outcome) -> dict[str, Any]:
+    def _summary(self, outcome: RunResult) -> dict[str, Any]:
         config = self.claim.job.config
         summary = {
             "status": outcome.status,

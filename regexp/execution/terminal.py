@@ -15,13 +15,13 @@ from rich.table import Table
 from regexp.runs.identity import short_names
 from regexp.runs.logdirs import logdir
 from regexp.runs.run import Run
-from regexp.training.metrics import Metrics
+from regexp.training.metrics import EpochMetrics
 from regexp.utils import next_commands
-from regexp.utils.console import Paper
+from regexp.utils.console import Console
 
 if TYPE_CHECKING:
     from regexp.execution.forecast import Forecast
-    from regexp.runs.directories import Claim
+    from regexp.runs.directories import PlannedRun
     from regexp.training.cohort import Cohort
 
 # Cohorts that a plan lists.
@@ -34,18 +34,18 @@ class Terminal:
     """Shows cohorts as they train: a progress bar on a terminal, a few plain lines elsewhere."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.console = Paper(quiet=quiet, highlight=False, soft_wrap=True)
+        self.console = Console(quiet=quiet, highlight=False, soft_wrap=True)
         self.progress: Progress | None = None
         self.task = TaskID(0)
         self.epochs = 0
         self.together = False
-        self.best: Metrics | None = None
+        self.best: EpochMetrics | None = None
 
     def say(self, message: str) -> None:
         """A line of its own."""
         self.console.print(escape(message))
 
-    def count(self, claims: Sequence["Claim"]) -> None:
+    def count(self, claims: Sequence["PlannedRun"]) -> None:
         """How many runs there are, and how many of them are new."""
         different = list(dict.fromkeys(claims))
         finished = sum(claim.finished for claim in different)
@@ -115,7 +115,7 @@ class Terminal:
             self.progress.start()
             self.task = self.progress.add_task("", total=self.epochs, completed=cohort.epoch)
 
-    def epoch(self, metrics: Sequence[Metrics]) -> None:
+    def epoch(self, metrics: Sequence[EpochMetrics]) -> None:
         """An epoch ended; `metrics` of every run that took part."""
         epoch = metrics[0].epoch
         lowest = min(metrics, key=lambda m: (m.val_loss != m.val_loss, m.val_loss))  # NaN last
@@ -155,10 +155,10 @@ class Terminal:
         elif len(runs) > 1:
             from regexp.comparison.compare import compare_all  # scipy takes a moment, which training need not wait for
             from regexp.comparison.loading import of_runs
-            from regexp.comparison.report import Printer
+            from regexp.comparison.report import Report
 
             self.console.print()
-            Printer(self.console).overview(compare_all(of_runs(runs, "the sweep")))
+            Report(self.console).overview(compare_all(of_runs(runs, "the sweep")))
             self.console.print()
             folders = [run.directory for run in runs]
             self.say(f"curves   {next_commands.tensorboard(logdir(folders))}")

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from regexp.models.matmul import each_product, product
+from regexp.models.matmul import batched_matmul, matmul
 
 
 class Linear(nn.Module):
@@ -55,12 +55,12 @@ class _Stacked(torch.autograd.Function):
             x, weight, bias = x.to(half), weight.to(half), bias.to(half)
         ctx.save_for_backward(x, weight)
         if len(sizes) == len(weight):
-            y = each_product(weight, x)
+            y = batched_matmul(weight, x)
         elif len(sizes) == 1:
-            y = product(weight.flatten(0, 1), x[0]).view(*weight.shape[:2], -1)
+            y = matmul(weight.flatten(0, 1), x[0]).view(*weight.shape[:2], -1)
         else:
             parts = zip(weight.split(sizes), x, strict=True)
-            y = torch.cat([product(w.flatten(0, 1), own) for w, own in parts]).view(*weight.shape[:2], -1)
+            y = torch.cat([matmul(w.flatten(0, 1), own) for w, own in parts]).view(*weight.shape[:2], -1)
         return y.add_(bias.unsqueeze(2))
 
     @staticmethod
@@ -72,16 +72,16 @@ class _Stacked(torch.autograd.Function):
         slope = ctx.weight.grad
         towards_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         if len(ctx.sizes) == len(weight):
-            each_product(g, x.transpose(1, 2), out=slope)
+            batched_matmul(g, x.transpose(1, 2), out=slope)
             if towards_x is not None:
-                towards_x = each_product(weight.transpose(1, 2), g.transpose(1, 2)).transpose(1, 2)
+                towards_x = batched_matmul(weight.transpose(1, 2), g.transpose(1, 2)).transpose(1, 2)
         else:
             parts = zip(g.split(ctx.sizes), slope.split(ctx.sizes), weight.split(ctx.sizes), x, strict=True)
             for s, (own, into, w, images) in enumerate(parts):
                 flat = own.flatten(0, 1)  # [k*out, B]
-                product(flat, images.t(), out=into.flatten(0, 1))
+                matmul(flat, images.t(), out=into.flatten(0, 1))
                 if towards_x is not None:
-                    towards_x[s] = product(flat.t(), w.flatten(0, 1).t())
+                    towards_x[s] = matmul(flat.t(), w.flatten(0, 1).t())
         return towards_x, None, g.sum(2), None
 
 

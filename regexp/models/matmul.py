@@ -14,7 +14,7 @@ _LARGE = 2**20
 _ROWS = 1024
 
 
-def product(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
+def matmul(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
     """a b^T: [m, n], [p, n] -> [m, p]; into `out`, where it is given."""
     if _ONEDNN is not None and a.dtype == torch.float32 and a.device.type == "cpu" and a.numel() * b.shape[0] >= _LARGE:
         if out is None:
@@ -28,14 +28,14 @@ def product(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
     return out.copy_(torch.mm(a, b.t()))
 
 
-def each_product(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
+def batched_matmul(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
     """a_k b_k^T for every k: [K, m, n], [K, p, n] -> [K, m, p]; into `out`, where it is given."""
     if a.shape[0] == 1:
-        return product(a[0], b[0], None if out is None else out[0]).unsqueeze(0)
+        return matmul(a[0], b[0], None if out is None else out[0]).unsqueeze(0)
     if a.device.type == "cpu" and a[0].numel() * b.shape[1] >= _LARGE:
         result = torch.empty(*a.shape[:2], b.shape[1], dtype=a.dtype) if out is None else out
         for own, other, into in zip(a, b, result, strict=True):
-            product(own, other, out=into)
+            matmul(own, other, out=into)
         return result
     if out is None or out.dtype == a.dtype:
         return torch.bmm(a, b.transpose(1, 2), out=out)

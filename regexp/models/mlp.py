@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from regexp.models.layers import ACTIVATIONS, BatchNorm, Dropout, LayerNorm, Linear
-from regexp.utils.rng import stream
+from regexp.utils.rng import random_stream
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class MLP(nn.Module):
         return {name: tensor[k] for name, tensor in self.state_dict().items()}
 
 
-def plain(architecture: Architecture, dropout: float = 0.0) -> nn.Sequential:
+def as_sequential(architecture: Architecture, dropout: float = 0.0) -> nn.Sequential:
     """The same model for one run, of torch's own layers."""
     return nn.Sequential(
         *_layers(
@@ -130,7 +130,7 @@ def initialize(model: MLP, seeds: Sequence[int], init: str) -> None:
     distributed as nn.Linear's (He et al. 2015 with a = sqrt(5)); otherwise as torch.nn.init's function of that name
     gives them, with biases of zero.
     """
-    generators = [stream(seed, "initialization") for seed in seeds]
+    generators = [random_stream(seed, "initialization") for seed in seeds]
     for layer in model.layers:
         if isinstance(layer, Linear):
             for k, generator in enumerate(generators):

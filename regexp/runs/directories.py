@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from regexp.config.job import Job
-from regexp.config.schema import flatten, origin
+from regexp.config.schema import data_source, flatten
 from regexp.data.sources import locate
 from regexp.errors import RunError
 from regexp.runs.identity import Identity, identify, label
-from regexp.runs.run import Run, runs_in
-from regexp.utils.atomic_io import log, storing, write_atomically
-from regexp.utils.processes import alive, command, this_process
-from regexp.utils.progress import shown
+from regexp.runs.run import Run, find_runs
+from regexp.utils.atomic_io import log, storage_errors, write_atomically
+from regexp.utils.processes import command, is_alive, this_process
+from regexp.utils.progress import progress
 
 
 @dataclass(frozen=True, eq=False)
-class Claim:
+class PlannedRun:
     """A folder for a job.
 
     Attributes:
@@ -37,7 +37,7 @@ class Claim:
     finished: bool
 
 
-def claim_all(jobs: Sequence[Job], outputs: Path, dry: bool = False) -> list[Claim]:
+def plan_runs(jobs: Sequence[Job], outputs: Path, dry: bool = False) -> list[PlannedRun]:
     """A claim for each job; jobs that are the same run share one.
 
     Args:
@@ -46,41 +46,41 @@ def claim_all(jobs: Sequence[Job], outputs: Path, dry: bool = False) -> list[Cla
 
     Raises as `claim`, and DataError.
     """
-    sources = {key: locate(*key) for key in {origin(job.config) for job in jobs}}
-    known = {name: _known(outputs / name) for name in {job.config.name for job in jobs}}
-    claims: dict[tuple[str, Identity], Claim] = {}
+    sources = {key: locate(*key) for key in {data_source(job.config) for job in jobs}}
+    known = {name: _runs_by_identity(outputs / name) for name in {job.config.name for job in jobs}}
+    claims: dict[tuple[str, Identity], PlannedRun] = {}
     keys = []
-    for job in shown(jobs, "recording what will be trained"):
-        identity = identify(job.config, sources[origin(job.config)].fingerprint)
+    for job in progress(jobs, "recording what will be trained"):
+        identity = identify(job.config, sources[data_source(job.config)].fingerprint)
         keys.append((job.config.name, identity))
         if keys[-1] not in claims:
-            look_or_claim = look if dry else claim
+            look_or_claim = find_directory if dry else reserve_directory
             claims[keys[-1]] = look_or_claim(job, identity, outputs, known[job.config.name])
     return [claims[key] for key in keys]
 
 
 # The runs in a folder, by their identity.
-Known = dict[Identity, Run]
+RunsByIdentity = dict[Identity, Run]
 
 
-def _known(folder: Path) -> Known:
-    found: Known = {}
-    for run in runs_in(folder):
+def _runs_by_identity(folder: Path) -> RunsByIdentity:
+    found: RunsByIdentity = {}
+    for run in find_runs(folder):
         if (identity := _identity(run)) is not None:
             found.setdefault(identity, run)
     return found
 
 
-def look(job: Job, identity: Identity, outputs: Path, known: Known) -> Claim:
+def find_directory(job: Job, identity: Identity, outputs: Path, known: RunsByIdentity) -> PlannedRun:
     """What `claim` would find; nothing is written."""
     own = outputs / job.config.name / label(job.overrides)
     same = _same(own, identity, known)
     if same is not None and not job.config.force:
-        return Claim(job, identity, same.directory, _finished(same))
-    return Claim(job, identity, own.with_name(f"{own.name}-{identity.config[:6]}") if own.exists() else own, False)
+        return PlannedRun(job, identity, same.directory, _finished(same))
+    return PlannedRun(job, identity, own.with_name(f"{own.name}-{identity.config[:6]}") if own.exists() else own, False)
 
 
-def claim(job: Job, identity: Identity, outputs: Path, known: Known) -> Claim:
+def reserve_directory(job: Job, identity: Identity, outputs: Path, known: RunsByIdentity) -> PlannedRun:
     """The folder outputs/NAME/LABEL for a job, or that of the same run, finished or not, under another label.
 
     A folder of other content is never touched: the newcomer's label gets a short hash, or, where only data or code
@@ -95,7 +95,7 @@ def claim(job: Job, identity: Identity, outputs: Path, known: Known) -> Claim:
         finished = _finished(same)
         _leave_alone_if_busy(same)
         if not job.config.force:
-            found = Claim(job, identity, same.directory, finished)
+            found = PlannedRun(job, identity, same.directory, finished)
             return found if finished else _record(found)
         _set_aside(same.directory, known)
     if own.exists():
@@ -106,18 +106,18 @@ def claim(job: Job, identity: Identity, outputs: Path, known: Known) -> Claim:
             own = own.with_name(f"{own.name}-{identity.config[:6]}")
             if own.exists():
                 _set_aside(own, known)
-    return _record(Claim(job, identity, own, finished=False))
+    return _record(PlannedRun(job, identity, own, finished=False))
 
 
-def _record(claim: Claim) -> Claim:
+def _record(planned: PlannedRun) -> PlannedRun:
     """Write what a run is before it starts: .hydra/ and run.json. One that goes on keeps what was written first."""
-    job, directory = claim.job, claim.directory
+    job, directory = planned.job, planned.directory
     run = _readable(directory)
     now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    with storing(directory):
+    with storage_errors(directory):
         if run is not None:
             _update(run, resumed=[*run.record.get("resumed", []), now], process=this_process())
-            return claim
+            return planned
         (directory / ".hydra").mkdir(parents=True, exist_ok=True)
         for name, document in job.documents().items():
             (directory / ".hydra" / name).write_text(document)
@@ -125,7 +125,7 @@ def _record(claim: Claim) -> Claim:
             "config": flatten(job.config),
             "overrides": list(job.overrides),
             "tags": job.config.tags,
-            "identity": asdict(claim.identity),
+            "identity": asdict(planned.identity),
             "versions": _versions(),
             "python": platform.python_version(),
             "command": command(),
@@ -133,7 +133,7 @@ def _record(claim: Claim) -> Claim:
             "process": this_process(),
         }
         write_atomically(directory / "run.json", json.dumps(facts, indent=2).encode())
-    return claim
+    return planned
 
 
 @cache
@@ -146,42 +146,42 @@ def _update(run: Run, **facts: Any) -> None:
 
 
 @contextmanager
-def released(claims: Sequence[Claim]) -> Iterator[None]:
+def reservations_released(claims: Sequence[PlannedRun]) -> Iterator[None]:
     """Whatever ends what is inside, this process no longer trains these runs."""
     try:
         yield
     finally:
-        for claim in claims:
+        for planned in claims:
             with suppress(OSError):
-                if (run := _readable(claim.directory)) is not None:
+                if (run := _readable(planned.directory)) is not None:
                     _update(run, process={})
 
 
 @contextmanager
-def recording_failure(claims: Iterable[Claim]) -> Iterator[None]:
+def recording_failure(claims: Iterable[PlannedRun]) -> Iterator[None]:
     """If an error ends what is inside, leave failure.json in the folders of the runs that have not ended."""
     try:
         yield
     except Exception as error:
-        for claim in claims:
-            record_failure(claim, error)
+        for planned in claims:
+            record_failure(planned, error)
         raise
 
 
-def record_failure(claim: Claim, error: Exception) -> None:
+def record_failure(planned: PlannedRun, error: Exception) -> None:
     """Leave failure.json in a run's folder, and the traceback in its log; not where it has ended."""
     failure = {"kind": type(error).__name__, "message": (str(error).splitlines() or [""])[0], "again": command()}
-    if not (claim.directory / "summary.json").exists():
+    if not (planned.directory / "summary.json").exists():
         with suppress(OSError):  # the error may be that nothing can be written
-            write_atomically(claim.directory / "failure.json", json.dumps(failure, indent=2).encode())
-            log(claim.directory, "".join(traceback.format_exception(error)).rstrip())
-            for path in claim.directory.glob("events.out.tfevents.*"):
+            write_atomically(planned.directory / "failure.json", json.dumps(failure, indent=2).encode())
+            log(planned.directory, "".join(traceback.format_exception(error)).rstrip())
+            for path in planned.directory.glob("events.out.tfevents.*"):
                 from regexp.runs import event_file
 
                 event_file.EventFile(path).write(0, event_file.session_end(success=False))
 
 
-def _same(own: Path, identity: Identity, known: Known) -> Run | None:
+def _same(own: Path, identity: Identity, known: RunsByIdentity) -> Run | None:
     """The run of this identity, looked for under its own label first."""
     run = _readable(own)
     return run if run is not None and _identity(run) == identity else known.get(identity)
@@ -212,11 +212,11 @@ def _finished(run: Run) -> bool:
 def _leave_alone_if_busy(run: Run) -> None:
     """Raises RunError if another process is training a run."""
     process = run.record.get("process", {})
-    if not _finished(run) and alive(process):
+    if not _finished(run) and is_alive(process):
         raise RunError(f"{run.directory} is being trained by process {process['pid']}; wait for it, or stop it")
 
 
-def _set_aside(directory: Path, known: Known) -> None:
+def _set_aside(directory: Path, known: RunsByIdentity) -> None:
     """Rename a folder, so that its name is free. Raises RunError if another process works in it."""
     if (run := _readable(directory)) is not None:
         _leave_alone_if_busy(run)
@@ -225,7 +225,7 @@ def _set_aside(directory: Path, known: Known) -> None:
     while target.exists():
         count += 1
         target = Path(f"{stamp}-{count}")
-    with storing(directory):
+    with storage_errors(directory):
         directory.rename(target)
     for identity in [identity for identity, run in known.items() if run.directory == directory]:
         del known[identity]

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from regexp.config.fields import leaves
 from regexp.config.schema import Config, identity_items
-from regexp.config.validation import show
+from regexp.config.validation import format_value
 from regexp.runs.code_hash import code_hash
 
 # What a label leaves out: `device` chooses nothing that could change a result.
-UNNAMED = {key for key, _, meta in leaves(Config()) if not meta.get("identity", True)} | {"device"}
+IGNORED_KEYS = {key for key, _, meta in leaves(Config()) if not meta.get("identity", True)} | {"device"}
 _LONGEST = 100
 
 
@@ -41,7 +41,9 @@ def seed_group(config: Config) -> str:
     usual = {**identity_items(Config()), "augmentation": items["augmentation"]}
     changed = {key: value for key, value in items.items() if key in usual and value != usual[key]}
     names = short_names(list(changed))
-    words = [value if key.endswith(".name") else f"{names[key]}={show(value)}" for key, value in changed.items()]
+    words = [
+        value if key.endswith(".name") else f"{names[key]}={format_value(value)}" for key, value in changed.items()
+    ]
     words += ["+".join(config.augmentation)] if config.augmentation else []
     return f"{' '.join(words) or 'defaults'} ({_hash(json.dumps(items, sort_keys=True).encode())[:6]})"
 
@@ -57,7 +59,7 @@ def label(overrides: Sequence[str]) -> str:
     for override in overrides:
         key, _, value = override.partition("=")
         bare = key.lstrip("+~")
-        if (bare not in UNNAMED or bare in named) and not bare.startswith("hydra"):
+        if (bare not in IGNORED_KEYS or bare in named) and not bare.startswith("hydra"):
             changes[bare] = ("~" if key.startswith("~") else "", value)
     names = short_names(list(changes))
     parts = [

@@ -82,7 +82,7 @@ class Run:
         """
         from safetensors.torch import load_file
 
-        from regexp.models.mlp import Architecture, plain
+        from regexp.models.mlp import Architecture, as_sequential
 
         if weights not in ("kept", "best", "last"):
             raise ValueError(f'weights must be "kept", "best" or "last", not {weights!r}')
@@ -106,7 +106,7 @@ class Run:
             eps=self.config.get("normalization.eps", 1e-5),
             momentum=self.config.get("normalization.momentum", 0.1),
         )
-        model = plain(architecture, self.config["model.dropout"])
+        model = as_sequential(architecture, self.config["model.dropout"])
         model.to(state["1.weight"].dtype).load_state_dict(state)
         return model.eval()
 
@@ -132,7 +132,7 @@ def load_run(path: Path | str) -> Run:
     return Run(path)
 
 
-def runs_in(folder: Path) -> Iterator[Run]:
+def find_runs(folder: Path) -> Iterator[Run]:
     """All runs recorded directly below a folder, by name; what was set aside is left out."""
     for path in sorted(folder.glob("*/run.json")):
         if ".old-" not in path.parent.name:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from regexp.runs.directories import Claim
-from regexp.utils.atomic_io import storing, write_atomically
+from regexp.runs.directories import PlannedRun
+from regexp.utils.atomic_io import storage_errors, write_atomically
 from regexp.utils.processes import command
 
 
-class Sweep:
+class SweepRecord:
     """Runs that were asked for together, in one batch or in several.
 
     Attributes:
@@ -25,12 +25,12 @@ class Sweep:
         now = time.time()
         self.id = time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + f"-{now % 1 * 1e6:06.0f}"
         self.started = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(now))
-        self.claims: dict[Claim, None] = {}
+        self.claims: dict[PlannedRun, None] = {}
 
-    def add(self, claims: Sequence[Claim], outputs: Path) -> None:
+    def add(self, claims: Sequence[PlannedRun], outputs: Path) -> None:
         """Note more members, in a file for each NAME. Raises StorageError."""
         self.claims |= dict.fromkeys(claims)
-        by_name: dict[str, list[Claim]] = defaultdict(list)
+        by_name: dict[str, list[PlannedRun]] = defaultdict(list)
         for claim in self.claims:
             by_name[claim.job.config.name].append(claim)
         for name, members in by_name.items():
@@ -49,7 +49,7 @@ class Sweep:
                     for claim in members
                 ],
             }
-            with storing(folder):
+            with storage_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)
                 write_atomically(folder / f"{self.id}.json", json.dumps(facts, indent=2).encode())
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from regexp.augmentation.pipeline import Pipeline
 from regexp.data.dataset import Images, scale
-from regexp.utils.rng import stream
+from regexp.utils.rng import random_stream
 
 # Images augmented at a time, in whole batches. Fixed, because what is drawn must not depend on the cohort; this many
 # fit a processor's cache and fill a GPU.
@@ -67,7 +67,7 @@ def batches(
     """
     device, count = train.labels.device, len(train)
     # Drawn on the CPU, and moved once: draws do not depend on the device, and steps do not wait for it.
-    orders = [torch.randperm(count, generator=stream(s.seed, "order", epoch)).to(device) for s in streams]
+    orders = [torch.randperm(count, generator=random_stream(s.seed, "order", epoch)).to(device) for s in streams]
     drawn = [s.pipeline.draw(count, s.seed, epoch, device) for s in streams]
     labelled = [train.labels if s.labels is None else s.labels for s in streams]
     rows = torch.repeat_interleave(torch.arange(len(streams)), torch.tensor(sharing)).to(device)  # [K], run -> stream

@@ -11,11 +11,11 @@ from regexp.data.dataset import Dataset
 from regexp.models.mlp import MLP, Architecture, initialize
 from regexp.training.batches import Batch, batch_sizes, batches
 from regexp.training.early_stopping import EarlyStopping
-from regexp.training.member import Member, State
-from regexp.training.metrics import Metrics
-from regexp.training.optimizers import Optimizer
+from regexp.training.member import Checkpoint, Member
+from regexp.training.metrics import EpochMetrics
+from regexp.training.optimizers import StackedOptimizer
 from regexp.utils.device import Compute
-from regexp.utils.rng import stream
+from regexp.utils.rng import random_stream
 
 # Gradient norms are measured at this many steps of an epoch, evenly spaced: each costs a pass over all gradients.
 NORMS = 16
@@ -42,7 +42,7 @@ class Cohort:
     def __init__(
         self,
         members: Sequence[Member],
-        states: Sequence[State | None],
+        states: Sequence[Checkpoint | None],
         architecture: Architecture,
         init: str,
         family: str,
@@ -75,7 +75,7 @@ class Cohort:
         for k, state in resumed.items():
             self._restore(k, state)
         numbers = [plan.numbers for plan in plans]
-        self.optimizer = Optimizer(family, self._parameters(), numbers, self.epoch * self.steps_per_epoch)
+        self.optimizer = StackedOptimizer(family, self._parameters(), numbers, self.epoch * self.steps_per_epoch)
         for k, state in resumed.items():
             self.optimizer.load(k, state.part("optimizer"))
         self._arrange()
@@ -83,14 +83,14 @@ class Cohort:
     def _parameters(self) -> dict[str, Tensor]:
         return dict(self.model.named_parameters())
 
-    def _restore(self, k: int, state: State) -> None:
+    def _restore(self, k: int, state: Checkpoint) -> None:
         """Put run k where its state was, all but its optimizer."""
         for stacked, part in ((self.model.state_dict(), "model"), (self.best, "best")):
             for name, tensor in state.part(part).items():
                 stacked[name][k].copy_(tensor)
         member, facts = self.members[k], state.facts
         self.epoch, member.status, member.seconds = facts["epoch"], facts["status"], facts["seconds"]
-        member.best, member.last = Metrics.of(facts["best"]), Metrics.of(facts["last"])
+        member.best, member.last = EpochMetrics.of(facts["best"]), EpochMetrics.of(facts["last"])
         self.early_stopping.best[k], self.early_stopping.waited[k] = facts["reference"], facts["waited"]
         if (memory := member.plan.numbers.memory) is not None:
             memory.restore(facts["schedule"])
@@ -107,9 +107,11 @@ class Cohort:
 
     def _measured_labels(self) -> Tensor | None:
         data = self.dataset
-        if all(stream.labels is None for stream in self.streams):
+        if all(image_stream.labels is None for image_stream in self.streams):
             return None
-        own = [data.train.labels if stream.labels is None else stream.labels for stream in self.streams]
+        own = [
+            data.train.labels if image_stream.labels is None else image_stream.labels for image_stream in self.streams
+        ]
         labels = torch.stack([labels.index_select(0, data.measured_at) for labels in own])  # [S, n]
         return labels.repeat_interleave(torch.tensor(self.sharing, device=labels.device), 0)  # [K, n]
 
@@ -119,7 +121,7 @@ class Cohort:
         self.started = time.perf_counter()
         self.model.train()
         device, runs = self.compute.device, len(self.members)
-        generators = [stream(member.plan.seed, "dropout", self.epoch, device) for member in self.members]
+        generators = [random_stream(member.plan.seed, "dropout", self.epoch, device) for member in self.members]
         for layer in self.model.dropouts():
             layer.generators = generators
         self.objective, self.norms = torch.zeros(2, runs, dtype=self.compute.sum_dtype, device=device)  # [K] each
@@ -152,7 +154,7 @@ class Cohort:
                 self.optimizer.clip(norms)
         self.optimizer.step()
 
-    def note(self, measured: Sequence[Metrics]) -> list[bool]:
+    def note(self, measured: Sequence[EpochMetrics]) -> list[bool]:
         """Take an epoch's metrics [K]; returns which runs early stopping ends."""
         improved = [member.take(metrics) for member, metrics in zip(self.members, measured, strict=True)]
         rows = torch.nonzero(torch.tensor(improved)).flatten().to(self.compute.device)
@@ -183,7 +185,7 @@ class Cohort:
         self.early_stopping.keep(rows.cpu())
         self._arrange()
 
-    def state(self, k: int) -> State:
+    def state(self, k: int) -> Checkpoint:
         """Run k's, as it would be alone; the tensors are views."""
         member = self.members[k]
         memory = member.plan.numbers.memory
@@ -200,4 +202,4 @@ class Cohort:
             "waited": float(self.early_stopping.waited[k]),
             "schedule": None if memory is None else memory.state(),
         }
-        return State(tensors, facts)
+        return Checkpoint(tensors, facts)

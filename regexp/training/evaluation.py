@@ -16,7 +16,7 @@ ROWS = {"cpu": 2**13, "cuda": 2**18, "mps": 2**16}
 
 
 @dataclass(frozen=True)
-class Measurement:
+class Evaluation:
     """Of K runs on the same images, in evaluation mode and without label smoothing.
 
     Attributes:
@@ -49,7 +49,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, smoothing: Tensor | None = Non
 @torch.no_grad()
 def evaluate(
     model: MLP, runs: int, part: Images, compute: Compute, predict: bool = False, labels: Tensor | None = None
-) -> Measurement:
+) -> Evaluation:
     """Measure all runs of a model on the same images, on their device; leaves the model in evaluation mode.
 
     Args:
@@ -75,7 +75,7 @@ def evaluate(
         correct += (predicted == expected).sum(1)
         if predict:
             predictions.append(predicted)
-    return Measurement(loss / len(part), correct / len(part), torch.cat(predictions, 1) if predict else None)
+    return Evaluation(loss / len(part), correct / len(part), torch.cat(predictions, 1) if predict else None)
 
 
 def confusion(predictions: Tensor, labels: Tensor, classes: int) -> Tensor:

@@ -10,19 +10,19 @@ from collections.abc import Sequence
 import torch
 
 from regexp.training.cohort import Cohort
-from regexp.training.evaluation import Measurement, confusion, cross_entropy, evaluate
-from regexp.training.member import Interruption, Member, Outcome, Reporter
-from regexp.training.metrics import Metrics, Score
+from regexp.training.evaluation import Evaluation, confusion, cross_entropy, evaluate
+from regexp.training.member import Member, Reporter, RunResult, StopSignal
+from regexp.training.metrics import EpochMetrics, TestMetrics
 
 # Writing checkpoints takes at most one part in this many of a cohort's time.
 CHECKPOINT_SHARE = 100
 
 
-def train(cohort: Cohort, reporter: Reporter, interruption: Interruption) -> None:
+def train(cohort: Cohort, reporter: Reporter, interruption: StopSignal) -> None:
     """Train every run of a cohort to its end, or until interrupted."""
     for member in cohort.members:
         member.record(member.recorder.begin)
-    let_go(cohort)  # also those whose end was cut off while it was recorded
+    drop_finished_runs(cohort)  # also those whose end was cut off while it was recorded
     while cohort.members:
         cohort.begin_epoch()
         for batch in cohort.batches():  # images [S, B, C, H, W], labels [K, B]
@@ -30,17 +30,17 @@ def train(cohort: Cohort, reporter: Reporter, interruption: Interruption) -> Non
             losses = cross_entropy(logits, batch.labels, cohort.smoothing)  # [K]
             losses.sum().backward()  # runs share no parameters: each gets its own gradient
             cohort.step(losses, batch.labels.shape[1])
-        measured = measure(cohort)  # [K]
+        measured = evaluate_epoch(cohort)  # [K]
         end_epoch(cohort, measured)
         reporter.epoch(measured)
-        let_go(cohort)
+        drop_finished_runs(cohort)
         if interruption.requested:
             for k, member in enumerate(cohort.members):
                 member.record(member.recorder.interrupt, cohort.state(k))
             return
 
 
-def measure(cohort: Cohort) -> list[Metrics]:
+def evaluate_epoch(cohort: Cohort) -> list[EpochMetrics]:
     """The epoch's metrics [K]; the one place in it that waits for the device."""
     data, runs = cohort.dataset, len(cohort.members)
     train = evaluate(cohort.model, runs, data.measured, cohort.compute, labels=cohort.measured_labels)
@@ -56,12 +56,12 @@ def measure(cohort: Cohort) -> list[Metrics]:
     table = torch.stack([column.to(cohort.compute.sum_dtype) for column in columns.values()], 1).tolist()  # [K, 6]
     seconds = time.perf_counter() - cohort.started
     return [
-        Metrics(epoch=cohort.epoch, lr=rate, seconds=seconds, **dict(zip(columns, row, strict=True)))
+        EpochMetrics(epoch=cohort.epoch, lr=rate, seconds=seconds, **dict(zip(columns, row, strict=True)))
         for row, rate in zip(table, cohort.optimizer.rates(), strict=True)
     ]
 
 
-def end_epoch(cohort: Cohort, measured: Sequence[Metrics]) -> None:
+def end_epoch(cohort: Cohort, measured: Sequence[EpochMetrics]) -> None:
     """Record every run, and decide which have ended. `measured` [K]."""
     stops = cohort.note(measured)
     for member, metrics, stop in zip(cohort.members, measured, stops, strict=True):
@@ -76,16 +76,16 @@ def end_epoch(cohort: Cohort, measured: Sequence[Metrics]) -> None:
         cohort.saving = cohort.saved - began
 
 
-def let_go(cohort: Cohort) -> None:
+def drop_finished_runs(cohort: Cohort) -> None:
     """Test and record the runs that have ended, and remove them from the cohort."""
     leaving = [k for k, member in enumerate(cohort.members) if member.status is not None]
     if leaving:
         if ended := [k for k in leaving if cohort.members[k].failure is None]:
-            _finish(cohort, ended)
+            _test_and_record(cohort, ended)
         cohort.keep([k for k, member in enumerate(cohort.members) if member.status is None])
 
 
-def _status(member: Member, metrics: Metrics, stop: bool) -> str | None:
+def _status(member: Member, metrics: EpochMetrics, stop: bool) -> str | None:
     """How a run has ended; None if it has not."""
     if not metrics.finite():
         return "diverged"
@@ -94,7 +94,7 @@ def _status(member: Member, metrics: Metrics, stop: bool) -> str | None:
     return "stopped_early" if stop else None
 
 
-def _finish(cohort: Cohort, leaving: Sequence[int]) -> None:
+def _test_and_record(cohort: Cohort, leaving: Sequence[int]) -> None:
     """Test the runs of these rows, with their last weights and with those they keep, and record how they ended."""
     rows = torch.tensor(leaving, device=cohort.compute.device)
     members = [cohort.members[k] for k in leaving]
@@ -114,11 +114,11 @@ def _finish(cohort: Cohort, leaving: Sequence[int]) -> None:
         counts = confusion(kept.predictions[i], part.labels, len(data.classes)).cpu()
         test, test_last = (None if data.test is None else _score(measurement, i) for measurement in (kept, last))
         state = cohort.state(k)
-        outcome = Outcome(member.status, member.best, member.last, test, test_last, counts, state, member.seconds)
+        outcome = RunResult(member.status, member.best, member.last, test, test_last, counts, state, member.seconds)
         member.record(member.recorder.finish, outcome)
 
 
-def _score(measurement: Measurement, i: int) -> Score | None:
+def _score(measurement: Evaluation, i: int) -> TestMetrics | None:
     """Run i's; None if its loss is not finite."""
     loss, accuracy = float(measurement.loss[i]), float(measurement.accuracy[i])
-    return Score(loss, accuracy) if math.isfinite(loss) else None
+    return TestMetrics(loss, accuracy) if math.isfinite(loss) else None

@@ -8,12 +8,12 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from regexp.training.batches import ImageStream
-from regexp.training.metrics import Metrics, Score
-from regexp.training.optimizers import Numbers
+from regexp.training.metrics import EpochMetrics, TestMetrics
+from regexp.training.optimizers import Hyperparameters
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunSettings:
     """One run's numbers, in which the runs of a cohort may differ. Made anew for every cohort: a schedule may remember.
 
     Attributes:
@@ -29,13 +29,13 @@ class Plan:
     min_delta: float
     monitor: str
     restore_best: bool
-    numbers: Numbers
+    numbers: Hyperparameters
     stream: ImageStream
     stream_key: str
 
 
 @dataclass(frozen=True)
-class State:
+class Checkpoint:
     """All that a run needs to go on from the end of an epoch.
 
     Attributes:
@@ -54,7 +54,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunResult:
     """How a run ended.
 
     Attributes:
@@ -68,12 +68,12 @@ class Outcome:
     """
 
     status: str
-    best: Metrics | None
-    last: Metrics
-    test: Score | None
-    test_last: Score | None
+    best: EpochMetrics | None
+    last: EpochMetrics
+    test: TestMetrics | None
+    test_last: TestMetrics | None
     confusion: Tensor
-    state: State
+    state: Checkpoint
     seconds: float
 
 
@@ -83,16 +83,16 @@ class Recorder(Protocol):
     def begin(self) -> None:
         """The run starts, or goes on."""
 
-    def epoch(self, metrics: Metrics) -> None:
+    def epoch(self, metrics: EpochMetrics) -> None:
         """An epoch ended."""
 
-    def save(self, state: State) -> None:
+    def save(self, state: Checkpoint) -> None:
         """Keep what is needed to go on."""
 
-    def interrupt(self, state: State) -> None:
+    def interrupt(self, state: Checkpoint) -> None:
         """The run stops before its end; what is needed to go on."""
 
-    def finish(self, outcome: Outcome) -> None:
+    def finish(self, outcome: RunResult) -> None:
         """The run ended."""
 
     def fail(self, error: Exception) -> None:
@@ -102,11 +102,11 @@ class Recorder(Protocol):
 class Reporter(Protocol):
     """What the loop shows of a cohort."""
 
-    def epoch(self, metrics: Sequence[Metrics]) -> None:
+    def epoch(self, metrics: Sequence[EpochMetrics]) -> None:
         """An epoch ended, for each run still training."""
 
 
-class Interruption(Protocol):
+class StopSignal(Protocol):
     """A wish to stop after the current epoch."""
 
     @property
@@ -124,12 +124,12 @@ class Member:
         failure: why nothing more of it can be recorded.
     """
 
-    plan: Plan
+    plan: RunSettings
     recorder: Recorder
     status: str | None = None
     failure: Exception | None = None
-    best: Metrics | None = None
-    last: Metrics | None = None
+    best: EpochMetrics | None = None
+    last: EpochMetrics | None = None
     seconds: float = 0.0
 
     def record(self, act: Callable[..., None], *facts: Any) -> None:
@@ -140,7 +140,7 @@ class Member:
             self.status, self.failure = "failed", error
             self.recorder.fail(error)
 
-    def take(self, metrics: Metrics) -> bool:
+    def take(self, metrics: EpochMetrics) -> bool:
         """Note an epoch; whether it is the best so far. NaN never is."""
         self.last = metrics
         self.seconds += metrics.seconds

@@ -9,7 +9,7 @@ COLUMNS = ("epoch", "objective", "train_loss", "train_accuracy", "val_loss", "va
 
 
 @dataclass(frozen=True)
-class Metrics:
+class EpochMetrics:
     """One epoch of one run. Losses are means over samples, in nats; accuracies are fractions.
 
     Attributes:
@@ -59,7 +59,7 @@ class Metrics:
 
 
 @dataclass(frozen=True)
-class Score:
+class TestMetrics:
     """loss in nats, a mean over samples; accuracy a fraction."""
 
     loss: float

@@ -15,7 +15,7 @@ from regexp.utils.device import in_huge_pages
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Hyperparameters:
     """A run's optimizer: keyword arguments of its family, lr included.
 
     Attributes:
@@ -51,7 +51,7 @@ class Block:
     """
 
     rows: slice
-    numbers: Numbers
+    numbers: Hyperparameters
     parameters: list[Tensor]
     gradients: list[Tensor]
     counts: list[Tensor]
@@ -60,7 +60,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Family:
+class OptimizerSpec:
     """One of torch's optimizers.
 
     Attributes:
@@ -133,25 +133,27 @@ def _squares(arguments: Mapping[str, Any]) -> list[str]:
     return ["square_avg", *_momentum(arguments), *(["grad_avg"] if arguments["centered"] else [])]
 
 
-FAMILIES = {
-    "adam": Family(partial(_adam, kernel=torch._fused_adam_), _of_adam, _moments),
-    "adamw": Family(partial(_adam, kernel=torch._fused_adamw_), _of_adam, _moments),
-    "sgd": Family(_sgd, _of_sgd, _momentum),
-    "rmsprop": Family(_rmsprop, _of_rmsprop, _squares),
+OPTIMIZERS = {
+    "adam": OptimizerSpec(partial(_adam, kernel=torch._fused_adam_), _of_adam, _moments),
+    "adamw": OptimizerSpec(partial(_adam, kernel=torch._fused_adamw_), _of_adam, _moments),
+    "sgd": OptimizerSpec(_sgd, _of_sgd, _momentum),
+    "rmsprop": OptimizerSpec(_rmsprop, _of_rmsprop, _squares),
 }
 
 
-class Optimizer:
+class StackedOptimizer:
     """One of torch's optimizers for K runs.
 
     Consecutive runs with equal arguments and schedules form a block, and torch's kernel updates one block after the
     other. All that it takes are views, made once, of stacked tensors; gradients stay where they are from step to step.
     """
 
-    def __init__(self, family: str, parameters: Mapping[str, Tensor], runs: Sequence[Numbers], steps: int = 0) -> None:
+    def __init__(
+        self, family: str, parameters: Mapping[str, Tensor], runs: Sequence[Hyperparameters], steps: int = 0
+    ) -> None:
         """`parameters` by name, each [K, ...]; `runs` [K]; `steps` already done."""
         self.parameters, self.runs, self.steps = dict(parameters), list(runs), steps
-        self.family = FAMILIES[family]
+        self.family = OPTIMIZERS[family]
         for tensor in self.parameters.values():
             if tensor.grad is None:
                 tensor.grad = torch.zeros_like(tensor)

@@ -42,7 +42,7 @@ _ELSEWHERE = (
 
 
 @contextmanager
-def storing(directory: Path, remedy: str = _ELSEWHERE) -> Iterator[None]:
+def storage_errors(directory: Path, remedy: str = _ELSEWHERE) -> Iterator[None]:
     """Say of a failed write where it was, why, and what to do. Raises StorageError."""
     try:
         yield

@@ -4,10 +4,10 @@ import os
 import sys
 from typing import Any
 
-from rich.console import Console
+import rich.console
 
 
-class Paper(Console):
+class Console(rich.console.Console):
     """A console whose reader may go away (`regexp | head`), or know no more than ASCII: work goes on."""
 
     def __init__(self, **given: Any) -> None:

@@ -54,7 +54,7 @@ def available() -> list[str]:
     return [kind for kind, there in kinds.items() if there]
 
 
-def choose(kind: str, index: int | None, precision: str, threads: int | None) -> Compute:
+def choose_device(kind: str, index: int | None, precision: str, threads: int | None) -> Compute:
     """The device asked for, or with kind "auto" the best there is; sets torch's CPU threads.
 
     Raises DeviceError if it is not there or lacks the precision.

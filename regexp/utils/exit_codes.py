@@ -12,7 +12,7 @@ from regexp.errors import SUCCESS, ConfigError, RegexpError, RunError, StorageEr
 _worst = SUCCESS
 
 
-def leave(status: int) -> None:
+def set_status(status: int) -> None:
     """Remember a status for the end of the process; the highest wins."""
     global _worst
     _worst = max(_worst, status)
@@ -23,7 +23,7 @@ def status() -> int:
     return _worst
 
 
-def complain(message: str) -> None:
+def print_error(message: str) -> None:
     """Print an error's message."""
     print(f"regexp: {message}", file=sys.stderr)
 
@@ -34,7 +34,7 @@ def objections(error: ConfigError) -> str:
     return "\n  ".join([f"{len(others) + 1} mistakes", first, *others]) if others else first
 
 
-def ours(error: BaseException) -> bool:
+def raised_while_training(error: BaseException) -> bool:
     """Whether an error came out of our own task, not out of Hydra before it: then it is a bug."""
     return any(
         frame.f_globals.get("__name__") == "regexp.execution.train"
@@ -56,25 +56,25 @@ def raise_all(errors: Sequence[Exception], others: bool) -> None:
 
 
 @contextmanager
-def reported() -> Iterator[None]:
+def errors_reported() -> Iterator[None]:
     """Turn our own errors into a message and a status; a bug keeps its traceback."""
     try:
         yield
     except RegexpError as error:
-        complain(objections(error) if isinstance(error, ConfigError) else str(error))
-        leave(error.status)
+        print_error(objections(error) if isinstance(error, ConfigError) else str(error))
+        set_status(error.status)
     except OSError as error:
         if error.errno not in (ENOSPC, EDQUOT, EIO):
             raise
-        complain(f"cannot write: {error.strerror}")  # to the terminal, or what stands for it
-        leave(StorageError.status)
+        print_error(f"cannot write: {error.strerror}")  # to the terminal, or what stands for it
+        set_status(StorageError.status)
 
 
 @contextmanager
-def ending() -> Iterator[None]:
+def process_exit() -> Iterator[None]:
     """What a program does, and the end of its process, with the status that this comes to."""
     try:
-        with reported():
+        with errors_reported():
             yield
     except KeyboardInterrupt as interrupt:
         sys.exit(128 + (getattr(interrupt, "signal", 0) or SIGINT))

@@ -19,7 +19,7 @@ def this_process() -> dict[str, Any]:
     return {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
 
 
-def alive(process: dict[str, Any]) -> bool:
+def is_alive(process: dict[str, Any]) -> bool:
     """Whether another process of this machine, as `this_process` describes it, still runs."""
     pid = process.get("pid")
     if pid is None or process.get("host") != socket.gethostname() or pid == os.getpid():

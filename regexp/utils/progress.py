@@ -10,7 +10,7 @@ T = TypeVar("T")
 MANY = 200
 
 
-def shown(items: Sequence[T], doing: str) -> Iterator[T]:
+def progress(items: Sequence[T], doing: str) -> Iterator[T]:
     """The items one by one, with a bar on a terminal where there are many."""
     if len(items) < MANY or not sys.stderr.isatty():
         yield from items

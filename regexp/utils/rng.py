@@ -5,7 +5,7 @@ import hashlib
 import torch
 
 
-def stream(seed: int, name: str, epoch: int = 0, device: torch.device | str = "cpu") -> torch.Generator:
+def random_stream(seed: int, name: str, epoch: int = 0, device: torch.device | str = "cpu") -> torch.Generator:
     """The generator of one purpose (initialization, order, ...) of a run in an epoch.
 
     Seeds are hashed: torch's CPU generator reads only 32 bits of its seed, so sums would collide.

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class Interruption:
+class StopRequest:
     """Whether a signal has come.
 
     Attributes:
@@ -24,12 +24,12 @@ class Interruption:
 
 
 @contextmanager
-def interruptible(announce: Callable[[], None]) -> Iterator[Interruption]:
+def interruptible(announce: Callable[[], None]) -> Iterator[StopRequest]:
     """Within it, the first SIGINT or SIGTERM is noted and announced, and a second does what it would without us.
 
     In a thread that is not the main one, where Python allows no handlers, nothing is noted.
     """
-    interruption = Interruption()
+    interruption = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from regexp.config.compose import compose_jobs
-from regexp.execution.builders import build
-from regexp.runs.directories import claim_all
+from regexp.execution.builders import build_cohort
+from regexp.runs.directories import plan_runs
 from regexp.training.loop import train
 
 # The experiment sets its patience over the option of early_stopping: early_stopping=none would not end it.
@@ -40,7 +40,7 @@ class Turns:
         """`runs` [K]: overrides of each; they leave their files in `folder`."""
         began = time.perf_counter()
         common = [f"data.root={root}", f"epochs={epochs}"]
-        self.cohort = build(claim_all(compose_jobs([[*overrides, *common] for overrides in runs]), folder))
+        self.cohort = build_cohort(plan_runs(compose_jobs([[*overrides, *common] for overrides in runs]), folder))
         self.setup = time.perf_counter() - began
         self.runs, self.epochs = len(runs), epochs
         self.recording: list[float] = []

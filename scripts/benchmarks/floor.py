@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from regexp.models.matmul import product
+from regexp.models.matmul import matmul
 from regexp.training.batches import batches
 from regexp.training.cohort import Cohort
 
@@ -35,8 +35,8 @@ def floor(cohort: Cohort) -> Callable[[], None]:
             count = x.shape[1]
             parts = (x, first.split(sharing), g1.split(sharing), slopes[0].split(sharing))
             for images, w, g, into in zip(*parts, strict=True):
-                product(w.flatten(0, 1), images)
-                product(g.flatten(0, 1)[:, :count], images.t(), out=into.flatten(0, 1))
+                matmul(w.flatten(0, 1), images)
+                matmul(g.flatten(0, 1)[:, :count], images.t(), out=into.flatten(0, 1))
             torch.bmm(second, h[..., :count])
             torch.bmm(g2[..., :count], h[..., :count].transpose(1, 2), out=slopes[1])
             counts[0].add_(1)

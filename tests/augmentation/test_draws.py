@@ -24,7 +24,7 @@ from regexp.augmentation.pipeline import (
     RandomPerspective,
 )
 from regexp.errors import ConfigError
-from regexp.utils.rng import stream
+from regexp.utils.rng import random_stream
 
 DRAWS, FEW = 20_000, 2_000
 CPU = torch.device("cpu")
@@ -235,7 +235,7 @@ def test_pixelwise_draws_come_from_streams_of_their_own() -> None:
     draws = Pipeline([make("elastic"), make("noise"), make("noise")], 8, 8).draw(4, SEED, EPOCH)
     names = ["augmentation/elastic/0", "augmentation/noise/0", "augmentation/noise/1"]
     for generator, name in zip(draws.generators, names, strict=True):
-        assert torch.equal(generator.get_state(), stream(SEED, name, EPOCH).get_state())
+        assert torch.equal(generator.get_state(), random_stream(SEED, name, EPOCH).get_state())
 
 
 def test_a_step_added_at_the_end_changes_no_earlier_draw() -> None:

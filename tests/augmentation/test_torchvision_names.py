@@ -16,15 +16,15 @@ from torchvision.transforms import v2
 from regexp.augmentation.image_by_image import ImageByImage, image_by_image
 from regexp.augmentation.pipeline import Pipeline, RandomCrop, RandomHorizontalFlip
 from regexp.augmentation.torchvision_names import needs_levels, resolve
-from regexp.config.augmentation_schema import Foreign
+from regexp.config.augmentation_schema import TorchvisionConfig
 from regexp.config.compose import compose_job
 from regexp.config.schema import Config
 from regexp.errors import ConfigError
 from regexp.execution.builders import make_pipeline
 from regexp.execution.terminal import Terminal
 from regexp.training.loop import train
-from regexp.utils.rng import stream
-from regexp.utils.signals import Interruption
+from regexp.utils.rng import random_stream
+from regexp.utils.signals import StopRequest
 
 V1, V2 = "torchvision.transforms.", "torchvision.transforms.v2."
 NESTED = {"transforms": [{"_target_": V1 + "RandomPosterize", "bits": 2, "p": 1.0}], "p": 0.5}
@@ -88,9 +88,9 @@ def test_what_only_works_on_levels_gets_them_and_comes_back(dtype: torch.dtype) 
 def test_levels_are_the_nearest_and_precision_is_the_images() -> None:
     step = image_by_image(V1 + "RandomPosterize", {"bits": 8, "p": 1.0}, (1, 8, 8))
     images, seeds = torch.rand(4, 1, 8, 8), {"seed": torch.arange(4)}
-    assert_close(step.apply(images, seeds, stream(0, "x")), images, rtol=0, atol=0.5001 / 255)
+    assert_close(step.apply(images, seeds, random_stream(0, "x")), images, rtol=0, atol=0.5001 / 255)
     doubled = ImageByImage("x.Y", "", False, lambda image: image.double())
-    result = doubled.apply(images, seeds, stream(0, "x"))
+    result = doubled.apply(images, seeds, random_stream(0, "x"))
     assert result.dtype == torch.float32
     assert torch.equal(result, images)
 
@@ -118,7 +118,7 @@ def test_an_error_on_the_way_leaves_the_callers_randomness_alone() -> None:
     torch.manual_seed(4)
     before = torch.get_rng_state()
     with pytest.raises(ValueError, match="broken"):
-        step.apply(images, step.draw(2, 8, 8, stream(0, "x")), stream(0, "y"))
+        step.apply(images, step.draw(2, 8, 8, random_stream(0, "x")), random_stream(0, "y"))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -179,23 +179,23 @@ def test_resolving_makes_no_other_objects() -> None:
     assert needs_levels(V1 + "RandomApply", NESTED)
 
 
-def foreign(*overrides: str, **steps: Foreign) -> Config:
+def foreign(*overrides: str, **steps: TorchvisionConfig) -> Config:
     config = compose_job(overrides).config
     config.augmentation |= steps
     return config
 
 
 def test_a_pipeline_takes_it_under_the_users_name() -> None:
-    config = foreign("augmentation=shift", mine=Foreign(V1 + "RandAugment", {"num_ops": 1}))
+    config = foreign("augmentation=shift", mine=TorchvisionConfig(V1 + "RandAugment", {"num_ops": 1}))
     pipeline = make_pipeline(config, (1, 8, 8))
     assert pipeline.describe().endswith(", RandAugment, image by image")
     assert pipeline.slow() == ["RandAugment"]
     assert Pipeline([RandomHorizontalFlip()], 8, 8).slow() == []
     assert "num_ops" in repr(pipeline.steps)  # what tells streams apart
     with pytest.raises(ConfigError, match=r"^augmentation\.mine\._target_=.*has no Nope"):
-        make_pipeline(foreign(mine=Foreign(V1 + "Nope")), (1, 8, 8))
+        make_pipeline(foreign(mine=TorchvisionConfig(V1 + "Nope")), (1, 8, 8))
     # What comes after a crop sees its result.
-    config = foreign("+augmentation.crop.size=6", mine=Foreign(V1 + "CenterCrop", {"size": 6}))
+    config = foreign("+augmentation.crop.size=6", mine=TorchvisionConfig(V1 + "CenterCrop", {"size": 6}))
     assert make_pipeline(config, (1, 8, 8)).size == (6, 6)
     assert isinstance(make_pipeline(config, (1, 8, 8)).steps[0], RandomCrop)
 
@@ -204,7 +204,7 @@ def test_a_run_trains_with_it_and_the_header_says_what_it_costs(capsys: pytest.C
     words = ["epochs=2", "model.hidden_sizes=[8]", f"+augmentation.mine={{_target_: {V1}TrivialAugmentWide}}"]
     cohort, [memory] = make_cohort(words)
     Terminal().begin(cohort)
-    train(cohort, Quiet(), Interruption())
+    train(cohort, Quiet(), StopRequest())
     assert memory.end.status == "completed"
     lines = capsys.readouterr().out.splitlines()
     [note] = [line for line in lines if line.startswith("note")]

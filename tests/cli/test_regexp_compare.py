@@ -20,7 +20,7 @@ from regexp.cli.compare import main
 from regexp.comparison.compare import compare_all
 from regexp.comparison.curves import Curves
 from regexp.comparison.loading import collect
-from regexp.utils.console import Paper
+from regexp.utils.console import Console
 from regexp.utils.processes import _started, this_process
 
 DEFAULT = Path("outputs/default")
@@ -494,7 +494,7 @@ def test_what_was_set_aside_is_left_out_and_said(compare: Command) -> None:
 def test_a_narrow_terminal_loses_nothing(compare: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep()
     wide = compare()[1]
-    monkeypatch.setattr("regexp.comparison.report.Paper", lambda **given: Paper(**given, width=30))
+    monkeypatch.setattr("regexp.comparison.report.Console", lambda **given: Console(**given, width=30))
     narrow = compare()[1]
     for line in wide.splitlines():
         if "±" in line and "   " in line:

@@ -15,7 +15,7 @@ from regexp.comparison.grouping import configurations
 from regexp.comparison.loading import Collection, collect
 from regexp.comparison.notes import brief_notes, notes
 from regexp.comparison.rows import METRICS
-from regexp.comparison.statistics import seeds_needed, spread_interval
+from regexp.comparison.statistics import sd_interval, seeds_needed
 from regexp.comparison.verdicts import INTERACTION, verdict
 from regexp.errors import ConfigError
 
@@ -204,7 +204,7 @@ def test_the_seeds_needed_are_for_the_corrected_level() -> None:
         assert difference.paired is not None
         seen = difference.paired.estimate
         assert seen.sd is not None
-        low, high = (seeds_needed(seen.mean, sd, 0.05 / 3) for sd in spread_interval(seen.sd, 5, 0.8))
+        low, high = (seeds_needed(seen.mean, sd, 0.05 / 3) for sd in sd_interval(seen.sd, 5, 0.8))
         assert difference.needed == (max(low, 6), max(high, 6))
 
 

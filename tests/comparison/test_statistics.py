@@ -13,9 +13,9 @@ from regexp.comparison.statistics import (
     holm,
     paired,
     power,
+    sd_interval,
     seeds_needed,
     sign_flips,
-    spread_interval,
     wilson,
 )
 
@@ -139,9 +139,9 @@ def test_a_textbooks_number_of_pairs() -> None:
 
 def test_the_spreads_interval_covers_as_often_as_it_says() -> None:
     draw = np.random.default_rng(1).normal(size=(20_000, 4)).std(axis=1, ddof=1)
-    covered = np.mean([low <= 1 <= high for low, high in (spread_interval(float(sd), 4) for sd in draw)])
+    covered = np.mean([low <= 1 <= high for low, high in (sd_interval(float(sd), 4) for sd in draw)])
     assert covered == pytest.approx(0.8, abs=0.01)
-    low, high = spread_interval(2.0, 6, 0.95)
+    low, high = sd_interval(2.0, 6, 0.95)
     assert low == pytest.approx(2 * math.sqrt(5 / stats.chi2.ppf(0.975, 5)))
     assert high == pytest.approx(2 * math.sqrt(5 / stats.chi2.ppf(0.025, 5)))
 

@@ -33,7 +33,7 @@ SHORT = ["epochs=3", "model.hidden_sizes=[8]", "early_stopping=none"]
 
 def compared(folder: Path | str) -> tuple[int, Path]:
     comparison = compare_all(collect([Path(folder)]))
-    return bands.add(comparison, Curves(comparison.rows)), bands.place(comparison)
+    return bands.write_bands(comparison, Curves(comparison.rows)), bands.bands_directory(comparison)
 
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:

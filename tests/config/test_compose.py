@@ -13,7 +13,7 @@ from regexp.config.augmentation_schema import STEPS
 from regexp.config.compose import CONF, compose_job
 from regexp.config.fields import leaves
 from regexp.config.schema import OPTIONS, Config, cohort_key, flatten, identity_items
-from regexp.config.validation import show
+from regexp.config.validation import format_value
 from regexp.errors import ConfigError
 
 GROUPS = {
@@ -188,7 +188,7 @@ def test_augmentation_steps_are_named_on_the_command_line() -> None:
         "+augmentation.shift.padding=2",
     ]
     steps = compose_job(overrides).config.augmentation
-    assert steps == {"rotate": step_schema.Rotate(degrees=15.0), "shift": step_schema.Shift(padding=2.0)}
+    assert steps == {"rotate": step_schema.RotateConfig(degrees=15.0), "shift": step_schema.ShiftConfig(padding=2.0)}
 
 
 def test_shared_fields_decide_what_trains_together() -> None:
@@ -249,7 +249,7 @@ def test_a_job_keeps_its_documents() -> None:
     ],
 )
 def test_values_are_shown_as_one_would_type_them(value: object, text: str) -> None:
-    assert show(value) == text
+    assert format_value(value) == text
 
 
 def test_defaults_are_accepted() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from regexp.cli.arguments import read_arguments
-from regexp.config.compose import CONF, MOST_RUNS, Composer
+from regexp.config.compose import CONF, MAX_RUNS, Composer
 from regexp.config.compose import composer as make_composer
 from regexp.config.fields import leaves
 from regexp.config.job import Job
@@ -144,7 +144,7 @@ def answer(composer: Composer, line: str) -> list[str]:
             ["did you mean model.hidden_sizes=[128]? (1 of 2 runs)", "[64]? (1 of 2 runs)"],
         ),
         ("-m 'seed=interval(0,4)'", ["the basic sweeper takes no intervals"]),
-        ("-m 'seed=range(1000000000)'", [f"more than {MOST_RUNS:,} runs"]),
+        ("-m 'seed=range(1000000000)'", [f"more than {MAX_RUNS:,} runs"]),
         ("-m normalization=none,bach", ["did you mean normalization=batch? (1 of 2 runs)"]),
         ("-m seed=0,1 epochs=ten", ["epochs=ten: must be a whole number; for example epochs=100"]),
         # Hydra's flags

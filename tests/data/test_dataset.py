@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from regexp.data import dataset, readers
-from regexp.data.dataset import Dataset, Images, load
+from regexp.data.dataset import Dataset, Images, load_splits
 from regexp.data.sources import cache_folder, locate
 from regexp.errors import ConfigError, DataError
 
@@ -21,11 +21,11 @@ DIGITS, TEST = 1797, 360
 def digits(
     val_size: float = 0.2, train_size: float | None = None, split_seed: int = 0, validation: str = "holdout"
 ) -> Dataset:
-    return load(locate("digits", None), val_size, train_size, split_seed, validation)
+    return load_splits(locate("digits", None), val_size, train_size, split_seed, validation)
 
 
 def mnist(root: Path | str, val_size: float = 0.2, validation: str = "holdout") -> Dataset:
-    return load(locate("mnist", str(root)), val_size, None, 0, validation)
+    return load_splits(locate("mnist", str(root)), val_size, None, 0, validation)
 
 
 def table(*parts: Images) -> list[bytes]:

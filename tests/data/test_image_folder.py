@@ -14,19 +14,19 @@ from PIL import Image, ImageOps
 from regexp.data import decode
 from regexp.data.decode import decode_all
 from regexp.data.image_folder import scan
-from regexp.data.readers import read
+from regexp.data.readers import read_splits
 from regexp.data.sources import locate
-from regexp.data.splits import Parts
+from regexp.data.splits import Splits
 from regexp.errors import DataError
 
 
-def parts(root: Path, image_size: int | None = None, grayscale: bool | None = None) -> Parts:
-    return read(locate("image_folder", str(root), None, image_size, grayscale))
+def parts(root: Path, image_size: int | None = None, grayscale: bool | None = None) -> Splits:
+    return read_splits(locate("image_folder", str(root), None, image_size, grayscale))
 
 
 def refused(root: Path | str | None, image_size: int | None = None, grayscale: bool | None = None) -> str:
     with pytest.raises(DataError) as caught:
-        read(locate("image_folder", None if root is None else str(root), None, image_size, grayscale))
+        read_splits(locate("image_folder", None if root is None else str(root), None, image_size, grayscale))
     message = str(caught.value)
     assert message.startswith("data=image_folder: ")
     assert "Error" not in message
@@ -46,12 +46,12 @@ def test_labels_and_pictures_are_torchvisions(root: Path) -> None:
     (root / CLASSES[0] / "003.png").rename(deeper / "3.PNG")
     (root / CLASSES[1] / "notes.txt").write_text("no picture")
     (root / CLASSES[1] / "Thumbs.db").write_bytes(b"no picture")
-    original, read = ImageFolder(str(root)), parts(root)
-    assert list(read.classes) == original.classes
-    assert read.train.labels.tolist() == original.targets
+    original, read_splits = ImageFolder(str(root)), parts(root)
+    assert list(read_splits.classes) == original.classes
+    assert read_splits.train.labels.tolist() == original.targets
     expected = sorted(np.asarray(image.convert("L")).tobytes() for image, _ in original)
-    assert sorted(image.tobytes() for image in read.train.images) == expected
-    assert read.train.images.shape == (30, 1, 7, 9)
+    assert sorted(image.tobytes() for image in read_splits.train.images) == expected
+    assert read_splits.train.images.shape == (30, 1, 7, 9)
 
 
 def test_a_picture_in_no_class_is_not_passed_over(root: Path) -> None:
@@ -77,8 +77,8 @@ def test_links_are_followed_and_not_in_circles(root: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("names", [("train",), ("train", "test"), ("train", "val"), ("train", "val", "test")])
 def test_parts_are_those_of_their_folders(tmp_path: Path, names: tuple[str, ...]) -> None:
-    read = parts(write_folder(tmp_path / "data", names, 4))
-    found = {"train": read.train, "val": read.validation, "test": read.test}
+    read_splits = parts(write_folder(tmp_path / "data", names, 4))
+    found = {"train": read_splits.train, "val": read_splits.validation, "test": read_splits.test}
     assert [name for name, part in found.items() if part is not None] == list(names)
     for number, name in enumerate(names):
         expected = np.stack([pixels(label, 100 * number + i, 7, 9) for label in range(3) for i in range(4)])
@@ -377,7 +377,7 @@ def test_what_must_not_be_read_is_named(root: Path, monkeypatch: pytest.MonkeyPa
     source = locate("image_folder", str(root))
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(DataError, match=f"cannot read {root / CLASSES[0] / '000.png'}: Permission denied"):
-        read(source)
+        read_splits(source)
     monkeypatch.undo()
     (root / CLASSES[0] / "broken link.png").symlink_to(root / "nowhere")
     assert "broken link.png: No such file" in refused(root)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from regexp.config.compose import compose_job
 from regexp.config.schema import cohort_key
-from regexp.data.dataset import load, mislabelled
+from regexp.data.dataset import load_splits, mislabelled
 from regexp.execution.builders import load_dataset, make_stream, training_labels
-from regexp.models.mlp import plain
+from regexp.models.mlp import as_sequential
 from regexp.training.batches import Batch
 from regexp.training.evaluation import confusion
 
@@ -132,13 +132,13 @@ def test_training_figures_are_of_the_labels_trained_on_and_others_of_clean_ones(
 ) -> None:
     if measured is not None:
         monkeypatch.setattr("regexp.data.dataset.MEASURED", measured)
-        monkeypatch.setattr("regexp.execution.builders._load", load)  # keeps what was read before
+        monkeypatch.setattr("regexp.execution.builders._load", load_splits)  # keeps what was read before
     overrides = [*COMMON, "data.label_noise=0.5"]
     labels, _ = reference(overrides)
     cohort, _ = make_cohort(overrides)
     [memory] = trained(overrides)
     data = cohort.dataset
-    model = plain(cohort.model.architecture).double()
+    model = as_sequential(cohort.model.architecture).double()
     model.load_state_dict(memory.end.state.part("model"))
     model.eval()
 

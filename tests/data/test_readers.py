@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from regexp import run, sweep
 from regexp.config.compose import compose_job
-from regexp.config.schema import DATA, OPTIONS, origin
+from regexp.config.schema import DATA, OPTIONS, data_source
 from regexp.data import sources
 from regexp.data.dataset import Dataset, Images
 from regexp.data.idx import IDX
@@ -103,7 +103,7 @@ def cached(overrides: list[str]) -> Source:
     if overrides == ["data=digits"]:
         pytest.skip("is not cached")
     load(overrides)
-    return locate(*origin(compose_job(overrides).config))
+    return locate(*data_source(compose_job(overrides).config))
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -227,14 +227,14 @@ def test_a_sweep_over_data_sets_keeps_each(tmp_path: Path) -> None:
 
 def test_data_that_changes_after_the_start_is_not_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = write_folder(tmp_path / "data")
-    groups = builders.groups
+    groups = builders.group_into_cohorts
 
     def slow(*arguments: object) -> object:
         found = groups(*arguments)
         (root / CLASSES[1] / "005.png").unlink()
         return found
 
-    monkeypatch.setattr(builders, "groups", slow)
+    monkeypatch.setattr(builders, "group_into_cohorts", slow)
     with pytest.raises(DataError, match="changed after the start"):
         run(["data=image_folder", f"data.root={root}", *SHORT], quiet=True)
 

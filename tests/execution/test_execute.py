@@ -16,10 +16,16 @@ from regexp.config.compose import compose_jobs
 from regexp.config.schema import OPTIONS
 from regexp.errors import RunError
 from regexp.execution import builders, forecast, memory
-from regexp.execution.builders import bytes_of_a_run, groups, load_dataset, make_architecture, make_numbers
+from regexp.execution.builders import (
+    bytes_per_run,
+    group_into_cohorts,
+    load_dataset,
+    make_architecture,
+    make_hyperparameters,
+)
 from regexp.execution.recorder import RunRecorder
-from regexp.models.mlp import plain
-from regexp.runs.directories import claim_all
+from regexp.models.mlp import as_sequential
+from regexp.runs.directories import plan_runs
 from regexp.runs.run import Run
 from regexp.runs.sweep_record import grid
 from regexp.training.cohort import Cohort
@@ -146,7 +152,7 @@ def test_a_dry_run_tells_and_writes_nothing(
 
 
 def test_a_sweep_leaves_its_command_its_grid_and_its_members(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regexp.execution.launch._sweep", sys.modules["regexp.runs.sweep_record"].Sweep())
+    monkeypatch.setattr("regexp.execution.launch._sweep", sys.modules["regexp.runs.sweep_record"].SweepRecord())
     words = ["-m", *SHORT, "normalization=none,batch", "seed=0,1,1", "hydra.sweeper.max_batch_size=3"]
     assert regexp(monkeypatch, *words) == 0
     [file] = Path("outputs/default/sweeps").iterdir()
@@ -173,18 +179,18 @@ def test_the_grid_is_what_differs(runs: Sequence[Sequence[str]], expected: dict[
 
 
 def test_without_a_bound_a_cohort_takes_half_of_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    claims = claim_all(compose_jobs([[*SHORT, f"seed={s}"] for s in range(7)]), Path("outputs"))
+    claims = plan_runs(compose_jobs([[*SHORT, f"seed={s}"] for s in range(7)]), Path("outputs"))
     config = claims[0].job.config
     dataset = load_dataset(config)
-    each = bytes_of_a_run(config, make_architecture(config, dataset), torch.float32)
-    each += memory.of_a_stream(dataset.shape, torch.float32)
+    each = bytes_per_run(config, make_architecture(config, dataset), torch.float32)
+    each += memory.bytes_per_stream(dataset.shape, torch.float32)
     for room, sizes in ((None, [7]), (2 * 7 * each, [7]), (2 * 7 * each - 2, [4, 3]), (1, [1] * 7)):
-        monkeypatch.setattr(memory, "free", lambda device, room=room: room)
-        assert [len(group) for group in groups(claims)] == sizes
+        monkeypatch.setattr(memory, "free_bytes", lambda device, room=room: room)
+        assert [len(group) for group in group_into_cohorts(claims)] == sizes
 
 
 def test_the_machine_tells_its_free_memory() -> None:
-    free = memory.free(torch.device("cpu"))
+    free = memory.free_bytes(torch.device("cpu"))
     if Path("/proc/meminfo").exists():
         assert free is not None
         assert 0 < free < 2**50
@@ -196,18 +202,18 @@ def test_what_a_run_takes_is_counted_tensor_by_tensor(family: str, normalization
     words = [f"optimizer={family}", f"normalization={normalization}", "model.hidden_sizes=[64,32]"]
     [job] = compose_jobs([words])
     architecture = make_architecture(job.config, load_dataset(job.config))
-    own = sum(parameter.numel() for parameter in plain(architecture).parameters())
+    own = sum(parameter.numel() for parameter in as_sequential(architecture).parameters())
     entries = {"adam": 2, "adamw": 2, "sgd": 1, "rmsprop": 1}[family]
-    counted = bytes_of_a_run(job.config, architecture, torch.float64)
+    counted = bytes_per_run(job.config, architecture, torch.float64)
     activations = 64 * (64 + 32 + 10) * memory.ACTIVATIONS
     assert counted == 8 * (own * (3 + entries) + activations)
-    assert make_numbers(job.config, 1).arguments["lr"] == job.config.optimizer.lr
+    assert make_hyperparameters(job.config, 1).arguments["lr"] == job.config.optimizer.lr
 
 
 def test_forecasts_tell_what_separates_cohorts() -> None:
     words = [[*SHORT, f"normalization={n}", f"batch_size={b}"] for n in ("none", "batch") for b in (32, 64)]
-    claims = claim_all(compose_jobs([*words, [*words[0], "seed=1"]]), Path("outputs"))
-    found = forecast.forecasts(groups(claims))
+    claims = plan_runs(compose_jobs([*words, [*words[0], "seed=1"]]), Path("outputs"))
+    found = forecast.forecast_cohorts(group_into_cohorts(claims))
     separating = {(f.separating["normalization"], f.separating["batch_size"]): f.runs for f in found}
     assert separating == {("none", "32"): 2, ("none", "64"): 1, ("batch", "32"): 1, ("batch", "64"): 1}
     assert all(set(f.separating) == {"normalization", "batch_size"} for f in found)
@@ -244,14 +250,14 @@ def test_a_forecast_says_why_a_cohort_could_not_be_tried_and_hides_no_bug(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
 
-    build, error = builders.build, [RunError("out of luck")]
+    build, error = builders.build_cohort, [RunError("out of luck")]
 
     def broken(claims: Any) -> Any:
         if claims[0].job.config.normalization.name == "batch":
             raise error[0]
         return build(claims)
 
-    monkeypatch.setattr(builders, "build", broken)
+    monkeypatch.setattr(builders, "build_cohort", broken)
     words = ["-m", *SHORT, "normalization=none,batch", "hydra.launcher.dry_run=true"]
     assert regexp(monkeypatch, *words) == 0
     told = capsys.readouterr().out.splitlines()
@@ -265,11 +271,11 @@ def test_a_forecast_says_why_a_cohort_could_not_be_tried_and_hides_no_bug(
 def test_what_was_interrupted_is_counted_and_goes_on_first(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from regexp.utils.signals import Interruption
+    from regexp.utils.signals import StopRequest
 
     words = ["-m", *SHORT, "normalization=none", "seed=0,1"]
     with monkeypatch.context() as patch:
-        patch.setattr(Interruption, "requested", True)
+        patch.setattr(StopRequest, "requested", True)
         with pytest.raises(KeyboardInterrupt):
             regexp(monkeypatch, *words)
     capsys.readouterr()

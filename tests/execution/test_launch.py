@@ -20,7 +20,7 @@ from regexp.__main__ import _status
 from regexp.config import compose
 from regexp.execution import builders
 from regexp.execution.launch import objective
-from regexp.runs.run import runs_in
+from regexp.runs.run import find_runs
 
 
 def test_hydra_finds_the_plugins() -> None:
@@ -70,8 +70,8 @@ def test_runs_equal_those_of_the_basic_launcher(monkeypatch: pytest.MonkeyPatch)
     sweep = [*SHORT, DOUBLE, "normalization=batch", "model.dropout=0,0.3", "augmentation=none,shift", "seed=0,1"]
     assert regexp(monkeypatch, "-m", *sweep) == 0
     assert regexp(monkeypatch, "-m", *sweep, "hydra/launcher=basic", "name=alone") == 0
-    together = {run.directory.name: run for run in runs_in(Path("outputs/default"))}
-    alone = {run.directory.name: run for run in runs_in(Path("outputs/alone"))}
+    together = {run.directory.name: run for run in find_runs(Path("outputs/default"))}
+    alone = {run.directory.name: run for run in find_runs(Path("outputs/alone"))}
     assert len(together) == 8
     assert together.keys() == alone.keys()
     for name, run in together.items():
@@ -96,14 +96,14 @@ def test_a_cohort_that_fails_leaves_the_others(
 ) -> None:
     from regexp.errors import RunError
 
-    build = builders.build
+    build = builders.build_cohort
 
     def broken(claims: Any) -> Any:
         if claims[0].job.config.normalization.name == "batch":
             raise RunError("out of luck")
         return build(claims)
 
-    monkeypatch.setattr(builders, "build", broken)
+    monkeypatch.setattr(builders, "build_cohort", broken)
     assert regexp(monkeypatch, "-m", *SHORT, "normalization=none,batch,layer") == 3
     assert len(summaries()) == 2
     [failed] = Path("outputs").rglob("failure.json")
@@ -121,7 +121,7 @@ def test_nothing_is_trained_where_one_job_is_wrong(
 
 def test_every_run_records_its_own_overrides(monkeypatch: pytest.MonkeyPatch) -> None:
     regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2")
-    for run in runs_in(Path("outputs/default")):
+    for run in find_runs(Path("outputs/default")):
         recorded = OmegaConf.load(run.directory / ".hydra" / "hydra.yaml").hydra.overrides.task
         assert recorded == OmegaConf.load(run.directory / ".hydra" / "overrides.yaml")
         assert recorded[-1] == f"seed={run.config['seed']}"
@@ -139,7 +139,7 @@ def test_hydras_basic_sweeper_works_with_ours(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_searching_sweeper_is_told_the_best_monitored_value(monkeypatch: pytest.MonkeyPatch) -> None:
     regexp(monkeypatch, "-m", *SHORT, "early_stopping=default", "early_stopping.monitor=val_loss,val_accuracy")
-    for run in runs_in(Path("outputs/default")):
+    for run in find_runs(Path("outputs/default")):
         values = [row[run.config["early_stopping.monitor"]] for row in run.metrics]
         assert objective(run) == pytest.approx(min(values) if "loss" in run.directory.name else max(values))
 
@@ -279,4 +279,4 @@ def test_a_mistake_in_launching_a_sweep_is_answered(
 
 def test_a_sweep_over_what_a_pattern_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert regexp(monkeypatch, "-m", *SHORT, "normalization=glob(*a*)") == 0
-    assert {run.config["normalization"] for run in runs_in(Path("outputs/default"))} == {"batch", "layer"}
+    assert {run.config["normalization"] for run in find_runs(Path("outputs/default"))} == {"batch", "layer"}

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from regexp.execution import memory
 from regexp.training.loop import train
-from regexp.utils.signals import Interruption
+from regexp.utils.signals import StopRequest
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
@@ -79,9 +79,9 @@ def test_a_cohort_takes_no_more_than_half_as_much_again_as_its_weights_need(leav
         for recorder in memories:  # what they keep would count as the cohort's
             recorder.save = recorder.finish = lambda _: None  # type: ignore[method-assign]
         data, architecture = cohort.dataset, cohort.model.architecture
-        train(cohort, Quiet(), Interruption())
+        train(cohort, Quiet(), StopRequest())
     assert data.test is not None
     parts = (data.train, data.measured, data.validation, data.test)
-    images = sum(part.images.nbytes for part in parts) + 2 * memory.of_a_stream(data.shape, torch.float32)
+    images = sum(part.images.nbytes for part in parts) + 2 * memory.bytes_per_stream(data.shape, torch.float32)
     needed = len(runs) * memory.parameters(architecture) * 4 * 5  # weights, gradients, two moments, best weights
     assert needed < counting.peak <= 1.5 * needed + images

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
 from regexp.augmentation.pipeline import TRANSFORMS, Pipeline, Transform
-from regexp.utils.rng import stream
+from regexp.utils.rng import random_stream
 
 SEED, EPOCH, COUNT = 5, 3, 12
 
@@ -74,15 +74,15 @@ def apply(steps: Sequence[Transform], images: Tensor) -> tuple[Tensor, list[dict
     """What the pipeline makes of the images, and all that every step drew for that."""
     count, _, height, width = images.shape
     pipeline = Pipeline(steps, height, width)
-    generator, everything = stream(SEED, "augmentation", EPOCH), []
+    generator, everything = random_stream(SEED, "augmentation", EPOCH), []
     for step in steps:
         drawn = step.draw(count, height, width, generator)
         if kind_of(step) == "elastic":
-            field = stream(SEED, "augmentation/elastic/0", EPOCH)
+            field = random_stream(SEED, "augmentation/elastic/0", EPOCH)
             drawn["displacements"] = step.displacements(count, height, width, field, images.device)
         if kind_of(step) == "noise":
             shape = (count, images.shape[1], height, width)
-            drawn["noise"] = torch.randn(shape, generator=stream(SEED, "augmentation/noise/0", EPOCH))
+            drawn["noise"] = torch.randn(shape, generator=random_stream(SEED, "augmentation/noise/0", EPOCH))
         everything.append(drawn)
         height, width = step.fit(height, width)
     return pipeline(images, pipeline.draw(count, SEED, EPOCH)), everything

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from regexp.models import matmul
+from regexp.models import matmul as routines
 from regexp.models.layers import Linear
-from regexp.models.matmul import each_product, product
+from regexp.models.matmul import batched_matmul, matmul
 
 # Below and above what makes one product a run worth while, in layouts that the layers hand over.
 SIZES = [(3, 4, 5), (1, 784, 1), (200, 784, 64), (1500, 100, 64)]
@@ -21,7 +21,7 @@ def test_products_are_those_of_float64(
     monkeypatch: pytest.MonkeyPatch, size: tuple[int, int, int], dtype: torch.dtype, transposed: bool, onednn: bool
 ) -> None:
     if not onednn:
-        monkeypatch.setattr(matmul, "_ONEDNN", None)
+        monkeypatch.setattr(routines, "_ONEDNN", None)
     m, n, p = size
     a = torch.randn(2, n, m, dtype=dtype).mT if transposed else torch.randn(2, m, n, dtype=dtype)
     b = torch.randn(2, n, p, dtype=dtype).mT if transposed else torch.randn(2, p, n, dtype=dtype)
@@ -29,15 +29,15 @@ def test_products_are_those_of_float64(
     # Rounded at every addition; bfloat16 keeps 8 bits.
     close = {"rtol": 2e-2 if dtype == torch.bfloat16 else 1e-4, "atol": (0.2 if dtype == torch.bfloat16 else 1e-3)}
     for out in (None, torch.full((2, m, p), torch.nan, dtype=torch.float32 if dtype == torch.bfloat16 else dtype)):
-        one = product(a[1], b[1], None if out is None else out[1])
+        one = matmul(a[1], b[1], None if out is None else out[1])
         assert_close(one.double(), expected[1], **close)
         for runs in (1, 2):
-            every = each_product(a[:runs], b[:runs], None if out is None else out[:runs])
+            every = batched_matmul(a[:runs], b[:runs], None if out is None else out[:runs])
             assert_close(every.double(), expected[:runs], **close)
             assert out is None or every.data_ptr() == out.data_ptr()
 
 
-@pytest.mark.skipif(matmul._ONEDNN is None, reason="this torch has no oneDNN")
+@pytest.mark.skipif(routines._ONEDNN is None, reason="this torch has no oneDNN")
 @pytest.mark.parametrize("sharing", [[3], [1, 1, 1], [2, 1]], ids=str)
 def test_large_layers_in_float32_equal_torchs(sharing: list[int]) -> None:
     layer, x = Linear(3, 784, 128), torch.randn(len(sharing), 64, 784, requires_grad=True)

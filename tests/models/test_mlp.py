@@ -10,8 +10,8 @@ from torch.testing import assert_close
 
 from regexp.config.schema import INITS
 from regexp.models.layers import ACTIVATIONS
-from regexp.models.mlp import MLP, Architecture, initialize, plain
-from regexp.utils.rng import stream
+from regexp.models.mlp import MLP, Architecture, as_sequential, initialize
+from regexp.utils.rng import random_stream
 
 close = partial(assert_close, rtol=0, atol=1e-12)
 SEEDS = [3, 0, 8, 5]
@@ -62,7 +62,7 @@ every_shape = pytest.mark.parametrize(
 @every_shape
 def test_a_row_loads_into_the_plain_model_and_computes_the_same(shape: Architecture) -> None:
     model, x = make(shape), images()
-    twins = [plain(shape).double() for _ in SEEDS]
+    twins = [as_sequential(shape).double() for _ in SEEDS]
     streams = torch.repeat_interleave(torch.arange(len(SHARING)), torch.tensor(SHARING))
     for k, twin in enumerate(twins):
         assert list(model.row(k)) == list(twin.state_dict())
@@ -79,7 +79,7 @@ def test_every_run_gets_its_own_gradient(shape: Architecture) -> None:
     model, x = make(shape), images()
     model(x[:1], [len(SEEDS)]).square().sum().backward()
     for k in range(len(SEEDS)):
-        twin = plain(shape).double()
+        twin = as_sequential(shape).double()
         twin.load_state_dict(model.row(k))
         twin(x[0]).square().sum().backward()
         for name, parameter in twin.named_parameters():
@@ -91,7 +91,7 @@ def test_every_run_gets_its_own_gradient(shape: Architecture) -> None:
 def test_the_plain_model_has_torchs_layers_in_order(normalization: str) -> None:
     norm = {"none": [], "batch": [nn.BatchNorm1d(5, 1e-4, 0.2)], "layer": [nn.LayerNorm(5, 1e-4)]}[normalization]
     expected = nn.Sequential(nn.Flatten(), nn.Linear(24, 5), *norm, nn.GELU(), nn.Dropout(0.3), nn.Linear(5, 3))
-    assert repr(plain(architecture([5], "gelu", normalization), 0.3)) == repr(expected)
+    assert repr(as_sequential(architecture([5], "gelu", normalization), 0.3)) == repr(expected)
 
 
 @pytest.mark.parametrize("rows", [[0], [2, 3], [3, 1, 0], [0, 1, 2, 3]], ids=str)
@@ -165,8 +165,8 @@ def test_torchs_initialization_gives_the_bits_of_torchs_own_layers(normalization
     model = MLP(shape, torch.zeros(len(SEEDS), dtype=torch.float64))
     initialize(model, SEEDS, "torch")
     for k, seed in enumerate(SEEDS):
-        torch.manual_seed(stream(seed, "initialization").initial_seed())
-        expected = plain(shape).state_dict()
+        torch.manual_seed(random_stream(seed, "initialization").initial_seed())
+        expected = as_sequential(shape).state_dict()
         assert all(torch.equal(tensor, expected[name]) for name, tensor in model.row(k).items())
 
 
@@ -175,7 +175,7 @@ def test_other_initializations_are_those_of_torch_nn_init(init: str) -> None:
     options = {"nonlinearity": "relu"} if init.startswith("kaiming") else {}
     weights = initial(SEEDS, init)
     for k, seed in enumerate(SEEDS):
-        generator = stream(seed, "initialization")
+        generator = random_stream(seed, "initialization")
         for name, shape in (("1", (7, 24)), ("5", (4, 7)), ("9", (3, 4))):
             expected = getattr(nn.init, f"{init}_")(torch.empty(shape), generator=generator, **options)
             assert torch.equal(weights[f"{name}.weight"][k], expected)

@@ -9,10 +9,10 @@ from sklearn.metrics import confusion_matrix
 from torch.testing import assert_close
 
 from regexp.data.dataset import Images
-from regexp.models.mlp import MLP, Architecture, initialize, plain
+from regexp.models.mlp import MLP, Architecture, as_sequential, initialize
 from regexp.training import evaluation
 from regexp.training.evaluation import confusion, cross_entropy, evaluate
-from regexp.utils.device import choose
+from regexp.utils.device import choose_device
 
 close = partial(assert_close, rtol=0, atol=1e-12)
 RUNS, COUNT, CLASSES = 3, 17, 4
@@ -54,9 +54,9 @@ def test_cross_entropy_is_torchs_with_a_smoothing_for_each_run(smoothing: list[f
 @pytest.mark.parametrize("rows", [1, 3, 7, 12, 51, 8192])  # of which a chunk holds a third, at least one
 def test_evaluate_equals_a_plain_loop(model: MLP, part: Images, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(evaluation.ROWS, "cpu", rows)
-    measured = evaluate(model, RUNS, part, choose("cpu", None, "float64", None), predict=True)
+    measured = evaluate(model, RUNS, part, choose_device("cpu", None, "float64", None), predict=True)
     for k in range(RUNS):
-        twin = plain(SHAPE).double()
+        twin = as_sequential(SHAPE).double()
         twin.load_state_dict(model.row(k))
         twin.eval()
         with torch.no_grad():
@@ -71,7 +71,7 @@ def test_evaluate_equals_a_plain_loop(model: MLP, part: Images, rows: int, monke
 
 def test_evaluate_leaves_the_model_in_evaluation_mode_and_otherwise_as_it_was(model: MLP, part: Images) -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    measured = evaluate(model.train(), RUNS, part, choose("cpu", None, "float64", None), predict=True)
+    measured = evaluate(model.train(), RUNS, part, choose_device("cpu", None, "float64", None), predict=True)
     assert not any(module.training for module in model.modules())
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert not measured.loss.requires_grad
@@ -79,14 +79,14 @@ def test_evaluate_leaves_the_model_in_evaluation_mode_and_otherwise_as_it_was(mo
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_sums_are_kept_in_float64_whatever_the_precision(model: MLP, part: Images, precision: str) -> None:
-    exact = evaluate(model, RUNS, part, choose("cpu", None, "float64", None), predict=True)
-    measured = evaluate(model.float(), RUNS, part, choose("cpu", None, precision, None), predict=True)
+    exact = evaluate(model, RUNS, part, choose_device("cpu", None, "float64", None), predict=True)
+    measured = evaluate(model.float(), RUNS, part, choose_device("cpu", None, precision, None), predict=True)
     assert measured.loss.dtype == measured.accuracy.dtype == torch.float64
     assert_close(measured.loss, exact.loss, rtol=0, atol=1e-6 if precision == "float32" else 3e-2)
 
 
 def test_a_run_that_diverged_does_not_spoil_its_neighbours(model: MLP, part: Images) -> None:
-    compute = choose("cpu", None, "float64", None)
+    compute = choose_device("cpu", None, "float64", None)
     whole = evaluate(model, RUNS, part, compute, predict=True)
     model.get_parameter("1.weight").data[1] = torch.nan
     spoilt = evaluate(model, RUNS, part, compute, predict=True)

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from regexp.config.compose import CONF, compose_job
 from regexp.config.schema import OPTIONS
 from regexp.data.dataset import scale
-from regexp.execution.builders import load_dataset, make_plan
-from regexp.models.mlp import plain
+from regexp.execution.builders import load_dataset, make_settings
+from regexp.models.mlp import as_sequential
 from regexp.training.batches import batches
 from regexp.training.loop import train
-from regexp.utils.rng import stream
-from regexp.utils.signals import Interruption
+from regexp.utils.rng import random_stream
+from regexp.utils.signals import StopRequest
 
 LOSSES = ("objective", "train_loss", "val_loss")
 
@@ -47,7 +47,7 @@ def reference(overrides: Sequence[str]) -> tuple[nn.Sequential, dict[str, list[f
     config = compose_job(overrides).config
     cohort, _ = make_cohort(overrides)
     data, seed = cohort.dataset, config.seed
-    model = plain(cohort.model.architecture).double()
+    model = as_sequential(cohort.model.architecture).double()
     model.load_state_dict(cohort.model.row(0))
     dropouts = []
     for i, layer in enumerate(model):
@@ -58,10 +58,10 @@ def reference(overrides: Sequence[str]) -> tuple[nn.Sequential, dict[str, list[f
     optimizer = torch.optim.Adam(model.parameters(), adam.lr, weight_decay=adam.weight_decay)
     smoothing = config.loss.label_smoothing
     history: dict[str, list[float]] = {name: [] for name in LOSSES}
-    plan = make_plan(config, data)
+    plan = make_settings(config, data)
     for epoch in range(1, config.epochs + 1):
         model.train()
-        generator = stream(seed, "dropout", epoch)
+        generator = random_stream(seed, "dropout", epoch)
         for layer in dropouts:
             layer.generator = generator
         total = 0.0
@@ -236,7 +236,7 @@ def test_a_run_that_diverges_late_keeps_its_best_weights() -> None:
             if cohort.epoch == 3:
                 cohort.optimizer.parameters["1.weight"].data.fill_(torch.nan)
 
-    train(cohort, Breaks(), Interruption())
+    train(cohort, Breaks(), StopRequest())
     assert memory.end.status == "diverged"
     assert memory.end.best is not None
     assert memory.end.best.epoch == 3
@@ -258,11 +258,11 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(overrides: list[str]) -> No
     overrides = [*overrides, "epochs=7", "model.hidden_sizes=[16]", "early_stopping.patience=3"]
     [uninterrupted] = trained(overrides)
     cohort, [first] = make_cohort(overrides)
-    interruption = Interruption()
+    interruption = StopRequest()
     train(cohort, Quiet(interruption, after=3), interruption)
     assert first.outcome is None
     cohort, [second] = make_cohort(overrides, states=[first.saved])
-    train(cohort, Quiet(), Interruption())
+    train(cohort, Quiet(), StopRequest())
     for name in (*LOSSES, "val_accuracy", "lr", "gradient_norm"):
         assert first.column(name) + second.column(name) == uninterrupted.column(name)
     assert second.end.best is not None
@@ -315,11 +315,11 @@ def test_runs_on_a_plateau_go_on_to_the_same_bits() -> None:
     runs = [[*BRIEF, *own] for own in ON_A_PLATEAU[:5]]
     uninterrupted = trained(*runs)
     cohort, first = make_cohort(*runs)
-    interruption = Interruption()
+    interruption = StopRequest()
     train(cohort, Quiet(interruption, after=5), interruption)
     assert len({memory.column("lr")[-1] for memory in first}) > 2
     cohort, second = make_cohort(*runs, states=[memory.saved for memory in first])
-    train(cohort, Quiet(), Interruption())
+    train(cohort, Quiet(), StopRequest())
     for before, after, whole in zip(first, second, uninterrupted, strict=True):
         for name in (*LOSSES, "val_accuracy", "lr", "gradient_norm"):
             assert before.column(name) + after.column(name) == whole.column(name)
@@ -343,7 +343,7 @@ def test_the_kept_weights_are_tested() -> None:
         assert end.best is not None
         assert end.last.epoch == end.best.epoch + 3
         cohort, _ = make_cohort(common)
-        model = plain(cohort.model.architecture).double().eval()
+        model = as_sequential(cohort.model.architecture).double().eval()
         for weights, score in ((part, end.test), ("model", end.test_last)):
             model.load_state_dict(end.state.part(weights))
             test = cohort.dataset.test

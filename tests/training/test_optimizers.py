@@ -11,9 +11,10 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from regexp.config.schema import OPTIONS, Adam, Config, Cosine, Plateau, Schedule, Step
-from regexp.execution.builders import make_numbers
-from regexp.training.optimizers import FAMILIES, Numbers, Optimizer
+from regexp.config.optimizer_schema import AdamConfig, CosineConfig, PlateauConfig, ScheduleConfig, StepConfig
+from regexp.config.schema import OPTIONS, Config
+from regexp.execution.builders import make_hyperparameters
+from regexp.training.optimizers import OPTIMIZERS, Hyperparameters, StackedOptimizer
 
 close = partial(assert_close, rtol=0, atol=1e-12)
 every_family = pytest.mark.parametrize("family", OPTIONS["optimizer"])
@@ -40,10 +41,10 @@ NUMBERS: dict[str, tuple[Any, Any, Any]] = {
     "alpha": (0.99, 0.9, 0.5),
     "centered": (False, True, True),
 }
-SCHEDULES: dict[str, Schedule] = {
-    "a": Cosine(warmup_epochs=0.75, final_fraction=0.1),
-    "b": Schedule(),
-    "c": Step(step_size=2, gamma=0.3),
+SCHEDULES: dict[str, ScheduleConfig] = {
+    "a": CosineConfig(warmup_epochs=0.75, final_fraction=0.1),
+    "b": ScheduleConfig(),
+    "c": StepConfig(step_size=2, gamma=0.3),
 }
 
 
@@ -57,8 +58,8 @@ def configuration(family: str, letter: str) -> Config:
     return Config(epochs=STEPS // STEPS_PER_EPOCH, optimizer=schema(**own), schedule=SCHEDULES[like])
 
 
-def numbers(family: str, letter: str) -> Numbers:
-    return make_numbers(configuration(family, letter), STEPS_PER_EPOCH)
+def numbers(family: str, letter: str) -> Hyperparameters:
+    return make_hyperparameters(configuration(family, letter), STEPS_PER_EPOCH)
 
 
 def weights(runs: int, dtype: torch.dtype = torch.float64) -> dict[str, nn.Parameter]:
@@ -76,7 +77,7 @@ def gradients(runs: int, steps: int) -> list[dict[str, Tensor]]:
     ]
 
 
-def advance(optimizer: Optimizer, gradient: Mapping[str, Tensor], rows: Sequence[int] | None = None) -> None:
+def advance(optimizer: StackedOptimizer, gradient: Mapping[str, Tensor], rows: Sequence[int] | None = None) -> None:
     """A step, as the cohort takes it."""
     for name, parameter in optimizer.parameters.items():
         parameter.grad.copy_(gradient[name] if rows is None else gradient[name][list(rows)])
@@ -98,7 +99,7 @@ def alone(config: Config, start: Mapping[str, Tensor], slopes: Sequence[Mapping[
     arguments = {item.name: getattr(options, item.name) for item in fields(options)}
     ours = {name: arguments.pop(name) for name in ("name", "l1", "clip_norm")}
     optimizer = TORCHS[options.name](module.parameters(), **arguments)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, make_numbers(config, STEPS_PER_EPOCH).schedule)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, make_hyperparameters(config, STEPS_PER_EPOCH).schedule)
     for slope in slopes:
         optimizer.zero_grad()
         loss = sum((slope[name] * parameter).sum() for name, parameter in module.named_parameters())
@@ -140,7 +141,7 @@ def test_every_run_moves_as_with_a_torch_optimizer_of_its_own(
         for k, letter in enumerate(mixture)
     ]
     rows = list(range(len(mixture)))
-    optimizer = Optimizer(family, parameters, [numbers(family, letter) for letter in mixture])
+    optimizer = StackedOptimizer(family, parameters, [numbers(family, letter) for letter in mixture])
     for step, slope in enumerate(slopes):
         if step == when:
             rows = staying
@@ -150,7 +151,7 @@ def test_every_run_moves_as_with_a_torch_optimizer_of_its_own(
             states = [optimizer.row(i) for i in range(len(rows))]
             stored = [save({name: tensor.clone() for name, tensor in state.items()}) for state in states]
             again = {name: nn.Parameter(parameter.detach().clone()) for name, parameter in optimizer.parameters.items()}
-            optimizer = Optimizer(family, again, [numbers(family, mixture[k]) for k in rows], step)
+            optimizer = StackedOptimizer(family, again, [numbers(family, mixture[k]) for k in rows], step)
             for i, state in enumerate(stored):
                 optimizer.load(i, load(state))
         advance(optimizer, slope, rows)
@@ -173,7 +174,7 @@ def test_consecutive_runs_share_a_block_if_they_agree_in_what_it_holds(family: s
 @pytest.mark.parametrize("name", OPTIONS["schedule"])
 def test_runs_of_different_schedules_share_no_block(name: str) -> None:
     schedule = OPTIONS["schedule"][name](name=name)
-    base = Config(optimizer=Adam(), schedule=schedule)
+    base = Config(optimizer=AdamConfig(), schedule=schedule)
     for key, value in vars(schedule).items():
         if key != "name":
             assert not shared("adam", base, replace(base, schedule=replace(schedule, **{key: value / 2 + 1}))), key
@@ -182,14 +183,19 @@ def test_runs_of_different_schedules_share_no_block(name: str) -> None:
 
 def shared(family: str, *configs: Config) -> bool:
     """Whether these runs, side by side, share a block."""
-    runs = [make_numbers(config, STEPS_PER_EPOCH) for config in configs]
-    optimizer = Optimizer(family, weights(len(runs)), runs)
+    runs = [make_hyperparameters(config, STEPS_PER_EPOCH) for config in configs]
+    optimizer = StackedOptimizer(family, weights(len(runs)), runs)
     return len(optimizer.blocks) == 1
 
 
 def test_runs_that_remember_their_scores_share_no_block() -> None:
-    runs = [make_numbers(Config(optimizer=Adam(), schedule=Plateau()), STEPS_PER_EPOCH) for _ in range(3)]
-    assert [block.rows for block in Optimizer("adam", weights(3), runs).blocks] == [slice(k, k + 1) for k in range(3)]
+    runs = [
+        make_hyperparameters(Config(optimizer=AdamConfig(), schedule=PlateauConfig()), STEPS_PER_EPOCH)
+        for _ in range(3)
+    ]
+    assert [block.rows for block in StackedOptimizer("adam", weights(3), runs).blocks] == [
+        slice(k, k + 1) for k in range(3)
+    ]
 
 
 # With run a's numbers.
@@ -203,7 +209,7 @@ ENTRIES = {
 
 @every_family
 def test_a_rows_state_is_named_by_parameter_and_entry(family: str) -> None:
-    optimizer = Optimizer(family, weights(4), [numbers(family, letter) for letter in "aabc"])
+    optimizer = StackedOptimizer(family, weights(4), [numbers(family, letter) for letter in "aabc"])
     advance(optimizer, gradients(4, 1)[0])
     row = optimizer.row(1)
     assert set(row) == {f"{name}/{entry}" for name in SHAPES for entry in ENTRIES[family]}
@@ -211,13 +217,13 @@ def test_a_rows_state_is_named_by_parameter_and_entry(family: str) -> None:
 
 
 def test_the_schema_names_every_family() -> None:
-    assert set(FAMILIES) == set(OPTIONS["optimizer"])
+    assert set(OPTIMIZERS) == set(OPTIONS["optimizer"])
 
 
 @pytest.mark.parametrize("mixture", ["abcd", "b", "bb"])
 def test_a_penalty_touches_only_the_runs_that_have_one(mixture: str) -> None:
     parameters, gradient = weights(len(mixture)), gradients(len(mixture), 1)[0]
-    optimizer = Optimizer("sgd", parameters, [numbers("sgd", letter) for letter in mixture])
+    optimizer = StackedOptimizer("sgd", parameters, [numbers("sgd", letter) for letter in mixture])
     for name, parameter in parameters.items():
         parameter.grad.copy_(gradient[name])
     assert optimizer.penalizes == (set(mixture) != {"b"})
@@ -230,7 +236,7 @@ def test_a_penalty_touches_only_the_runs_that_have_one(mixture: str) -> None:
 @pytest.mark.parametrize("mixture", ["aaa", "abc"])
 def test_gradient_norms_are_torchs(mixture: str) -> None:
     parameters = weights(3)
-    optimizer = Optimizer("adam", parameters, [numbers("adam", letter) for letter in mixture])
+    optimizer = StackedOptimizer("adam", parameters, [numbers("adam", letter) for letter in mixture])
     for name, gradient in gradients(3, 1)[0].items():
         parameters[name].grad.copy_(gradient)
     norms = optimizer.gradient_norms()
@@ -241,7 +247,7 @@ def test_gradient_norms_are_torchs(mixture: str) -> None:
 def test_clipping_is_torchs_and_leaves_short_gradients_alone() -> None:
     parameters, gradient = weights(4), gradients(4, 1)[0]
     runs = [numbers("sgd", letter) for letter in "abcc"]
-    optimizer = Optimizer("sgd", parameters, runs)
+    optimizer = StackedOptimizer("sgd", parameters, runs)
     for name, values in gradient.items():
         values[3] /= 1000
         parameters[name].grad.copy_(values)
@@ -258,14 +264,14 @@ def test_clipping_is_torchs_and_leaves_short_gradients_alone() -> None:
 
 
 def test_only_runs_with_a_finite_norm_are_clipped() -> None:
-    assert not Optimizer("sgd", weights(2), [numbers("sgd", "b"), numbers("sgd", "d")]).clips
-    assert Optimizer("sgd", weights(2), [numbers("sgd", "b"), numbers("sgd", "a")]).clips
+    assert not StackedOptimizer("sgd", weights(2), [numbers("sgd", "b"), numbers("sgd", "d")]).clips
+    assert StackedOptimizer("sgd", weights(2), [numbers("sgd", "b"), numbers("sgd", "a")]).clips
 
 
 def test_an_unclipped_run_does_not_see_that_its_neighbour_is_clipped() -> None:
     """Not even where its gradient is so large that the norm overflows."""
     parameters = weights(2, torch.float32)
-    optimizer = Optimizer("sgd", parameters, [numbers("sgd", letter) for letter in "ab"])
+    optimizer = StackedOptimizer("sgd", parameters, [numbers("sgd", letter) for letter in "ab"])
     gradient = {name: torch.full((2, *shape), 1e30) for name, shape in SHAPES.items()}
     for name, parameter in parameters.items():
         parameter.grad.copy_(gradient[name])
@@ -276,7 +282,7 @@ def test_an_unclipped_run_does_not_see_that_its_neighbour_is_clipped() -> None:
 @pytest.mark.parametrize("mixture", ["aa", "ab"])
 def test_gradients_that_are_added_are_zero_after_a_step(mixture: str) -> None:
     parameters = weights(2)
-    optimizer = Optimizer("adam", parameters, [numbers("adam", letter) for letter in mixture])
+    optimizer = StackedOptimizer("adam", parameters, [numbers("adam", letter) for letter in mixture])
     advance(optimizer, gradients(2, 1)[0])
     for name, parameter in parameters.items():
         overwritten = name.endswith("weight")

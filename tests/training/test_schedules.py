@@ -20,11 +20,11 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 
-from regexp.config.schema import MONITORS, OPTIONS, Config, EarlyStopping
-from regexp.config.schema import SGD as PlainSGD
-from regexp.execution.builders import make_numbers
-from regexp.training.metrics import Metrics
-from regexp.training.optimizers import Optimizer
+from regexp.config.optimizer_schema import SGDConfig
+from regexp.config.schema import MONITORS, OPTIONS, Config, EarlyStoppingConfig
+from regexp.execution.builders import make_hyperparameters
+from regexp.training.metrics import EpochMetrics
+from regexp.training.optimizers import StackedOptimizer
 from regexp.training.schedules import Plateau, Schedule, cosine, onecycle
 
 LR = 0.3
@@ -52,17 +52,17 @@ def configuration(name: str, k: int) -> Config:
     own = {key: values[COLUMNS[k]] for key, values in NUMBERS[name].items()}
     return Config(
         epochs=EPOCHS[k],
-        optimizer=PlainSGD(lr=LRS[k], momentum=0.0),
+        optimizer=SGDConfig(lr=LRS[k], momentum=0.0),
         schedule=schema(name=name, **own),
-        early_stopping=EarlyStopping(monitor=MONITORS[k % 2]),
+        early_stopping=EarlyStoppingConfig(monitor=MONITORS[k % 2]),
     )
 
 
-def measured(epoch: int, k: int) -> Metrics:
+def measured(epoch: int, k: int) -> EpochMetrics:
     """An epoch of a run that learns for a while; the first two runs' differ."""
     wave = math.sin(7.0 * epoch + k) / 20
     loss, accuracy = 1.0 / min(epoch, 4) + wave, 0.9 - 0.5 / min(epoch, 4) - wave
-    return Metrics(epoch, loss, loss, accuracy, loss, accuracy, lr=0.0, seconds=0.0, gradient_norm=0.0)
+    return EpochMetrics(epoch, loss, loss, accuracy, loss, accuracy, lr=0.0, seconds=0.0, gradient_norm=0.0)
 
 
 def torchs(config: Config, optimizer: SGD) -> LRScheduler | ReduceLROnPlateau:
@@ -116,8 +116,8 @@ def test_every_run_has_the_learning_rates_of_a_scheduler_of_its_own(name: str, i
     if name != "constant":
         assert all(len(set(rates)) > 1 for rates in expected)
     rows, weight = list(range(4)), torch.zeros(4, 1, dtype=torch.float64, requires_grad=True)
-    runs = [make_numbers(config, STEPS_PER_EPOCH) for config in configs]
-    optimizer = Optimizer("sgd", {"weight": weight}, runs)
+    runs = [make_hyperparameters(config, STEPS_PER_EPOCH) for config in configs]
+    optimizer = StackedOptimizer("sgd", {"weight": weight}, runs)
     for epoch in range(1, max(EPOCHS) + 1):
         for step in range((epoch - 1) * STEPS_PER_EPOCH, epoch * STEPS_PER_EPOCH):
             weight.grad.fill_(1.0)
@@ -132,13 +132,13 @@ def test_every_run_has_the_learning_rates_of_a_scheduler_of_its_own(name: str, i
         rows, runs = [rows[i] for i in staying], [runs[i] for i in staying]
         if epoch == interrupted:
             memories = [None if run.memory is None else json.dumps(run.memory.state()) for run in runs]
-            runs = [make_numbers(configs[k], STEPS_PER_EPOCH) for k in rows]
+            runs = [make_hyperparameters(configs[k], STEPS_PER_EPOCH) for k in rows]
             for run, memory in zip(runs, memories, strict=True):
                 if run.memory is not None:
                     run.memory.restore(json.loads(memory))
         weight = weight.detach()[staying].requires_grad_()
         if rows:
-            optimizer = Optimizer("sgd", {"weight": weight}, runs, epoch * STEPS_PER_EPOCH)
+            optimizer = StackedOptimizer("sgd", {"weight": weight}, runs, epoch * STEPS_PER_EPOCH)
 
 
 def test_every_number_of_every_schedule_is_tried() -> None:

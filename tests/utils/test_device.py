@@ -11,7 +11,7 @@ import torch
 import regexp
 from regexp.errors import DeviceError
 from regexp.utils import device
-from regexp.utils.device import available, choose, in_huge_pages
+from regexp.utils.device import available, choose_device, in_huge_pages
 
 
 @pytest.fixture(autouse=True)
@@ -40,25 +40,25 @@ def on(machine: int | str) -> pytest.MarkDecorator:
 def test_a_gpu_is_taken_where_there_is_one() -> None:
     """With its number, so that tensors that say "cuda:0" are on the same device."""
     assert available() == ["cuda", "cpu"]
-    assert choose("auto", None, "float32", None).device == torch.device("cuda", 2)
-    assert choose("auto", 1, "float32", None).device == torch.device("cuda", 1)
-    assert choose("cuda", None, "float32", None).device == torch.device("cuda", 2)
-    assert choose("cuda", 0, "float32", None).device == torch.device("cuda", 0)
-    assert choose("cpu", None, "float32", None).device == torch.device("cpu")
+    assert choose_device("auto", None, "float32", None).device == torch.device("cuda", 2)
+    assert choose_device("auto", 1, "float32", None).device == torch.device("cuda", 1)
+    assert choose_device("cuda", None, "float32", None).device == torch.device("cuda", 2)
+    assert choose_device("cuda", 0, "float32", None).device == torch.device("cuda", 0)
+    assert choose_device("cpu", None, "float32", None).device == torch.device("cpu")
 
 
 @on("mps")
 @pytest.mark.usefixtures("machine")
 def test_mps_is_taken_where_there_is_no_better() -> None:
     assert available() == ["mps", "cpu"]
-    assert choose("auto", 0, "float32", None).device == torch.device("mps")
+    assert choose_device("auto", 0, "float32", None).device == torch.device("mps")
 
 
 @on(0)
 @pytest.mark.usefixtures("machine")
 def test_a_processor_is_taken_where_there_is_nothing_else() -> None:
     assert available() == ["cpu"]
-    assert choose("auto", 0, "float32", None).device == torch.device("cpu")
+    assert choose_device("auto", 0, "float32", None).device == torch.device("cpu")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_processor_is_taken_where_there_is_nothing_else() -> None:
 def test_a_device_that_is_not_there_is_named(kind: str, index: int | None, precision: str, message: str) -> None:
     before = torch.get_num_threads()
     with pytest.raises(DeviceError, match=f"^{message}$"):
-        choose(kind, index, precision, before + 1)
+        choose_device(kind, index, precision, before + 1)
     assert torch.get_num_threads() == before
 
 
@@ -96,7 +96,7 @@ def test_a_device_that_is_not_there_is_named(kind: str, index: int | None, preci
 def test_a_precision_is_that_of_parameters_and_products(
     precision: str, parameters: torch.dtype, products: torch.dtype
 ) -> None:
-    compute = choose("cpu", None, precision, None)
+    compute = choose_device("cpu", None, precision, None)
     assert compute.dtype == parameters
     matrix = torch.eye(2, dtype=compute.dtype)
     with compute.arithmetic():
@@ -106,9 +106,9 @@ def test_a_precision_is_that_of_parameters_and_products(
 
 def test_threads_are_those_asked_for_else_torchs() -> None:
     for threads, words in ((1, "1 thread"), (3, "3 threads")):
-        assert choose("cpu", None, "float32", threads).describe() == f"cpu ({words}), float32"
+        assert choose_device("cpu", None, "float32", threads).describe() == f"cpu ({words}), float32"
         assert torch.get_num_threads() == threads
-    choose("cpu", None, "float32", None)
+    choose_device("cpu", None, "float32", None)
     assert torch.get_num_threads() == device._THREADS
 
 
@@ -122,7 +122,8 @@ def test_every_cohort_of_a_sweep_computes_with_its_own_threads() -> None:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
 def test_steps_do_not_wait_for_pages_that_others_gave_back() -> None:
     code = (
-        "import resource, torch; from regexp.utils.device import choose; choose('cpu', None, 'float32', 1)\n"
+        "import resource, torch; from regexp.utils.device import choose_device\n"
+        "choose_device('cpu', None, 'float32', 1)\n"
         "def faults():\n"
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "    for _ in range(50): torch.ones(2**21).add(1)\n"

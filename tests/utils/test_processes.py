@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from regexp.utils.processes import alive, this_process
+from regexp.utils.processes import is_alive, this_process
 
 
 def described(process: subprocess.Popen[bytes]) -> dict[str, object]:
@@ -21,18 +21,18 @@ def described(process: subprocess.Popen[bytes]) -> dict[str, object]:
 def test_a_process_lives_until_it_ends_even_if_nobody_takes_note() -> None:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     facts = described(process)
-    assert alive(facts)
-    assert not alive({**facts, "started": "1"})  # another one of the same number
-    assert not alive({**facts, "host": "elsewhere"})
+    assert is_alive(facts)
+    assert not is_alive({**facts, "started": "1"})  # another one of the same number
+    assert not is_alive({**facts, "host": "elsewhere"})
     process.kill()  # and not waited for: a zombie stays
     deadline = time.monotonic() + 10
-    while alive(facts) and time.monotonic() < deadline:
+    while is_alive(facts) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not alive(facts)
+    assert not is_alive(facts)
     os.kill(process.pid, 0)  # its number is still taken
     process.communicate()
 
 
 def test_this_process_is_no_other() -> None:
-    assert not alive(this_process())
-    assert not alive({})
+    assert not is_alive(this_process())
+    assert not is_alive({})

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from regexp.utils.rng import stream
+from regexp.utils.rng import random_stream
 
 
 def draw(seed: int, name: str, epoch: int) -> Tensor:
-    return torch.rand(16, generator=stream(seed, name, epoch))
+    return torch.rand(16, generator=random_stream(seed, name, epoch))
 
 
 def test_the_same_triple_gives_the_same_bits() -> None:
@@ -23,11 +23,11 @@ def test_streams_differ_by_seed_name_and_epoch(other: tuple[int, str, int]) -> N
 
 def test_neighbouring_triples_do_not_collide() -> None:
     triples = [(seed, name, epoch) for seed in range(-5, 20) for name in ("order", "dropout") for epoch in range(20)]
-    assert len({stream(*triple).initial_seed() for triple in triples}) == len(triples)
+    assert len({random_stream(*triple).initial_seed() for triple in triples}) == len(triples)
 
 
 def test_the_default_epoch_is_zero() -> None:
-    assert torch.equal(torch.rand(16, generator=stream(3, "initialization")), draw(3, "initialization", 0))
+    assert torch.equal(torch.rand(16, generator=random_stream(3, "initialization")), draw(3, "initialization", 0))
 
 
 def test_streams_leave_the_global_generator_alone() -> None:
