@@ -57,12 +57,12 @@ def launch(
 
 def print_forecast(jobs: Sequence[Job], outputs: Path, terminal: Terminal, max_runs: int | None) -> None:
     """Say what training these jobs would take. Nothing is written."""
-    claims = plan_runs(jobs, outputs, dry=True)
-    terminal.count(claims)
+    claims = plan_runs(jobs, outputs, dry_run=True)
+    terminal.print_counts(claims)
     if unfinished := [claim for claim in dict.fromkeys(claims) if not claim.finished]:
         from regexp.execution import builders, forecast
 
-        terminal.plan(forecast.forecast_cohorts(builders.group_into_cohorts(unfinished, max_runs)))
+        terminal.print_plan(forecast.forecast_cohorts(builders.group_into_cohorts(unfinished, max_runs)))
 
 
 def _result(job: Job, number: int, value: float | None) -> JobReturn:
