@@ -43,7 +43,7 @@ def sweep(runs: Sequence[Sequence[str]], outputs: Path | str = "outputs", quiet:
     jobs = compose_jobs(runs)
     terminal = Terminal(quiet)
     for warning in dict.fromkeys(warning for job in jobs for warning in job.warnings):
-        terminal.say(f"warning: {warning}")
+        terminal.print_line(f"warning: {warning}")
     return train(jobs, Path(outputs), terminal, SweepRecord() if len(runs) > 1 else None)
 
 

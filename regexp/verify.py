@@ -101,9 +101,9 @@ def verify(
             _show(terminal, result.label, one, alone, rows)
             if max(row.largest for row in rows) > TOLERANCE or len(one.metrics) != len(alone.metrics):
                 apart.append(result.label)
-    terminal.say(f"\n{len(chosen) - len(apart)} of {len(chosen)} the same to {TOLERANCE:g}{', in float64' * float64}")
+    terminal.print_line(f"\n{len(chosen) - len(apart)} of {len(chosen)} the same to {TOLERANCE:g}{', in float64' * float64}")
     if apart and not float64:
-        terminal.say("In company float32 rounds otherwise; --float64 shows whether that is all.")
+        terminal.print_line("In company float32 rounds otherwise; --float64 shows whether that is all.")
     if float64 and apart:
         raise RunError(f"in float64 not the same alone and in company, to {TOLERANCE:g}: {'  '.join(apart)}")
     return differences
@@ -141,7 +141,7 @@ def _choose(
         try:
             again, key = _again(result, float64)
         except ConfigError as error:
-            terminal.say(f"skipped {result.label}, which is not composed as it was (by a --config-dir?): {error}")
+            terminal.print_line(f"skipped {result.label}, which is not composed as it was (by a --config-dir?): {error}")
             continue
         if named or not float64 or key in (keys or [key]):
             chosen.append(again)
@@ -172,9 +172,9 @@ def _again(result: RecordedRun, float64: bool) -> tuple[RecordedRun, object]:
 def _show(
     terminal: Terminal, label: str, one: RecordedRun, alone: RecordedRun, differences: Sequence[MetricDifference]
 ) -> None:
-    terminal.say(f"\n{label}\nin a cohort of {one.size}: {len(one.metrics)} epochs; alone: {len(alone.metrics)}")
+    terminal.print_line(f"\n{label}\nin a cohort of {one.size}: {len(one.metrics)} epochs; alone: {len(alone.metrics)}")
     for name in (name for name, then in one.made.items() if alone.made[name] != then):
-        terminal.say(f"the {name} changed since: {one.made[name]}, now {alone.made[name]}")
+        terminal.print_line(f"the {name} changed since: {one.made[name]}, now {alone.made[name]}")
     table = Table("metric", box=None, pad_edge=False)
     for title in ("first epoch", "largest difference", "spread between seeds"):
         table.add_column(title, justify="right")

@@ -33,7 +33,7 @@ def train_cohorts(
             _failed(group, error, errors)
         # Not before the error is gone, whose traceback holds the cohort's tensors.
         if smaller:
-            terminal.say(f"{len(group)} runs take more memory than there is; they go on in halves")
+            terminal.print_line(f"{len(group)} runs take more memory than there is; they go on in halves")
             queue = smaller + queue
     return errors
 
@@ -44,10 +44,10 @@ def train_cohort(
     """Train a group as one cohort; returns the errors of runs that could not be recorded."""
     with builders.shortages_explained():
         cohort = builders.build_cohort(group)
-        with terminal.watching(cohort):
+        with terminal.watch(cohort):
             loop.train(cohort, terminal, interruption)
     if interruption.requested and (cohort.members or not last):
-        terminal.interrupted(cohort)
+        terminal.print_interruption(cohort)
         raise Interrupted(interruption.signal)
     return [member.failure for member in cohort.everyone if member.failure is not None]
 

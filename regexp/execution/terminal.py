@@ -41,11 +41,11 @@ class Terminal:
         self.together = False
         self.best: EpochMetrics | None = None
 
-    def say(self, message: str) -> None:
+    def print_line(self, message: str) -> None:
         """A line of its own."""
         self.console.print(escape(message))
 
-    def count(self, claims: Sequence["PlannedRun"]) -> None:
+    def print_counts(self, claims: Sequence["PlannedRun"]) -> None:
         """How many runs there are, and how many of them are new."""
         different = list(dict.fromkeys(claims))
         finished = sum(claim.finished for claim in different)
@@ -53,9 +53,9 @@ class Terminal:
         said = [f"{len(different) - finished} to train" + (f" ({going_on} go on)" if going_on > 0 else "")]
         said += [f"{finished} finished before"] if finished else []
         said += [f"{len(claims) - len(different)} given twice"] if len(different) < len(claims) else []
-        self.say(f"{len(claims)} run{'s' if len(claims) > 1 else ''}: {', '.join(said)}")
+        self.print_line(f"{len(claims)} run{'s' if len(claims) > 1 else ''}: {', '.join(said)}")
 
-    def plan(self, forecasts: Sequence["Forecast"]) -> None:
+    def print_plan(self, forecasts: Sequence["Forecast"]) -> None:
         """Which cohorts will train one after the other, each in one loop, and what they will take."""
         keys = list(dict.fromkeys(key for forecast in forecasts for key in forecast.separating))
         names = short_names(keys)
@@ -70,16 +70,16 @@ class Terminal:
             table.add_row(*figures, *(escape(cohort.separating[key]) for key in keys))
         self.console.print(table)
         if len(forecasts) > MOST_ROWS:
-            self.say(f"and {len(forecasts) - MOST_ROWS} more cohorts")
+            self.print_line(f"and {len(forecasts) - MOST_ROWS} more cohorts")
         for i, cohort in enumerate(forecasts, 1):
             if cohort.problem:
-                self.say(f"cohort {i} could not be tried: {cohort.problem}")
+                self.print_line(f"cohort {i} could not be tried: {cohort.problem}")
         if len(forecasts) > 1:
             known = [cohort.seconds for cohort in forecasts if cohort.seconds is not None]
             total = f"at most {_duration(sum(known))}" if len(known) == len(forecasts) else "more than can be told"
-            self.say(f"{len(forecasts)} cohorts, one after the other: {total}")
+            self.print_line(f"{len(forecasts)} cohorts, one after the other: {total}")
 
-    def begin(self, cohort: "Cohort") -> None:
+    def start(self, cohort: "Cohort") -> None:
         """What is about to train, in four lines (five for more than one run)."""
         plans = [member.plan for member in cohort.members]
         parameters = sum(parameter[0].numel() for parameter in cohort.model.parameters())
@@ -100,7 +100,7 @@ class Terminal:
             header.add_row(f"[bold]{name}[/bold]", escape(text))
         self.console.print(header)
         if cohort.epoch:
-            self.say(f"goes on after epoch {cohort.epoch}")
+            self.print_line(f"goes on after epoch {cohort.epoch}")
         self.epochs = max(plan.epochs for plan in plans)
         self.together, self.best = len(plans) > 1, None
         if self.console.is_terminal and not self.console.quiet:
@@ -127,12 +127,12 @@ class Terminal:
         if self.progress is not None:
             self.progress.update(self.task, completed=epoch, description=figures)
         elif epoch in (1, self.epochs) or epoch % -(-self.epochs // LINES) == 0:
-            self.say(f"epoch {epoch}/{self.epochs}  {figures}")
+            self.print_line(f"epoch {epoch}/{self.epochs}  {figures}")
 
     @contextmanager
-    def watching(self, cohort: "Cohort") -> Iterator[None]:
+    def watch(self, cohort: "Cohort") -> Iterator[None]:
         """Say what trains, and put the terminal back whatever happens."""
-        self.begin(cohort)
+        self.start(cohort)
         try:
             yield
         finally:
@@ -142,11 +142,11 @@ class Terminal:
 
     def announce_stop(self) -> None:
         """A signal came."""
-        self.say("Stopping after this epoch; once more stops at once.")
+        self.print_line("Stopping after this epoch; once more stops at once.")
 
-    def interrupted(self, cohort: "Cohort") -> None:
+    def print_interruption(self, cohort: "Cohort") -> None:
         """Training stopped before its end."""
-        self.say(f"Interrupted after epoch {cohort.epoch}. The same command goes on from there.")
+        self.print_line(f"Interrupted after epoch {cohort.epoch}. The same command goes on from there.")
 
     def report(self, runs: Sequence[Run], shown: Sequence[bool]) -> None:
         """How runs ended, where they are, and what to type next; `shown` says which had ended before."""
@@ -161,25 +161,25 @@ class Terminal:
             Report(self.console).overview(compare_all(of_runs(runs, "the sweep")))
             self.console.print()
             folders = [run.directory for run in runs]
-            self.say(f"curves   {next_commands.tensorboard(logdir(folders))}")
-            self.say(f"compare  {next_commands.compare(folders)}")
+            self.print_line(f"curves   {next_commands.tensorboard(logdir(folders))}")
+            self.print_line(f"compare  {next_commands.compare(folders)}")
 
     def _report_one(self, run: Run, summary: dict[str, Any], shown: bool) -> None:
         if shown:
-            self.say(f"Finished {_age(run.directory / 'summary.json')} ago; force=true trains it anew.")
+            self.print_line(f"Finished {_age(run.directory / 'summary.json')} ago; force=true trains it anew.")
         self.console.print()
         self.console.print(_table(run, summary))
         if summary["status"] == "diverged":
-            self.say(
+            self.print_line(
                 f"Diverged in epoch {summary['epochs']}: the loss is not finite at a learning rate "
                 f"of {summary['lr']:g}. Try a smaller optimizer.lr, or optimizer.clip_norm=1."
             )
         if summary["validation"] == "test":
-            self.say("Validated on the test set, as in the lesson: there is no separate test figure.")
+            self.print_line("Validated on the test set, as in the lesson: there is no separate test figure.")
         self.console.print()
-        self.say(f"results  {next_commands.nearby(run.directory)}")
-        self.say(f"curves   {next_commands.tensorboard(run.directory.parent.parent)}")
-        self.say(f"try      {next_commands.prefix()}regexp {_suggestion(run)}")
+        self.print_line(f"results  {next_commands.nearby(run.directory)}")
+        self.print_line(f"curves   {next_commands.tensorboard(run.directory.parent.parent)}")
+        self.print_line(f"try      {next_commands.prefix()}regexp {_suggestion(run)}")
 
 
 def _table(run: Run, summary: dict[str, Any]) -> Table:

@@ -43,7 +43,7 @@ def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal, sweep: SweepRe
     errors: list[Exception] = []
     if sweep is not None:
         sweep.add(planned_runs, outputs)
-        terminal.count(planned_runs)
+        terminal.print_counts(planned_runs)
     if unfinished:
         # torch takes seconds to import: not to show what is finished
         from regexp.execution import builders, execute, forecast
@@ -51,7 +51,7 @@ def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal, sweep: SweepRe
         with interruptible(terminal.announce_stop) as interruption, reservations_released(unfinished):
             groups = builders.group_into_cohorts(unfinished, None if sweep is None else sweep.max_runs)
             if sweep is not None:
-                terminal.plan(forecast.forecast_cohorts(groups))
+                terminal.print_plan(forecast.forecast_cohorts(groups))
             errors = execute.train_cohorts(groups, terminal, interruption)
     runs = [Run(planned.directory) for planned in planned_runs]
     terminal.report(runs, [planned.finished for planned in planned_runs])

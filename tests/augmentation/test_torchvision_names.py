@@ -203,7 +203,7 @@ def test_a_pipeline_takes_it_under_the_users_name() -> None:
 def test_a_run_trains_with_it_and_the_header_says_what_it_costs(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["epochs=2", "model.hidden_sizes=[8]", f"+augmentation.mine={{_target_: {V1}TrivialAugmentWide}}"]
     cohort, [memory] = make_cohort(words)
-    Terminal().begin(cohort)
+    Terminal().start(cohort)
     train(cohort, Quiet(), StopRequest())
     assert memory.end.status == "completed"
     lines = capsys.readouterr().out.splitlines()
