@@ -7,8 +7,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hydra._internal.utils import get_args_parser
-
+from regexp.cli.hydra_parser import get_args_parser
 from regexp.errors import ConfigError
 
 
