@@ -1,1 +1,4 @@
-"""What a run leaves and how it is found again. Imports no torch, except to load a run's weights."""
+"""Directories of runs: what is recorded in them, and how runs are found again.
+
+Imports no torch, except to load the weights of a run.
+"""

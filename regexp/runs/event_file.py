@@ -1,4 +1,7 @@
-"""A TensorBoard event file that is opened, appended to and closed again: no thread, no open file between epochs."""
+"""A TensorBoard event file without a writer thread.
+
+The file is opened for each write and closed again, so that no file stays open between epochs.
+"""
 
 import os
 import re
@@ -18,10 +21,10 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 
 class EventFile:
-    """One run's events.
+    """The TensorBoard event file of a run.
 
     Attributes:
-        path: of the file.
+        path: the path of the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -29,43 +32,52 @@ class EventFile:
 
     @classmethod
     def create(cls, directory: Path) -> "EventFile":
-        """A new file in a folder, under the name that TensorBoard looks for."""
+        """Create an empty event file in a directory, under a name that TensorBoard recognizes."""
         name = f"events.out.tfevents.{time.time_ns() // 10**9}.{socket.gethostname()}.{os.getpid()}.0"
         file = cls(directory / name)
         file._append(Event(wall_time=time.time(), file_version="brain.Event:2"))
         return file
 
     def write(self, step: int, *values: Summary.Value) -> None:
-        """Append values of one step."""
+        """Append values of one step to the file."""
         self._append(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
 
     def size(self) -> int:
-        """In bytes."""
+        """Return the size of the file in bytes."""
         return self.path.stat().st_size
 
     def truncate(self, size: int) -> None:
-        """Drop what came after `size` bytes."""
+        """Cut the file off after its first `size` bytes."""
         os.truncate(self.path, size)
 
     def _append(self, event: Event) -> None:
+        """Append one event to the file."""
         with self.path.open("ab") as file:
             RecordWriter(file).write(event.SerializeToString())
 
 
 def scalar(tag: str, value: float) -> Summary.Value:
-    """A number."""
+    """Return the summary value of a number."""
     return Summary.Value(tag=tag, simple_value=value)
 
 
 def image(tag: str, png: bytes, width: int, height: int, channels: int) -> Summary.Value:
-    """A picture, gray (1 channel) or in RGB (3)."""
+    """Return the summary value of a picture.
+
+    Args:
+        tag: the name of the picture in TensorBoard.
+        png: the picture, encoded as PNG.
+        width: its width in pixels.
+        height: its height in pixels.
+        channels: 1 for a gray picture, 3 for RGB.
+    """
     return Summary.Value(
         tag=tag, image=Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
     )
 
 
 def text(tag: str, markdown: str) -> Summary.Value:
-    """A text, shown as Markdown."""
+    """Return the summary value of a text, which TensorBoard shows as Markdown."""
     tensor = TensorProto(
         dtype=DT_STRING,
         string_val=[markdown.encode()],
@@ -76,10 +88,14 @@ def text(tag: str, markdown: str) -> Summary.Value:
 
 
 def hyperparameters(values: Mapping[str, float | bool | str], group: str) -> Summary.Value:
-    """The HParams page's start of a session; runs of one `group` are averaged there.
+    """Return the start of a session on TensorBoard's HParams page.
 
-    No experiment summary is written: without one TensorBoard finds all columns and metrics by itself, with one it
-    freezes them to the first run's.
+    No experiment summary is written: without one TensorBoard finds all columns and metrics by itself; with one it
+    shows only the columns and metrics of the first run.
+
+    Args:
+        values: the hyperparameters by name.
+        group: the name of the seed group; the page averages the sessions of a group.
     """
     start = plugin_data_pb2.SessionStartInfo(group_name=group, start_time_secs=time.time())
     for name, value in values.items():
@@ -93,14 +109,19 @@ def hyperparameters(values: Mapping[str, float | bool | str], group: str) -> Sum
 
 
 def session_end(success: bool) -> Summary.Value:
-    """The HParams page's end of a session."""
+    """Return the end of a session on TensorBoard's HParams page."""
     status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
     end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time())
     return _session(metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=end))
 
 
 def layout(title: str, charts: Mapping[str, Sequence[str]]) -> Summary.Value:
-    """The page of custom scalars: below a title a chart for each name, with the curves of several tags in one."""
+    """Return the layout of TensorBoard's custom scalars page.
+
+    Args:
+        title: the title above the charts.
+        charts: for each chart, by its title, the tags whose curves it shows.
+    """
     page = layout_pb2.Layout()
     category = page.category.add(title=title)
     for name, tags in charts.items():
@@ -111,4 +132,5 @@ def layout(title: str, charts: Mapping[str, Sequence[str]]) -> Summary.Value:
 
 
 def _session(tag: str, content: plugin_data_pb2.HParamsPluginData) -> Summary.Value:
+    """Return a summary value that only the HParams page reads."""
     return Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(content), tensor=metadata.NULL_TENSOR)

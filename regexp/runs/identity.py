@@ -1,4 +1,4 @@
-"""Who a run is (its identity) and what it is called (its label). Imports no torch."""
+"""The identity of a run, which decides its result, and its label, which names its directory. Imports no torch."""
 
 import hashlib
 import json
@@ -12,14 +12,20 @@ from regexp.config.schema import Config, identity_items
 from regexp.config.validation import format_value
 from regexp.runs.code_hash import code_hash
 
-# What a label leaves out: `device` chooses nothing that could change a result.
+# Keys that a label leaves out, because they cannot change a result; the choice of a `device` cannot either.
 IGNORED_KEYS = {key for key, _, meta in leaves(Config()) if not meta.get("identity", True)} | {"device"}
-_LONGEST = 100
+_MAX_LENGTH = 100  # of a label, in characters
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What decides a run's result: hashes of its configuration, its data and our code."""
+    """The hashes that decide a run's result; a finished run with the same identity is not trained again.
+
+    Attributes:
+        config: of the configuration, without the keys that cannot change the result.
+        data: of the data set's files.
+        code: of the code that shapes results.
+    """
 
     config: str
     data: str
@@ -27,58 +33,64 @@ class Identity:
 
 
 def identify(config: Config, fingerprint: str) -> Identity:
-    """The identity of a configuration on the data with this fingerprint."""
+    """Return the identity of a run of a configuration on the data with this fingerprint."""
     canonical = json.dumps(identity_items(config), sort_keys=True)
     return Identity(_hash(canonical.encode()), fingerprint, code_hash())
 
 
 def seed_group(config: Config) -> str:
-    """Equal for runs that differ in their seed only: what is not the default, and a hash of all.
+    """Return the name of a configuration's seed group, which is the same for all of its seeds.
 
-    For example "batch affine lr=0.003 (32e458)".
+    The name lists what differs from the defaults, and ends with a hash of everything: "batch affine lr=0.003 (32e458)".
     """
     items = {key: value for key, value in identity_items(config).items() if key != "seed"}
-    usual = {**identity_items(Config()), "augmentation": items["augmentation"]}
-    changed = {key: value for key, value in items.items() if key in usual and value != usual[key]}
-    names = short_names(list(changed))
+    defaults = {**identity_items(Config()), "augmentation": items["augmentation"]}
+    changes = {key: value for key, value in items.items() if key in defaults and value != defaults[key]}
+    names = short_names(list(changes))
     words = [
-        value if key.endswith(".name") else f"{names[key]}={format_value(value)}" for key, value in changed.items()
+        value if key.endswith(".name") else f"{names[key]}={format_value(value)}" for key, value in changes.items()
     ]
     words += ["+".join(config.augmentation)] if config.augmentation else []
     return f"{' '.join(words) or 'defaults'} ({_hash(json.dumps(items, sort_keys=True).encode())[:6]})"
 
 
 def label(overrides: Sequence[str]) -> str:
-    """What the user changed, safe as a folder's name and short: "lr=0.01,normalization=batch"; "defaults" if nothing.
+    """Return a short name, safe as a directory's name, for what the user changed: "lr=0.01,normalization=batch".
 
-    What cannot change the result is left out, but for the place of the user's own data; of a dotted key the last part
-    stays, or as many as tell it from others.
+    Overrides that cannot change the result are left out, except for the path of the user's own data. Dotted keys are
+    shortened (see `short_names`). Without any overrides the label is "defaults".
     """
     changes = {}
-    named = ("data.path", "data.root") if "data=image_folder" in overrides else ("data.path",)
+    path_keys = ("data.path", "data.root") if "data=image_folder" in overrides else ("data.path",)
     for override in overrides:
         key, _, value = override.partition("=")
-        bare = key.lstrip("+~")
-        if (bare not in IGNORED_KEYS or bare in named) and not bare.startswith("hydra"):
-            changes[bare] = ("~" if key.startswith("~") else "", value)
+        plain_key = key.lstrip("+~")
+        if (plain_key not in IGNORED_KEYS or plain_key in path_keys) and not plain_key.startswith("hydra"):
+            changes[plain_key] = ("~" if key.startswith("~") else "", value)
     names = short_names(list(changes))
-    parts = [
-        sign + names[key] + (f"={_safe(value)}" if value else "") for key, (sign, value) in sorted(changes.items())
-    ]
+    parts = []
+    for key, (sign, value) in sorted(changes.items()):
+        parts.append(sign + names[key] + (f"={_safe_value(value)}" if value else ""))
     text = re.sub(r"[^\w.,=~+-]", "-", ",".join(parts)) or "defaults"
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 9]}-{_hash(text.encode())[:8]}"
+    return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 9]}-{_hash(text.encode())[:8]}"
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Of each dotted key the last part (of a step's key the last two), or all where that would not tell two apart."""
-    short = {key: ".".join(key.split(".")[-1 if key.count(".") < 2 else -2 :]) for key in keys}
-    uses = Counter(short.values())
-    return {key: name if uses[name] == 1 else key for key, name in short.items()}
+    """Return a short name for each dotted key, by key.
+
+    The short name is the last part of the key, or its last two parts if it has three or more (augmentation steps). Keys
+    that would get the same short name keep their full name.
+    """
+    names = {key: ".".join(key.split(".")[-1 if key.count(".") < 2 else -2 :]) for key in keys}
+    uses = Counter(names.values())
+    return {key: name if uses[name] == 1 else key for key, name in names.items()}
 
 
-def _safe(value: str) -> str:
+def _safe_value(value: str) -> str:
+    """Return the value of an override without the brackets, quotes and commas of a list."""
     return "none" if value == "[]" else value.strip("[]'\"").replace(",", "-")
 
 
 def _hash(content: bytes) -> str:
+    """Return the SHA-256 hash of bytes, cut to 16 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Which folder TensorBoard is to be given, so that it shows exactly these runs. Imports no torch."""
+"""A log directory for TensorBoard that shows exactly the runs one wants to see. Imports no torch."""
 
 import hashlib
 import os
@@ -6,30 +6,32 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from regexp.data.sources import cache_folder
+from regexp.data.sources import cache_directory
 
 
-def logdir(runs: Sequence[Path], extra: Path | None = None) -> Path:
-    """The folder that holds runs, where it holds no others, else one of links to them in the user's cache.
+def logdir(directories: Sequence[Path], extra_directory: Path | None = None) -> Path:
+    """Return a directory for `tensorboard --logdir` that shows exactly these runs.
 
     Args:
-        runs: their folders.
-        extra: a folder beside them to be shown as well, if it is there.
+        directories: the directories of the runs.
+        extra_directory: a directory beside them that is shown as well, if it exists.
 
-    Where no links can be made (some systems, a full disk) the folder that holds the runs, and others.
+    Returns:
+        The directory that holds the runs, if it holds no others; else a directory of links to them in the user's cache.
+        Where links cannot be made (some systems, a full disk), the directory that holds the runs and others.
     """
-    folders = list(dict.fromkeys(run.resolve() for run in runs))
-    parents = {folder.parent for folder in folders}
+    run_directories = list(dict.fromkeys(directory.resolve() for directory in directories))
+    parents = {directory.parent for directory in run_directories}
     common = Path(os.path.commonpath(parents))
-    # Whatever holds events is a run to TensorBoard, what was set aside as well.
+    # TensorBoard takes every directory with an event file for a run, also one that was set aside.
     files = common.glob("*/events.out.tfevents.*") if len(parents) == 1 else common.rglob("events.out.tfevents.*")
-    if {file.parent for file in files} <= set(folders):
+    if {file.parent for file in files} <= set(run_directories):
         return common
-    key = hashlib.sha256("\n".join(sorted(str(folder) for folder in folders)).encode()).hexdigest()[:8]
-    links = cache_folder() / "tensorboard" / f"{common.name}-{key}"
-    targets = {links / folder.relative_to(common): folder for folder in folders}
-    if extra is not None and extra.is_dir():
-        targets[links / extra.name] = extra
+    key = hashlib.sha256("\n".join(sorted(map(str, run_directories))).encode()).hexdigest()[:8]
+    links = cache_directory() / "tensorboard" / f"{common.name}-{key}"
+    targets = {links / directory.relative_to(common): directory for directory in run_directories}
+    if extra_directory is not None and extra_directory.is_dir():
+        targets[links / extra_directory.name] = extra_directory
     try:
         for link, target in targets.items():
             link.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Runs read back from their folders. Imports no torch until a model is asked for."""
+"""Runs read back from their directories. Imports no torch until the model of a run is loaded."""
 
 import csv
 import json
@@ -13,51 +13,52 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A run's folder, finished or not.
+    """A run that was recorded in a directory, finished or not.
 
     Attributes:
-        directory: the folder.
+        directory: the directory of the run.
+        record: the content of its run.json.
     """
 
     def __init__(self, directory: Path | str) -> None:
-        """Raises RunError if no run was recorded there."""
+        """Read run.json; raise RunError if no run was recorded in the directory."""
         self.directory = Path(directory)
         self.record = _read_json(self.directory / "run.json", "holds no run: run.json is missing")
 
     @property
     def config(self) -> dict[str, Any]:
-        """The flat configuration: {"optimizer.lr": 0.001, ...}."""
+        """The flat configuration, by dotted key: {"optimizer.lr": 0.001, ...}."""
         config: dict[str, Any] = self.record["config"]
         return config
 
     @property
     def summary(self) -> dict[str, Any] | None:
-        """How the run ended (see the README); None while it has not."""
+        """The content of summary.json (see the README), or None if the run has not ended."""
         path = self.directory / "summary.json"
         return _read_json(path, "has no summary") if path.exists() else None
 
     @property
     def status(self) -> str:
-        """completed, stopped_early, diverged, failed or unfinished."""
+        """One of "completed", "stopped_early", "diverged", "failed" and "unfinished"."""
         if (summary := self.summary) is not None:
             return str(summary["status"])
         return "failed" if (self.directory / "failure.json").exists() else "unfinished"
 
     @property
     def failure(self) -> str | None:
-        """Why it failed, in a line; None where it has not."""
+        """The reason why the run failed, in one line, or None if it has not failed."""
         path = self.directory / "failure.json"
         return str(_read_json(path, "has no failure").get("message")) if self.status == "failed" else None
 
     @property
     def keeps_best(self) -> bool:
-        """Whether the weights that it keeps are the best rather than the last."""
+        """Whether the run keeps its best weights, rather than its last."""
         summary = self.summary
         return summary is not None and summary["best"] is not None and bool(self.config["early_stopping.restore_best"])
 
     @property
     def metrics(self) -> list[dict[str, float]]:
-        """One record an epoch, with the columns of metrics.csv."""
+        """A record for each epoch, with the columns of metrics.csv; empty if there is no such file."""
         try:
             with (self.directory / "metrics.csv").open(newline="") as file:
                 return [
@@ -68,14 +69,14 @@ class Run:
             return []
 
     def model(self, weights: str = "kept") -> "nn.Sequential":
-        """The trained model as torch's own layers, on the CPU and in evaluation mode.
+        """Return the trained model as torch's own layers, on the CPU and in evaluation mode.
 
-        It takes images [n, C, H, W] in floating point, scaled to [0, 1] (uint8 / 255), in the run's precision, and
-        gives logits [n, classes]. Nothing else is done to the images; where augmentation crops them, it takes their
-        centre, of the crop's size.
+        The model takes images [n, C, H, W] in floating point, scaled to [0, 1] (uint8 / 255), in the run's precision,
+        and returns logits [n, classes]. The images need no other preparation, except that a run whose augmentation
+        crops images takes their centre, of the crop's size.
 
         Args:
-            weights: "best", "last", or "kept": the best where the run restores them, else the last.
+            weights: "best", "last", or "kept": the best if the run restores them, else the last.
 
         Raises:
             RunError: these weights were not stored.
@@ -93,33 +94,34 @@ class Run:
         path = self.directory / ("best.safetensors" if weights == "best" else "checkpoint.safetensors")
         if not path.exists():
             raise RunError(f"{self.directory} has no {weights} weights: {path.name} is missing ({self.status})")
-        state: dict[str, Tensor] = load_file(path)
+        tensors: dict[str, Tensor] = load_file(path)
         if weights == "last":
-            state = {key.removeprefix("model/"): value for key, value in state.items() if key.startswith("model/")}
-        last = max((name for name in state if name.endswith(".weight")), key=lambda name: int(name.split(".")[0]))
+            tensors = {key.removeprefix("model/"): value for key, value in tensors.items() if key.startswith("model/")}
+        matrices = [name for name in tensors if name.endswith(".weight")]
+        output_weight = max(matrices, key=lambda name: int(name.split(".")[0]))
         architecture = Architecture(
-            in_features=state["1.weight"].shape[1],
+            in_features=tensors["1.weight"].shape[1],
             hidden_sizes=tuple(self.config["model.hidden_sizes"]),
-            classes=len(state[last]),
+            classes=len(tensors[output_weight]),
             activation=self.config["model.activation"],
             normalization=self.config["normalization"],
             eps=self.config.get("normalization.eps", 1e-5),
             momentum=self.config.get("normalization.momentum", 0.1),
         )
         model = as_sequential(architecture, self.config["model.dropout"])
-        model.to(state["1.weight"].dtype).load_state_dict(state)
+        model.to(tensors["1.weight"].dtype).load_state_dict(tensors)
         return model.eval()
 
     def __repr__(self) -> str:
         return f"Run({str(self.directory)!r}, {self.status})"
 
 
-def _read_json(path: Path, missing: str) -> dict[str, Any]:
-    """The object in a JSON file. Raises RunError if it is not there or broken."""
+def _read_json(path: Path, missing_message: str) -> dict[str, Any]:
+    """Return the object in a JSON file; raise RunError if the file is missing or broken."""
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise RunError(f"{path.parent} {missing}") from error
+        raise RunError(f"{path.parent} {missing_message}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} is broken: {str(error)[:200]}") from error
     if not isinstance(content, dict):
@@ -128,13 +130,13 @@ def _read_json(path: Path, missing: str) -> dict[str, Any]:
 
 
 def load_run(path: Path | str) -> Run:
-    """The run that was recorded in a folder. Raises RunError if there is none."""
+    """Return the run that was recorded in a directory; raise RunError if there is none."""
     return Run(path)
 
 
-def find_runs(folder: Path) -> Iterator[Run]:
-    """All runs recorded directly below a folder, by name; what was set aside is left out."""
-    for path in sorted(folder.glob("*/run.json")):
+def find_runs(directory: Path) -> Iterator[Run]:
+    """Yield the runs recorded directly below a directory, by name, without those that were set aside."""
+    for path in sorted(directory.glob("*/run.json")):
         if ".old-" not in path.parent.name:
             try:
                 yield Run(path.parent)

@@ -1,4 +1,4 @@
-"""What a sweep leaves: outputs/NAME/sweeps/ID.json, its command, its grid and its members. Imports no torch."""
+"""The record of a sweep, outputs/NAME/sweeps/ID.json: its command, its grid and its members. Imports no torch."""
 
 import json
 import time
@@ -13,11 +13,13 @@ from regexp.utils.processes import command
 
 
 class SweepRecord:
-    """Runs that were asked for together, in one batch or in several.
+    """The record of a sweep: the runs that were planned together, in one batch or in several.
 
     Attributes:
-        id: when it started, to the microsecond: its file's name.
-        max_runs: of a cohort; None: as many as find room.
+        id: the time at which the sweep started, to the microsecond; the stem of its files' names.
+        max_runs: the most runs that may train in one cohort; None: as many as fit in memory.
+        started: the same time, with its time zone.
+        planned_runs: the members so far, in order; a dictionary without values, so that none occurs twice.
     """
 
     def __init__(self, max_runs: int | None = None) -> None:
@@ -25,42 +27,58 @@ class SweepRecord:
         now = time.time()
         self.id = time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + f"-{now % 1 * 1e6:06.0f}"
         self.started = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(now))
-        self.claims: dict[PlannedRun, None] = {}
+        self.planned_runs: dict[PlannedRun, None] = {}
 
-    def add(self, claims: Sequence[PlannedRun], outputs: Path) -> None:
-        """Note more members, in a file for each NAME. Raises StorageError."""
-        self.claims |= dict.fromkeys(claims)
+    def add(self, planned_runs: Sequence[PlannedRun], outputs: Path) -> None:
+        """Add members, and write the record to a file for each `name` that they train under.
+
+        Args:
+            planned_runs: the new members; those that the record holds already are not added again.
+            outputs: the directory that holds outputs/NAME.
+
+        Raises:
+            StorageError: a file cannot be written.
+        """
+        self.planned_runs |= dict.fromkeys(planned_runs)
         by_name: dict[str, list[PlannedRun]] = defaultdict(list)
-        for claim in self.claims:
-            by_name[claim.job.config.name].append(claim)
+        for planned in self.planned_runs:
+            by_name[planned.job.config.name].append(planned)
         for name, members in by_name.items():
-            folder = outputs / name / "sweeps"
-            facts = {
+            directory = outputs / name / "sweeps"
+            record = {
                 "id": self.id,
                 "command": command(),
                 "started": self.started,
-                **grid([claim.job.overrides for claim in members]),
+                **summarize_overrides([planned.job.overrides for planned in members]),
                 "members": [
                     {
-                        "directory": claim.directory.name,
-                        "overrides": list(claim.job.overrides),
-                        "config_hash": claim.identity.config,
+                        "directory": planned.directory.name,
+                        "overrides": list(planned.job.overrides),
+                        "config_hash": planned.identity.config,
                     }
-                    for claim in members
+                    for planned in members
                 ],
             }
-            with storage_errors(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-                write_atomically(folder / f"{self.id}.json", json.dumps(facts, indent=2).encode())
+            with storage_errors(directory):
+                directory.mkdir(parents=True, exist_ok=True)
+                write_atomically(directory / f"{self.id}.json", json.dumps(record, indent=2).encode())
 
 
-def grid(runs: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Of the runs' overrides, `common`: those that all have, and `grid`: the other keys with their values, in order."""
-    values: dict[str, dict[str, None]] = {}
+def summarize_overrides(runs: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Return what the overrides of runs have in common, and the grid of the others.
+
+    Args:
+        runs: the overrides of each run.
+
+    Returns:
+        `common`: the overrides that all runs have; `grid`: every other key with its values, in order of appearance.
+    """
+    values_by_key: dict[str, dict[str, None]] = {}
     for overrides in runs:
         for override in overrides:
             key, _, value = override.partition("=")
-            values.setdefault(key, {})[value] = None
+            values_by_key.setdefault(key, {})[value] = None
     common = [override for override in runs[0] if all(override in overrides for overrides in runs)]
-    shared = {override.partition("=")[0] for override in common}
-    return {"grid": {key: list(own) for key, own in values.items() if key not in shared}, "common": common}
+    common_keys = {override.partition("=")[0] for override in common}
+    grid = {key: list(values) for key, values in values_by_key.items() if key not in common_keys}
+    return {"grid": grid, "common": common}
