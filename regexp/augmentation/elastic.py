@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Generator, Tensor
 
-from regexp.augmentation.geometry import unchanged
+from regexp.augmentation.geometry import keep_size
 
 # The side that `alpha` and `sigma` are given for.
 _SIDE = 28
@@ -33,7 +33,7 @@ class ElasticTransform:
     sigma: float = 4.0
     interpolation: str = "bilinear"
     fill: float = 0.0
-    fit = staticmethod(unchanged)
+    output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
         """Nothing: see displacements."""

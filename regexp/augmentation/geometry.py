@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from regexp.errors import ConfigError
 
 
-class Geometric(Protocol):
+class GeometricTransform(Protocol):
     """A geometric transform. `interpolation` and `fill` are None where the transform is content with any."""
 
     @property
@@ -25,7 +25,7 @@ class Geometric(Protocol):
     def fill(self) -> float | None:
         """Brightness of what comes from outside the image."""
 
-    def fit(self, height: int, width: int) -> tuple[int, int]:
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the result for images of these. Raises ConfigError if they do not suit."""
         ...
 
@@ -42,7 +42,7 @@ class Geometric(Protocol):
         ...
 
 
-def unchanged(height: int, width: int) -> tuple[int, int]:
+def keep_size(height: int, width: int) -> tuple[int, int]:
     """The `fit` of a transform that suits all images and keeps their size."""
     return height, width
 
@@ -55,11 +55,11 @@ class RandomRotation:
     degrees: float
     interpolation: str = "nearest"
     fill: float = 0.0
-    fit = staticmethod(unchanged)
+    output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
         """`angle` in degrees, counter-clockwise."""
-        return {"angle": uniform(count, -self.degrees, self.degrees, generator)}
+        return {"angle": draw_uniform(count, -self.degrees, self.degrees, generator)}
 
     def matrix(self, parameters: Mapping[str, Tensor], height: int, width: int) -> Tensor:
         """See Geometric."""
@@ -80,7 +80,7 @@ class RandomHorizontalFlip:
     p: float = 0.5
     interpolation: ClassVar[None] = None
     fill: ClassVar[None] = None
-    fit = staticmethod(unchanged)
+    output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
         """`flipped` 0 or 1."""
@@ -106,7 +106,7 @@ class RandomShift:
     padding: float
     fill: float = 0.0
     interpolation: ClassVar[None] = None
-    fit = staticmethod(unchanged)
+    output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
         """`i` and `j`: row and column of the padded image at which the crop begins, less the padding."""
@@ -138,7 +138,7 @@ class RandomCrop:
     interpolation: ClassVar[None] = None
     fill: ClassVar[None] = None
 
-    def fit(self, height: int, width: int) -> tuple[int, int]:
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
         """See Geometric."""
         kept = self.pixels(height), self.pixels(width)
         if kept[0] > height or kept[1] > width:
@@ -183,17 +183,17 @@ class RandomAffine:
     shear: float
     interpolation: str = "nearest"
     fill: float = 0.0
-    fit = staticmethod(unchanged)
+    output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
         """`angle` in degrees, clockwise; `tx`, `ty` in pixels; `scale`; `shear` in degrees."""
         right, down = self.translate[0] * width, self.translate[1] * height
         return {
-            "angle": uniform(count, -self.degrees, self.degrees, generator),
-            "tx": uniform(count, -right, right, generator).round(),
-            "ty": uniform(count, -down, down, generator).round(),
-            "scale": uniform(count, *self.scale, generator),
-            "shear": uniform(count, -self.shear, self.shear, generator),
+            "angle": draw_uniform(count, -self.degrees, self.degrees, generator),
+            "tx": draw_uniform(count, -right, right, generator).round(),
+            "ty": draw_uniform(count, -down, down, generator).round(),
+            "scale": draw_uniform(count, *self.scale, generator),
+            "shear": draw_uniform(count, -self.shear, self.shear, generator),
         }
 
     def matrix(self, parameters: Mapping[str, Tensor], height: int, width: int) -> Tensor:
@@ -212,7 +212,7 @@ class RandomAffine:
         )
 
 
-def uniform(count: int, low: float, high: float, generator: Generator) -> Tensor:
+def draw_uniform(count: int, low: float, high: float, generator: Generator) -> Tensor:
     """[count] in [low, high]."""
     return torch.rand(count, generator=generator) * (high - low) + low
 

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Generator, Tensor
 
-from regexp.augmentation.geometry import unchanged
-from regexp.augmentation.torchvision_names import complaint, needs_levels, resolve
+from regexp.augmentation.geometry import keep_size
+from regexp.augmentation.torchvision_names import first_line, needs_uint8, instantiate
 from regexp.errors import ConfigError
 
 _PROBES = 8  # images that a new transform is tried on
@@ -29,7 +29,7 @@ class ImageByImage:
     levels: bool
     call: Callable[[Tensor], Tensor] = field(repr=False, compare=False)
     kind: ClassVar[str] = "foreign"
-    fit = staticmethod(unchanged)
+    output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
         """`seed` of each image's own randomness."""
@@ -59,12 +59,12 @@ class ImageByImage:
         return f"{self.name}, image by image"
 
 
-def image_by_image(target: str, arguments: Mapping[str, Any], shape: tuple[int, int, int]) -> ImageByImage:
+def wrap_torchvision_transform(target: str, arguments: Mapping[str, Any], shape: tuple[int, int, int]) -> ImageByImage:
     """One of torchvision's transforms for images of this shape, tried out on a few.
 
     Raises ConfigError as `foreign.resolve`, and if it does not give images of the same shape in [0, 1].
     """
-    made = ImageByImage(target, repr(arguments), needs_levels(target, arguments), resolve(target, arguments))
+    made = ImageByImage(target, repr(arguments), needs_uint8(target, arguments), instantiate(target, arguments))
     generator = Generator().manual_seed(0)
     levels = torch.randint(256, (_PROBES, *shape), generator=generator)
     try:
@@ -72,7 +72,7 @@ def image_by_image(target: str, arguments: Mapping[str, Any], shape: tuple[int, 
             results = [made._one(image, seed) for seed, image in enumerate(levels.float() / 255)]
     except Exception as error:  # whatever code of someone else's objects to
         raise ConfigError(
-            f"_target_={target}: cannot work on images [C, H, W] of {list(shape)}: {complaint(error)}"
+            f"_target_={target}: cannot work on images [C, H, W] of {list(shape)}: {first_line(error)}"
         ) from error
     for result in results:
         if not isinstance(result, Tensor) or not result.is_floating_point():

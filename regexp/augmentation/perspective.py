@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Generator, Tensor
 
-from regexp.augmentation.geometry import unchanged
+from regexp.augmentation.geometry import keep_size
 
 
 @final
@@ -22,7 +22,7 @@ class RandomPerspective:
     p: float = 0.5
     interpolation: str = "bilinear"
     fill: float = 0.0
-    fit = staticmethod(unchanged)
+    output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
         """`corners` [count, 4, 2], where the image's go (x, y), clockwise from the top left; `applied` 0 or 1."""

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from regexp.augmentation.elastic import ElasticTransform
 from regexp.augmentation.geometry import (
-    Geometric,
+    GeometricTransform,
     RandomAffine,
     RandomCrop,
     RandomHorizontalFlip,
@@ -43,8 +43,8 @@ TRANSFORMS: dict[str, type[Any]] = {
     "jitter": ColorJitter,
 }
 
-Pixelwise = GaussianNoise | RandomErasing | GaussianBlur | ColorJitter | ImageByImage
-Transform = Geometric | Pixelwise
+PixelwiseTransform = GaussianNoise | RandomErasing | GaussianBlur | ColorJitter | ImageByImage
+Transform = GeometricTransform | PixelwiseTransform
 
 
 @final
@@ -76,11 +76,11 @@ class Pipeline:
 
     def __init__(self, steps: Sequence[Transform], height: int, width: int) -> None:
         """Raises ConfigError if a step does not suit images of this size."""
-        self.steps, self.stages = tuple(steps), _stages(steps)
+        self.steps, self.transformations = tuple(steps), _stages(steps)
         self.sizes = [(height, width)]  # before each stage, and after the last
-        for stage in self.stages:
-            self.sizes.append(stage.fit(*self.sizes[-1]))
-        self.size = self.sizes[-1]
+        for stage in self.transformations:
+            self.sizes.append(stage.output_size(*self.sizes[-1]))
+        self.output_size = self.sizes[-1]
 
     def draw(
         self, count: int, seed: int, epoch: int, device: torch.device | str = "cpu", purpose: str = "augmentation"
@@ -89,16 +89,16 @@ class Pipeline:
         generator = random_stream(seed, purpose, epoch)
         parameters = [
             {name: drawn.to(device) for name, drawn in stage.draw(count, *size, generator).items()}
-            for stage, size in zip(self.stages, self.sizes, strict=False)
+            for stage, size in zip(self.transformations, self.sizes, strict=False)
         ]
         # Numbered within their kind: two of a kind differ, and another kind beside them changes neither.
-        kinds = [stage.kind for stage in self.stages]
+        kinds = [stage.kind for stage in self.transformations]
         names = [f"{purpose}/{kind}/{kinds[:place].count(kind)}" for place, kind in enumerate(kinds)]
         return Draws(parameters, [random_stream(seed, name, epoch, device) for name in names])
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """images [n, C, H, W] in [0, 1], and the draws of these n on the same device -> [n, C, *size]."""
-        for stage, parameters, generator in zip(self.stages, draws.parameters, draws.generators, strict=True):
+        for stage, parameters, generator in zip(self.transformations, draws.parameters, draws.generators, strict=True):
             images = stage.apply(images, parameters, generator)
         return images
 
@@ -106,7 +106,7 @@ class Pipeline:
         """The steps in words."""
         return ", ".join(step.describe() for step in self.steps) or "none"
 
-    def slow(self) -> list[str]:
+    def unbatched_transforms(self) -> list[str]:
         """Names of the transforms that go image by image."""
         return [step.name for step in self.steps if isinstance(step, ImageByImage)]
 
@@ -115,11 +115,11 @@ def _stages(steps: Sequence[Transform]) -> list[Transformation]:
     """The steps, neighbours that move the grid put together where their interpolation and fill do not contradict."""
     stages: list[Transformation] = []
     for step in steps:
-        if isinstance(step, Pixelwise):
+        if isinstance(step, PixelwiseTransform):
             stages.append(step)
             continue
         before = stages[-1] if stages else None
-        if isinstance(before, Resampling) and before.takes(step):
+        if isinstance(before, Resampling) and before.can_append(step):
             stages[-1] = Resampling((*before.steps, step))
         else:
             stages.append(Resampling((step,)))

@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol, final
 import torch
 from torch import Generator, Tensor
 
-from regexp.augmentation.geometry import unchanged, uniform
+from regexp.augmentation.geometry import keep_size, draw_uniform
 from regexp.errors import ConfigError
 
 _TRIES = 10  # that RandomErasing gives a rectangle to fit
@@ -22,7 +22,7 @@ class Transformation(Protocol):
     def kind(self) -> str:
         """Noise, erase, ..."""
 
-    def fit(self, height: int, width: int) -> tuple[int, int]:
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the result for images of these. Raises ConfigError if they do not suit."""
         ...
 
@@ -45,7 +45,7 @@ class GaussianNoise:
 
     std: float = 0.1
     kind: ClassVar[str] = "noise"
-    fit = staticmethod(unchanged)
+    output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
         """Nothing: see apply."""
@@ -76,13 +76,13 @@ class RandomErasing:
     ratio: tuple[float, float] = (0.3, 3.3)
     fill: float = 0.0
     kind: ClassVar[str] = "erase"
-    fit = staticmethod(unchanged)
+    output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
         """Rows `i` up to `i + h`, columns `j` up to `j + w`; `h` and `w` are 0 where nothing is erased."""
         applied = torch.rand(count, generator=generator) < self.p
-        area = height * width * uniform(count * _TRIES, *self.scale, generator)
-        ratio = uniform(count * _TRIES, log(self.ratio[0]), log(self.ratio[1]), generator).exp()
+        area = height * width * draw_uniform(count * _TRIES, *self.scale, generator)
+        ratio = draw_uniform(count * _TRIES, log(self.ratio[0]), log(self.ratio[1]), generator).exp()
         sizes = torch.stack([(area * ratio).sqrt().round(), (area / ratio).sqrt().round()]).view(2, count, _TRIES)
         fits = (sizes[0] < height) & (sizes[1] < width)
         first = fits.int().argmax(1)  # [count], of the tries that fit
@@ -118,7 +118,7 @@ class GaussianBlur:
     sigma: tuple[float, float] = (0.1, 1.0)
     kind: ClassVar[str] = "blur"
 
-    def fit(self, height: int, width: int) -> tuple[int, int]:
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
         """See Stage."""
         side = min(height, width)
         if self.kernel_size // 2 >= side:
@@ -129,7 +129,7 @@ class GaussianBlur:
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
         """`sigma` in pixels."""
-        return {"sigma": uniform(count, *self.sigma, generator)}
+        return {"sigma": draw_uniform(count, *self.sigma, generator)}
 
     def apply(self, images: Tensor, parameters: Mapping[str, Tensor], generator: Generator) -> Tensor:
         """See Stage."""
@@ -157,13 +157,13 @@ class ColorJitter:
     brightness: float = 0.2
     contrast: float = 0.2
     kind: ClassVar[str] = "jitter"
-    fit = staticmethod(unchanged)
+    output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
         """The factors, and `contrast_first` 0 or 1."""
         return {
-            "brightness": uniform(count, max(0.0, 1 - self.brightness), 1 + self.brightness, generator),
-            "contrast": uniform(count, max(0.0, 1 - self.contrast), 1 + self.contrast, generator),
+            "brightness": draw_uniform(count, max(0.0, 1 - self.brightness), 1 + self.brightness, generator),
+            "contrast": draw_uniform(count, max(0.0, 1 - self.contrast), 1 + self.contrast, generator),
             "contrast_first": (torch.rand(count, generator=generator) < 0.5).float(),
         }
 

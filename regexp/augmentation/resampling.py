@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from regexp.augmentation.elastic import ElasticTransform
-from regexp.augmentation.geometry import Geometric
+from regexp.augmentation.geometry import GeometricTransform
 
 # Outside of every image, in grid_sample's units.
 _OUTSIDE = 4.0
@@ -21,10 +21,10 @@ _OUTSIDE = 4.0
 class Resampling:
     """Geometric transforms in order; an elastic one can only be the last."""
 
-    steps: tuple[Geometric, ...]
+    steps: tuple[GeometricTransform, ...]
     kind: ClassVar[str] = "elastic"  # what is drawn pixel by pixel
 
-    def takes(self, step: Geometric) -> bool:
+    def can_append(self, step: GeometricTransform) -> bool:
         """Whether one more step can follow: nothing after a distortion, nothing that contradicts what others want."""
         # What follows a distortion would have to know the displacements between the pixels that they are drawn for.
         return not isinstance(self.steps[-1], ElasticTransform) and all(
@@ -33,10 +33,10 @@ class Resampling:
             for theirs, mine in ((other.interpolation, step.interpolation), (other.fill, step.fill))
         )
 
-    def fit(self, height: int, width: int) -> tuple[int, int]:
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
         """See Geometric."""
         for step in self.steps:
-            height, width = step.fit(height, width)
+            height, width = step.output_size(height, width)
         return height, width
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
@@ -44,14 +44,14 @@ class Resampling:
         matrices, half = [], torch.tensor([[width / 2], [height / 2], [1.0]])
         for step in self.steps:
             matrices.append(step.matrix(step.draw(count, height, width, generator), height, width))
-            height, width = step.fit(height, width)
+            height, width = step.output_size(height, width)
         whole = _compose(matrices)
         return {"matrix": (whole / half[: whole.shape[1]]).expand(count, -1, -1)}
 
     def apply(self, images: Tensor, parameters: Mapping[str, Tensor], generator: Generator) -> Tensor:
         """images [n, C, H, W] read where matrix [n, 2 or 3, 3] says; what lies outside is `fill`."""
         count, device = len(images), images.device
-        height, width = self.fit(*images.shape[2:])
+        height, width = self.output_size(*images.shape[2:])
         matrix = parameters["matrix"].to(images.dtype)
         rows = matrix.shape[1]
         # One product for all images, with x and y in planes of their own: 20 times faster than affine_grid.

@@ -13,7 +13,7 @@ _MODULES = ("torchvision.transforms", "torchvision.transforms.v2")
 _LEVELS = {"AugMix", "AutoAugment", "JPEG", "RandAugment", "RandomEqualize", "RandomPosterize", "TrivialAugmentWide"}
 
 
-def resolve(target: str, arguments: Mapping[str, Any]) -> "Callable[[Tensor], Tensor]":
+def instantiate(target: str, arguments: Mapping[str, Any]) -> "Callable[[Tensor], Tensor]":
     """The transform of images [C, H, W] that a configuration names.
 
     Args:
@@ -28,16 +28,16 @@ def resolve(target: str, arguments: Mapping[str, Any]) -> "Callable[[Tensor], Te
     try:
         made: Callable[[Tensor], Tensor] = found(**given)
     except Exception as error:  # whatever a class of someone else's objects to in what the user wrote
-        raise ConfigError(f"_target_={target}: torchvision says: {complaint(error)}") from error
+        raise ConfigError(f"_target_={target}: torchvision says: {first_line(error)}") from error
     return made
 
 
-def needs_levels(target: str, arguments: Mapping[str, Any]) -> bool:
+def needs_uint8(target: str, arguments: Mapping[str, Any]) -> bool:
     """Whether a transform, or one among its arguments, takes uint8 images only."""
     return any(name.rpartition(".")[2] in _LEVELS for name in _targets({"_target_": target, **arguments}))
 
 
-def complaint(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """The first line of what an error says, or else its name."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
@@ -63,7 +63,7 @@ def _argument(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         if "_target_" in value:
             nested = {key: entry for key, entry in value.items() if key != "_target_"}
-            return resolve(str(value["_target_"]), nested)
+            return instantiate(str(value["_target_"]), nested)
         return {key: _argument(str(key), entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_argument(name, entry) for entry in value]

@@ -22,7 +22,7 @@ _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"  # how files begin
 _DEPTH = 24  # where a PNG file tells the bits of a sample
 
 
-def decode_all(files: Sequence[Path], image_size: int | None, grayscale: bool | None) -> NDArray[np.uint8]:
+def decode_pictures(files: Sequence[Path], image_size: int | None, grayscale: bool | None) -> NDArray[np.uint8]:
     """The pictures of all files [N, C, H, W], turned as their EXIF says.
 
     Args:

@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.error import URLError
 
-from regexp.data.idx import FILES, IDX, read_idx
+from regexp.data.idx import IDX_FILES, IDX_DATASETS, read_idx
 from regexp.errors import DataError, StorageError
-from regexp.utils.atomic_io import sync
+from regexp.utils.atomic_io import sync_file
 
 # Seconds in which a server must send something. torchvision sets no limit of its own.
 TIMEOUT = 30.0
@@ -32,23 +32,23 @@ def download(name: str, root: Path) -> None:
         DataError: it could not be had; says what to put where.
         StorageError: the folder cannot be written.
     """
-    target = IDX[name].folder(root)
+    target = IDX_DATASETS[name].folder(root)
     try:
         root.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".download-", dir=root) as folder:
-            fetched = IDX[name].folder(Path(folder))
+            fetched = IDX_DATASETS[name].folder(Path(folder))
             if reasons := _fetch(name, Path(folder)):
                 raise DataError(
                     f"data={name}: not in {root}, and it could not be downloaded:\n"
                     + "\n".join(f"  {reason}" for reason in reasons)
-                    + f"\nPut {', '.join(FILES)} into {target},\n"
-                    f"or name the folder that holds {IDX[name].loader}/raw with data.root=DIR, "
+                    + f"\nPut {', '.join(IDX_FILES)} into {target},\n"
+                    f"or name the folder that holds {IDX_DATASETS[name].loader}/raw with data.root=DIR, "
                     "or use data=digits, which needs no download."
                 )
             read_idx(name, fetched)
             target.mkdir(parents=True, exist_ok=True)
-            for file in FILES:
-                sync(fetched / file)
+            for file in IDX_FILES:
+                sync_file(fetched / file)
                 os.replace(fetched / file, target / file)
     except OSError as error:
         raise StorageError(
@@ -69,7 +69,7 @@ def _fetch(name: str, folder: Path) -> list[str]:
     """
     import torchvision
 
-    loader: Any = getattr(torchvision.datasets, IDX[name].loader)
+    loader: Any = getattr(torchvision.datasets, IDX_DATASETS[name].loader)
     downloader = loader.__new__(loader)  # its constructor would unpickle what older versions of it have left
     downloader.root = str(folder)
     reasons = []

@@ -9,7 +9,7 @@ from regexp.errors import DataError
 if TYPE_CHECKING:
     from regexp.data.splits import Split, Splits
 
-FILES = (
+IDX_FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
     "t10k-images-idx3-ubyte",
@@ -18,7 +18,7 @@ FILES = (
 
 
 @dataclass(frozen=True)
-class Idx:
+class IdxDataset:
     """A data set of this family.
 
     Attributes:
@@ -34,16 +34,16 @@ class Idx:
         return root / self.loader / "raw"
 
 
-IDX = {
+IDX_DATASETS = {
     # LeCun, Cortes and Burges 1998
-    "mnist": Idx("MNIST", tuple("0123456789")),
+    "mnist": IdxDataset("MNIST", tuple("0123456789")),
     # Xiao, Rasul and Vollgraf 2017
-    "fashion_mnist": Idx(
+    "fashion_mnist": IdxDataset(
         "FashionMNIST",
         ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
     ),
     # Clanuwat et al. 2018
-    "kmnist": Idx("KMNIST", ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")),
+    "kmnist": IdxDataset("KMNIST", ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")),
 }
 
 
@@ -56,7 +56,7 @@ def read_idx(name: str, folder: Path) -> "Splits":
     from regexp.data.splits import Splits
 
     train, test = (_read_part(name, folder, prefix) for prefix in ("train", "t10k"))
-    return Splits(train, None, test, IDX[name].classes)
+    return Splits(train, None, test, IDX_DATASETS[name].classes)
 
 
 def _read_part(name: str, folder: Path, prefix: str) -> "Split":
@@ -69,7 +69,7 @@ def _read_part(name: str, folder: Path, prefix: str) -> "Split":
         labels = read_label_file(str(folder / f"{prefix}-labels-idx1-ubyte"))
     except (OSError, RuntimeError, AssertionError, ValueError, TypeError, KeyError, IndexError) as error:
         raise DataError(f"data={name}: {folder} holds broken files; remove them to download them again") from error
-    largest = len(IDX[name].classes) - 1
+    largest = len(IDX_DATASETS[name].classes) - 1
     if len(images) != len(labels) or len(labels) == 0 or int(labels.max()) > largest:
         highest = f" up to {int(labels.max())}" if len(labels) else ""
         raise DataError(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from regexp.errors import DataError
 
-PARTS = {"train": "train", "val": "validation", "test": "test"}
-PICTURES = (".png", ".jpg", ".jpeg")
+SPLIT_DIRECTORIES = {"train": "train", "val": "validation", "test": "test"}
+SUFFIXES = (".png", ".jpg", ".jpeg")
 # Pictures that we would miss silently if they were taken for any other file.
 _UNREAD = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".pbm", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
 # What others call their parts: a folder of these is not one of classes.
@@ -16,7 +16,7 @@ _OTHER_NAMES = {"training": "train", "valid": "val", "validation": "val", "dev":
 
 
 @dataclass(frozen=True)
-class Folder:
+class ImageFolder:
     """An image folder.
 
     Attributes:
@@ -33,7 +33,7 @@ class Folder:
         return [file for part in self.pictures.values() for file, _ in part]
 
 
-def scan(given: str | None) -> Folder:
+def scan_image_folder(given: str | None) -> ImageFolder:
     """The pictures below the folder that the user named: in class folders, or in class folders of train/, val/, test/.
 
     Labels are in the order of sorted class names.
@@ -48,7 +48,7 @@ def scan(given: str | None) -> Folder:
     if not root.is_dir():
         what = "is a file, not a folder; unpack an archive" if root.is_file() else "there is no such folder"
         raise _error(f"data.root={given}: {what}")
-    parts = {PARTS[name]: root / name for name in _part_names(root)} or {"train": root}
+    parts = {SPLIT_DIRECTORIES[name]: root / name for name in _part_names(root)} or {"train": root}
     classes = _classes(parts["train"])
     for folder in parts.values():
         _agree(parts["train"], classes, folder)
@@ -56,22 +56,22 @@ def scan(given: str | None) -> Folder:
         part: [(file, label) for label, name in enumerate(classes) for file in _pictures_of(folder / name)]
         for part, folder in parts.items()
     }
-    return Folder(root, tuple(classes), pictures)
+    return ImageFolder(root, tuple(classes), pictures)
 
 
 def _part_names(root: Path) -> list[str]:
     """Those of train, val and test that a folder has; none where it holds class folders."""
     names = _folders(root)
     meant = {name: _OTHER_NAMES.get(name.lower(), name.lower()) for name in names}
-    found = [name for name in PARTS if name in names]
-    others = [name for name in names if name not in PARTS]
-    if others and not found and all(part in PARTS for part in meant.values()):
+    found = [name for name in SPLIT_DIRECTORIES if name in names]
+    others = [name for name in names if name not in SPLIT_DIRECTORIES]
+    if others and not found and all(part in SPLIT_DIRECTORIES for part in meant.values()):
         found = others  # Train/ and Test/ are no two classes
     if not found:
         return []
     if others:
         better = meant[others[0]]
-        remedy = f"call it {better}/" if better in PARTS else "class folders belong below train/, val/ and test/"
+        remedy = f"call it {better}/" if better in SPLIT_DIRECTORIES else "class folders belong below train/, val/ and test/"
         raise _error(f"{root / others[0]} stands beside or in place of train/, val/ and test/; {remedy}")
     if "train" not in found:
         raise _error(f"{root} holds {found[0]}/, but no train/; add it (no class can be called train, val or test)")
@@ -97,7 +97,7 @@ def _classes(folder: Path) -> list[str]:
 def _loose(folder: Path) -> list[str]:
     """Names of the pictures directly in a folder."""
     names = sorted(os.listdir(folder))
-    return [name for name in names if name.lower().endswith(PICTURES) and not name.startswith(".")]
+    return [name for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
 
 
 def _agree(train: Path, classes: Sequence[str], folder: Path) -> None:
@@ -113,7 +113,7 @@ def _pictures_of(folder: Path) -> list[Path]:
     """The pictures of a class, at least one."""
     pictures = list(_walk(folder, ()))
     if not pictures:
-        raise _error(f"{folder} holds no pictures ({', '.join(PICTURES)})")
+        raise _error(f"{folder} holds no pictures ({', '.join(SUFFIXES)})")
     return pictures
 
 
@@ -128,7 +128,7 @@ def _walk(folder: Path, above: Sequence[str]) -> Iterator[Path]:
             continue
         if entry.is_dir():
             yield from _walk(folder / entry.name, (*above, real))
-        elif kind in PICTURES:
+        elif kind in SUFFIXES:
             yield folder / entry.name
         elif kind in _UNREAD:
             raise _error(f"{entry.path} is neither PNG nor JPEG; convert it, or take it out of the folder")

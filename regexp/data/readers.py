@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from regexp.data.decode import decode_all
-from regexp.data.idx import IDX, read_idx
-from regexp.data.image_folder import scan
+from regexp.data.decode import decode_pictures
+from regexp.data.idx import IDX_DATASETS, read_idx
+from regexp.data.image_folder import scan_image_folder
 from regexp.data.npz import read_arrays
 from regexp.data.sources import Source
 from regexp.data.splits import Split, Splits
@@ -23,10 +23,10 @@ def read_splits(source: Source) -> Splits:
     """The parts of a data set, from the cache where it is whole, else decoded and cached. Raises DataError."""
     if source.name == "digits":  # as quick to decode
         return read_digits(source)
-    parts = _cached(source)
+    parts = _read_cache(source)
     if parts is None:
         parts = READERS[source.name](source)
-        _cache(source, parts)
+        _write_cache(source, parts)
     return parts
 
 
@@ -40,10 +40,10 @@ def read_digits(source: Source) -> Splits:
     return Splits(Split(images, table[:, -1].astype(np.int64)), None, None, tuple("0123456789"))
 
 
-def read_folder(source: Source) -> Splits:
+def read_image_folder(source: Source) -> Splits:
     """The user's pictures."""
-    folder = scan(str(source.root))
-    images = decode_all(folder.files(), source.image_size, source.grayscale)
+    folder = scan_image_folder(str(source.root))
+    images = decode_pictures(folder.files(), source.image_size, source.grayscale)
     parts, start = {}, 0
     for name, pictures in folder.pictures.items():
         labels = np.array([label for _, label in pictures], np.int64)
@@ -56,13 +56,13 @@ def read_folder(source: Source) -> Splits:
 
 READERS: dict[str, Callable[[Source], Splits]] = {
     "digits": read_digits,
-    **{name: lambda source: read_idx(source.name, IDX[source.name].folder(source.root)) for name in IDX},
-    "image_folder": read_folder,
+    **{name: lambda source: read_idx(source.name, IDX_DATASETS[source.name].folder(source.root)) for name in IDX_DATASETS},
+    "image_folder": read_image_folder,
     "arrays": lambda source: read_arrays(source.root),
 }
 
 
-def _cached(source: Source) -> Splits | None:
+def _read_cache(source: Source) -> Splits | None:
     """The parts in the cache; None if there are none of this source, or not whole."""
     with contextlib.suppress(OSError, SafetensorError, KeyError, ValueError, TypeError):
         with safe_open(source.cache, framework="numpy") as file:
@@ -77,7 +77,7 @@ def _cached(source: Source) -> Splits | None:
     return None
 
 
-def _cache(source: Source, parts: Splits) -> None:
+def _write_cache(source: Source, parts: Splits) -> None:
     """Write the cache, in place of what it held of this source before; one that cannot be written costs time."""
     tensors: dict[str, NDArray[Any]] = {}
     for name, part in parts.named().items():

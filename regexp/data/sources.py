@@ -12,8 +12,8 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from regexp.data.download import download
-from regexp.data.idx import FILES, IDX
-from regexp.data.image_folder import scan
+from regexp.data.idx import IDX_FILES, IDX_DATASETS
+from regexp.data.image_folder import scan_image_folder
 from regexp.errors import DataError
 
 
@@ -38,7 +38,7 @@ class Source:
     grayscale: bool | None = None
 
 
-def cache_folder() -> Path:
+def cache_directory() -> Path:
     """The user's cache folder: $REGEXP_CACHE, else `regexp` in $XDG_CACHE_HOME, else in ~/.cache."""
     if given := os.environ.get("REGEXP_CACHE"):
         return Path(given)
@@ -71,9 +71,9 @@ def locate(
         # A copy may keep the time of the last change of its content, but not of its being put there.
         stamps = [(n, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for n, s in zip(names, states, strict=True)]
         place = _short(repr((str(folder.resolve()), image_size, grayscale)).encode())
-        cache = cache_folder() / f"{name}-{place}-{_short(repr(stamps).encode())}.safetensors"
+        cache = cache_directory() / f"{name}-{place}-{_short(repr(stamps).encode())}.safetensors"
         hashed = tuple(names) if name == "image_folder" else ()  # they are its classes
-        fingerprint = cached_fingerprint(cache) or _hash(cache, tuple(files), hashed)
+        fingerprint = read_cached_fingerprint(cache) or _hash(cache, tuple(files), hashed)
         return Source(name, folder, cache, fingerprint, image_size, grayscale)
     except OSError as error:
         raise DataError(f"data={name}: cannot read {error.filename}: {error.strerror}") from error
@@ -85,7 +85,7 @@ def _files(name: str, root: str | None, path: str | None) -> tuple[Path, list[Pa
         folder = _digits_folder()
         return folder, [folder / "digits.csv.gz"]
     if name == "image_folder":
-        found = scan(root)
+        found = scan_image_folder(root)
         return found.root, found.files()
     if name == "arrays":
         if not path:
@@ -96,14 +96,14 @@ def _files(name: str, root: str | None, path: str | None) -> tuple[Path, list[Pa
                 f"data=arrays: data.path={path}: {'is a folder' if file.is_dir() else 'there is no such file'}"
             )
         return file, [file]
-    folder = Path(root or os.environ.get("REGEXP_DATA_ROOT") or cache_folder() / "data").expanduser()
-    files = [IDX[name].folder(folder) / file for file in FILES]
+    folder = Path(root or os.environ.get("REGEXP_DATA_ROOT") or cache_directory() / "data").expanduser()
+    files = [IDX_DATASETS[name].folder(folder) / file for file in IDX_FILES]
     if not all(file.is_file() for file in files):
         download(name, folder)
     return folder, files
 
 
-def cached_fingerprint(cache: Path) -> str | None:
+def read_cached_fingerprint(cache: Path) -> str | None:
     """What the cache file says of its source; None if it is not there or broken."""
     try:
         with safe_open(cache, framework="numpy") as file:

@@ -63,7 +63,7 @@ def test_shape_dtype_and_range_are_kept_and_the_images_too(kind: str, shape: Seq
     before = images.clone()
     step = make(kind)
     result, _ = apply([step], images)
-    assert result.shape == (COUNT, shape[0], *step.fit(*shape[1:]))
+    assert result.shape == (COUNT, shape[0], *step.output_size(*shape[1:]))
     assert result.dtype == dtype
     assert result.min() >= -1e-6
     assert result.max() <= 1 + 1e-6
@@ -131,7 +131,7 @@ def test_two_of_a_kind_draw_differently(kind: str) -> None:
     once = Pipeline([step], 28, 28)
     # What both made is not what one makes twice with the draws of the first.
     repeated = once(images, once.draw(40, SEED, EPOCH))
-    again = Pipeline([step], *once.size)
+    again = Pipeline([step], *once.output_size)
     assert not torch.equal(pipeline(images, draws), again(repeated, again.draw(40, SEED, EPOCH)))
 
 

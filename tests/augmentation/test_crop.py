@@ -25,7 +25,7 @@ SHORT = ["epochs=2", "model.hidden_sizes=[8]"]
 @pytest.mark.parametrize("width", [1, 2, 7, 10])
 def test_the_centre_is_torchvisions(height: int, width: int) -> None:
     images = torch.randint(256, (3, 2, 9, 10), dtype=torch.uint8)
-    mine = Images(images, torch.arange(3)).centre(height, width)
+    mine = Images(images, torch.arange(3)).center_crop(height, width)
     assert torch.equal(mine.images, TF.center_crop(images, [height, width]))
     assert mine.labels.tolist() == [0, 1, 2]
 
@@ -33,8 +33,8 @@ def test_the_centre_is_torchvisions(height: int, width: int) -> None:
 def test_a_data_sets_training_images_stay_whole() -> None:
     whole = load_dataset(compose_job([]).config)
     cut = load_dataset(compose_job(["augmentation=crop"]).config)
-    assert (whole.shape, whole.seen) == ((1, 8, 8), (1, 8, 8))
-    assert (cut.shape, cut.seen) == ((1, 8, 8), (1, 7, 7))
+    assert (whole.shape, whole.input_shape) == ((1, 8, 8), (1, 8, 8))
+    assert (cut.shape, cut.input_shape) == ((1, 8, 8), (1, 7, 7))
     assert torch.equal(cut.train.images, whole.train.images)
     parts: list[tuple[Images | None, Images | None]] = [
         (getattr(cut, name), getattr(whole, name)) for name in ("measured", "validation", "test")

@@ -89,7 +89,7 @@ def test_crops_begin_everywhere_alike() -> None:
     [(24, 28, 24), (24 / 28, 28, 24), (24 / 28, 8, 7), (1, 28, 28), (0.01, 8, 1), (2, 28, 2)],
 )
 def test_a_crops_size_is_in_pixels_or_up_to_one_a_fraction(size: float, side: int, pixels: int) -> None:
-    assert RandomCrop(size).fit(side, side) == (pixels, pixels)
+    assert RandomCrop(size).output_size(side, side) == (pixels, pixels)
 
 
 @pytest.mark.parametrize("sigma", [0.3, 1.0, 4.0, 20.0])

@@ -193,8 +193,8 @@ def test_the_parameters_of_a_draw_are_independent() -> None:
 )
 def test_neighbours_share_a_resampling_unless_they_contradict(steps: list[Transform], resamplings: int) -> None:
     pipeline = Pipeline(steps, 8, 8)
-    groups = [stage.steps for stage in pipeline.stages if isinstance(stage, Resampling)]
-    assert len(groups) == len(pipeline.stages) == resamplings
+    groups = [stage.steps for stage in pipeline.transformations if isinstance(stage, Resampling)]
+    assert len(groups) == len(pipeline.transformations) == resamplings
     assert [step for group in groups for step in group] == steps
 
 
@@ -263,7 +263,7 @@ def test_what_a_bilinear_resampling_keeps_does_not_tell_one_from_many(names: lis
     images = TF.crop(plane, border, border, height, width).expand(COUNT, -1, -1, -1)
     steps = [make(name, "bilinear", 0.0) for name in names]
     mine, drawn = apply(steps, images)
-    assert len(Pipeline(steps, height, width).stages) == 1
+    assert len(Pipeline(steps, height, width).transformations) == 1
     for n in range(COUNT):
         canvas = plane
         for step, parameters in zip(steps, drawn, strict=True):

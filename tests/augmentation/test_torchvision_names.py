@@ -13,9 +13,9 @@ from torch.testing import assert_close
 from torchvision import transforms
 from torchvision.transforms import v2
 
-from regexp.augmentation.image_by_image import ImageByImage, image_by_image
+from regexp.augmentation.image_by_image import ImageByImage, wrap_torchvision_transform
 from regexp.augmentation.pipeline import Pipeline, RandomCrop, RandomHorizontalFlip
-from regexp.augmentation.torchvision_names import needs_levels, resolve
+from regexp.augmentation.torchvision_names import needs_uint8, instantiate
 from regexp.config.augmentation_schema import TorchvisionConfig
 from regexp.config.compose import compose_job
 from regexp.config.schema import Config
@@ -57,12 +57,12 @@ def levels(shape: Sequence[int], count: int = 12) -> Tensor:
 def test_each_image_is_what_torchvision_makes_of_it_with_its_seed(
     target: str, arguments: Mapping[str, Any], own: Any, shape: tuple[int, int, int]
 ) -> None:
-    images, pipeline = levels(shape), Pipeline([image_by_image(target, arguments, shape)], *shape[1:])
+    images, pipeline = levels(shape), Pipeline([wrap_torchvision_transform(target, arguments, shape)], *shape[1:])
     draws = pipeline.draw(len(images), 3, 1)
     result = pipeline(images, draws)
     seeds = draws.parameters[0]["seed"].tolist()
     assert len(set(seeds)) == len(seeds)
-    uint8 = needs_levels(target, arguments)
+    uint8 = needs_uint8(target, arguments)
     for image, made, seed in zip(images, result, seeds, strict=True):
         torch.manual_seed(seed)
         expected = own((image * 255).round().byte()) / 255 if uint8 else own(image)
@@ -77,7 +77,7 @@ def test_what_only_works_on_levels_gets_them_and_comes_back(dtype: torch.dtype) 
     images = levels((1, 8, 8)).to(dtype)
     for target in ("RandomPosterize", "RandomEqualize", "AugMix", "RandAugment", "AutoAugment"):
         arguments: dict[str, Any] = {"bits": 8, "p": 1.0} if target == "RandomPosterize" else {}
-        pipeline = Pipeline([image_by_image(V1 + target, arguments, (1, 8, 8))], 8, 8)
+        pipeline = Pipeline([wrap_torchvision_transform(V1 + target, arguments, (1, 8, 8))], 8, 8)
         result = pipeline(images, pipeline.draw(len(images), 0, 1))
         assert result.dtype == dtype
         assert (result * 255 - (result * 255).round()).abs().max() < 1e-4
@@ -86,7 +86,7 @@ def test_what_only_works_on_levels_gets_them_and_comes_back(dtype: torch.dtype) 
 
 
 def test_levels_are_the_nearest_and_precision_is_the_images() -> None:
-    step = image_by_image(V1 + "RandomPosterize", {"bits": 8, "p": 1.0}, (1, 8, 8))
+    step = wrap_torchvision_transform(V1 + "RandomPosterize", {"bits": 8, "p": 1.0}, (1, 8, 8))
     images, seeds = torch.rand(4, 1, 8, 8), {"seed": torch.arange(4)}
     assert_close(step.apply(images, seeds, random_stream(0, "x")), images, rtol=0, atol=0.5001 / 255)
     doubled = ImageByImage("x.Y", "", False, lambda image: image.double())
@@ -103,7 +103,7 @@ def test_the_callers_randomness_is_left_alone() -> None:
     expected = torch.rand(3), random.random()
     torch.manual_seed(4)
     random.seed(4)
-    images, pipeline = levels((1, 8, 8)), Pipeline([image_by_image(V1 + "RandomOrder", order, (1, 8, 8))], 8, 8)
+    images, pipeline = levels((1, 8, 8)), Pipeline([wrap_torchvision_transform(V1 + "RandomOrder", order, (1, 8, 8))], 8, 8)
     first = pipeline(images, pipeline.draw(len(images), 0, 1))
     assert torch.equal(torch.rand(3), expected[0])
     assert random.random() == expected[1]
@@ -154,7 +154,7 @@ def test_an_error_on_the_way_leaves_the_callers_randomness_alone() -> None:
 )
 def test_what_is_no_transform_of_images_is_refused(target: str, arguments: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
-        image_by_image(target, arguments, (1, 8, 8))
+        wrap_torchvision_transform(target, arguments, (1, 8, 8))
     assert len(str(caught.value).splitlines()) == 1
     for word in ["=", *words]:
         assert word in str(caught.value)
@@ -166,17 +166,17 @@ def test_every_transform_of_torchvisions_works_or_is_refused_in_words(module: An
     for name in dir(module):
         if name[0].isupper() and isinstance(getattr(module, name), type):
             with suppress(ConfigError):
-                image_by_image(f"{module.__name__}.{name}", {}, (3, 16, 16))
+                wrap_torchvision_transform(f"{module.__name__}.{name}", {}, (3, 16, 16))
                 worked.add(name)
     assert {"RandAugment", "TrivialAugmentWide", "AugMix", "RandomHorizontalFlip", "ColorJitter"} <= worked
 
 
 def test_resolving_makes_no_other_objects() -> None:
-    made = resolve(V1 + "RandomErasing", {"p": 0.3, "scale": (0.1, 0.2)})
+    made = instantiate(V1 + "RandomErasing", {"p": 0.3, "scale": (0.1, 0.2)})
     assert isinstance(made, transforms.RandomErasing)
     assert (made.p, list(made.scale)) == (0.3, [0.1, 0.2])
-    assert not needs_levels(V1 + "RandomErasing", {})
-    assert needs_levels(V1 + "RandomApply", NESTED)
+    assert not needs_uint8(V1 + "RandomErasing", {})
+    assert needs_uint8(V1 + "RandomApply", NESTED)
 
 
 def foreign(*overrides: str, **steps: TorchvisionConfig) -> Config:
@@ -189,14 +189,14 @@ def test_a_pipeline_takes_it_under_the_users_name() -> None:
     config = foreign("augmentation=shift", mine=TorchvisionConfig(V1 + "RandAugment", {"num_ops": 1}))
     pipeline = make_pipeline(config, (1, 8, 8))
     assert pipeline.describe().endswith(", RandAugment, image by image")
-    assert pipeline.slow() == ["RandAugment"]
-    assert Pipeline([RandomHorizontalFlip()], 8, 8).slow() == []
+    assert pipeline.unbatched_transforms() == ["RandAugment"]
+    assert Pipeline([RandomHorizontalFlip()], 8, 8).unbatched_transforms() == []
     assert "num_ops" in repr(pipeline.steps)  # what tells streams apart
     with pytest.raises(ConfigError, match=r"^augmentation\.mine\._target_=.*has no Nope"):
         make_pipeline(foreign(mine=TorchvisionConfig(V1 + "Nope")), (1, 8, 8))
     # What comes after a crop sees its result.
     config = foreign("+augmentation.crop.size=6", mine=TorchvisionConfig(V1 + "CenterCrop", {"size": 6}))
-    assert make_pipeline(config, (1, 8, 8)).size == (6, 6)
+    assert make_pipeline(config, (1, 8, 8)).output_size == (6, 6)
     assert isinstance(make_pipeline(config, (1, 8, 8)).steps[0], RandomCrop)
 
 

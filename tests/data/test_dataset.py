@@ -12,7 +12,7 @@ from torch import Tensor
 
 from regexp.data import dataset, readers
 from regexp.data.dataset import Dataset, Images, load_splits
-from regexp.data.sources import cache_folder, locate
+from regexp.data.sources import cache_directory, locate
 from regexp.errors import ConfigError, DataError
 
 DIGITS, TEST = 1797, 360
@@ -121,7 +121,7 @@ def test_train_size_holds_in_the_lessons_protocol() -> None:
 
 def test_a_large_training_set_is_measured_on_a_stratified_part(monkeypatch: pytest.MonkeyPatch) -> None:
     assert same(digits().measured, digits().train)
-    monkeypatch.setattr(dataset, "MEASURED", 123)
+    monkeypatch.setattr(dataset, "MAX_MEASURED_IMAGES", 123)
     read = digits()
     assert len(read.measured) == 123
     assert stratified(read.measured, read.train.labels)
@@ -165,7 +165,7 @@ def test_mnist_is_torchvisions(mnist_root: str) -> None:
         assert torch.equal(part.images.squeeze(1), original.data)
         assert torch.equal(part.labels, original.targets)
     assert read.shape == (1, 28, 28)
-    assert len(read.measured) == dataset.MEASURED
+    assert len(read.measured) == dataset.MAX_MEASURED_IMAGES
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_mnist_is_decoded_once(small_mnist: Path, unread: Callable[[], None]) ->
     second = mnist(small_mnist, validation="test")
     assert same(first.train, second.train)
     assert same(first.validation, second.validation)
-    assert list(cache_folder().iterdir()) == [locate("mnist", str(small_mnist)).cache]
+    assert list(cache_directory().iterdir()) == [locate("mnist", str(small_mnist)).cache]
 
 
 @pytest.mark.parametrize("length", [0, 5, 100, -1])

@@ -19,7 +19,7 @@ from helpers.data_files import write_idx
 
 from regexp.data import download as download_module
 from regexp.data.download import download
-from regexp.data.idx import FILES, IDX, read_idx
+from regexp.data.idx import IDX_FILES, IDX_DATASETS, read_idx
 from regexp.data.sources import locate
 from regexp.errors import DataError, StorageError
 
@@ -91,8 +91,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def packed(tmp_path: Path) -> dict[str, bytes]:
-    raw = IDX["mnist"].folder(write_idx(tmp_path / "original"))
-    return {f"{file}.gz": gzip.compress((raw / file).read_bytes()) for file in FILES}
+    raw = IDX_DATASETS["mnist"].folder(write_idx(tmp_path / "original"))
+    return {f"{file}.gz": gzip.compress((raw / file).read_bytes()) for file in IDX_FILES}
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def serve(packed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator
             threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         servers.extend(started)
         checksums = [(name, hashlib.md5(content).hexdigest()) for name, content in packed.items()]
-        for name in IDX.values():
+        for name in IDX_DATASETS.values():
             loader = getattr(torchvision.datasets, name.loader)
             monkeypatch.setattr(loader, "mirrors", [server.address for server in started])
             monkeypatch.setattr(loader, "resources", checksums)
@@ -131,13 +131,13 @@ def root(tmp_path: Path) -> Path:
 
 
 def assert_original(root: Path, tmp_path: Path, name: str = "mnist") -> None:
-    assert everything(root) == sorted(str(IDX[name].folder(Path()) / file) for file in FILES)
-    for file in FILES:
-        original = IDX["mnist"].folder(tmp_path / "original") / file
-        assert (IDX[name].folder(root) / file).read_bytes() == original.read_bytes()
+    assert everything(root) == sorted(str(IDX_DATASETS[name].folder(Path()) / file) for file in IDX_FILES)
+    for file in IDX_FILES:
+        original = IDX_DATASETS["mnist"].folder(tmp_path / "original") / file
+        assert (IDX_DATASETS[name].folder(root) / file).read_bytes() == original.read_bytes()
 
 
-@pytest.mark.parametrize("name", IDX)
+@pytest.mark.parametrize("name", IDX_DATASETS)
 def test_a_download_leaves_its_files_and_nothing_else(
     name: str, serve: Callable[..., list[Server]], root: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,7 +164,7 @@ def test_a_download_that_fails_leaves_nothing_and_says_what_to_do(
         locate("mnist", str(root))
     message = str(caught.value)
     assert message.startswith(f"data=mnist: not in {root}, and it could not be downloaded:\n  {server.address}: ")
-    assert all(file in message for file in FILES)
+    assert all(file in message for file in IDX_FILES)
     assert f"into {root / 'MNIST' / 'raw'}" in message
     assert "data.root=" in message
     assert "data=digits" in message
@@ -209,13 +209,13 @@ def test_what_lies_around_half_finished_is_not_taken_for_data(
 ) -> None:
     raw = root / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    for i, file in enumerate(FILES):
+    for i, file in enumerate(IDX_FILES):
         if i != missing:
             (raw / file).write_bytes(b"half")
         (raw / f"{file}.gz").write_bytes(b"\x1f\x8b half")
     serve(whole)
     locate("mnist", str(root))
-    for file in FILES:
+    for file in IDX_FILES:
         (raw / f"{file}.gz").unlink()
     assert_original(root, tmp_path)
 
@@ -303,7 +303,7 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
 def test_what_is_downloaded_can_be_decoded(serve: Callable[..., list[Server]], root: Path) -> None:
     serve(whole)
     download("kmnist", root)
-    parts = read_idx("kmnist", IDX["kmnist"].folder(root))
+    parts = read_idx("kmnist", IDX_DATASETS["kmnist"].folder(root))
     assert parts.train.images.shape == (60, 1, 28, 28)
     assert parts.test is not None
     assert torch.equal(torch.from_numpy(parts.test.labels), torch.arange(20) % 10)

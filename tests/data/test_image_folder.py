@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.data_files import CLASSES, pixels, write_folder
+from helpers.data_files import CLASSES, make_pixels, write_image_folder
 from PIL import Image, ImageOps
 
 from regexp.data import decode
-from regexp.data.decode import decode_all
-from regexp.data.image_folder import scan
+from regexp.data.decode import decode_pictures
+from regexp.data.image_folder import scan_image_folder
 from regexp.data.readers import read_splits
 from regexp.data.sources import locate
 from regexp.data.splits import Splits
@@ -35,7 +35,7 @@ def refused(root: Path | str | None, image_size: int | None = None, grayscale: b
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    return write_folder(tmp_path / "data")
+    return write_image_folder(tmp_path / "data")
 
 
 def test_labels_and_pictures_are_torchvisions(root: Path) -> None:
@@ -69,7 +69,7 @@ def test_hidden_files_and_folders_are_not_read(root: Path) -> None:
 
 
 def test_links_are_followed_and_not_in_circles(root: Path, tmp_path: Path) -> None:
-    elsewhere = write_folder(tmp_path / "elsewhere", count=2)
+    elsewhere = write_image_folder(tmp_path / "elsewhere", count=2)
     (root / CLASSES[0] / "more").symlink_to(elsewhere / CLASSES[0])
     (root / CLASSES[0] / "circle").symlink_to(root / CLASSES[0])
     assert len(parts(root).train) == 32
@@ -77,11 +77,11 @@ def test_links_are_followed_and_not_in_circles(root: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("names", [("train",), ("train", "test"), ("train", "val"), ("train", "val", "test")])
 def test_parts_are_those_of_their_folders(tmp_path: Path, names: tuple[str, ...]) -> None:
-    read_splits = parts(write_folder(tmp_path / "data", names, 4))
+    read_splits = parts(write_image_folder(tmp_path / "data", names, 4))
     found = {"train": read_splits.train, "val": read_splits.validation, "test": read_splits.test}
     assert [name for name, part in found.items() if part is not None] == list(names)
     for number, name in enumerate(names):
-        expected = np.stack([pixels(label, 100 * number + i, 7, 9) for label in range(3) for i in range(4)])
+        expected = np.stack([make_pixels(label, 100 * number + i, 7, 9) for label in range(3) for i in range(4)])
         assert np.array_equal(found[name].images[:, 0], expected)
         assert found[name].labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
 
@@ -122,7 +122,7 @@ def picture(tmp_path: Path) -> Image.Image:
 
 
 def decoded(path: Path, image_size: int | None = None, grayscale: bool | None = None) -> np.ndarray:
-    [image] = decode_all([path], image_size, grayscale)
+    [image] = decode_pictures([path], image_size, grayscale)
     return image
 
 
@@ -134,7 +134,7 @@ def test_pixels_are_pillows(picture: Image.Image, tmp_path: Path) -> None:
             expected = np.asarray(opened)
         expected = expected[None] if expected.ndim == 2 else expected.transpose(2, 0, 1)
         assert np.array_equal(decoded(path), expected)
-    [black_and_white] = decode_all([save(gray.convert("1"), tmp_path / "c.png")], None, None)
+    [black_and_white] = decode_pictures([save(gray.convert("1"), tmp_path / "c.png")], None, None)
     assert set(np.unique(black_and_white)) == {0, 255}
 
 
@@ -199,8 +199,8 @@ def test_broken_exif_leaves_the_picture(picture: Image.Image, tmp_path: Path) ->
 
 
 def test_threads_keep_the_order(root: Path) -> None:
-    files = scan(str(root)).files()
-    whole = decode_all(files, None, None)
+    files = scan_image_folder(str(root)).files()
+    whole = decode_pictures(files, None, None)
     for file, image in zip(files, whole, strict=True):
         with Image.open(file) as opened:
             assert np.array_equal(image[0], np.asarray(opened))
@@ -210,7 +210,7 @@ def test_threads_keep_the_order(root: Path) -> None:
 
 
 def test_the_root_must_be_given_and_be_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REGEXP_DATA_ROOT", str(write_folder(tmp_path / "data")))  # is no place of one's own pictures
+    monkeypatch.setenv("REGEXP_DATA_ROOT", str(write_image_folder(tmp_path / "data")))  # is no place of one's own pictures
     assert "data.root=DIR" in refused(None)
     assert "data.root=DIR" in refused("")
     missing = tmp_path / "missing"
@@ -231,7 +231,7 @@ def test_pictures_must_lie_in_class_folders(tmp_path: Path) -> None:
 
 
 def test_one_class_is_not_enough(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path / "data" / "pets")
+    folder = write_image_folder(tmp_path / "data" / "pets")
     assert f"use data.root={folder}" in refused(tmp_path / "data")
     for name in CLASSES[1:]:
         for file in (folder / name).iterdir():
@@ -249,7 +249,7 @@ def test_an_empty_class_is_named(root: Path) -> None:
 
 @pytest.mark.parametrize("part", ["val", "test"])
 def test_a_class_missing_from_a_part_is_named(tmp_path: Path, part: str) -> None:
-    root = write_folder(tmp_path / "data", ("train", part), 2)
+    root = write_image_folder(tmp_path / "data", ("train", part), 2)
     extra = root / part / "zebras"
     extra.mkdir()
     assert f"{extra} has no counterpart in {root / 'train'}" in refused(root)
@@ -258,7 +258,7 @@ def test_a_class_missing_from_a_part_is_named(tmp_path: Path, part: str) -> None
 
 
 def test_parts_and_classes_are_not_to_be_mixed(tmp_path: Path) -> None:
-    root = write_folder(tmp_path / "data", ("train", "test"), 2)
+    root = write_image_folder(tmp_path / "data", ("train", "test"), 2)
     (root / "zebras").mkdir()
     assert f"{root / 'zebras'} stands beside" in refused(root)
     (root / "zebras").rename(root / "valid")
@@ -318,7 +318,7 @@ def test_a_broken_picture_is_named(
 
 
 def test_a_truncated_jpeg_is_named(tmp_path: Path) -> None:
-    root = write_folder(tmp_path / "data", shape=(40, 40, 3), suffix=".jpg")
+    root = write_image_folder(tmp_path / "data", shape=(40, 40, 3), suffix=".jpg")
     file = root / CLASSES[2] / "009.jpg"
     file.write_bytes(file.read_bytes()[:-200])
     assert f"{file} is broken" in refused(root)
@@ -331,7 +331,7 @@ def test_a_decompression_bomb_is_named(root: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_pictures_of_other_sizes_are_named_with_the_remedy(root: Path) -> None:
-    Image.fromarray(pixels(0, 0, 10, 12)).save(first(root))
+    Image.fromarray(make_pixels(0, 0, 10, 12)).save(first(root))
     message = refused(root)
     assert f"{first(root)} is 12 pixels wide and 10 high" in message
     assert f"{root / CLASSES[0] / '000.png'} 9 pixels wide and 7 high" in message
@@ -340,7 +340,7 @@ def test_pictures_of_other_sizes_are_named_with_the_remedy(root: Path) -> None:
 
 
 def test_pictures_of_another_kind_are_named_with_the_remedy(root: Path) -> None:
-    Image.fromarray(pixels(0, 0, 7, 9, 3)).save(first(root))
+    Image.fromarray(make_pixels(0, 0, 7, 9, 3)).save(first(root))
     message = refused(root)
     assert f"{first(root)} is in color, and {root / CLASSES[0] / '000.png'} gray" in message
     assert "data.grayscale=true" in message
@@ -351,13 +351,13 @@ def test_pictures_of_another_kind_are_named_with_the_remedy(root: Path) -> None:
 
 @pytest.mark.parametrize(("mode", "words"), [("LA", "partly transparent"), ("RGBA", "partly transparent")])
 def test_what_needs_a_decision_is_asked_for(root: Path, mode: str, words: str) -> None:
-    Image.fromarray(pixels(0, 0, 7, 9)).convert(mode).save(first(root))
+    Image.fromarray(make_pixels(0, 0, 7, 9)).convert(mode).save(first(root))
     assert f"{first(root)} is {words}; type data.grayscale=false" in refused(root)
     assert len(parts(root, grayscale=True).train) == 30
 
 
 def test_cmyk_needs_a_decision(tmp_path: Path) -> None:
-    root = write_folder(tmp_path / "data", shape=(8, 8, 3), suffix=".jpg")
+    root = write_image_folder(tmp_path / "data", shape=(8, 8, 3), suffix=".jpg")
     file = root / CLASSES[1] / "003.jpg"
     Image.new("CMYK", (8, 8)).save(file)
     assert f"{file} is in CMYK; type data.grayscale=false" in refused(root)

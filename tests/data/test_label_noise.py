@@ -10,8 +10,8 @@ from torch import Tensor
 
 from regexp.config.compose import compose_job
 from regexp.config.schema import cohort_key
-from regexp.data.dataset import load_splits, mislabelled
-from regexp.execution.builders import load_dataset, make_stream, training_labels
+from regexp.data.dataset import load_splits, add_label_noise
+from regexp.execution.builders import load_dataset, make_stream, make_noisy_labels
 from regexp.models.mlp import as_sequential
 from regexp.training.batches import Batch
 from regexp.training.evaluation import confusion
@@ -22,7 +22,7 @@ LABELS = torch.arange(COUNT) % CLASSES
 
 @pytest.mark.parametrize("fraction", [0.0, 0.001, 0.1, 0.25, 0.5, 1.0])
 def test_exactly_the_fraction_is_wrong(fraction: float) -> None:
-    noisy = mislabelled(LABELS, fraction, CLASSES, 0)
+    noisy = add_label_noise(LABELS, fraction, CLASSES, 0)
     assert int((noisy != LABELS).sum()) == round(fraction * COUNT)
     assert int(noisy.min()) >= 0
     assert int(noisy.max()) < CLASSES
@@ -30,23 +30,23 @@ def test_exactly_the_fraction_is_wrong(fraction: float) -> None:
 
 
 def test_what_is_wrong_at_a_smaller_fraction_is_as_wrong_at_a_larger_one() -> None:
-    few, many = mislabelled(LABELS, 0.2, CLASSES, 0), mislabelled(LABELS, 0.6, CLASSES, 0)
+    few, many = add_label_noise(LABELS, 0.2, CLASSES, 0), add_label_noise(LABELS, 0.6, CLASSES, 0)
     wrong = few != LABELS
     assert torch.equal(few[wrong], many[wrong])
 
 
 def test_the_seed_decides_and_nothing_else() -> None:
-    one = mislabelled(LABELS, 0.3, CLASSES, 0)
+    one = add_label_noise(LABELS, 0.3, CLASSES, 0)
     torch.manual_seed(1)
-    assert torch.equal(one, mislabelled(LABELS, 0.3, CLASSES, 0))
-    assert not torch.equal(one, mislabelled(LABELS, 0.3, CLASSES, 1))
+    assert torch.equal(one, add_label_noise(LABELS, 0.3, CLASSES, 0))
+    assert not torch.equal(one, add_label_noise(LABELS, 0.3, CLASSES, 1))
 
 
 def test_images_and_wrong_classes_are_drawn_uniformly() -> None:
     """Pearson's chi-squared against its mean and standard deviation: v and sqrt(2 v) for v degrees of freedom."""
     count, classes, seeds = 60, 4, 400
     labels = torch.arange(count) % classes
-    noisy = torch.stack([mislabelled(labels, 0.5, classes, seed) for seed in range(seeds)])
+    noisy = torch.stack([add_label_noise(labels, 0.5, classes, seed) for seed in range(seeds)])
     chosen = (noisy != labels).sum(0).double()
     assert abs(((chosen - seeds / 2) ** 2 / (seeds / 4)).sum() - count) < 5 * (2 * count) ** 0.5
     steps = torch.bincount(((noisy - labels) % classes).flatten(), minlength=classes)[1:].double()
@@ -56,7 +56,7 @@ def test_images_and_wrong_classes_are_drawn_uniformly() -> None:
 
 def test_two_classes_change_places() -> None:
     labels = torch.arange(20) % 2
-    assert torch.equal(mislabelled(labels, 1.0, 2, 0), 1 - labels)
+    assert torch.equal(add_label_noise(labels, 1.0, 2, 0), 1 - labels)
 
 
 NOISES = ("0", "0.1", "0.5")
@@ -103,7 +103,7 @@ def reference(overrides: list[str]) -> tuple[Tensor, Tensor]:
     """Labels to train on and clean ones, of the training set."""
     config = compose_job(overrides).config
     data = load_dataset(config)
-    labels = training_labels(config, data)
+    labels = make_noisy_labels(config, data)
     assert labels is not None
     return labels, data.train.labels
 
@@ -131,8 +131,8 @@ def test_training_figures_are_of_the_labels_trained_on_and_others_of_clean_ones(
     monkeypatch: pytest.MonkeyPatch, measured: int | None
 ) -> None:
     if measured is not None:
-        monkeypatch.setattr("regexp.data.dataset.MEASURED", measured)
-        monkeypatch.setattr("regexp.execution.builders._load", load_splits)  # keeps what was read before
+        monkeypatch.setattr("regexp.data.dataset.MAX_MEASURED_IMAGES", measured)
+        monkeypatch.setattr("regexp.execution.builders._load_splits_once", load_splits)  # keeps what was read before
     overrides = [*COMMON, "data.label_noise=0.5"]
     labels, _ = reference(overrides)
     cohort, _ = make_cohort(overrides)
@@ -146,8 +146,8 @@ def test_training_figures_are_of_the_labels_trained_on_and_others_of_clean_ones(
         with torch.no_grad():
             return float((model(images.double() / 255).argmax(1) == expected).double().mean())
 
-    assert len(data.measured_at) == (measured or len(data.train))
-    own = accuracy(data.train.images[data.measured_at], labels[data.measured_at])
+    assert len(data.measured_indices) == (measured or len(data.train))
+    own = accuracy(data.train.images[data.measured_indices], labels[data.measured_indices])
     assert memory.column("train_accuracy")[-1] == pytest.approx(own)
     assert memory.column("val_accuracy")[-1] == pytest.approx(accuracy(data.validation.images, data.validation.labels))
     assert data.test is not None
@@ -178,4 +178,4 @@ def test_a_stream_carries_the_labels() -> None:
     config = compose_job(["data.label_noise=0.5"]).config
     data = load_dataset(config)
     labels = make_stream(config, data).labels
-    assert torch.equal(labels, mislabelled(data.train.labels, 0.5, 10, 0))
+    assert torch.equal(labels, add_label_noise(data.train.labels, 0.5, 10, 0))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.cohorts import make_cohort
-from helpers.data_files import CLASSES, small, write_arrays, write_folder
+from helpers.data_files import CLASSES, small_dataset_overrides, write_arrays, write_image_folder
 from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import save_file
@@ -17,12 +17,12 @@ from regexp.config.compose import compose_job
 from regexp.config.schema import DATA, OPTIONS, data_source
 from regexp.data import sources
 from regexp.data.dataset import Dataset, Images
-from regexp.data.idx import IDX
-from regexp.data.readers import READERS, _cached
-from regexp.data.sources import Source, cache_folder, locate
+from regexp.data.idx import IDX_DATASETS
+from regexp.data.readers import READERS, _read_cache
+from regexp.data.sources import Source, cache_directory, locate
 from regexp.errors import ConfigError, DataError
 from regexp.execution import builders
-from regexp.execution.builders import _load, load_dataset
+from regexp.execution.builders import _load_splits_once, load_dataset
 from regexp.runs.run import Run
 
 SHORT = ["epochs=2", "model.hidden_sizes=[8]"]
@@ -38,7 +38,7 @@ def same(one: Dataset, other: Dataset) -> bool:
 
 
 def load(overrides: list[str]) -> Dataset:
-    _load.cache_clear()
+    _load_splits_once.cache_clear()
     return load_dataset(compose_job(overrides).config)
 
 
@@ -48,7 +48,7 @@ def test_every_name_has_an_option_and_a_reader() -> None:
 
 @pytest.fixture(params=DATA)
 def overrides(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
-    return small(request.param, tmp_path / "files")
+    return small_dataset_overrides(request.param, tmp_path / "files")
 
 
 def test_parts_fit_each_other(overrides: list[str]) -> None:
@@ -63,7 +63,7 @@ def test_parts_fit_each_other(overrides: list[str]) -> None:
         assert int(part.labels.min()) >= 0
         assert int(part.labels.max()) < len(read.classes)
     assert set(read.train.labels.tolist()) == set(range(len(read.classes)))
-    assert torch.equal(read.train.images[read.measured_at], read.measured.images)
+    assert torch.equal(read.train.images[read.measured_indices], read.measured.images)
     assert f"{len(read.train):,} training" in read.describe()
 
 
@@ -114,9 +114,9 @@ def test_a_cache_that_holds_something_else_is_made_anew(overrides: list[str], ca
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     DAMAGES[damage](tensors, facts)
     save_file(tensors, cached.cache, facts)
-    assert _cached(cached) is None
+    assert _read_cache(cached) is None
     assert same(load(overrides), first)
-    assert _cached(cached) is not None
+    assert _read_cache(cached) is not None
 
 
 @pytest.mark.parametrize("damage", [lambda whole: whole[:-1], lambda whole: b"garbage" * 100, lambda whole: b""])
@@ -124,18 +124,18 @@ def test_a_broken_cache_is_made_anew(overrides: list[str], cached: Source, damag
     first = load(overrides)
     cached.cache.write_bytes(damage(cached.cache.read_bytes()))
     assert same(load(overrides), first)
-    assert _cached(cached) is not None
+    assert _read_cache(cached) is not None
 
 
 def test_the_cache_keeps_one_version_of_a_place(tmp_path: Path) -> None:
-    root = write_folder(tmp_path / "data")
+    root = write_image_folder(tmp_path / "data")
     overrides = ["data=image_folder", f"data.root={root}"]
     load(overrides)
     load([*overrides, "data.image_size=4"])
-    assert len(list(cache_folder().iterdir())) == 2
+    assert len(list(cache_directory().iterdir())) == 2
     (root / CLASSES[1] / "005.png").unlink()
     load(overrides)
-    assert len(list(cache_folder().iterdir())) == 2
+    assert len(list(cache_directory().iterdir())) == 2
 
 
 def test_a_data_set_trains_to_its_end_and_is_shown_the_second_time(overrides: list[str]) -> None:
@@ -149,12 +149,12 @@ def test_a_data_set_trains_to_its_end_and_is_shown_the_second_time(overrides: li
     assert done.model()(read.train.images[:2] / 255).shape == (2, len(read.classes))
 
 
-@pytest.mark.parametrize("name", IDX)
+@pytest.mark.parametrize("name", IDX_DATASETS)
 def test_names_of_classes_are_torchvisions(name: str) -> None:
     import torchvision
 
-    original = getattr(torchvision.datasets, IDX[name].loader).classes
-    assert list(IDX[name].classes) == [each.split(" - ")[0] for each in original]
+    original = getattr(torchvision.datasets, IDX_DATASETS[name].loader).classes
+    assert list(IDX_DATASETS[name].classes) == [each.split(" - ")[0] for each in original]
 
 
 def test_digits_ignore_the_root(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def chain(overrides: list[str]) -> Run:
 
 
 def test_gray_pictures_with_unusual_names_go_the_whole_way(tmp_path: Path) -> None:
-    root = write_folder(tmp_path / "my pictures ü")
+    root = write_image_folder(tmp_path / "my pictures ü")
     overrides = ["data=image_folder", f"data.root='{root}'", "augmentation=lesson"]
     done = chain(overrides)
     assert done.summary is not None
@@ -190,7 +190,7 @@ def test_gray_pictures_with_unusual_names_go_the_whole_way(tmp_path: Path) -> No
 
 
 def test_colored_pictures_in_three_parts_go_the_whole_way(tmp_path: Path) -> None:
-    root = write_folder(tmp_path / "data", ("train", "val", "test"), 6, (8, 8, 3), ".JPG")
+    root = write_image_folder(tmp_path / "data", ("train", "val", "test"), 6, (8, 8, 3), ".JPG")
     overrides = ["data=image_folder", f"data.root={root}"]
     done, read = chain(overrides), load(overrides)
     assert done.status == "completed"
@@ -215,7 +215,7 @@ def test_arrays_go_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_sweep_over_data_sets_keeps_each(tmp_path: Path) -> None:
     for name, count in (("one", 30), ("other", 33)):
-        write_folder(tmp_path / name, count=count // 3)
+        write_image_folder(tmp_path / name, count=count // 3)
         write_arrays(tmp_path / f"{name}.npz", count)
     jobs = [[*SHORT, "data=image_folder", f"data.root={tmp_path / name}"] for name in ("one", "other")]
     jobs += [[*SHORT, "data=arrays", f"data.path={tmp_path / name}.npz"] for name in ("one", "other")]
@@ -226,7 +226,7 @@ def test_a_sweep_over_data_sets_keeps_each(tmp_path: Path) -> None:
 
 
 def test_data_that_changes_after_the_start_is_not_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = write_folder(tmp_path / "data")
+    root = write_image_folder(tmp_path / "data")
     groups = builders.group_into_cohorts
 
     def slow(*arguments: object) -> object:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import sklearn.datasets
 
-from regexp.data.sources import cache_folder, cached_fingerprint, locate
+from regexp.data.sources import cache_directory, read_cached_fingerprint, locate
 from regexp.errors import DataError
 
 FILES = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
@@ -56,8 +56,8 @@ def test_the_folder_is_the_one_given_else_the_environments_else_the_caches(
     assert locate("mnist", None).root == tmp_path / "environment"
     assert locate("mnist", str(root)).root == root
     monkeypatch.delenv("REGEXP_DATA_ROOT")
-    write_files(cache_folder() / "data")
-    assert locate("mnist", None).root == cache_folder() / "data"
+    write_files(cache_directory() / "data")
+    assert locate("mnist", None).root == cache_directory() / "data"
     monkeypatch.setenv("HOME", str(tmp_path))
     assert locate("mnist", "~/data").root == root
 
@@ -66,11 +66,11 @@ def test_the_cache_folder_follows_the_environment(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("REGEXP_CACHE", str(tmp_path / "own"))
-    assert cache_folder() == tmp_path / "own"
+    assert cache_directory() == tmp_path / "own"
     monkeypatch.delenv("REGEXP_CACHE")
-    assert cache_folder() == tmp_path / "xdg" / "regexp"
+    assert cache_directory() == tmp_path / "xdg" / "regexp"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_folder() == tmp_path / "home" / ".cache" / "regexp"
+    assert cache_directory() == tmp_path / "home" / ".cache" / "regexp"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a safetensors file", b"\x02\0\0\0\0\0\0\0{}"])
@@ -78,7 +78,7 @@ def test_a_cache_that_is_missing_or_broken_has_no_fingerprint(tmp_path: Path, co
     cache = tmp_path / "cache.safetensors"
     if content is not None:
         cache.write_bytes(content)
-    assert cached_fingerprint(cache) is None
+    assert read_cached_fingerprint(cache) is None
 
 
 def test_an_unreadable_file_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,7 @@ def apply(steps: Sequence[Transform], images: Tensor) -> tuple[Tensor, list[dict
             shape = (count, images.shape[1], height, width)
             drawn["noise"] = torch.randn(shape, generator=random_stream(SEED, "augmentation/noise/0", EPOCH))
         everything.append(drawn)
-        height, width = step.fit(height, width)
+        height, width = step.output_size(height, width)
     return pipeline(images, pipeline.draw(count, SEED, EPOCH)), everything
 
 
