@@ -24,7 +24,7 @@ from regexp.errors import ConfigError, DeviceError, RunError, StorageError
 from regexp.execution.builders import load_dataset
 from regexp.runs.identity import seed_group
 from regexp.training.metrics import COLUMNS
-from regexp.utils.processes import _started as started
+from regexp.utils.processes import _start_time as started
 
 SHORT = ["epochs=2", "model.hidden_sizes=[8]"]
 
@@ -110,7 +110,7 @@ def test_a_finished_run_is_not_trained_again(capsys: pytest.CaptureFixture[str])
     again = run([*SHORT, "seed=1"])  # the same run, typed in another order
     assert again.directory == first.directory
     assert (again.directory / "summary.json").stat().st_mtime_ns == written
-    assert "ago; force=true trains it anew" in capsys.readouterr().out
+    assert "ago; force=true trains it again" in capsys.readouterr().out
 
 
 def test_force_trains_anew_and_keeps_the_old() -> None:

@@ -20,7 +20,7 @@ def exercise(script: Path, overrides: list[str], monkeypatch: pytest.MonkeyPatch
     """Its exit status."""
     monkeypatch.syspath_prepend(FOLDER)
     monkeypatch.setattr("sys.argv", [str(script), *overrides])
-    monkeypatch.setattr("regexp.utils.exit_codes._worst", 0)
+    monkeypatch.setattr("regexp.utils.exit_codes._highest_status", 0)
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(script), run_name="__main__")
     return end.value.code or 0
@@ -75,7 +75,7 @@ def test_an_interrupted_exercise_has_no_traceback(
 ) -> None:
     monkeypatch.setattr("regexp.utils.signals.StopRequest.requested", True)
     assert exercise(SCRIPTS[0], SMALL, monkeypatch) == 130
-    assert "The same command goes on" in capsys.readouterr().out
+    assert "Run the same command again to resume." in capsys.readouterr().out
 
 
 def test_a_script_is_a_command_of_its_own() -> None:

@@ -47,8 +47,8 @@ def test_between_arms_of_the_same_configuration_nothing_is_found() -> None:
         arm = {f"arm{i}": {index: next(figures) for index in range(seeds)} for i in range(arms)}
         differences = [row.difference for row in compare_all(table(arm)).rows if row.difference is not None]
         assert len(differences) == arms - 1
-        unadjusted += sum(d.paired is not None and d.paired.p is not None and d.paired.p <= 0.05 for d in differences)
-        wrong += any(difference.found for difference in differences)
+        unadjusted += sum(d.test is not None and d.test.p_value is not None and d.test.p_value <= 0.05 for d in differences)
+        wrong += any(difference.significant for difference in differences)
     assert unadjusted <= stats.binom.ppf(0.999, families * (arms - 1), 0.05)
     assert wrong <= stats.binom.ppf(0.999, families, 0.05)
 

@@ -1,22 +1,25 @@
-"""From configurations to cohorts. Configuration objects stop here: below, functions take plain arguments."""
+"""Builders that turn configurations into cohorts.
+
+Configuration objects stop here: the packages that builders call take plain arguments.
+"""
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache, lru_cache, partial
 from itertools import groupby
-from math import inf, prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from regexp.augmentation.image_by_image import image_by_image
+from regexp.augmentation.image_by_image import wrap_torchvision_transform
 from regexp.augmentation.pipeline import TRANSFORMS, Pipeline, Transform
 from regexp.config.augmentation_schema import STEPS, TorchvisionConfig
 from regexp.config.schema import Config, cohort_key, data_source, stream_key
-from regexp.data.dataset import Dataset, load_splits, mislabelled
+from regexp.data.dataset import Dataset, add_label_noise, load_splits
 from regexp.data.sources import locate
 from regexp.errors import ConfigError, DataError, OutOfMemory
 from regexp.execution import memory
@@ -32,98 +35,108 @@ from regexp.training.schedules import Plateau, Schedule, constant, cosine, onecy
 from regexp.utils.device import Compute, choose_device
 
 
-def group_into_cohorts(claims: Sequence[PlannedRun], most: int | None = None) -> list[list[PlannedRun]]:
-    """The claims' runs in as few cohorts as their `shared` fields allow; runs that go on join those of their epoch.
+def group_into_cohorts(planned_runs: Sequence[PlannedRun], max_runs: int | None = None) -> list[list[PlannedRun]]:
+    """Group runs into as few cohorts as their `shared` fields and the memory allow.
 
-    `most`: runs in a cohort; None: as many as find room in half of the device's free memory. More is not slower: up to
-    256 runs were measured.
+    Unfinished runs are grouped with others of the same epoch and come first. More runs in a cohort are never slower;
+    this was measured up to 256 runs.
+
+    Args:
+        planned_runs: the runs to train.
+        max_runs: the largest number of runs in a cohort; None for as many as fit in half of the device's free memory.
 
     Raises:
-        ConfigError, DataError, DeviceError: what a cohort needs is not there; said before any is trained.
+        ConfigError: a configuration does not suit its data.
+        DataError: a data set is missing or unreadable.
+        DeviceError: a device is missing, or lacks the precision.
     """
-    epochs = {
-        claim: 0 if (state := load_checkpoint(claim.directory)) is None else state.facts["epoch"] for claim in claims
-    }
+    epochs = {}
+    for planned in planned_runs:
+        checkpoint = load_checkpoint(planned.directory)
+        epochs[planned] = 0 if checkpoint is None else checkpoint.facts["epoch"]
 
-    def key(claim: PlannedRun) -> tuple[Any, ...]:
-        return (-epochs[claim], cohort_key(claim.job.config))  # what was interrupted goes on first
+    def key(planned: PlannedRun) -> tuple[Any, ...]:
+        return (-epochs[planned], cohort_key(planned.job.config))  # runs that resume come first
 
-    alike = [list(group) for _, group in groupby(sorted(claims, key=key), key=key)]
-    grouped = []
-    for group in alike:
-        config = group[0].job.config
-        with recording_failure(group):
-            compute, shape = _check(config)
-        for claim in group:
-            with recording_failure([claim]):
-                make_pipeline(claim.job.config, shape)
-        grouped += _split(group, most or _max_runs(config, compute))
-    return grouped
+    planned_cohorts = []
+    for _, group in groupby(sorted(planned_runs, key=key), key=key):
+        compatible_runs = list(group)
+        config = compatible_runs[0].job.config
+        with recording_failure(compatible_runs):
+            compute, image_shape = _check_device_and_data(config)
+        for planned in compatible_runs:
+            with recording_failure([planned]):
+                make_pipeline(planned.job.config, image_shape)
+        planned_cohorts += _split_evenly(compatible_runs, max_runs or _max_runs_in_memory(config, compute))
+    return planned_cohorts
 
 
-def _max_runs(config: Config, compute: Compute) -> int | None:
-    """How many runs find room; None where nothing tells."""
-    room = memory.free_bytes(compute.device)
-    if room is None:
+def _max_runs_in_memory(config: Config, compute: Compute) -> int | None:
+    """Return how many runs fit in the usable memory of a device; None where its free memory is unknown."""
+    free_bytes = memory.read_free_bytes(compute.device)
+    if free_bytes is None:
         return None
     dataset = load_dataset(config)
-    own = bytes_per_run(config, make_architecture(config, dataset), compute.dtype)
-    return max(1, int(memory.SHARE * room) // (own + memory.bytes_per_stream(dataset.shape, compute.dtype)))
+    run_bytes = estimate_run_bytes(config, make_architecture(config, dataset), compute.dtype)
+    stream_bytes = memory.estimate_stream_bytes(dataset.shape, compute.dtype)  # each run may have its own stream
+    return max(1, int(memory.USABLE_FRACTION * free_bytes) // (run_bytes + stream_bytes))
 
 
-def bytes_per_run(config: Config, architecture: Architecture, dtype: torch.dtype) -> int:
-    """That a run adds to a cohort, beside its images."""
+def estimate_run_bytes(config: Config, architecture: Architecture, dtype: torch.dtype) -> int:
+    """Return the bytes that a run of this configuration adds to a cohort, without its images."""
     arguments = make_hyperparameters(config, 1).arguments
-    entries = len(list(OPTIMIZERS[config.optimizer.name].entries(arguments)))
-    return memory.bytes_per_run(architecture, config.batch_size, entries, dtype)
+    optimizer_values = len(list(OPTIMIZERS[config.optimizer.name].entries(arguments)))
+    return memory.estimate_run_bytes(architecture, config.batch_size, optimizer_values, dtype)
 
 
-def _split(group: Sequence[PlannedRun], most: int | None) -> list[list[PlannedRun]]:
-    """A cohort's runs in parts of at most `most`, of about one size, those of one image stream together."""
-    parts = 1 if most is None else -(-len(group) // most)
-    ordered = sorted(group, key=lambda claim: stream_key(claim.job.config))
-    size = -(-len(group) // parts)
-    return [ordered[start : start + size] for start in range(0, len(ordered), size)]
+def _split_evenly(planned_runs: Sequence[PlannedRun], max_runs: int | None) -> list[list[PlannedRun]]:
+    """Split runs into cohorts of at most `max_runs` and about the same size, with the runs of a stream side by side."""
+    cohorts = 1 if max_runs is None else math.ceil(len(planned_runs) / max_runs)
+    size = math.ceil(len(planned_runs) / cohorts)
+    sorted_runs = sorted(planned_runs, key=lambda planned: stream_key(planned.job.config))
+    return [sorted_runs[start : start + size] for start in range(0, len(sorted_runs), size)]
 
 
-def _check(config: Config) -> tuple[Compute, tuple[int, int, int]]:
-    """What can only be known with the data and the device at hand; returns the device and the shape of the images."""
+def _check_device_and_data(config: Config) -> tuple[Compute, tuple[int, int, int]]:
+    """Check what depends on the data and the device, and return the device and the shape of the images."""
     device = config.device
     compute = choose_device(device.kind, device.index, device.precision, device.threads)
-    whole = _load_whole(config)
-    count = len(whole.train)
-    if config.normalization.name == "batch" and min(batch_sizes(count, config.batch_size)) == 1:
+    dataset = _load_uncropped_dataset(config)
+    if config.normalization.name == "batch" and min(batch_sizes(len(dataset.train), config.batch_size)) == 1:
         raise ConfigError("normalization=batch with one training image: one has no variance; use more of them")
-    return compute, whole.shape
+    return compute, dataset.shape
 
 
-def build_cohort(claims: Sequence[PlannedRun]) -> Cohort:
-    """The cohort of runs that agree in every `shared` field and in their epoch.
+def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
+    """Build the cohort of runs that agree in every `shared` field and in their epoch.
 
-    Raises DataError if the data is no longer what the claims are of.
+    Raises:
+        DataError: the data has changed since the runs were planned.
     """
-    config, states = claims[0].job.config, [load_checkpoint(claim.directory) for claim in claims]
+    config = planned_runs[0].job.config
+    checkpoints = [load_checkpoint(planned.directory) for planned in planned_runs]
     compute = choose_device(config.device.kind, config.device.index, config.device.precision, config.device.threads)
     dataset = load_dataset(config).to(compute.device)
-    if any(claim.identity.data != dataset.fingerprint for claim in claims):
+    if any(planned.identity.data != dataset.fingerprint for planned in planned_runs):
         raise DataError(f"data={dataset.name}: its files changed after the start; type the same command again")
-    digest = hashlib.sha256("".join(claim.identity.config for claim in claims).encode()).hexdigest()
-    facts = {"size": len(claims), "id": digest[:12]}
-    plans = [make_settings(claim.job.config, dataset) for claim in claims]
-    streams = {plan.stream_key: plan.stream for plan in plans}
+    digest = hashlib.sha256("".join(planned.identity.config for planned in planned_runs).encode()).hexdigest()
+    cohort_record = {"size": len(planned_runs), "id": digest[:12]}
+    run_settings = [make_settings(planned.job.config, dataset) for planned in planned_runs]
+    streams = {settings.stream_key: settings.stream for settings in run_settings}
 
     @cache
-    def preview(key: str) -> Png:  # made once a stream
+    def draw_preview(key: str) -> Png:  # drawn once for each stream
         return png(augmentation_grid(dataset, streams[key]))
 
     members = []
-    for claim, plan, state in zip(claims, plans, states, strict=True):
-        stored = None if state is None else state.facts
-        picture = partial(preview, plan.stream_key)
-        members.append(Member(plan, RunRecorder(claim, stored, dataset, picture, facts, compute.describe())))
+    for planned, settings, checkpoint in zip(planned_runs, run_settings, checkpoints, strict=True):
+        metadata = None if checkpoint is None else checkpoint.facts
+        preview = partial(draw_preview, settings.stream_key)
+        recorder = RunRecorder(planned, metadata, dataset, preview, cohort_record, compute.describe())
+        members.append(Member(settings, recorder))
     return Cohort(
         members,
-        states,
+        checkpoints,
         make_architecture(config, dataset),
         config.model.init,
         config.optimizer.name,
@@ -133,23 +146,29 @@ def build_cohort(claims: Sequence[PlannedRun]) -> Cohort:
     )
 
 
-_load = lru_cache(maxsize=1)(load_splits)  # the cohorts of a sweep read the same data
+_load_splits_once = lru_cache(maxsize=1)(load_splits)  # the cohorts of a sweep usually read the same data
 
 
-def _load_whole(config: Config) -> Dataset:
+def _load_uncropped_dataset(config: Config) -> Dataset:
     data = config.data
-    return _load(locate(*data_source(config)), data.val_size, data.train_size, data.split_seed, data.validation)
+    return _load_splits_once(
+        locate(*data_source(config)), data.val_size, data.train_size, data.split_seed, data.validation
+    )
 
 
 def load_dataset(config: Config) -> Dataset:
-    """The data set of a configuration, split; what is evaluated is cut to the size that augmentation crops to."""
-    whole = _load_whole(config)
-    return whole.centre(*make_pipeline(config, whole.shape).size)
+    """Load and split the data set of a configuration, and crop what is evaluated to the size of augmented images."""
+    dataset = _load_uncropped_dataset(config)
+    return dataset.center_crop(*make_pipeline(config, dataset.shape).output_size)
 
 
 @contextmanager
-def shortages_explained() -> Iterator[None]:
-    """Say what to make smaller where memory does not suffice. Raises MemoryShortage."""
+def explain_out_of_memory() -> Iterator[None]:
+    """Replace an out-of-memory error raised in the `with` statement by one that says what to make smaller.
+
+    Raises:
+        OutOfMemory: torch or Python could not allocate memory.
+    """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -161,11 +180,11 @@ def shortages_explained() -> Iterator[None]:
 
 
 def make_architecture(config: Config, dataset: Dataset) -> Architecture:
-    """What shapes the model on this data."""
+    """Make the architecture of a configuration's model on this data."""
     normalization = config.normalization
     options = {name: value for name, value in asdict(normalization).items() if name != "name"}
     return Architecture(
-        prod(dataset.seen),
+        math.prod(dataset.input_shape),
         tuple(config.model.hidden_sizes),
         len(dataset.classes),
         config.model.activation,
@@ -175,60 +194,66 @@ def make_architecture(config: Config, dataset: Dataset) -> Architecture:
 
 
 def make_settings(config: Config, dataset: Dataset) -> RunSettings:
-    """A run's numbers."""
+    """Make the settings of a run, in which it may differ from the other runs of its cohort."""
     steps_per_epoch = len(batch_sizes(len(dataset.train), config.batch_size))
     early_stopping = config.early_stopping
-    stream = make_stream(config, dataset)
     return RunSettings(
         seed=config.seed,
         epochs=config.epochs,
         dropout=config.model.dropout,
         label_smoothing=config.loss.label_smoothing,
-        patience=inf if early_stopping.patience is None else early_stopping.patience,
+        patience=math.inf if early_stopping.patience is None else early_stopping.patience,
         min_delta=early_stopping.min_delta,
         monitor=early_stopping.monitor,
         restore_best=early_stopping.restore_best,
         numbers=make_hyperparameters(config, steps_per_epoch),
-        stream=stream,
+        stream=make_stream(config, dataset),
         stream_key=stream_key(config),
     )
 
 
 def make_stream(config: Config, dataset: Dataset) -> ImageStream:
-    """A run's image stream."""
-    return ImageStream(config.seed, make_pipeline(config, dataset.shape), training_labels(config, dataset))
+    """Make the image stream of a run."""
+    return ImageStream(config.seed, make_pipeline(config, dataset.shape), make_noisy_labels(config, dataset))
 
 
-def training_labels(config: Config, dataset: Dataset) -> Tensor | None:
-    """The labels [N] of a run that trains on wrong ones; None of one that does not."""
+def make_noisy_labels(config: Config, dataset: Dataset) -> Tensor | None:
+    """Make the training labels [N] of a run with label noise; None for a run without it."""
     noise, split_seed = config.data.label_noise, config.data.split_seed
     if noise == 0:
         return None
-    return _mislabelled(dataset.train.labels, noise, len(dataset.classes), split_seed)
+    return _mislabel_once(dataset.train.labels, noise, len(dataset.classes), split_seed)
 
 
-_mislabelled = lru_cache(maxsize=16)(mislabelled)  # runs that differ in other things share one tensor
+_mislabel_once = lru_cache(maxsize=16)(add_label_noise)  # runs with the same label noise share one tensor
 
 
 def make_pipeline(config: Config, shape: tuple[int, int, int]) -> Pipeline:
-    """A run's augmentation of images of this shape. Raises ConfigError that names a step which does not suit them."""
+    """Make the augmentation of a run for images of this shape, [C, H, W].
+
+    Raises:
+        ConfigError: a step, which the message names, does not suit such images.
+    """
     channels, *size = shape
     steps: list[Transform] = []
-    for name, given in config.augmentation.items():
+    for name, step_config in config.augmentation.items():
         try:
-            steps.append(make_transform(given, (channels, *Pipeline(steps, *size).size)))
+            steps.append(make_transform(step_config, (channels, *Pipeline(steps, *size).output_size)))
             Pipeline(steps, *size)
         except ConfigError as error:
             raise ConfigError(f"augmentation.{name}.{error}") from error
     return Pipeline(steps, *size)
 
 
-def make_transform(step: Any, shape: tuple[int, int, int]) -> Transform:
-    """The transform of a step of the schema, whatever the user calls it, on images of this shape."""
-    if isinstance(step, TorchvisionConfig):
-        return image_by_image(step.target, step.arguments, shape)
-    kind = next(name for name, schema in STEPS.items() if schema is type(step))
-    options = {name: tuple(value) if isinstance(value, list) else value for name, value in asdict(step).items()}
+def make_transform(step_config: Any, shape: tuple[int, int, int]) -> Transform:
+    """Make the transform of an augmentation step for images of this shape, [C, H, W].
+
+    The class of the step's configuration decides the transform; the user may call the step anything.
+    """
+    if isinstance(step_config, TorchvisionConfig):
+        return wrap_torchvision_transform(step_config.target, step_config.arguments, shape)
+    kind = next(name for name, schema in STEPS.items() if schema is type(step_config))
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in asdict(step_config).items()}
     transform: Transform = TRANSFORMS[kind](**options)
     return transform
 
@@ -240,16 +265,16 @@ def make_hyperparameters(config: Config, steps_per_epoch: int) -> Hyperparameter
     if "betas" in options:
         options["betas"] = tuple(options["betas"])
     steps = config.epochs * steps_per_epoch
-    # The other schedules are the same whatever the number of epochs: runs that differ in it share a parameter group.
+    # The other schedules do not depend on the number of epochs, so runs that differ in it share a parameter group.
     horizon = steps if config.schedule.name in ("cosine", "onecycle") else 0
     key = repr((name, options, config.schedule, horizon))
-    return Hyperparameters(
-        options, make_schedule(config, steps_per_epoch), l1, inf if clip_norm is None else clip_norm, key
-    )
+    max_norm = math.inf if clip_norm is None else clip_norm
+    return Hyperparameters(options, make_schedule(config, steps_per_epoch), l1, max_norm, key)
 
 
 def make_schedule(config: Config, steps_per_epoch: int) -> Schedule:
-    """A run's learning-rate schedule."""
+    """Make the learning-rate schedule of a run."""
+
     options = asdict(config.schedule)
     steps = config.epochs * steps_per_epoch
     name = options.pop("name")

@@ -1,5 +1,6 @@
-"""Groups of claims, each trained together, one group after the other."""
+"""The execution of planned cohorts in this process, one after the other."""
 
+import math
 import traceback
 from collections.abc import Sequence
 
@@ -12,54 +13,75 @@ from regexp.utils.signals import StopRequest
 
 
 def train_cohorts(
-    groups: Sequence[Sequence[PlannedRun]], terminal: Terminal, interruption: StopRequest
+    planned_cohorts: Sequence[Sequence[PlannedRun]], terminal: Terminal, stop_request: StopRequest
 ) -> list[Exception]:
-    """Train every group as a cohort; returns the errors of runs that failed, which leave the others alone.
+    """Train cohorts one after the other, and return the errors of the runs that failed.
 
-    Raises Interrupted if a signal came before all had ended.
+    A cohort that fails leaves the others alone. A cohort that does not fit in memory is split in two, and both halves
+    resume from the checkpoints of its runs.
+
+    Args:
+        planned_cohorts: for each cohort, the runs that it trains.
+        terminal: shows the progress.
+        stop_request: the user's request to stop after the current epoch.
+
+    Raises:
+        Interrupted: the user asked to stop before all runs had ended.
     """
     errors: list[Exception] = []
-    queue = [list(group) for group in groups]
+    queue = [list(planned_runs) for planned_runs in planned_cohorts]
     while queue:
-        group = queue.pop(0)
-        smaller: list[list[PlannedRun]] = []
+        planned_runs = queue.pop(0)
+        halves: list[list[PlannedRun]] = []
         try:
-            errors += train_cohort(group, terminal, interruption, last=not queue)
+            errors += train_cohort(planned_runs, terminal, stop_request, is_last=not queue)
         except OutOfMemory as error:
-            smaller = _halves(group)
-            if not smaller:
-                _failed(group, error, errors)
+            halves = _split_in_two(planned_runs)
+            if not halves:
+                errors.append(_record_failures(planned_runs, error))
         except Exception as error:
-            _failed(group, error, errors)
-        # Not before the error is gone, whose traceback holds the cohort's tensors.
-        if smaller:
-            terminal.print_line(f"{len(group)} runs take more memory than there is; they go on in halves")
-            queue = smaller + queue
+            errors.append(_record_failures(planned_runs, error))
+        # Only now is the error gone, and with its traceback the tensors of the cohort.
+        if halves:
+            terminal.print_line(f"{len(planned_runs)} runs do not fit in memory together; training them in two halves")
+            queue = halves + queue
     return errors
 
 
 def train_cohort(
-    group: Sequence[PlannedRun], terminal: Terminal, interruption: StopRequest, last: bool
+    planned_runs: Sequence[PlannedRun], terminal: Terminal, stop_request: StopRequest, is_last: bool
 ) -> list[Exception]:
-    """Train a group as one cohort; returns the errors of runs that could not be recorded."""
-    with builders.shortages_explained():
-        cohort = builders.build_cohort(group)
+    """Build one cohort, train it with the training loop, and return the errors of runs that could not be recorded.
+
+    Args:
+        planned_runs: the runs that the cohort trains.
+        terminal: shows the progress.
+        stop_request: the user's request to stop after the current epoch.
+        is_last: whether no other cohort follows. A request that comes in its very last epoch then interrupts nothing.
+
+    Raises:
+        Interrupted: the user asked to stop, and some runs have not ended.
+        OutOfMemory: the cohort does not fit in the memory of its device.
+    """
+    with builders.explain_out_of_memory():
+        cohort = builders.build_cohort(planned_runs)
         with terminal.watch(cohort):
-            loop.train(cohort, terminal, interruption)
-    if interruption.requested and (cohort.members or not last):
+            loop.train(cohort, terminal, stop_request)
+    if stop_request.requested and (cohort.members or not is_last):
         terminal.print_interruption(cohort)
-        raise Interrupted(interruption.signal)
+        raise Interrupted(stop_request.signal)
     return [member.failure for member in cohort.everyone if member.failure is not None]
 
 
-def _halves(group: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
-    """Those that have not ended, in two; they go on from their checkpoints. Empty if there is nothing to divide."""
-    left = [claim for claim in group if not (claim.directory / "summary.json").exists()]
-    return builders.group_into_cohorts(left, -(-len(left) // 2)) if len(left) > 1 else []
+def _split_in_two(planned_runs: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
+    """Split the runs that have not ended into two cohorts; into none where fewer than two runs are left."""
+    unfinished = [planned for planned in planned_runs if not (planned.directory / "summary.json").exists()]
+    return builders.group_into_cohorts(unfinished, math.ceil(len(unfinished) / 2)) if len(unfinished) > 1 else []
 
 
-def _failed(group: Sequence[PlannedRun], error: Exception, errors: list[Exception]) -> None:
-    for claim in group:
-        record_failure(claim, error)
-    traceback.clear_frames(error.__traceback__)  # which hold the cohort's tensors
-    errors.append(error)
+def _record_failures(planned_runs: Sequence[PlannedRun], error: Exception) -> Exception:
+    """Record in the directory of each run that it failed, free the tensors of its cohort, and return the error."""
+    for planned in planned_runs:
+        record_failure(planned, error)
+    traceback.clear_frames(error.__traceback__)  # the frames hold the cohort's tensors
+    return error

@@ -1,5 +1,6 @@
-"""What the cohorts of a sweep will take, told before any is trained."""
+"""Forecasts of the memory and time that each cohort of a sweep will need, made before any cohort is trained."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,100 +16,122 @@ from regexp.training.batches import Batch
 from regexp.training.cohort import Cohort
 from regexp.training.evaluation import cross_entropy, evaluate
 
-# Runs, steps and images that are tried. What is learned in them is thrown away.
-SAMPLE, STEPS, IMAGES = 8, 8, 1000
-# Seconds after which no further cohort is tried.
-PATIENCE = 10.0
+# At most this many runs, steps and images of a cohort are tried. What the runs learn is thrown away.
+TRIED_RUNS, TRIED_STEPS, TRIED_IMAGES = 8, 8, 1000
+# The seconds after which no further cohort is tried.
+MAX_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Of one cohort.
+    """The memory and time that one cohort is expected to need.
 
     Attributes:
-        memory: in bytes; None where the cohort was not tried, or could not be.
-        seconds: if no run ends before its last epoch; None likewise.
-        separating: what sets it apart: values by key.
-        problem: why it could not be tried; empty where it could.
+        runs: the number of runs.
+        streams: the number of image streams.
+        memory_bytes: the memory in bytes; None where the cohort was not tried or could not be tried.
+        seconds: the time if no run ends before its last epoch; None in the same cases.
+        distinguishing_values: by key, the values that distinguish this cohort from the others of the sweep.
+        problem: why the cohort could not be tried; empty where it could.
     """
 
     runs: int
     streams: int
-    memory: int | None
+    memory_bytes: int | None
     seconds: float | None
-    separating: dict[str, str]
+    distinguishing_values: dict[str, str]
     problem: str = ""
 
 
-def forecast_cohorts(groups: Sequence[Sequence[PlannedRun]]) -> list[Forecast]:
-    """One for each group, after trying a few steps of it on the device."""
-    keys = [dict(cohort_key(group[0].job.config)) for group in groups]
-    every = dict.fromkeys(key for own in keys for key in own)
-    differing = [key for key in every if len({own.get(key) for own in keys}) > 1]
-    # Of a group's option and its keys, the option says enough.
-    told = [key for key in differing if key.endswith(".name") or f"{key.rpartition('.')[0]}.name" not in differing]
-    began, found = time.perf_counter(), []
-    for group, own in zip(groups, keys, strict=True):
-        streams = len({stream_key(claim.job.config) for claim in group})
-        separating = {key.removesuffix(".name"): own.get(key, "").strip("'") for key in told}
-        size, seconds, problem = None, None, ""
-        if time.perf_counter() - began < PATIENCE:
+def forecast_cohorts(planned_cohorts: Sequence[Sequence[PlannedRun]]) -> list[Forecast]:
+    """Return a forecast for each cohort, after trying a few steps of it on the device.
+
+    Args:
+        planned_cohorts: for each cohort, the runs that it will train.
+    """
+    cohort_values = [dict(cohort_key(planned_runs[0].job.config)) for planned_runs in planned_cohorts]
+    distinguishing_keys = _distinguishing_keys(cohort_values)
+    forecasts = []
+    began = time.perf_counter()
+    for planned_runs, values in zip(planned_cohorts, cohort_values, strict=True):
+        streams = len({stream_key(planned.job.config) for planned in planned_runs})
+        distinguishing_values = {
+            key.removesuffix(".name"): values.get(key, "").strip("'") for key in distinguishing_keys
+        }
+        memory_bytes, seconds, problem = None, None, ""
+        if time.perf_counter() - began < MAX_SECONDS:
             try:
-                size, seconds = _try(group, streams)
-            except RegexpError as error:  # which ends this cohort when its turn comes, and no other
+                memory_bytes, seconds = _try_cohort(planned_runs, streams)
+            except RegexpError as error:  # ends this cohort, and no other, once it is its turn to train
                 problem = str(error).splitlines()[0]
-        found.append(Forecast(len(group), streams, size, seconds, separating, problem))
-    return found
+        forecasts.append(Forecast(len(planned_runs), streams, memory_bytes, seconds, distinguishing_values, problem))
+    return forecasts
 
 
-def _try(group: Sequence[PlannedRun], streams: int) -> tuple[int, float]:
-    """Memory and seconds. Raises as building does, and MemoryShortage."""
-    some = group[:: -(-len(group) // SAMPLE)]
-    with builders.shortages_explained():
-        cohort = builders.build_cohort(some)
-        seconds = _seconds_of_an_epoch(cohort) / len(some)
-    states = [load_checkpoint(claim.directory) for claim in group]
-    done = sum(state.facts["epoch"] for state in states if state is not None)
-    epochs = sum(claim.job.config.epochs for claim in group) - done
-    return _bytes(cohort, group[0].job.config, len(group), streams), seconds * epochs
+def _distinguishing_keys(cohort_values: Sequence[dict[str, str]]) -> list[str]:
+    """Return the keys that differ between cohorts; where the option of a group differs, its other keys are left out."""
+    all_keys = dict.fromkeys(key for values in cohort_values for key in values)
+    differing_keys = [key for key in all_keys if len({values.get(key) for values in cohort_values}) > 1]
+    return [
+        key for key in differing_keys if key.endswith(".name") or f"{key.rpartition('.')[0]}.name" not in differing_keys
+    ]
 
 
-def _bytes(cohort: Cohort, config: Config, runs: int, streams: int) -> int:
+def _try_cohort(planned_runs: Sequence[PlannedRun], streams: int) -> tuple[int, float]:
+    """Return the memory in bytes and the seconds that a cohort needs, by trying some of its runs.
+
+    Raises:
+        RegexpError: the cohort cannot be built, or does not fit in memory.
+    """
+    sample = planned_runs[:: math.ceil(len(planned_runs) / TRIED_RUNS)]
+    with builders.explain_out_of_memory():
+        cohort = builders.build_cohort(sample)
+        seconds_per_epoch = _measure_epoch(cohort) / len(sample)
+    checkpoints = [load_checkpoint(planned.directory) for planned in planned_runs]
+    epochs_done = sum(checkpoint.facts["epoch"] for checkpoint in checkpoints if checkpoint is not None)
+    epochs = sum(planned.job.config.epochs for planned in planned_runs) - epochs_done
+    return _estimate_bytes(cohort, planned_runs[0].job.config, len(planned_runs), streams), seconds_per_epoch * epochs
+
+
+def _estimate_bytes(cohort: Cohort, config: Config, runs: int, streams: int) -> int:
     data, dtype = cohort.dataset, cohort.compute.dtype
-    parts = [part for part in (data.train, data.measured, data.validation, data.test) if part is not None]
-    images = sum(part.images.nbytes for part in parts)
-    run = builders.bytes_per_run(config, cohort.model.architecture, dtype)
-    return images + runs * run + streams * memory.bytes_per_stream(data.shape, dtype)
+    splits = [split for split in (data.train, data.measured, data.validation, data.test) if split is not None]
+    image_bytes = sum(split.images.nbytes for split in splits)
+    run_bytes = builders.estimate_run_bytes(config, cohort.model.architecture, dtype)
+    return image_bytes + runs * run_bytes + streams * memory.estimate_stream_bytes(data.shape, dtype)
 
 
-def _seconds_of_an_epoch(cohort: Cohort) -> float:
-    """Of all its runs, measured on a few steps and images."""
+def _measure_epoch(cohort: Cohort) -> float:
+    """Return the seconds that an epoch of the whole cohort takes, extrapolated from a few steps and images."""
     cohort.begin_epoch()
     began = time.perf_counter()
     batches = cohort.batches()
-    first = next(batches)
-    drawing = time.perf_counter() - began
-    _step(cohort, first)  # the first takes longer
-    steps = min(STEPS, (cohort.steps_per_epoch - 1) // 2)
-    stepping = min(_seconds(lambda: _step(cohort, next(batches)), steps) for _ in range(2)) if steps else 0.0
+    first_batch = next(batches)
+    drawing_seconds = time.perf_counter() - began
+    _train_step(cohort, first_batch)  # not measured: the first step takes longer
+    steps = min(TRIED_STEPS, (cohort.steps_per_epoch - 1) // 2)
+    step_seconds = 0.0
+    if steps:
+        step_seconds = min(_time_calls(lambda: _train_step(cohort, next(batches)), steps) for _ in range(2))
     data, runs = cohort.dataset, len(cohort.members)
-    some = data.validation.at(torch.arange(min(IMAGES, len(data.validation)), device=cohort.compute.device))
-    measuring = min(_seconds(lambda: evaluate(cohort.model, runs, some, cohort.compute), 1) for _ in range(2))
-    images = len(data.validation) + len(data.measured)
-    return drawing + stepping * cohort.steps_per_epoch + measuring * images / len(some)
+    sample = data.validation.select(torch.arange(min(TRIED_IMAGES, len(data.validation)), device=cohort.compute.device))
+    sample_seconds = min(_time_calls(lambda: evaluate(cohort.model, runs, sample, cohort.compute), 1) for _ in range(2))
+    evaluated_images = len(data.validation) + len(data.measured)
+    evaluation_seconds = sample_seconds * evaluated_images / len(sample)
+    return drawing_seconds + step_seconds * cohort.steps_per_epoch + evaluation_seconds
 
 
-def _step(cohort: Cohort, batch: Batch) -> None:
+def _train_step(cohort: Cohort, batch: Batch) -> None:
     losses = cross_entropy(cohort.forward(batch.images), batch.labels, cohort.smoothing)
     losses.sum().backward()
     cohort.step(losses, batch.labels.shape[1])
 
 
-def _seconds(act: Callable[[], object], times: int) -> float:
-    """Each of so many times in a row takes; a GPU's work included."""
+def _time_calls(function: Callable[[], object], calls: int) -> float:
+    """Return the mean seconds of several calls in a row, the work of a GPU included."""
     began = time.perf_counter()
-    for _ in range(times):
-        act()
+    for _ in range(calls):
+        function()
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
-    return (time.perf_counter() - began) / times
+    return (time.perf_counter() - began) / calls

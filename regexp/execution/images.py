@@ -46,7 +46,7 @@ def augmentation_grid(dataset: Dataset, images: ImageStream) -> Image.Image:
     """
     generator = random_stream(images.seed, "preview")
     chosen = torch.randperm(len(dataset.train), generator=generator)[:EXAMPLES].to(dataset.train.labels.device)
-    examples = dataset.train.at(chosen)
+    examples = dataset.train.select(chosen)
     plain = scale(examples.images, torch.float32)
     drawn = [images.pipeline.draw(len(plain), images.seed, i, plain.device, "preview") for i in range(DRAWS)]
     rows = [plain, *(images.pipeline(plain, draws) for draws in drawn)]

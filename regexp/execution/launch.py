@@ -1,4 +1,4 @@
-"""What regexp's launcher does in Hydra's multirun: it trains the jobs of a sweep together."""
+"""The work of regexp's Hydra launcher: training the jobs of a multirun together."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from omegaconf import DictConfig
 
-from regexp.config.compose import composer_of
+from regexp.config.compose import composer_for_loader
 from regexp.config.job import Job
 from regexp.errors import DIVERGED
 from regexp.execution.terminal import Terminal
@@ -17,9 +17,9 @@ from regexp.execution.train import train
 from regexp.runs.directories import plan_runs
 from regexp.runs.run import Run
 from regexp.runs.sweep_record import SweepRecord
-from regexp.utils.exit_codes import set_status
+from regexp.utils.exit_codes import record_status
 
-# A sweeper may launch in several batches: they are one sweep.
+# A sweeper may launch its jobs in several batches; all of them belong to this sweep.
 _sweep = SweepRecord()
 
 
@@ -31,41 +31,56 @@ def launch(
     max_runs: int | None,
     dry_run: bool,
 ) -> list[JobReturn]:
-    """Train a batch of jobs, given by their overrides and numbered from `first`; a result for each, in order.
+    """Train a batch of jobs and return Hydra's result for each, in order.
 
     Args:
-        config: the sweep's own.
-        loader: Hydra's.
-        max_runs: of a cohort; None: as many as find room.
-        dry_run: only say what would be trained.
+        jobs: the overrides of each job.
+        first: the number of the first job within the sweep.
+        config: the configuration of the sweep.
+        loader: Hydra's configuration loader.
+        max_runs: the largest number of runs in a cohort; None for as many as fit in memory.
+        dry_run: only print what would be trained, and what it would take.
 
-    Raises ConfigError that lists everything wrong with any of the jobs.
+    Raises:
+        ConfigError: some jobs are wrong; the message lists all their mistakes.
     """
     setup_globals()
-    hydras = list(config.hydra.overrides.hydra)
-    composed = composer_of(loader, config.hydra.job.config_name).all([[*hydras, *overrides] for overrides in jobs])
+    hydra_overrides = list(config.hydra.overrides.hydra)
+    composer = composer_for_loader(loader, config.hydra.job.config_name)
+    composed_jobs = composer.all([[*hydra_overrides, *overrides] for overrides in jobs])
     outputs, terminal = Path(config.hydra.sweep.dir), Terminal()
     if dry_run:
-        print_forecast(composed, outputs, terminal, max_runs)
-        return [_result(job, first + i, None) for i, job in enumerate(composed)]
+        print_forecast(composed_jobs, outputs, terminal, max_runs)
+        return [_make_job_return(job, first + i, None) for i, job in enumerate(composed_jobs)]
     _sweep.max_runs = max_runs
-    runs = train(composed, outputs, terminal, _sweep)
+    runs = train(composed_jobs, outputs, terminal, _sweep)
     if any(run.status == "diverged" for run in runs):
-        set_status(DIVERGED)
-    return [_result(job, first + i, objective(run)) for i, (job, run) in enumerate(zip(composed, runs, strict=True))]
+        record_status(DIVERGED)
+    return [
+        _make_job_return(job, first + i, objective(run))
+        for i, (job, run) in enumerate(zip(composed_jobs, runs, strict=True))
+    ]
 
 
 def print_forecast(jobs: Sequence[Job], outputs: Path, terminal: Terminal, max_runs: int | None) -> None:
-    """Say what training these jobs would take. Nothing is written."""
-    claims = plan_runs(jobs, outputs, dry_run=True)
-    terminal.print_counts(claims)
-    if unfinished := [claim for claim in dict.fromkeys(claims) if not claim.finished]:
+    """Print what training these jobs would take, without writing any file.
+
+    Args:
+        jobs: the checked configurations.
+        outputs: the directory that would hold the runs.
+        terminal: where to print.
+        max_runs: the largest number of runs in a cohort; None for as many as fit in memory.
+    """
+    planned_runs = plan_runs(jobs, outputs, dry_run=True)
+    terminal.print_counts(planned_runs)
+    if unfinished := [planned for planned in dict.fromkeys(planned_runs) if not planned.finished]:
         from regexp.execution import builders, forecast
 
-        terminal.print_plan(forecast.forecast_cohorts(builders.group_into_cohorts(unfinished, max_runs)))
+        planned_cohorts = builders.group_into_cohorts(unfinished, max_runs)
+        terminal.print_plan(forecast.forecast_cohorts(planned_cohorts))
 
 
-def _result(job: Job, number: int, value: float | None) -> JobReturn:
+def _make_job_return(job: Job, number: int, value: float | None) -> JobReturn:
     hydra = job.hydra.copy()
     hydra.job.id, hydra.job.num = str(number), number
     result = JobReturn(list(job.overrides), job.composed, DictConfig({"hydra": hydra}), str(Path.cwd()), "regexp")
@@ -74,8 +89,12 @@ def _result(job: Job, number: int, value: float | None) -> JobReturn:
 
 
 def objective(run: Run) -> float:
-    """What a sweeper that searches is told: the best monitored value, as it is; of a run without any, inf or 0."""
+    """Return the value that a searching sweeper optimizes: the best value of the monitored metric.
+
+    A run without one, such as a run that diverged at once, gets the worst value: an accuracy of 0 or a loss of inf.
+    """
     summary: dict[str, Any] = run.summary or {}
     monitor = run.config["early_stopping.monitor"]
-    best = (summary.get("best") or {}).get(monitor)
-    return best if best is not None else (0.0 if monitor == "val_accuracy" else math.inf)
+    best_value = (summary.get("best") or {}).get(monitor)
+    worst_value = 0.0 if monitor == "val_accuracy" else math.inf
+    return worst_value if best_value is None else best_value

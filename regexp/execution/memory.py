@@ -1,4 +1,4 @@
-"""How many runs of a model find room on a device."""
+"""Estimates of the memory that a cohort needs, and readings of the memory that a device has free."""
 
 from collections.abc import Sequence
 from math import prod
@@ -9,65 +9,81 @@ import torch
 from regexp.models.mlp import Architecture, as_sequential
 from regexp.training.batches import AT_ONCE
 
-# Of each parameter: itself, its gradient, the best value so far; the optimizer's state comes on top.
-COPIES = 3
-# Of each hidden unit and image of a batch: what the layers keep for their gradients, and the gradients.
-ACTIVATIONS = 8
-# Of the free memory that a cohort may take: the rest is the machine's other work, and what is not counted here.
-SHARE = 0.5
+# For each parameter, a run keeps the value, its gradient and the best value so far. The optimizer's state comes on top.
+VALUES_PER_PARAMETER = 3
+# For each hidden unit and image of a batch, layers keep values for the backward pass, and there are gradients.
+VALUES_PER_ACTIVATION = 8
+# The fraction of the free memory that a cohort may use. The rest is for other programs and for what is not estimated.
+USABLE_FRACTION = 0.5
 
 
-def parameters(architecture: Architecture) -> int:
-    """Of one run."""
+def count_parameters(architecture: Architecture) -> int:
+    """Return the number of parameters of one run."""
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in as_sequential(architecture).parameters())
 
 
-def bytes_per_run(architecture: Architecture, batch_size: int, entries: int, dtype: torch.dtype) -> int:
-    """Bytes that each run of a cohort adds, beside the images; `entries`: of its optimizer's state."""
+def estimate_run_bytes(architecture: Architecture, batch_size: int, optimizer_values: int, dtype: torch.dtype) -> int:
+    """Return the bytes that each run adds to a cohort, without its images.
+
+    Args:
+        architecture: the shape of the model.
+        batch_size: the number of images in a batch.
+        optimizer_values: the number of values that the optimizer keeps for each parameter.
+        dtype: the type of the parameters.
+    """
+    parameter_values = count_parameters(architecture) * (VALUES_PER_PARAMETER + optimizer_values)
     units = sum(architecture.hidden_sizes) + architecture.classes
-    numbers = parameters(architecture) * (COPIES + entries) + batch_size * units * ACTIVATIONS
-    return numbers * dtype.itemsize
+    activation_values = batch_size * units * VALUES_PER_ACTIVATION
+    return (parameter_values + activation_values) * dtype.itemsize
 
 
-def bytes_per_stream(shape: Sequence[int], dtype: torch.dtype) -> int:
-    """Bytes that an image stream adds: what is augmented at a time, and its part of the cohort's images."""
+def estimate_stream_bytes(shape: Sequence[int], dtype: torch.dtype) -> int:
+    """Return the bytes that an image stream adds to a cohort: those augmented at once, and a copy for the batch.
+
+    Args:
+        shape: the shape of an image, [C, H, W].
+        dtype: the type of the augmented images.
+    """
     return 2 * AT_ONCE * prod(shape) * dtype.itemsize
 
 
-def free_bytes(device: torch.device) -> int | None:
-    """Bytes; None where nothing tells."""
+def read_free_bytes(device: torch.device) -> int | None:
+    """Return the free memory of a device in bytes; None where the system does not tell it."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
-    return _free_of_system()
+    return _read_system_bytes()
 
 
-def _free_of_system() -> int | None:
-    """What Linux has available, or what a container leaves of it."""
-    found = [value for value in (_available(), _left_by_container()) if value is not None]
-    return min(found, default=None)
+def _read_system_bytes() -> int | None:
+    """Return the bytes that Linux has available, or fewer where a container (cgroup) limits them; None elsewhere."""
+    limits = [limit for limit in (_read_available_bytes(), _read_container_bytes()) if limit is not None]
+    return min(limits, default=None)
 
 
-def _available() -> int | None:
-    for line in _lines(Path("/proc/meminfo")):
+def _read_available_bytes() -> int | None:
+    for line in _read_lines(Path("/proc/meminfo")):
         if line.startswith("MemAvailable:"):
             return 1024 * int(line.split()[1])
     return None
 
 
-def _left_by_container() -> int | None:
-    group = Path("/sys/fs/cgroup")
-    most, used = _lines(group / "memory.max"), _lines(group / "memory.current")
-    if not (most and used and most[0].isdigit()):
+def _read_container_bytes() -> int | None:
+    """Return the bytes that the memory limit of the container leaves; None without a container or a limit."""
+    cgroup = Path("/sys/fs/cgroup")
+    limit, usage = _read_lines(cgroup / "memory.max"), _read_lines(cgroup / "memory.current")
+    if not (limit and usage and limit[0].isdigit()):
         return None
-    # Files that were read are kept while nobody else needs the room.
-    cached = [int(line.split()[1]) for line in _lines(group / "memory.stat") if line.startswith("inactive_file ")]
-    return int(most[0]) - int(used[0]) + sum(cached)
+    # The usage includes cached files, which the system drops as soon as a program needs their memory.
+    stat = _read_lines(cgroup / "memory.stat")
+    cached_bytes = sum(int(line.split()[1]) for line in stat if line.startswith("inactive_file "))
+    return int(limit[0]) - int(usage[0]) + cached_bytes
 
 
-def _lines(path: Path) -> Sequence[str]:
+def _read_lines(path: Path) -> Sequence[str]:
+    """Return the lines of a file; none where it cannot be read."""
     try:
         return path.read_text().splitlines()
     except OSError:

@@ -22,7 +22,7 @@ from regexp.runs.event_file import EventFile
 from regexp.runs.identity import seed_group
 from regexp.training.member import Checkpoint, RunResult
 from regexp.training.metrics import COLUMNS, EpochMetrics
-from regexp.utils.atomic_io import log, storage_errors, sync, write_atomically
+from regexp.utils.atomic_io import append_to_log, storage_errors, sync_file, write_atomically
 
 
 def load_checkpoint(directory: Path) -> Checkpoint | None:
@@ -65,7 +65,7 @@ class RunRecorder:
         `preview` makes augmentation.png; `cohort` and `device` go into the summary.
         """
         self.claim, self.directory, self.cohort, self.device = claim, claim.directory, dict(cohort), device
-        self.stored, self.preview, self.shape, self.classes = stored, preview, dataset.seen, dataset.classes
+        self.stored, self.preview, self.shape, self.classes = stored, preview, dataset.input_shape, dataset.classes
         parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
         self.images = {name: 0 if part is None else len(part) for name, part in parts.items()}
 
@@ -81,7 +81,7 @@ class RunRecorder:
                 lines = (self.directory / "metrics.csv").read_text().splitlines(keepends=True)
                 kept = "".join(lines[: 1 + self.stored["epoch"]])
                 write_atomically(self.directory / "metrics.csv", kept.encode())
-                log(self.directory, f"goes on after epoch {self.stored['epoch']}")
+                append_to_log(self.directory, f"goes on after epoch {self.stored['epoch']}")
 
     def _begin_files(self) -> None:
         for old in self.directory.glob("events.out.tfevents.*"):
@@ -104,7 +104,7 @@ class RunRecorder:
         grid = self.preview()
         (self.directory / "augmentation.png").write_bytes(grid.content)
         self.events.write(0, event_file.image("augmentation", *grid))
-        log(self.directory, f"begins: {' '.join(self.claim.job.overrides) or 'defaults'}; {self.device}")
+        append_to_log(self.directory, f"begins: {' '.join(self.claim.job.overrides) or 'defaults'}; {self.device}")
 
     def epoch(self, metrics: EpochMetrics) -> None:
         """A row of metrics.csv and the curves."""
@@ -131,7 +131,7 @@ class RunRecorder:
         with storage_errors(self.directory):
             # What was recorded until now must be on the disk before a checkpoint that builds on it.
             for path in (self.directory / "metrics.csv", self.events.path):
-                sync(path)
+                sync_file(path)
             facts = {
                 **state.facts,
                 "tensors": sorted(state.tensors),
@@ -145,7 +145,7 @@ class RunRecorder:
         """The checkpoint of a run that stops before its end."""
         self.save(state)
         with storage_errors(self.directory):
-            log(self.directory, f"interrupted after epoch {state.facts['epoch']}")
+            append_to_log(self.directory, f"interrupted after epoch {state.facts['epoch']}")
 
     def fail(self, error: Exception) -> None:
         """Leave failure.json."""
@@ -158,9 +158,9 @@ class RunRecorder:
             if outcome.best is not None:
                 write_atomically(self.directory / "best.safetensors", save(_stored(outcome.state.part("best"))))
             self._close_events(outcome)
-            log(self.directory, f"{outcome.status} after epoch {outcome.last.epoch}")
+            append_to_log(self.directory, f"{outcome.status} after epoch {outcome.last.epoch}")
             if outcome.status == "diverged":
-                log(self.directory, f"the loss is not finite at a learning rate of {outcome.last.lr:g}")
+                append_to_log(self.directory, f"the loss is not finite at a learning rate of {outcome.last.lr:g}")
             content = json.dumps(self._summary(outcome), indent=2)
             write_atomically(self.directory / "summary.json", content.encode())
 

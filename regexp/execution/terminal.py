@@ -1,5 +1,9 @@
-"""What a person sees while runs train, and at their end. Readable at 80 columns; imports no torch."""
+"""The terminal output of training: a header, progress, and a report at the end.
 
+Everything is readable at 80 columns. This module imports no torch.
+"""
+
+import math
 import shlex
 import sys
 import time
@@ -24,40 +28,45 @@ if TYPE_CHECKING:
     from regexp.runs.directories import PlannedRun
     from regexp.training.cohort import Cohort
 
-# Cohorts that a plan lists.
-MOST_ROWS = 30
-# Lines of progress that a cohort may print where there is no terminal to redraw.
-LINES = 20
+# The number of cohorts that a printed plan lists.
+MAX_PLAN_ROWS = 30
+# The number of progress lines that a cohort may print where the output is not a terminal that can be redrawn.
+MAX_PROGRESS_LINES = 20
 
 
 class Terminal:
-    """Shows cohorts as they train: a progress bar on a terminal, a few plain lines elsewhere."""
+    """The reporter that shows cohorts as they train: a progress bar on a terminal, a few plain lines elsewhere."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.console = Console(quiet=quiet, highlight=False, soft_wrap=True)
         self.progress: Progress | None = None
         self.task = TaskID(0)
         self.epochs = 0
-        self.together = False
+        self.several_runs = False
         self.best: EpochMetrics | None = None
 
     def print_line(self, message: str) -> None:
-        """A line of its own."""
+        """Print a message on a line of its own."""
         self.console.print(escape(message))
 
-    def print_counts(self, claims: Sequence["PlannedRun"]) -> None:
-        """How many runs there are, and how many of them are new."""
-        different = list(dict.fromkeys(claims))
-        finished = sum(claim.finished for claim in different)
-        going_on = sum((claim.directory / "checkpoint.safetensors").exists() for claim in different) - finished
-        said = [f"{len(different) - finished} to train" + (f" ({going_on} go on)" if going_on > 0 else "")]
-        said += [f"{finished} finished before"] if finished else []
-        said += [f"{len(claims) - len(different)} given twice"] if len(different) < len(claims) else []
-        self.print_line(f"{len(claims)} run{'s' if len(claims) > 1 else ''}: {', '.join(said)}")
+    def print_counts(self, planned_runs: Sequence["PlannedRun"]) -> None:
+        """Print how many runs were asked for, and how many of them are new, unfinished, finished or duplicates."""
+        distinct_runs = list(dict.fromkeys(planned_runs))
+        finished = sum(planned.finished for planned in distinct_runs)
+        resumable = sum((planned.directory / "checkpoint.safetensors").exists() for planned in distinct_runs) - finished
+        duplicates = len(planned_runs) - len(distinct_runs)
+        counts = [f"{len(distinct_runs) - finished} to train"]
+        if resumable > 0:
+            counts[0] += f" ({resumable} to resume)"
+        if finished:
+            counts.append(f"{finished} already finished")
+        if duplicates:
+            counts.append(f"{duplicates} duplicate{'s' if duplicates > 1 else ''}")
+        self.print_line(f"{len(planned_runs)} run{'s' if len(planned_runs) > 1 else ''}: {', '.join(counts)}")
 
     def print_plan(self, forecasts: Sequence["Forecast"]) -> None:
-        """Which cohorts will train one after the other, each in one loop, and what they will take."""
-        keys = list(dict.fromkeys(key for forecast in forecasts for key in forecast.separating))
+        """Print the cohorts in the order in which they will train, with the memory and time that each will need."""
+        keys = list(dict.fromkeys(key for forecast in forecasts for key in forecast.distinguishing_values))
         names = short_names(keys)
         table = Table(box=None, pad_edge=False)
         table.add_column("cohort")
@@ -65,44 +74,30 @@ class Terminal:
             table.add_column(name, justify="right")
         for key in keys:
             table.add_column(escape(names[key]), overflow="fold")
-        for i, cohort in enumerate(forecasts[:MOST_ROWS], 1):
-            figures = [str(i), str(cohort.runs), str(cohort.streams), _size(cohort.memory), _duration(cohort.seconds)]
-            table.add_row(*figures, *(escape(cohort.separating[key]) for key in keys))
+        for i, forecast in enumerate(forecasts[:MAX_PLAN_ROWS], 1):
+            memory, duration = _format_bytes(forecast.memory_bytes), _format_duration(forecast.seconds)
+            values = [escape(forecast.distinguishing_values[key]) for key in keys]
+            table.add_row(str(i), str(forecast.runs), str(forecast.streams), memory, duration, *values)
         self.console.print(table)
-        if len(forecasts) > MOST_ROWS:
-            self.print_line(f"and {len(forecasts) - MOST_ROWS} more cohorts")
-        for i, cohort in enumerate(forecasts, 1):
-            if cohort.problem:
-                self.print_line(f"cohort {i} could not be tried: {cohort.problem}")
+        if len(forecasts) > MAX_PLAN_ROWS:
+            self.print_line(f"and {len(forecasts) - MAX_PLAN_ROWS} more cohorts")
+        for i, forecast in enumerate(forecasts, 1):
+            if forecast.problem:
+                self.print_line(f"cohort {i} could not be tried: {forecast.problem}")
         if len(forecasts) > 1:
-            known = [cohort.seconds for cohort in forecasts if cohort.seconds is not None]
-            total = f"at most {_duration(sum(known))}" if len(known) == len(forecasts) else "more than can be told"
+            seconds = [forecast.seconds for forecast in forecasts if forecast.seconds is not None]
+            all_timed = len(seconds) == len(forecasts)
+            total = f"at most {_format_duration(sum(seconds))}" if all_timed else "total time unknown"
             self.print_line(f"{len(forecasts)} cohorts, one after the other: {total}")
 
     def start(self, cohort: "Cohort") -> None:
-        """What is about to train, in four lines (five for more than one run)."""
-        plans = [member.plan for member in cohort.members]
-        parameters = sum(parameter[0].numel() for parameter in cohort.model.parameters())
-        augmentations = dict.fromkeys(plan.stream.pipeline.describe() for plan in plans)
-        lines = {
-            "device": cohort.compute.describe(),
-            "data": cohort.dataset.describe(),
-            "model": f"{cohort.model.architecture.describe()}; {parameters:,} parameters",
-            "augmentation": "; ".join(augmentations),
-        }
-        if slow := sorted({name for plan in plans for name in plan.stream.pipeline.slow()}):
-            lines["note"] = f"image by image, some 0.1 ms each: {', '.join(slow)}"
-        if len(plans) > 1:
-            streams = len(cohort.streams)
-            lines["runs"] = f"{len(plans)} together, {streams} image stream{'s' if streams > 1 else ''}"
-        header = Table.grid(padding=(0, 2, 0, 0))
-        for name, text in lines.items():
-            header.add_row(f"[bold]{name}[/bold]", escape(text))
-        self.console.print(header)
-        if cohort.epoch:
-            self.print_line(f"goes on after epoch {cohort.epoch}")
-        self.epochs = max(plan.epochs for plan in plans)
-        self.together, self.best = len(plans) > 1, None
+        """Print a header on the cohort that is about to train, and start its progress bar.
+
+        The header has four lines, one more for several runs, and one more for slow transforms.
+        """
+        self._print_header(cohort)
+        self.epochs = max(member.plan.epochs for member in cohort.members)
+        self.several_runs, self.best = len(cohort.members) > 1, None
         if self.console.is_terminal and not self.console.quiet:
             columns = (
                 TextColumn("epoch"),
@@ -115,23 +110,45 @@ class Terminal:
             self.progress.start()
             self.task = self.progress.add_task("", total=self.epochs, completed=cohort.epoch)
 
+    def _print_header(self, cohort: "Cohort") -> None:
+        pipelines = [member.plan.stream.pipeline for member in cohort.members]
+        parameters = sum(parameter[0].numel() for parameter in cohort.model.parameters())
+        augmentations = dict.fromkeys(pipeline.describe() for pipeline in pipelines)
+        lines = {
+            "device": cohort.compute.describe(),
+            "data": cohort.dataset.describe(),
+            "model": f"{cohort.model.architecture.describe()}; {parameters:,} parameters",
+            "augmentation": "; ".join(augmentations),
+        }
+        if slow_transforms := sorted({name for pipeline in pipelines for name in pipeline.unbatched_transforms()}):
+            lines["note"] = f"image by image, about 0.1 ms each: {', '.join(slow_transforms)}"
+        if len(cohort.members) > 1:
+            streams = len(cohort.streams)
+            lines["runs"] = f"{len(cohort.members)} together, {streams} image stream{'s' if streams > 1 else ''}"
+        header = Table.grid(padding=(0, 2, 0, 0))
+        for name, text in lines.items():
+            header.add_row(f"[bold]{name}[/bold]", escape(text))
+        self.console.print(header)
+        if cohort.epoch:
+            self.print_line(f"resuming after epoch {cohort.epoch}")
+
     def epoch(self, metrics: Sequence[EpochMetrics]) -> None:
-        """An epoch ended; `metrics` of every run that took part."""
+        """Show the progress after an epoch, given its metrics for every run that trained in it."""
         epoch = metrics[0].epoch
-        lowest = min(metrics, key=lambda m: (m.val_loss != m.val_loss, m.val_loss))  # NaN last
-        figures = f"loss {lowest.train_loss:.4f}, validation {lowest.val_loss:.4f} ({lowest.val_accuracy:.2%})"
-        if self.together:
+        lowest = min(metrics, key=lambda m: (math.isnan(m.val_loss), m.val_loss))  # NaN last
+        progress = f"loss {lowest.train_loss:.4f}, validation {lowest.val_loss:.4f} ({lowest.val_accuracy:.2%})"
+        if self.several_runs:
             self.best = lowest if self.best is None or not lowest.val_loss > self.best.val_loss else self.best
-            still = f"{len(metrics)} run{'s' if len(metrics) > 1 else ''} training"
-            figures = f"{still}, best so far {self.best.val_loss:.4f} ({self.best.val_accuracy:.2%})"
+            training = f"{len(metrics)} run{'s' if len(metrics) > 1 else ''} training"
+            progress = f"{training}, best so far {self.best.val_loss:.4f} ({self.best.val_accuracy:.2%})"
         if self.progress is not None:
-            self.progress.update(self.task, completed=epoch, description=figures)
-        elif epoch in (1, self.epochs) or epoch % -(-self.epochs // LINES) == 0:
-            self.print_line(f"epoch {epoch}/{self.epochs}  {figures}")
+            self.progress.update(self.task, completed=epoch, description=progress)
+        elif epoch in (1, self.epochs) or epoch % math.ceil(self.epochs / MAX_PROGRESS_LINES) == 0:
+            self.print_line(f"epoch {epoch}/{self.epochs}  {progress}")
 
     @contextmanager
     def watch(self, cohort: "Cohort") -> Iterator[None]:
-        """Say what trains, and put the terminal back whatever happens."""
+        """Show a cohort while the body of the `with` statement trains it, and always remove the progress bar after."""
         self.start(cohort)
         try:
             yield
@@ -141,96 +158,99 @@ class Terminal:
                 self.progress = None
 
     def announce_stop(self) -> None:
-        """A signal came."""
-        self.print_line("Stopping after this epoch; once more stops at once.")
+        """Announce that a signal has arrived and that training stops after the current epoch."""
+        self.print_line("Stopping after this epoch; interrupt again to stop at once.")
 
     def print_interruption(self, cohort: "Cohort") -> None:
-        """Training stopped before its end."""
-        self.print_line(f"Interrupted after epoch {cohort.epoch}. The same command goes on from there.")
+        """Print after which epoch training was interrupted, and how to resume it."""
+        self.print_line(f"Interrupted after epoch {cohort.epoch}. Run the same command again to resume.")
 
-    def report(self, runs: Sequence[Run], shown: Sequence[bool]) -> None:
-        """How runs ended, where they are, and what to type next; `shown` says which had ended before."""
+    def report(self, runs: Sequence[Run], finished_before: Sequence[bool]) -> None:
+        """Print how the runs ended, where their results are, and what to type next.
+
+        Args:
+            runs: the runs, in the order in which they were asked for.
+            finished_before: for each run, whether it had already finished before this command.
+        """
         if len(runs) == 1 and runs[0].summary is not None:
-            self._report_one(runs[0], runs[0].summary, shown[0])
+            self._report_run(runs[0], runs[0].summary, finished_before[0])
         elif len(runs) > 1:
-            from regexp.comparison.compare import compare_all  # scipy takes a moment, which training need not wait for
-            from regexp.comparison.loading import of_runs
+            from regexp.comparison.compare import compare_all  # imports scipy, which training need not wait for
+            from regexp.comparison.loading import collect_runs
             from regexp.comparison.report import Report
 
             self.console.print()
-            Report(self.console).overview(compare_all(of_runs(runs, "the sweep")))
+            Report(self.console).overview(compare_all(collect_runs(runs, "the sweep")))
             self.console.print()
-            folders = [run.directory for run in runs]
-            self.print_line(f"curves   {next_commands.tensorboard(logdir(folders))}")
-            self.print_line(f"compare  {next_commands.compare(folders)}")
+            directories = [run.directory for run in runs]
+            self.print_line(f"curves   {next_commands.tensorboard_command(logdir(directories))}")
+            self.print_line(f"compare  {next_commands.compare_command(directories)}")
 
-    def _report_one(self, run: Run, summary: dict[str, Any], shown: bool) -> None:
-        if shown:
-            self.print_line(f"Finished {_age(run.directory / 'summary.json')} ago; force=true trains it anew.")
+    def _report_run(self, run: Run, summary: dict[str, Any], finished_before: bool) -> None:
+        if finished_before:
+            self.print_line(f"Finished {_format_age(run.directory / 'summary.json')} ago; force=true trains it again.")
         self.console.print()
-        self.console.print(_table(run, summary))
+        self.console.print(_scores_table(run, summary))
         if summary["status"] == "diverged":
             self.print_line(
                 f"Diverged in epoch {summary['epochs']}: the loss is not finite at a learning rate "
                 f"of {summary['lr']:g}. Try a smaller optimizer.lr, or optimizer.clip_norm=1."
             )
         if summary["validation"] == "test":
-            self.print_line("Validated on the test set, as in the lesson: there is no separate test figure.")
+            self.print_line("Validated on the test set, as in the lesson, so there is no separate test score.")
         self.console.print()
-        self.print_line(f"results  {next_commands.nearby(run.directory)}")
-        self.print_line(f"curves   {next_commands.tensorboard(run.directory.parent.parent)}")
-        self.print_line(f"try      {next_commands.prefix()}regexp {_suggestion(run)}")
+        self.print_line(f"results  {next_commands.relative_path(run.directory)}")
+        self.print_line(f"curves   {next_commands.tensorboard_command(run.directory.parent.parent)}")
+        self.print_line(f"try      {next_commands.command_prefix()}regexp {_suggest_overrides(run)}")
 
 
-def _table(run: Run, summary: dict[str, Any]) -> Table:
-    """Losses and accuracies of the epoch whose weights the run keeps."""
-    shown = summary["best"] if run.keeps_best else summary["last"]
+def _scores_table(run: Run, summary: dict[str, Any]) -> Table:
+    """Return a table of the losses and accuracies of the epoch whose weights the run keeps."""
+    scores = summary["best"] if run.keeps_best else summary["last"]
     epoch = summary["best_epoch"] if run.keeps_best else summary["epochs"]
-    how = {"completed": "all epochs", "stopped_early": "stopped early", "diverged": "diverged"}[summary["status"]]
-    title = f"epoch {epoch} of {summary['epochs']} ({how}), {summary['seconds']:.1f} s"
+    ending = {"completed": "all epochs", "stopped_early": "stopped early", "diverged": "diverged"}[summary["status"]]
+    title = f"epoch {epoch} of {summary['epochs']} ({ending}), {summary['seconds']:.1f} s"
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("")
     table.add_column("loss", justify="right")
     table.add_column("accuracy", justify="right")
-    train = {name: shown[f"train_{name}"] for name in ("loss", "accuracy")}
-    validation = {name: shown[f"val_{name}"] for name in ("loss", "accuracy")}
-    table.add_row("training", *_figures(train))
-    table.add_row("validation", *_figures(validation))
+    train = {name: scores[f"train_{name}"] for name in ("loss", "accuracy")}
+    validation = {name: scores[f"val_{name}"] for name in ("loss", "accuracy")}
+    table.add_row("training", *_format_scores(train))
+    table.add_row("validation", *_format_scores(validation))
     if None not in (*train.values(), *validation.values()):
-        loss, accuracy = (abs(validation[name] - train[name]) for name in ("loss", "accuracy"))
-        signs = [
-            "-" if validation["loss"] < train["loss"] else "",
-            "-" if validation["accuracy"] > train["accuracy"] else "",
-        ]
-        table.add_row("gap", f"{signs[0]}{loss:.4f}", f"{signs[1]}{accuracy:.2%}")
+        loss_gap, accuracy_gap = (abs(validation[name] - train[name]) for name in ("loss", "accuracy"))
+        loss_sign = "-" if validation["loss"] < train["loss"] else ""
+        accuracy_sign = "-" if validation["accuracy"] > train["accuracy"] else ""
+        table.add_row("gap", f"{loss_sign}{loss_gap:.4f}", f"{accuracy_sign}{accuracy_gap:.2%}")
     if summary["test"] is not None:
-        table.add_row("test", *_figures(summary["test"]))
+        table.add_row("test", *_format_scores(summary["test"]))
     return table
 
 
-def _figures(scores: dict[str, float | None]) -> tuple[str, str]:
+def _format_scores(scores: dict[str, float | None]) -> tuple[str, str]:
     loss, accuracy = scores["loss"], scores["accuracy"]
     return "-" if loss is None else f"{loss:.4f}", "-" if accuracy is None else f"{accuracy:.2%}"
 
 
-def _suggestion(run: Run) -> str:
-    """The same command with another normalization: the comparison that a newcomer would make next."""
-    typed = sys.argv[1:] if Path(sys.argv[0]).name in ("regexp", "__main__.py") else run.record["overrides"]
-    if {"-m", "--multirun"} & set(typed):  # by a launcher that trains run by run
-        typed = run.record["overrides"]
-    kept = [word for word in typed if not word.startswith(("normalization", "force"))]
-    other = "layer" if run.config["normalization"] == "batch" else "batch"
-    return " ".join(shlex.quote(word) for word in [*kept, f"normalization={other}"])
+def _suggest_overrides(run: Run) -> str:
+    """Return the overrides of the run with another normalization, the comparison that a newcomer would make next."""
+    words = sys.argv[1:] if Path(sys.argv[0]).name in ("regexp", "__main__.py") else run.record["overrides"]
+    if {"-m", "--multirun"} & set(words):  # the launcher trains run by run
+        words = run.record["overrides"]
+    kept_words = [word for word in words if not word.startswith(("normalization", "force"))]
+    normalization = "layer" if run.config["normalization"] == "batch" else "batch"
+    return " ".join(shlex.quote(word) for word in [*kept_words, f"normalization={normalization}"])
 
 
-def _size(size: int | None) -> str:
+def _format_bytes(size: int | None) -> str:
     if size is None:
         return "?"
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{max(1, round(size / 1e6))} MB"
 
 
-def _duration(seconds: float | None) -> str:
-    """Two figures are more than a forecast knows."""
+def _format_duration(seconds: float | None) -> str:
+    """Return a duration in seconds, minutes or hours, rounded to about two digits: a forecast knows no more."""
     if seconds is None:
         return "?"
     for unit, length in (("h", 3600.0), ("min", 60.0)):
@@ -239,7 +259,8 @@ def _duration(seconds: float | None) -> str:
     return f"{max(1, round(seconds))} s"
 
 
-def _age(path: Path) -> str:
+def _format_age(path: Path) -> str:
+    """Return how long ago a file was written, in whole days, hours, minutes or seconds."""
     seconds = time.time() - path.stat().st_mtime
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= length:

@@ -1,6 +1,6 @@
 """The one entry point: compose, check, build, train, report.
 
-`regexp` and `python -m regexp` come here through Hydra, notebooks through `regexp.api`.
+The commands `regexp` and `python -m regexp` come here through Hydra; Python code comes here through `regexp.api`.
 """
 
 from collections.abc import Sequence
@@ -17,26 +17,26 @@ from regexp.execution.terminal import Terminal
 from regexp.runs.directories import plan_runs, reservations_released
 from regexp.runs.run import Run
 from regexp.runs.sweep_record import SweepRecord
-from regexp.utils.exit_codes import errors_reported, raise_all, set_status
-from regexp.utils.signals import interruptible
+from regexp.utils.exit_codes import raise_failures, record_status, report_errors
+from regexp.utils.signals import catch_stop_signals
 
 
 @hydra.main(version_base=HYDRA_VERSION, config_path=str(CONF), config_name="config")
 def command(cfg: DictConfig) -> None:
     """Train the run that the command line describes."""
-    with errors_reported():
-        composed = HydraConfig.get()  # Hydra has composed groups, files and overrides
-        job = make_job(cfg, composed.overrides.task, composed)
-        [run] = train([job], Path(composed.runtime.output_dir), Terminal())
+    with report_errors():
+        hydra_config = HydraConfig.get()  # Hydra has composed `cfg` from groups, files and overrides
+        job = make_job(cfg, hydra_config.overrides.task, hydra_config)
+        [run] = train([job], Path(hydra_config.runtime.output_dir), Terminal())
         if run.status == "diverged":
-            set_status(DIVERGED)
+            record_status(DIVERGED)
 
 
 def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal, sweep: SweepRecord | None = None) -> list[Run]:
-    """Train jobs in as few cohorts as their `shared` fields and memory allow, and give their runs in order.
+    """Carry out jobs from start to end: plan, train what is unfinished, report, and return the runs in order.
 
-    A finished run of the same identity is shown, not trained again; an unfinished one goes on from its checkpoint.
-    Where a run or a cohort fails, the others are trained all the same, and the errors are raised at the end.
+    Finished runs are shown, not trained again. The others train in as few cohorts as their `shared` fields and the
+    memory allow. If some fail, the rest still train, and the errors are raised at the end.
     """
     planned_runs = plan_runs(jobs, outputs)
     unfinished = [planned for planned in dict.fromkeys(planned_runs) if not planned.finished]
@@ -45,15 +45,15 @@ def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal, sweep: SweepRe
         sweep.add(planned_runs, outputs)
         terminal.print_counts(planned_runs)
     if unfinished:
-        # torch takes seconds to import: not to show what is finished
+        # These import torch, which takes seconds; showing finished runs does not need it.
         from regexp.execution import builders, execute, forecast
 
-        with interruptible(terminal.announce_stop) as interruption, reservations_released(unfinished):
-            groups = builders.group_into_cohorts(unfinished, None if sweep is None else sweep.max_runs)
+        with catch_stop_signals(terminal.announce_stop) as stop_request, reservations_released(unfinished):
+            planned_cohorts = builders.group_into_cohorts(unfinished, None if sweep is None else sweep.max_runs)
             if sweep is not None:
-                terminal.print_plan(forecast.forecast_cohorts(groups))
-            errors = execute.train_cohorts(groups, terminal, interruption)
+                terminal.print_plan(forecast.forecast_cohorts(planned_cohorts))
+            errors = execute.train_cohorts(planned_cohorts, terminal, stop_request)
     runs = [Run(planned.directory) for planned in planned_runs]
-    terminal.report(runs, [planned.finished for planned in planned_runs])
-    raise_all(errors, others=any(run.summary is not None for run in runs))
+    terminal.report(runs, finished_before=[planned.finished for planned in planned_runs])
+    raise_failures(errors, others=any(run.summary is not None for run in runs))
     return runs

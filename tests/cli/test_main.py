@@ -37,7 +37,7 @@ def test_a_run_ends_with_its_figures_and_what_to_type_next() -> None:
     assert "curves   uv run tensorboard --logdir outputs" in lines
     again = regexp(*SHORT)
     assert again.returncode == 0
-    assert "ago; force=true trains it anew" in again.stdout
+    assert "ago; force=true trains it again" in again.stdout
     assert "curves   tensorboard --logdir outputs" in again.stdout.splitlines()
 
 
@@ -201,11 +201,11 @@ def test_a_signal_ends_after_the_epoch_and_the_same_command_goes_on(number: int,
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == status, err
-    assert "The same command goes on from there." in out
+    assert "Run the same command again to resume." in out
     assert err == ""
     interrupted = len(figures()) - 1
     assert interrupted < 500
-    assert f"goes on after epoch {interrupted}" in regexp(*LONG).stdout
+    assert f"resuming after epoch {interrupted}" in regexp(*LONG).stdout
     assert figures() == whole
 
 
@@ -216,7 +216,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(whole: list[str]) -> None:
         time.sleep(0.01)
     process.kill()
     process.communicate()
-    assert "goes on after epoch" in regexp(*LONG).stdout
+    assert "resuming after epoch" in regexp(*LONG).stdout
     assert figures() == whole
     assert len(list(Path("outputs/default").glob("*/events.*"))) == 1
 

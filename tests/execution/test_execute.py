@@ -17,7 +17,7 @@ from regexp.config.schema import OPTIONS
 from regexp.errors import RunError
 from regexp.execution import builders, forecast, memory
 from regexp.execution.builders import (
-    bytes_per_run,
+    estimate_run_bytes,
     group_into_cohorts,
     load_dataset,
     make_architecture,
@@ -27,7 +27,7 @@ from regexp.execution.recorder import RunRecorder
 from regexp.models.mlp import as_sequential
 from regexp.runs.directories import plan_runs
 from regexp.runs.run import Run
-from regexp.runs.sweep_record import grid
+from regexp.runs.sweep_record import summarize_overrides
 from regexp.training.cohort import Cohort
 
 STAGES = ("begin", "epoch", "save", "finish")
@@ -64,8 +64,8 @@ def test_a_run_that_cannot_be_recorded_fails_alone(
     assert "regexp: a broken pen\nThe other runs stand; the same command trains what failed." in streams.err
     assert "Traceback" in streams.err  # a ValueError is a bug
     assert regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2") == 0
-    going_on = " (1 go on)" if stage == "finish" else ""  # its last checkpoint is there
-    assert f"3 runs: 1 to train{going_on}, 2 finished before" in capsys.readouterr().out
+    going_on = " (1 to resume)" if stage == "finish" else ""  # its last checkpoint is there
+    assert f"3 runs: 1 to train{going_on}, 2 already finished" in capsys.readouterr().out
     for path in Path("outputs/default").glob("*/summary.json"):
         run = Run(path.parent)
         expected = [{k: v for k, v in row.items() if k != "seconds"} for row in undisturbed[run.config["seed"]]]
@@ -110,7 +110,7 @@ def test_a_cohort_without_room_goes_on_in_halves(
     done = summaries()
     assert {summary["cohort"]["size"] for summary in done.values()} == {2, 1}
     assert max(said) == 10 if first == "forward" else 5 in said
-    assert "runs take more memory than there is; they go on in halves" in capsys.readouterr().out
+    assert "runs do not fit in memory together; training them in two halves" in capsys.readouterr().out
     for path in Path("outputs/default").glob("*/metrics.csv"):
         run = Run(path.parent)
         assert [row["epoch"] for row in run.metrics] == [1, 2, 3, 4]
@@ -138,16 +138,16 @@ def test_a_dry_run_tells_and_writes_nothing(
     assert regexp(monkeypatch, *dry) == 0
     assert not Path("outputs").exists()
     out = capsys.readouterr().out.splitlines()
-    assert out[0] == "6 runs: 4 to train, 2 given twice"
+    assert out[0] == "6 runs: 4 to train, 2 duplicates"
     assert [line.split()[:3] for line in out[2:4]] == [["1", "2", "2"], ["2", "2", "2"]]
     assert out[4].startswith("2 cohorts, one after the other: at most ")
     assert regexp(monkeypatch, "-m", *SHORT, "normalization=none", "seed=0,1") == 0
     before = sorted(Path("outputs").rglob("*"))
     capsys.readouterr()
     assert regexp(monkeypatch, *dry) == 0
-    assert "6 runs: 2 to train, 2 finished before, 2 given twice" in capsys.readouterr().out
+    assert "6 runs: 2 to train, 2 already finished, 2 duplicates" in capsys.readouterr().out
     assert regexp(monkeypatch, *dry, "force=true") == 0
-    assert "6 runs: 4 to train, 2 given twice" in capsys.readouterr().out
+    assert "6 runs: 4 to train, 2 duplicates" in capsys.readouterr().out
     assert sorted(Path("outputs").rglob("*")) == before
 
 
@@ -175,22 +175,22 @@ def test_a_sweep_leaves_its_command_its_grid_and_its_members(monkeypatch: pytest
     ],
 )
 def test_the_grid_is_what_differs(runs: Sequence[Sequence[str]], expected: dict[str, Any]) -> None:
-    assert grid(runs) == expected
+    assert summarize_overrides(runs) == expected
 
 
 def test_without_a_bound_a_cohort_takes_half_of_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     claims = plan_runs(compose_jobs([[*SHORT, f"seed={s}"] for s in range(7)]), Path("outputs"))
     config = claims[0].job.config
     dataset = load_dataset(config)
-    each = bytes_per_run(config, make_architecture(config, dataset), torch.float32)
-    each += memory.bytes_per_stream(dataset.shape, torch.float32)
+    each = estimate_run_bytes(config, make_architecture(config, dataset), torch.float32)
+    each += memory.estimate_stream_bytes(dataset.shape, torch.float32)
     for room, sizes in ((None, [7]), (2 * 7 * each, [7]), (2 * 7 * each - 2, [4, 3]), (1, [1] * 7)):
-        monkeypatch.setattr(memory, "free_bytes", lambda device, room=room: room)
+        monkeypatch.setattr(memory, "read_free_bytes", lambda device, room=room: room)
         assert [len(group) for group in group_into_cohorts(claims)] == sizes
 
 
 def test_the_machine_tells_its_free_memory() -> None:
-    free = memory.free_bytes(torch.device("cpu"))
+    free = memory.read_free_bytes(torch.device("cpu"))
     if Path("/proc/meminfo").exists():
         assert free is not None
         assert 0 < free < 2**50
@@ -204,8 +204,8 @@ def test_what_a_run_takes_is_counted_tensor_by_tensor(family: str, normalization
     architecture = make_architecture(job.config, load_dataset(job.config))
     own = sum(parameter.numel() for parameter in as_sequential(architecture).parameters())
     entries = {"adam": 2, "adamw": 2, "sgd": 1, "rmsprop": 1}[family]
-    counted = bytes_per_run(job.config, architecture, torch.float64)
-    activations = 64 * (64 + 32 + 10) * memory.ACTIVATIONS
+    counted = estimate_run_bytes(job.config, architecture, torch.float64)
+    activations = 64 * (64 + 32 + 10) * memory.VALUES_PER_ACTIVATION
     assert counted == 8 * (own * (3 + entries) + activations)
     assert make_hyperparameters(job.config, 1).arguments["lr"] == job.config.optimizer.lr
 
@@ -214,20 +214,20 @@ def test_forecasts_tell_what_separates_cohorts() -> None:
     words = [[*SHORT, f"normalization={n}", f"batch_size={b}"] for n in ("none", "batch") for b in (32, 64)]
     claims = plan_runs(compose_jobs([*words, [*words[0], "seed=1"]]), Path("outputs"))
     found = forecast.forecast_cohorts(group_into_cohorts(claims))
-    separating = {(f.separating["normalization"], f.separating["batch_size"]): f.runs for f in found}
+    separating = {(f.distinguishing_values["normalization"], f.distinguishing_values["batch_size"]): f.runs for f in found}
     assert separating == {("none", "32"): 2, ("none", "64"): 1, ("batch", "32"): 1, ("batch", "64"): 1}
-    assert all(set(f.separating) == {"normalization", "batch_size"} for f in found)
+    assert all(set(f.distinguishing_values) == {"normalization", "batch_size"} for f in found)
     assert all(f.seconds is not None and math.isfinite(f.seconds) and f.seconds > 0 for f in found)
 
 
 def test_what_takes_too_long_to_try_is_not_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(forecast, "PATIENCE", 0.0)
+    monkeypatch.setattr(forecast, "MAX_SECONDS", 0.0)
     assert regexp(monkeypatch, "-m", *SHORT, "normalization=none,batch", "hydra.launcher.dry_run=true") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[3:5] for line in lines[2:4]] == [["?", "?"], ["?", "?"]]
-    assert lines[4] == "2 cohorts, one after the other: more than can be told"
+    assert lines[4] == "2 cohorts, one after the other: total time unknown"
 
 
 @pytest.mark.parametrize(
@@ -242,8 +242,8 @@ def test_what_takes_too_long_to_try_is_not_told(
 def test_a_container_bounds_the_memory(
     monkeypatch: pytest.MonkeyPatch, files: dict[str, str], expected: int | None
 ) -> None:
-    monkeypatch.setattr(memory, "_lines", lambda path: files.get(path.name, "").splitlines())
-    assert memory._left_by_container() == expected
+    monkeypatch.setattr(memory, "_read_lines", lambda path: files.get(path.name, "").splitlines())
+    assert memory._read_container_bytes() == expected
 
 
 def test_a_forecast_says_why_a_cohort_could_not_be_tried_and_hides_no_bug(
@@ -262,7 +262,7 @@ def test_a_forecast_says_why_a_cohort_could_not_be_tried_and_hides_no_bug(
     assert regexp(monkeypatch, *words) == 0
     told = capsys.readouterr().out.splitlines()
     assert "cohort 1 could not be tried: out of luck" in told
-    assert told[-1] == "2 cohorts, one after the other: more than can be told"
+    assert told[-1] == "2 cohorts, one after the other: total time unknown"
     error[0] = ValueError("a bug")  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="a bug"):
         regexp(monkeypatch, *words)
@@ -281,6 +281,6 @@ def test_what_was_interrupted_is_counted_and_goes_on_first(
     capsys.readouterr()
     assert regexp(monkeypatch, "-m", *SHORT, "normalization=batch,none", "seed=0,1") == 0
     out = capsys.readouterr().out
-    assert out.startswith("4 runs: 4 to train (2 go on)\n")
+    assert out.startswith("4 runs: 4 to train (2 to resume)\n")
     assert [line.split()[-1] for line in out.splitlines()[2:4]] == ["none", "batch"]
-    assert out.count("goes on after epoch 1") == 1
+    assert out.count("resuming after epoch 1") == 1

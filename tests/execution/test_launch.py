@@ -47,7 +47,7 @@ def test_a_sweep_trains_only_what_is_new(monkeypatch: pytest.MonkeyPatch, capsys
     before = {path: path.stat().st_mtime_ns for path in Path("outputs").rglob("summary.json")}
     capsys.readouterr()
     assert regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2,2") == 0
-    assert "4 runs: 1 to train, 2 finished before, 1 given twice" in capsys.readouterr().out
+    assert "4 runs: 1 to train, 2 already finished, 1 duplicate" in capsys.readouterr().out
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
     assert len(summaries()) == 3
 
@@ -236,7 +236,7 @@ def test_a_row_is_a_configuration_however_it_was_typed(
     words = [*SHORT, "seed=range(4)", "normalization=none,batch", "optimizer.lr=1e-3,0.01"]
     assert regexp(monkeypatch, "-m", *words, "augmentation=none,lesson") == 0
     out = capsys.readouterr().out
-    assert out.startswith("32 runs: 29 to train, 3 finished before\n")
+    assert out.startswith("32 runs: 29 to train, 3 already finished\n")
     table = out.split("\n\n")[1]
     assert " ".join(table.split()).startswith("normalization lr augmentation seeds")
     told = set(re.findall(r"^(\w+), (\S+), (\w+) +4 ", table, re.MULTILINE))
@@ -267,11 +267,11 @@ def test_a_row_is_a_configuration_however_it_was_typed(
 def test_a_mistake_in_launching_a_sweep_is_answered(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
 ) -> None:
-    monkeypatch.setattr("regexp.utils.exit_codes._worst", 0)
+    monkeypatch.setattr("regexp.utils.exit_codes._highest_status", 0)
     monkeypatch.setattr(sys, "argv", ["regexp", *words, *SHORT])
     assert _status([*words, *SHORT]) == 2
     assert said in capsys.readouterr().err
-    monkeypatch.setattr("regexp.utils.exit_codes._worst", 0)
+    monkeypatch.setattr("regexp.utils.exit_codes._highest_status", 0)
     assert _status([*words, *SHORT, "epochs=ten"]) == 2
     assert "epochs=ten: must be a whole number" in capsys.readouterr().err
     assert not Path("outputs").exists()

@@ -82,6 +82,6 @@ def test_a_cohort_takes_no_more_than_half_as_much_again_as_its_weights_need(leav
         train(cohort, Quiet(), StopRequest())
     assert data.test is not None
     parts = (data.train, data.measured, data.validation, data.test)
-    images = sum(part.images.nbytes for part in parts) + 2 * memory.bytes_per_stream(data.shape, torch.float32)
-    needed = len(runs) * memory.parameters(architecture) * 4 * 5  # weights, gradients, two moments, best weights
+    images = sum(part.images.nbytes for part in parts) + 2 * memory.estimate_stream_bytes(data.shape, torch.float32)
+    needed = len(runs) * memory.count_parameters(architecture) * 4 * 5  # weights, gradients, two moments, best weights
     assert needed < counting.peak <= 1.5 * needed + images
