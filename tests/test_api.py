@@ -190,7 +190,7 @@ def test_a_diverged_run_is_kept_and_marked() -> None:
 def test_a_device_that_is_not_there_is_named() -> None:
     if torch.backends.mps.is_available():
         pytest.skip("this machine has mps")
-    with pytest.raises(DeviceError, match="device=mps: not on this machine"):
+    with pytest.raises(DeviceError, match="device=mps: not available on this machine"):
         run([*SHORT, "device=mps"], quiet=True)
     failed = load_run("outputs/default/epochs=2,hidden_sizes=8")
     assert failed.status == "failed"
@@ -221,7 +221,7 @@ def test_an_end_that_was_cut_off_is_recorded_again(monkeypatch: pytest.MonkeyPat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("regexp.execution.recorder.RunRecorder._summary", pulled)
+        patch.setattr("regexp.execution.recorder.RunRecorder._summarize", pulled)
         with pytest.raises(KeyboardInterrupt):
             run(overrides, quiet=True)
     again = run(overrides, quiet=True)

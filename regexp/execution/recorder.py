@@ -1,4 +1,4 @@
-"""What a run leaves behind, written while it trains."""
+"""The recorder that writes a run's files while it trains, and the loading of its checkpoint."""
 
 import json
 import math
@@ -26,73 +26,79 @@ from regexp.utils.atomic_io import append_to_log, storage_errors, sync_file, wri
 
 
 def load_checkpoint(directory: Path) -> Checkpoint | None:
-    """The checkpoint in a run's folder; None if there is none, or if what was recorded until then is not whole."""
+    """Load the checkpoint of a run; None if it is missing or damaged, or if recorded epochs before it are missing."""
     try:
         with safe_open(directory / "checkpoint.safetensors", framework="pt") as file:
-            facts = json.loads(file.metadata()["state"])
+            metadata = json.loads(file.metadata()["state"])
             names = set(file.keys())
-            state = Checkpoint({name: file.get_tensor(name) for name in names}, facts)
-        if names != set(facts["tensors"]):
+            checkpoint = Checkpoint({name: file.get_tensor(name) for name in names}, metadata)
+        if names != set(metadata["tensors"]):
             return None
         header, *rows = (directory / "metrics.csv").read_text().splitlines()
-        recorded = header == ",".join(COLUMNS) and len(rows) >= facts["epoch"]
-        whole = recorded and EventFile(directory / Path(facts["events"]).name).size() >= facts["events_size"]
+        if header != ",".join(COLUMNS) or len(rows) < metadata["epoch"]:
+            return None
+        if EventFile(directory / Path(metadata["events"]).name).size() < metadata["events_size"]:
+            return None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
-    return state if whole else None
+    return checkpoint
 
 
 class RunRecorder:
-    """Writes one run's folder.
+    """The writer of one run's files.
 
-    Files are opened, appended to and closed, so that a cohort's size is not bounded by them.
+    Files are opened, appended to and closed each time, so that the number of open files does not limit the size of a
+    cohort.
 
     Attributes:
-        directory: the run's folder.
+        planned: the run.
+        directory: the directory of the run.
     """
 
     def __init__(
         self,
-        claim: PlannedRun,
-        stored: Mapping[str, Any] | None,
+        planned: PlannedRun,
+        metadata: Mapping[str, Any] | None,
         dataset: Dataset,
         preview: Callable[[], Png],
         cohort: Mapping[str, Any],
         device: str,
     ) -> None:
-        """For a run that starts anew (`stored` None), or goes on from the checkpoint with these facts.
+        """Make the recorder of a run that starts or resumes.
 
-        `preview` makes augmentation.png; `cohort` and `device` go into the summary.
+        Args:
+            planned: the run.
+            metadata: the metadata of the checkpoint from which the run resumes; None for a run that starts.
+            dataset: the data set, split.
+            preview: draws augmentation.png.
+            cohort: the entry of the summary that describes the cohort.
+            device: the entry of the summary that describes the device.
         """
-        self.claim, self.directory, self.cohort, self.device = claim, claim.directory, dict(cohort), device
-        self.stored, self.preview, self.shape, self.classes = stored, preview, dataset.input_shape, dataset.classes
-        parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
-        self.images = {name: 0 if part is None else len(part) for name, part in parts.items()}
+        self.planned, self.directory, self.cohort, self.device = planned, planned.directory, dict(cohort), device
+        self.metadata, self.preview = metadata, preview
+        self.image_shape, self.classes = dataset.input_shape, dataset.classes
+        splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+        self.image_counts = {name: 0 if split is None else len(split) for name, split in splits.items()}
 
     def begin(self) -> None:
-        """Begin the files, or cut them back to where the checkpoint was."""
+        """Start the files, or cut them back to their state at the checkpoint."""
         with storage_errors(self.directory):
             (self.directory / "failure.json").unlink(missing_ok=True)
-            if self.stored is None:
-                self._begin_files()
+            if self.metadata is None:
+                self._start_files()
             else:
-                self.events = EventFile(self.directory / Path(self.stored["events"]).name)
-                self.events.truncate(self.stored["events_size"])
-                lines = (self.directory / "metrics.csv").read_text().splitlines(keepends=True)
-                kept = "".join(lines[: 1 + self.stored["epoch"]])
-                write_atomically(self.directory / "metrics.csv", kept.encode())
-                append_to_log(self.directory, f"goes on after epoch {self.stored['epoch']}")
+                self._cut_files(self.metadata)
 
-    def _begin_files(self) -> None:
-        for old in self.directory.glob("events.out.tfevents.*"):
-            old.unlink()
+    def _start_files(self) -> None:
+        for outdated in self.directory.glob("events.out.tfevents.*"):
+            outdated.unlink()
         self.events = EventFile.create(self.directory)
         (self.directory / "metrics.csv").write_text(",".join(COLUMNS) + "\n")
-        config = self.claim.job.config
-        numbers = {key: value for key, value in identity_items(config).items() if key != "seed"}
+        config = self.planned.job.config
         columns = {
             key.removesuffix(".name"): value if isinstance(value, bool | int | float) else format_value(value)
-            for key, value in numbers.items()
+            for key, value in identity_items(config).items()
+            if key != "seed"
         }
         columns["augmentation"] = "+".join(config.augmentation) or "none"
         rows = "\n".join(f"| {key} | {format_value(value)} |" for key, value in flatten(config).items())
@@ -101,15 +107,25 @@ class RunRecorder:
             event_file.hyperparameters(columns, seed_group(config)),
             event_file.text("configuration", f"| key | value |\n| --- | --- |\n{rows}"),
         )
-        grid = self.preview()
-        (self.directory / "augmentation.png").write_bytes(grid.content)
-        self.events.write(0, event_file.image("augmentation", *grid))
-        append_to_log(self.directory, f"begins: {' '.join(self.claim.job.overrides) or 'defaults'}; {self.device}")
+        picture = self.preview()
+        (self.directory / "augmentation.png").write_bytes(picture.content)
+        self.events.write(0, event_file.image("augmentation", *picture))
+        overrides = " ".join(self.planned.job.overrides) or "defaults"
+        append_to_log(self.directory, f"starts: {overrides}; {self.device}")
+
+    def _cut_files(self, metadata: Mapping[str, Any]) -> None:
+        """Cut off what was recorded after a checkpoint."""
+        self.events = EventFile(self.directory / Path(metadata["events"]).name)
+        self.events.truncate(metadata["events_size"])
+        lines = (self.directory / "metrics.csv").read_text().splitlines(keepends=True)
+        kept_lines = "".join(lines[: 1 + metadata["epoch"]])
+        write_atomically(self.directory / "metrics.csv", kept_lines.encode())
+        append_to_log(self.directory, f"resumes after epoch {metadata['epoch']}")
 
     def epoch(self, metrics: EpochMetrics) -> None:
-        """A row of metrics.csv and the curves."""
+        """Append the metrics of an epoch to metrics.csv and to the event file."""
         row = asdict(metrics)
-        # The HParams page shows the first five tags of a run: these come after those of `_close_events`.
+        # TensorBoard's HParams page shows the first five tags of a run. These tags sort after those of `_end_events`.
         curves = {
             "train/objective": metrics.objective,
             "train/loss": metrics.train_loss,
@@ -126,94 +142,96 @@ class RunRecorder:
                 file.write(",".join(str(row[name]) for name in COLUMNS) + "\n")
             self.events.write(metrics.epoch, *(event_file.scalar(tag, value) for tag, value in curves.items()))
 
-    def save(self, state: Checkpoint) -> None:
-        """Replace the checkpoint."""
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Replace the checkpoint of the run."""
         with storage_errors(self.directory):
             # What was recorded until now must be on the disk before a checkpoint that builds on it.
             for path in (self.directory / "metrics.csv", self.events.path):
                 sync_file(path)
-            facts = {
-                **state.facts,
-                "tensors": sorted(state.tensors),
+            metadata = {
+                **checkpoint.facts,
+                "tensors": sorted(checkpoint.tensors),
                 "events": self.events.path.name,
                 "events_size": self.events.size(),
             }
-            content = save(_stored(state.tensors), {"state": json.dumps(facts)})
+            content = save(_copy_to_cpu(checkpoint.tensors), {"state": json.dumps(metadata)})
             write_atomically(self.directory / "checkpoint.safetensors", content)
 
-    def interrupt(self, state: Checkpoint) -> None:
-        """The checkpoint of a run that stops before its end."""
-        self.save(state)
+    def interrupt(self, checkpoint: Checkpoint) -> None:
+        """Save the checkpoint of a run that stops before its end."""
+        self.save(checkpoint)
         with storage_errors(self.directory):
-            append_to_log(self.directory, f"interrupted after epoch {state.facts['epoch']}")
+            append_to_log(self.directory, f"interrupted after epoch {checkpoint.facts['epoch']}")
 
     def fail(self, error: Exception) -> None:
-        """Leave failure.json."""
-        record_failure(self.claim, error)
+        """Write failure.json."""
+        record_failure(self.planned, error)
 
-    def finish(self, outcome: RunResult) -> None:
-        """The last checkpoint, the best weights, closing figures and pictures, and at the very end summary.json."""
-        self.save(outcome.state)
+    def finish(self, result: RunResult) -> None:
+        """Write the last checkpoint, the best weights, the end of the event file, and at the very end summary.json."""
+        self.save(result.state)
         with storage_errors(self.directory):
-            if outcome.best is not None:
-                write_atomically(self.directory / "best.safetensors", save(_stored(outcome.state.part("best"))))
-            self._close_events(outcome)
-            append_to_log(self.directory, f"{outcome.status} after epoch {outcome.last.epoch}")
-            if outcome.status == "diverged":
-                append_to_log(self.directory, f"the loss is not finite at a learning rate of {outcome.last.lr:g}")
-            content = json.dumps(self._summary(outcome), indent=2)
+            if result.best is not None:
+                write_atomically(self.directory / "best.safetensors", save(_copy_to_cpu(result.state.part("best"))))
+            self._end_events(result)
+            append_to_log(self.directory, f"{result.status} after epoch {result.last.epoch}")
+            if result.status == "diverged":
+                append_to_log(self.directory, f"the loss is not finite at a learning rate of {result.last.lr:g}")
+            content = json.dumps(self._summarize(result), indent=2)
             write_atomically(self.directory / "summary.json", content.encode())
 
-    def _close_events(self, outcome: RunResult) -> None:
-        best, test = outcome.best, outcome.test
-        shown = best if best is not None and self.claim.job.config.early_stopping.restore_best else outcome.last
-        figures: dict[str, float] = {"epochs": outcome.last.epoch, "gap": shown.gap}
+    def _end_events(self, result: RunResult) -> None:
+        """Write the final scores and the pictures to the event file, and end its session."""
+        best, last, test = result.best, result.last, result.test
+        keeps_best = best is not None and self.planned.job.config.early_stopping.restore_best
+        kept = best if best is not None and keeps_best else last
+        scores: dict[str, float] = {"epochs": last.epoch, "gap": kept.gap}
         if best is not None:
-            figures |= {"best/val_loss": best.val_loss, "best/val_accuracy": best.val_accuracy}
-            figures |= {"train/best_epoch": best.epoch}
+            scores |= {"best/val_loss": best.val_loss, "best/val_accuracy": best.val_accuracy}
+            scores |= {"train/best_epoch": best.epoch}
         if test is not None:
-            figures |= {"test/loss": test.loss, "test/accuracy": test.accuracy}
-        kept = "best" if self.claim.job.config.early_stopping.restore_best and best is not None else "model"
-        weight = outcome.state.part(kept)["1.weight"]
+            scores |= {"test/loss": test.loss, "test/accuracy": test.accuracy}
+        weight = result.state.part("best" if keeps_best else "model")["1.weight"]
         self.events.write(
-            outcome.last.epoch,
-            *(event_file.scalar(tag, value) for tag, value in figures.items()),
-            event_file.image("first_layer", *png(first_layer(weight, self.shape))),
-            event_file.image("confusion", *png(confusion_matrix(outcome.confusion, self.classes))),
-            event_file.session_end(success=outcome.status != "diverged"),
+            last.epoch,
+            *(event_file.scalar(tag, value) for tag, value in scores.items()),
+            event_file.image("first_layer", *png(first_layer(weight, self.image_shape))),
+            event_file.image("confusion", *png(confusion_matrix(result.confusion, self.classes))),
+            event_file.session_end(success=result.status != "diverged"),
         )
 
-    def _summary(self, outcome: RunResult) -> dict[str, Any]:
-        config = self.claim.job.config
+    def _summarize(self, result: RunResult) -> dict[str, Any]:
+        """Return the content of summary.json."""
+        config = self.planned.job.config
         summary = {
-            "status": outcome.status,
-            "epochs": outcome.last.epoch,
-            "best_epoch": None if outcome.best is None else outcome.best.epoch,
-            "best": None if outcome.best is None else outcome.best.scores(),
-            "last": outcome.last.scores(),
-            "test": None if outcome.test is None else asdict(outcome.test),
-            "test_last": None if outcome.test_last is None else asdict(outcome.test_last),
+            "status": result.status,
+            "epochs": result.last.epoch,
+            "best_epoch": None if result.best is None else result.best.epoch,
+            "best": None if result.best is None else result.best.scores(),
+            "last": result.last.scores(),
+            "test": None if result.test is None else asdict(result.test),
+            "test_last": None if result.test_last is None else asdict(result.test_last),
             "validation": config.data.validation,
-            "images": self.images,
-            "lr": outcome.last.lr,
-            "seconds": outcome.seconds,
+            "images": self.image_counts,
+            "lr": result.last.lr,
+            "seconds": result.seconds,
             "device": self.device,
             "seed": config.seed,
-            "overrides": list(self.claim.job.overrides),
-            "config_hash": self.claim.identity.config,
+            "overrides": list(self.planned.job.overrides),
+            "config_hash": self.planned.identity.config,
             "cohort": self.cohort,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
-        return {name: _finite(value) for name, value in summary.items()}
+        return {name: _replace_nonfinite(value) for name, value in summary.items()}
 
 
-def _stored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies on the CPU, each with storage of its own, as safetensors wants them."""
+def _copy_to_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies on the CPU that share no storage, as safetensors requires."""
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: null stands for both."""
+def _replace_nonfinite(value: Any) -> Any:
+    """Return a value with None in the place of NaN and infinity, which JSON does not have."""
     if isinstance(value, dict):
-        return {name: _finite(entry) for name, entry in value.items()}
+        return {name: _replace_nonfinite(entry) for name, entry in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
