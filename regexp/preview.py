@@ -14,7 +14,7 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__)
         return
-    with exit_codes.process_exit():
+    with exit_codes.exit_with_status():
         print(preview(sys.argv[1:]))
 
 
@@ -22,13 +22,13 @@ def preview(overrides: list[str], outputs: Path | str = "outputs") -> Path:
     """Write the picture that a run of these overrides would; returns its file."""
     job = compose_job(overrides)
     from regexp.execution.builders import load_dataset, make_stream
-    from regexp.execution.images import augmentation_grid, png
+    from regexp.execution.images import draw_augmentation_grid, encode_png
 
     dataset = load_dataset(job.config)
     path = Path(outputs) / "preview" / label(overrides) / "augmentation.png"
     with storage_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(png(augmentation_grid(dataset, make_stream(job.config, dataset))).content)
+        path.write_bytes(encode_png(draw_augmentation_grid(dataset, make_stream(job.config, dataset))).content)
     return path
 
 

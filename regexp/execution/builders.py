@@ -23,7 +23,7 @@ from regexp.data.dataset import Dataset, add_label_noise, load_splits
 from regexp.data.sources import locate
 from regexp.errors import ConfigError, DataError, OutOfMemory
 from regexp.execution import memory
-from regexp.execution.images import Png, augmentation_grid, png
+from regexp.execution.images import Png, draw_augmentation_grid, encode_png
 from regexp.execution.recorder import RunRecorder, load_checkpoint
 from regexp.models.mlp import Architecture
 from regexp.runs.directories import PlannedRun, recording_failure
@@ -126,7 +126,7 @@ def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
 
     @cache
     def draw_preview(key: str) -> Png:  # drawn once for each stream
-        return png(augmentation_grid(dataset, streams[key]))
+        return encode_png(draw_augmentation_grid(dataset, streams[key]))
 
     members = []
     for planned, settings, checkpoint in zip(planned_runs, run_settings, checkpoints, strict=True):

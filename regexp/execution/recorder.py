@@ -13,9 +13,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from regexp.config.schema import flatten, identity_items
-from regexp.config.validation import format_value
+from regexp.utils.messages import format_value
 from regexp.data.dataset import Dataset
-from regexp.execution.images import Png, confusion_matrix, first_layer, png
+from regexp.execution.images import Png, draw_confusion_matrix, draw_first_layer, encode_png
 from regexp.runs import event_file
 from regexp.runs.directories import PlannedRun, record_failure
 from regexp.runs.event_file import EventFile
@@ -195,8 +195,8 @@ class RunRecorder:
         self.events.write(
             last.epoch,
             *(event_file.scalar(tag, value) for tag, value in scores.items()),
-            event_file.image("first_layer", *png(first_layer(weight, self.image_shape))),
-            event_file.image("confusion", *png(confusion_matrix(result.confusion, self.classes))),
+            event_file.image("first_layer", *encode_png(draw_first_layer(weight, self.image_shape))),
+            event_file.image("confusion", *encode_png(draw_confusion_matrix(result.confusion, self.classes))),
             event_file.session_end(success=result.status != "diverged"),
         )
 

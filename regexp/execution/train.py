@@ -55,5 +55,5 @@ def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal, sweep: SweepRe
             errors = execute.train_cohorts(planned_cohorts, terminal, stop_request)
     runs = [Run(planned.directory) for planned in planned_runs]
     terminal.report(runs, finished_before=[planned.finished for planned in planned_runs])
-    raise_failures(errors, others=any(run.summary is not None for run in runs))
+    raise_failures(errors, others_finished=any(run.summary is not None for run in runs))
     return runs

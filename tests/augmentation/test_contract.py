@@ -29,7 +29,7 @@ from regexp.config.augmentation_schema import STEPS, TARGETS
 from regexp.config.compose import compose_job
 from regexp.data.dataset import Images
 from regexp.execution.builders import load_dataset, make_stream
-from regexp.execution.images import augmentation_grid
+from regexp.execution.images import draw_augmentation_grid
 from regexp.training.batches import ImageStream, batches
 
 KINDS = pytest.mark.parametrize("kind", TRANSFORMS)
@@ -163,7 +163,7 @@ def test_a_kind_beside_it_changes_no_pixelwise_draw(kind: str) -> None:
 def test_a_kind_can_be_composed_drawn_as_a_picture_and_described(kind: str) -> None:
     config = compose_job([f"+augmentation.{kind}={{}}"]).config
     dataset = load_dataset(config)
-    picture = augmentation_grid(dataset, make_stream(config, dataset))
+    picture = draw_augmentation_grid(dataset, make_stream(config, dataset))
     assert picture.width > 8 * 84
     assert 5 < len(make_stream(config, dataset).pipeline.describe()) < 90
 
@@ -173,4 +173,4 @@ def test_every_file_of_augmentation_makes_a_picture() -> None:
     for file in sorted(folder.glob("*.yaml")):
         config = compose_job([f"augmentation={file.stem}"]).config
         dataset = load_dataset(config)
-        assert augmentation_grid(dataset, make_stream(config, dataset)).height > 5 * 84
+        assert draw_augmentation_grid(dataset, make_stream(config, dataset)).height > 5 * 84

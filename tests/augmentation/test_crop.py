@@ -15,7 +15,7 @@ from regexp.config.compose import compose_job
 from regexp.data.dataset import Dataset, Images, scale
 from regexp.errors import ConfigError
 from regexp.execution.builders import load_dataset, make_pipeline, make_stream
-from regexp.execution.images import augmentation_grid
+from regexp.execution.images import draw_augmentation_grid
 from regexp.preview import preview
 
 SHORT = ["epochs=2", "model.hidden_sizes=[8]"]
@@ -77,9 +77,9 @@ def test_a_run_trains_records_and_comes_back(steps: list[str], normalization: st
 def test_the_grid_shows_originals_whole_and_crops_as_large() -> None:
     config = compose_job(["+augmentation.crop.size=2"]).config
     dataset = load_dataset(config)
-    picture = augmentation_grid(dataset, make_stream(config, dataset))
+    picture = draw_augmentation_grid(dataset, make_stream(config, dataset))
     plain = compose_job([]).config
-    assert picture.size == augmentation_grid(load_dataset(plain), make_stream(plain, load_dataset(plain))).size
+    assert picture.size == draw_augmentation_grid(load_dataset(plain), make_stream(plain, load_dataset(plain))).size
     # A tile of the first row has 8 columns, one of the others 2.
     tiles = [[picture.getpixel((76 + x, y)) for x in range(84)] for y in (24 + 42, 24 + 88 + 20)]
     changes = [sum(one != other for one, other in pairwise(tile)) for tile in tiles]

@@ -61,7 +61,8 @@ def test_a_run_that_cannot_be_recorded_fails_alone(
     streams = capsys.readouterr()
     assert "(1 failed)" in streams.out
     assert f"failed: {failed.parent} (a broken pen)" in " ".join(streams.out.split())
-    assert "regexp: a broken pen\nThe results of the other runs are kept; run the same command again to train those that failed." in streams.err
+    hint = "The other runs have finished; run the same command again to train those that failed."
+    assert f"regexp: a broken pen\n{hint}" in streams.err
     assert "Traceback" in streams.err  # a ValueError is a bug
     assert regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2") == 0
     going_on = " (1 to resume)" if stage == "finish" else ""  # its last checkpoint is there

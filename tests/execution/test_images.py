@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from regexp.execution.images import WIDEST, confusion_matrix
+from regexp.execution.images import MAX_MATRIX_SIDE, draw_confusion_matrix
 
 
 def drawn(monkeypatch: pytest.MonkeyPatch, counts: torch.Tensor, names: list[str]) -> tuple[Image.Image, list[str]]:
@@ -17,19 +17,19 @@ def drawn(monkeypatch: pytest.MonkeyPatch, counts: torch.Tensor, names: list[str
         draw(self, place, text, *arguments, **options)
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", listen)
-    return confusion_matrix(counts, names), texts
+    return draw_confusion_matrix(counts, names), texts
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10, 40, 41, 42, 100, 115, 116, 1840, 1841, 2500])
 def test_a_picture_of_any_number_of_classes_has_a_cell_for_each(monkeypatch: pytest.MonkeyPatch, classes: int) -> None:
     counts = torch.eye(classes, dtype=torch.int64) * 7
     picture, texts = drawn(monkeypatch, counts, [f"a class with number {i}" for i in range(classes)])
-    assert max(picture.size) < WIDEST + 220
-    tile = max(1, min(44, WIDEST // classes))
-    side = min(WIDEST, tile * classes)
+    assert max(picture.size) < MAX_MATRIX_SIDE + 220
+    tile = max(1, min(44, MAX_MATRIX_SIDE // classes))
+    side = min(MAX_MATRIX_SIDE, tile * classes)
     shades = np.asarray(picture.convert("L"))[-side - 12 : -12, -side - 12 : -12]
     cells = shades[tile // 4 :: tile, tile // 4 :: tile]  # beside counts and lines
-    if classes <= WIDEST:
+    if classes <= MAX_MATRIX_SIDE:
         assert (cells == 255 * (1 - np.eye(classes))).all()
     assert texts.count("7") == (classes if classes <= 41 else 0)
     assert (texts.count("a class with numb...") > 0) == (classes <= 115)
