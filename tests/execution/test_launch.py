@@ -1,4 +1,4 @@
-"""Sweeps from the command line: jobs become runs that train together."""
+"""Sweeps started from the command line."""
 
 import json
 import re
@@ -25,15 +25,15 @@ from regexp.runs.run import find_runs
 
 def test_hydra_finds_the_plugins() -> None:
     for kind, name in ((Launcher, "CohortLauncher"), (Sweeper, "GridSweeper")):
-        assert name in [found.__name__ for found in Plugins.instance().discover(kind)]
+        assert name in [plugin.__name__ for plugin in Plugins.instance().discover(kind)]
 
 
 def test_a_sweep_trains_together(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert regexp(monkeypatch, "-m", *SHORT, "normalization=none,batch", "optimizer.lr=0.01,0.02", "seed=0,1") == 0
-    done = summaries()
-    assert len(done) == 8
-    assert {summary["cohort"]["size"] for summary in done.values()} == {4}
-    assert len({summary["cohort"]["id"] for summary in done.values()}) == 2
+    finished = summaries()
+    assert len(finished) == 8
+    assert {summary["cohort"]["size"] for summary in finished.values()} == {4}
+    assert len({summary["cohort"]["id"] for summary in finished.values()}) == 2
     out = capsys.readouterr().out
     assert out.startswith("8 runs: 8 to train\ncohort  runs  image streams")
     rows = [line.split() for line in out.splitlines()[2:4]]
@@ -42,7 +42,7 @@ def test_a_sweep_trains_together(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert not Path("outputs/multirun.yaml").exists()
 
 
-def test_a_sweep_trains_only_what_is_new(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_trains_only_new_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     regexp(monkeypatch, "-m", *SHORT, "seed=0,1")
     before = {path: path.stat().st_mtime_ns for path in Path("outputs").rglob("summary.json")}
     capsys.readouterr()
@@ -52,14 +52,14 @@ def test_a_sweep_trains_only_what_is_new(monkeypatch: pytest.MonkeyPatch, capsys
     assert len(summaries()) == 3
 
 
-@pytest.mark.parametrize(("most", "sizes"), [(1, [1] * 5), (2, [2, 2, 1]), (3, [3, 2]), (9, [5])])
-def test_cohorts_have_their_bound(monkeypatch: pytest.MonkeyPatch, most: int, sizes: list[int]) -> None:
-    regexp(monkeypatch, "-m", *SHORT, "seed=range(5)", f"hydra.launcher.max_runs={most}")
+@pytest.mark.parametrize(("max_runs", "sizes"), [(1, [1] * 5), (2, [2, 2, 1]), (3, [3, 2]), (9, [5])])
+def test_no_cohort_is_larger_than_max_runs(monkeypatch: pytest.MonkeyPatch, max_runs: int, sizes: list[int]) -> None:
+    regexp(monkeypatch, "-m", *SHORT, "seed=range(5)", f"hydra.launcher.max_runs={max_runs}")
     cohorts = [summary["cohort"] for summary in summaries().values()]
     assert sorted(cohort["size"] for cohort in cohorts) == sorted(size for size in sizes for _ in range(size))
 
 
-def test_a_divided_cohort_keeps_image_streams_whole(
+def test_splitting_a_cohort_keeps_image_streams_whole(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     regexp(monkeypatch, "-m", *SHORT, "optimizer.lr=0.01,0.02", "seed=0,1", "hydra.launcher.max_runs=2")
@@ -75,13 +75,13 @@ def test_runs_equal_those_of_the_basic_launcher(monkeypatch: pytest.MonkeyPatch)
     assert len(together) == 8
     assert together.keys() == alone.keys()
     for name, run in together.items():
-        for one, other in zip(run.metrics, alone[name].metrics, strict=True):
-            assert {key: value for key, value in one.items() if key != "seconds"} == pytest.approx(
-                {key: value for key, value in other.items() if key != "seconds"}, rel=0, abs=1e-9
+        for row, row_alone in zip(run.metrics, alone[name].metrics, strict=True):
+            assert {key: value for key, value in row.items() if key != "seconds"} == pytest.approx(
+                {key: value for key, value in row_alone.items() if key != "seconds"}, rel=0, abs=1e-9
             )
 
 
-def test_a_run_that_diverges_disturbs_no_other(
+def test_a_run_that_diverges_does_not_disturb_the_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert regexp(monkeypatch, "-m", *SHORT, "optimizer.lr=1e38,0.001,0.002") == 3
@@ -91,27 +91,27 @@ def test_a_run_that_diverges_disturbs_no_other(
     assert "1 diverged" in table.splitlines()[-1]
 
 
-def test_a_cohort_that_fails_leaves_the_others(
+def test_the_other_cohorts_train_when_one_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from regexp.errors import RunError
 
     build = builders.build_cohort
 
-    def broken(claims: Any) -> Any:
-        if claims[0].job.config.normalization.name == "batch":
+    def failing_build(planned_runs: Any) -> Any:
+        if planned_runs[0].job.config.normalization.name == "batch":
             raise RunError("out of luck")
-        return build(claims)
+        return build(planned_runs)
 
-    monkeypatch.setattr(builders, "build_cohort", broken)
+    monkeypatch.setattr(builders, "build_cohort", failing_build)
     assert regexp(monkeypatch, "-m", *SHORT, "normalization=none,batch,layer") == 3
     assert len(summaries()) == 2
-    [failed] = Path("outputs").rglob("failure.json")
-    assert json.loads(failed.read_text())["message"] == "out of luck"
+    [failure] = Path("outputs").rglob("failure.json")
+    assert json.loads(failure.read_text())["message"] == "out of luck"
     assert "out of luck" in capsys.readouterr().err
 
 
-def test_nothing_is_trained_where_one_job_is_wrong(
+def test_nothing_is_trained_if_one_job_is_wrong(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert regexp(monkeypatch, "-m", *SHORT, "optimizer.lr=0.1,-1") == 2
@@ -132,12 +132,12 @@ def test_a_sweep_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(summary["cohort"]["size"] for summary in summaries().values()) == [1, 2, 2]
 
 
-def test_hydras_basic_sweeper_works_with_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hydras_basic_sweeper_works_with_the_cohort_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     assert regexp(monkeypatch, "-m", *SHORT, "seed=0,1", "hydra/sweeper=basic") == 0
     assert {summary["cohort"]["size"] for summary in summaries().values()} == {2}
 
 
-def test_a_searching_sweeper_is_told_the_best_monitored_value(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_searching_sweeper_gets_the_best_monitored_value(monkeypatch: pytest.MonkeyPatch) -> None:
     regexp(monkeypatch, "-m", *SHORT, "early_stopping=default", "early_stopping.monitor=val_loss,val_accuracy")
     for run in find_runs(Path("outputs/default")):
         values = [row[run.config["early_stopping.monitor"]] for row in run.metrics]
@@ -154,20 +154,20 @@ def test_the_table_folds_seeds_and_sorts_by_validation(
     assert header == ["lr", "seeds", "epochs", "validation %", "test %", "difference", "verdict"]
     assert [row[:3] for row in rows] == [["0.03", "2", "2"], ["0.0001", "2", "2"], ["1e+38", "0 (2", "-"]]
     for row, lr in zip(rows[:2], ("0.03", "0.0001"), strict=True):
-        found = [summary for name, summary in summaries().items() if f"lr={lr}," in f"{name},"]
-        for cell, figures in zip(row[3:5], ("best", "test"), strict=True):
-            key = "accuracy" if figures == "test" else "val_accuracy"
-            one, other = (summary[figures][key] for summary in found)
-            # The interval of two seeds: t(0.975; 1) = 12.706 times half of their distance.
-            wide = 100 * 12.7062 * abs(one - other) / 2
-            digits = 2 if wide < 10 else 0
-            half = "" if one == other else f" ± {wide:.{digits}f}"
-            assert cell == f"{50 * (one + other):.{digits}f}{half}"
+        seed_summaries = [summary for name, summary in summaries().items() if f"lr={lr}," in f"{name},"]
+        for cell, scores in zip(row[3:5], ("best", "test"), strict=True):
+            key = "accuracy" if scores == "test" else "val_accuracy"
+            first, second = (summary[scores][key] for summary in seed_summaries)
+            # The confidence interval of two seeds is their mean ± t(0.975; 1) = 12.706 times half their difference.
+            half_width = 100 * 12.7062 * abs(first - second) / 2
+            digits = 2 if half_width < 10 else 0
+            interval = "" if first == second else f" ± {half_width:.{digits}f}"
+            assert cell == f"{50 * (first + second):.{digits}f}{interval}"
     assert rows[1][-1] == "baseline"
     assert "2 runs diverged: not in the means" in " ".join(out.split())
 
 
-def test_starting_costs_little() -> None:
+def test_hydras_plugins_import_neither_torch_nor_regexp() -> None:
     code = (
         "import sys; from hydra.core.plugins import Plugins; Plugins.instance(); "
         "print([name for name in ('torch', 'regexp') if name in sys.modules])"
@@ -178,21 +178,21 @@ def test_starting_costs_little() -> None:
 
 def test_a_job_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
-    made: list[Any] = []
+    calls: list[Any] = []
     original = compose.make_job
 
-    def counted(*arguments: Any) -> Any:
-        made.append(arguments)
+    def counting_make_job(*arguments: Any) -> Any:
+        calls.append(arguments)
         return original(*arguments)
 
-    monkeypatch.setattr(compose, "make_job", counted)
+    monkeypatch.setattr(compose, "make_job", counting_make_job)
     words = [*SHORT, "normalization=none,batch", "seed=0,1", "hydra.launcher.dry_run=true"]
     assert regexp(monkeypatch, "-m", *words) == 0
-    assert len(made) == 4
-    assert {job[2].mode.name for job in made} == {"MULTIRUN"}
+    assert len(calls) == 4
+    assert {arguments[2].mode.name for arguments in calls} == {"MULTIRUN"}
 
 
-def test_the_experiment_leaves_options_to_their_groups() -> None:
+def test_options_may_be_chosen_over_those_of_an_experiment() -> None:
     from regexp.config.compose import compose_job
 
     config = compose_job(["experiment=lesson"]).config
@@ -203,32 +203,32 @@ def test_the_experiment_leaves_options_to_their_groups() -> None:
     assert other.optimizer.lr == compose_job(["optimizer=sgd"]).config.optimizer.lr
 
 
-def test_the_end_says_what_to_type_for_exactly_these_runs(
+def test_the_report_says_what_to_type_to_see_exactly_these_runs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.delenv("UV", raising=False)
     regexp(monkeypatch, "-m", *SHORT, "seed=0,1", "name=one")
-    told = capsys.readouterr().out.splitlines()
-    assert told[-2:] == ["curves   tensorboard --logdir outputs/one", "compare  regexp-compare"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == ["curves   tensorboard --logdir outputs/one", "compare  regexp-compare"]
     regexp(monkeypatch, "-m", *SHORT, "seed=1,2", "name=one")
-    folder = Path(capsys.readouterr().out.splitlines()[-2].removeprefix("curves   tensorboard --logdir "))
-    assert folder.is_relative_to(tmp_path / "cache")
-    there = {link.name: link.resolve() for link in folder.iterdir()}
-    assert [name.rpartition("=")[2] for name in sorted(there)] == ["1", "2"]
-    assert all(path == Path("outputs/one", name).resolve() for name, path in there.items())
+    logdir = Path(capsys.readouterr().out.splitlines()[-2].removeprefix("curves   tensorboard --logdir "))
+    assert logdir.is_relative_to(tmp_path / "cache")
+    links = {link.name: link.resolve() for link in logdir.iterdir()}
+    assert [name.rpartition("=")[2] for name in sorted(links)] == ["1", "2"]
+    assert all(path == Path("outputs/one", name).resolve() for name, path in links.items())
     regexp(monkeypatch, "-m", *SHORT, "seed=0", "name=one,two")
-    folder = Path(capsys.readouterr().out.splitlines()[-2].removeprefix("curves   tensorboard --logdir "))
-    assert {path.parent.name for path in folder.glob("*/*/events*")} == {path.name for path in folder.glob("*/*")}
-    assert {path.parent.name for path in folder.glob("*/*")} == {"one", "two"}
+    logdir = Path(capsys.readouterr().out.splitlines()[-2].removeprefix("curves   tensorboard --logdir "))
+    assert {path.parent.name for path in logdir.glob("*/*/events*")} == {path.name for path in logdir.glob("*/*")}
+    assert {path.parent.name for path in logdir.glob("*/*")} == {"one", "two"}
     regexp(monkeypatch, "-m", *SHORT, "seed=0,1", "hydra.sweep.dir=elsewhere")
-    told = capsys.readouterr().out.splitlines()
-    assert told[-2:] == ["curves   tensorboard --logdir elsewhere/default", "compare  regexp-compare elsewhere/default"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == ["curves   tensorboard --logdir elsewhere/default", "compare  regexp-compare elsewhere/default"]
 
 
 def test_a_row_is_a_configuration_however_it_was_typed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Defaults, force, a device and another order of the words: seeds of one configuration are one row."""
+    """Typed defaults, force, a device and the order of the words do not separate the seeds of a configuration."""
     regexp(monkeypatch, *SHORT, "seed=0", "device=cpu")
     regexp(monkeypatch, "-m", *SHORT, "seed=1,2", "force=true")
     capsys.readouterr()
@@ -239,12 +239,12 @@ def test_a_row_is_a_configuration_however_it_was_typed(
     assert out.startswith("32 runs: 29 to train, 3 already finished\n")
     table = out.split("\n\n")[1]
     assert " ".join(table.split()).startswith("normalization lr augmentation seeds")
-    told = set(re.findall(r"^(\w+), (\S+), (\w+) +4 ", table, re.MULTILINE))
-    assert told == set(product(("none", "batch"), ("0.001", "0.01"), ("none", "lesson")))
+    rows = set(re.findall(r"^(\w+), (\S+), (\w+) +4 ", table, re.MULTILINE))
+    assert rows == set(product(("none", "batch"), ("0.001", "0.01"), ("none", "lesson")))
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["-m", "seed=range(0)"], "seed=range(0): makes no runs, since it has no values"),
         (["-m", "seed=range(1,10,0)"], "seed=range(1,10,0): makes no runs, since it has no values"),
@@ -264,19 +264,19 @@ def test_a_row_is_a_configuration_however_it_was_typed(
     ],
     ids=" ".join,
 )
-def test_a_mistake_in_launching_a_sweep_is_answered(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+def test_a_mistake_in_the_options_of_a_sweep_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
     monkeypatch.setattr("regexp.utils.exit_codes._highest_status", 0)
     monkeypatch.setattr(sys, "argv", ["regexp", *words, *SHORT])
     assert _status([*words, *SHORT]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     monkeypatch.setattr("regexp.utils.exit_codes._highest_status", 0)
     assert _status([*words, *SHORT, "epochs=ten"]) == 2
     assert "epochs=ten: must be a whole number" in capsys.readouterr().err
     assert not Path("outputs").exists()
 
 
-def test_a_sweep_over_what_a_pattern_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_over_the_options_that_match_a_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
     assert regexp(monkeypatch, "-m", *SHORT, "normalization=glob(*a*)") == 0
     assert {run.config["normalization"] for run in find_runs(Path("outputs/default"))} == {"batch", "layer"}

@@ -1,4 +1,4 @@
-"""How much memory a cohort's tensors take at the most, counted as they come and go."""
+"""The peak memory of a cohort's tensors, measured by counting the bytes of all living storages."""
 
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +16,7 @@ from regexp.utils.signals import StopRequest
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in nested mappings, lists and tuples."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):
@@ -25,63 +26,71 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
             yield from tensors_in(entry)
 
 
-class Counting(TorchDispatchMode):
-    """Adds up the bytes of all storages that operations made and that still live.
+class StorageCounter(TorchDispatchMode):
+    """A dispatch mode that adds up the bytes of all storages that operations made and that are still alive.
 
     Attributes:
-        peak: the most that lived at a time.
+        sizes: the bytes of each living storage, by the id of the storage.
+        total: the bytes of all living storages.
+        peak: the largest total so far.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.alive: dict[int, int] = {}
+        self.sizes: dict[int, int] = {}
         self.total = self.peak = 0
 
-    def note(self, tensor: Tensor) -> None:
+    def add(self, tensor: Tensor) -> None:
+        """Count the storage of a tensor, unless it is counted already."""
         storage = tensor.untyped_storage()
-        if id(storage) not in self.alive:
-            self.alive[id(storage)] = storage.nbytes()
+        if id(storage) not in self.sizes:
+            self.sizes[id(storage)] = storage.nbytes()
             self.total += storage.nbytes()
             self.peak = max(self.peak, self.total)
-            weakref.finalize(storage, self.gone, id(storage))
+            weakref.finalize(storage, self.remove, id(storage))
 
-    def gone(self, key: int) -> None:
-        self.total -= self.alive.pop(key)
+    def remove(self, storage_id: int) -> None:
+        """Stop counting a storage that no longer lives."""
+        self.total -= self.sizes.pop(storage_id)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         for tensor in tensors_in(result):
-            self.note(tensor)
+            self.add(tensor)
         return result
 
 
-def test_counting_counts() -> None:
-    with Counting() as counting:
+def test_the_counter_counts_living_storages_once() -> None:
+    with StorageCounter() as counter:
         a = torch.zeros(1000)
         b = a + 1
         del a
         c = b.view(10, 100) * 2
         del b
-    assert counting.peak == 8000
-    assert counting.total == c.nbytes
+    assert counter.peak == 8000
+    assert counter.total == c.nbytes
 
 
-# Wide enough for the weights to outweigh all else.
+# So wide that the weights outweigh everything else.
 WIDE = ["model.hidden_sizes=[1500,1500]", "data.train_size=100", "normalization=batch", "early_stopping=none"]
 
 
-@pytest.mark.parametrize("leaving", [(2, 2, 2, 2), (1, 2, 2, 3)], ids=str)
-def test_a_cohort_takes_no_more_than_half_as_much_again_as_its_weights_need(leaving: tuple[int, ...]) -> None:
-    own = [[f"epochs={epochs}", f"seed={k % 2}", f"optimizer.lr={k + 1}e-5"] for k, epochs in enumerate(leaving)]
-    runs = [[*WIDE, *overrides] for overrides in own]
-    with Counting() as counting:
-        cohort, memories = make_cohort(*runs)
-        for recorder in memories:  # what they keep would count as the cohort's
+@pytest.mark.parametrize("epochs_of_runs", [(2, 2, 2, 2), (1, 2, 2, 3)], ids=str)
+def test_the_peak_memory_of_a_cohort_is_at_most_1_5_times_that_of_its_weights(epochs_of_runs: tuple[int, ...]) -> None:
+    runs = [
+        [*WIDE, f"epochs={epochs}", f"seed={k % 2}", f"optimizer.lr={k + 1}e-5"]
+        for k, epochs in enumerate(epochs_of_runs)
+    ]
+    with StorageCounter() as counter:
+        cohort, recorders = make_cohort(*runs)
+        for recorder in recorders:  # the tensors that recorders keep would be counted too
             recorder.save = recorder.finish = lambda _: None  # type: ignore[method-assign]
         data, architecture = cohort.dataset, cohort.model.architecture
         train(cohort, Quiet(), StopRequest())
     assert data.test is not None
-    parts = (data.train, data.measured, data.validation, data.test)
-    images = sum(part.images.nbytes for part in parts) + 2 * memory.estimate_stream_bytes(data.shape, torch.float32)
-    needed = len(runs) * memory.count_parameters(architecture) * 4 * 5  # weights, gradients, two moments, best weights
-    assert needed < counting.peak <= 1.5 * needed + images
+    splits = (data.train, data.measured, data.validation, data.test)
+    stream_bytes = 2 * memory.estimate_stream_bytes(data.shape, torch.float32)
+    image_bytes = sum(split.images.nbytes for split in splits) + stream_bytes
+    # Each parameter has its value, its gradient, two moments and its best value.
+    weight_bytes = len(runs) * memory.count_parameters(architecture) * 4 * 5
+    assert weight_bytes < counter.peak <= 1.5 * weight_bytes + image_bytes
