@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision.transforms.functional as TF
-from helpers.cohorts import DOUBLE, make_cohort, trained
+from helpers.cohorts import DOUBLE, make_cohort, train_runs
 from PIL import Image
 
 from regexp import load_run, run, sweep
@@ -123,9 +123,9 @@ COMMON = [DOUBLE, "epochs=3", "model.hidden_sizes=[8]"]
     ids=["crop", "strengths", "kinds"],
 )
 def test_streams_of_one_cohort_may_have_different_pipelines(runs: Sequence[list[str]]) -> None:
-    together = trained(*([*COMMON, *own] for own in runs))
+    together = train_runs(*([*COMMON, *own] for own in runs))
     for own, memory in zip(runs, together, strict=True):
-        [alone] = trained([*COMMON, *own])
+        [alone] = train_runs([*COMMON, *own])
         for column in ("objective", "train_loss", "val_loss"):
             assert memory.column(column) == pytest.approx(alone.column(column), rel=0, abs=1e-9)
     assert len({tuple(memory.column("objective")) for memory in together}) == len(runs)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.cohorts import Quiet, make_cohort
+from helpers.cohorts import QuietReporter, make_cohort
 from torch import Tensor
 from torch.testing import assert_close
 from torchvision import transforms
@@ -103,7 +103,10 @@ def test_the_callers_randomness_is_left_alone() -> None:
     expected = torch.rand(3), random.random()
     torch.manual_seed(4)
     random.seed(4)
-    images, pipeline = levels((1, 8, 8)), Pipeline([wrap_torchvision_transform(V1 + "RandomOrder", order, (1, 8, 8))], 8, 8)
+    images, pipeline = (
+        levels((1, 8, 8)),
+        Pipeline([wrap_torchvision_transform(V1 + "RandomOrder", order, (1, 8, 8))], 8, 8),
+    )
     first = pipeline(images, pipeline.draw(len(images), 0, 1))
     assert torch.equal(torch.rand(3), expected[0])
     assert random.random() == expected[1]
@@ -204,8 +207,8 @@ def test_a_run_trains_with_it_and_the_header_says_what_it_costs(capsys: pytest.C
     words = ["epochs=2", "model.hidden_sizes=[8]", f"+augmentation.mine={{_target_: {V1}TrivialAugmentWide}}"]
     cohort, [memory] = make_cohort(words)
     Terminal().start(cohort)
-    train(cohort, Quiet(), StopRequest())
-    assert memory.end.status == "completed"
+    train(cohort, QuietReporter(), StopRequest())
+    assert memory.final_result.status == "completed"
     lines = capsys.readouterr().out.splitlines()
     [note] = [line for line in lines if line.startswith("note")]
     assert "0.1 ms each: TrivialAugmentWide" in note

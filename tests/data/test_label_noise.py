@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.cohorts import DOUBLE, Memory, make_cohort, trained
+from helpers.cohorts import DOUBLE, MemoryRecorder, make_cohort, train_runs
 from helpers.data_files import write_arrays
 from torch import Tensor
 
 from regexp.config.compose import compose_job
 from regexp.config.schema import cohort_key
-from regexp.data.dataset import load_splits, add_label_noise
-from regexp.execution.builders import load_dataset, make_stream, make_noisy_labels
+from regexp.data.dataset import add_label_noise, load_splits
+from regexp.execution.builders import load_dataset, make_noisy_labels, make_stream
 from regexp.models.mlp import as_sequential
 from regexp.training.batches import Batch
 from regexp.training.evaluation import confusion
@@ -64,13 +64,13 @@ COMMON = [DOUBLE, "epochs=3", "model.hidden_sizes=[8]", "early_stopping=none", "
 COLUMNS = ("objective", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 
-def assert_same(alone: Memory, beside: Memory) -> None:
+def assert_same(alone: MemoryRecorder, beside: MemoryRecorder) -> None:
     for name in COLUMNS:
         assert beside.column(name) == pytest.approx(alone.column(name), abs=1e-9), name
-    assert beside.end.test is not None
-    assert alone.end.test is not None
-    assert beside.end.test.loss == pytest.approx(alone.end.test.loss, abs=1e-9)
-    assert torch.equal(beside.end.confusion, alone.end.confusion)
+    assert beside.final_result.test is not None
+    assert alone.final_result.test is not None
+    assert beside.final_result.test.loss == pytest.approx(alone.final_result.test.loss, abs=1e-9)
+    assert torch.equal(beside.final_result.confusion, alone.final_result.confusion)
 
 
 def test_runs_of_different_noise_train_together_as_they_do_alone() -> None:
@@ -79,8 +79,8 @@ def test_runs_of_different_noise_train_together_as_they_do_alone() -> None:
     assert len({cohort_key(compose_job(overrides).config) for overrides in runs}) == 1
     cohort, _ = make_cohort(*runs)
     assert sorted(cohort.sharing) == [1, 1, 1, 1, 1, 3]
-    for overrides, memory in zip(runs, trained(*runs), strict=True):
-        [alone] = trained(overrides)
+    for overrides, memory in zip(runs, train_runs(*runs), strict=True):
+        [alone] = train_runs(overrides)
         assert_same(alone, memory)
 
 
@@ -136,10 +136,10 @@ def test_training_figures_are_of_the_labels_trained_on_and_others_of_clean_ones(
     overrides = [*COMMON, "data.label_noise=0.5"]
     labels, _ = reference(overrides)
     cohort, _ = make_cohort(overrides)
-    [memory] = trained(overrides)
+    [memory] = train_runs(overrides)
     data = cohort.dataset
     model = as_sequential(cohort.model.architecture).double()
-    model.load_state_dict(memory.end.state.part("model"))
+    model.load_state_dict(memory.final_result.state.part("model"))
     model.eval()
 
     def accuracy(images: Tensor, expected: Tensor) -> float:
@@ -151,19 +151,19 @@ def test_training_figures_are_of_the_labels_trained_on_and_others_of_clean_ones(
     assert memory.column("train_accuracy")[-1] == pytest.approx(own)
     assert memory.column("val_accuracy")[-1] == pytest.approx(accuracy(data.validation.images, data.validation.labels))
     assert data.test is not None
-    assert memory.end.test_last is not None
-    assert memory.end.test_last.accuracy == pytest.approx(accuracy(data.test.images, data.test.labels))
-    model.load_state_dict(memory.end.state.part("best"))
+    assert memory.final_result.test_last is not None
+    assert memory.final_result.test_last.accuracy == pytest.approx(accuracy(data.test.images, data.test.labels))
+    model.load_state_dict(memory.final_result.state.part("best"))
     with torch.no_grad():
         predictions = model(data.test.images.double() / 255).argmax(1)
-    assert torch.equal(memory.end.confusion, confusion(predictions, data.test.labels, 10))
+    assert torch.equal(memory.final_result.confusion, confusion(predictions, data.test.labels, 10))
 
 
 def test_a_cohort_keeps_each_runs_labels_when_others_leave() -> None:
     ends = zip(NOISES, (3, 1, 4), strict=True)
     runs = [[*COMMON, f"data.label_noise={noise}", f"epochs={epochs}"] for noise, epochs in ends]
-    for overrides, memory in zip(runs, trained(*runs), strict=True):
-        [alone] = trained(overrides)
+    for overrides, memory in zip(runs, train_runs(*runs), strict=True):
+        [alone] = train_runs(overrides)
         assert_same(alone, memory)
 
 

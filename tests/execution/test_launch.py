@@ -222,7 +222,10 @@ def test_the_report_says_what_to_type_to_see_exactly_these_runs(
     assert {path.parent.name for path in logdir.glob("*/*")} == {"one", "two"}
     regexp(monkeypatch, "-m", *SHORT, "seed=0,1", "hydra.sweep.dir=elsewhere")
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-2:] == ["curves   tensorboard --logdir elsewhere/default", "compare  regexp-compare elsewhere/default"]
+    assert lines[-2:] == [
+        "curves   tensorboard --logdir elsewhere/default",
+        "compare  regexp-compare elsewhere/default",
+    ]
 
 
 def test_a_row_is_a_configuration_however_it_was_typed(

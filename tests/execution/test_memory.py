@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.cohorts import Quiet, make_cohort
+from helpers.cohorts import QuietReporter, make_cohort
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -86,7 +86,7 @@ def test_the_peak_memory_of_a_cohort_is_at_most_1_5_times_that_of_its_weights(ep
         for recorder in recorders:  # the tensors that recorders keep would be counted too
             recorder.save = recorder.finish = lambda _: None  # type: ignore[method-assign]
         data, architecture = cohort.dataset, cohort.model.architecture
-        train(cohort, Quiet(), StopRequest())
+        train(cohort, QuietReporter(), StopRequest())
     assert data.test is not None
     splits = (data.train, data.measured, data.validation, data.test)
     stream_bytes = 2 * memory.estimate_stream_bytes(data.shape, torch.float32)

@@ -1,4 +1,4 @@
-"""Cohorts for tests, recorded in memory."""
+"""Small cohorts for tests, whose runs are recorded in memory."""
 
 import json
 from collections.abc import Sequence
@@ -15,13 +15,19 @@ from regexp.utils.signals import StopRequest
 DOUBLE = "device.precision=float64"
 
 
-class Memory:
-    """A recorder that keeps what it is told."""
+class MemoryRecorder:
+    """A recorder that keeps in memory what it should write.
+
+    Attributes:
+        epochs: the metrics of each epoch.
+        result: how the run ended; None while it trains.
+        checkpoint: the last checkpoint.
+    """
 
     def __init__(self) -> None:
         self.epochs: list[EpochMetrics] = []
-        self.outcome: RunResult | None = None
-        self.saved: Checkpoint | None = None
+        self.result: RunResult | None = None
+        self.checkpoint: Checkpoint | None = None
 
     def begin(self) -> None:
         pass
@@ -32,51 +38,65 @@ class Memory:
     def epoch(self, metrics: EpochMetrics) -> None:
         self.epochs.append(metrics)
 
-    def save(self, state: Checkpoint) -> None:
-        self.saved = copied(state)
+    def save(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = copy_checkpoint(checkpoint)
 
     interrupt = save
 
-    def finish(self, outcome: RunResult) -> None:
-        self.outcome = outcome
+    def finish(self, result: RunResult) -> None:
+        self.result = result
 
     @property
-    def end(self) -> RunResult:
-        assert self.outcome is not None, "the run has not ended"
-        return self.outcome
+    def final_result(self) -> RunResult:
+        """The result of a run that has ended."""
+        assert self.result is not None, "the run has not ended"
+        return self.result
 
     def column(self, name: str) -> list[float]:
+        """Return a metric of every epoch."""
         return [getattr(metrics, name) for metrics in self.epochs]
 
 
-class Quiet:
-    """A reporter that shows nothing, and interrupts after some epoch where it is told to."""
+class QuietReporter:
+    """A reporter that shows nothing, and that may request a stop after some epoch."""
 
-    def __init__(self, interruption: StopRequest | None = None, after: int = 0) -> None:
-        self.interruption, self.after = interruption, after
+    def __init__(self, stop_request: StopRequest | None = None, last_epoch: int = 0) -> None:
+        self.stop_request, self.last_epoch = stop_request, last_epoch
 
     def epoch(self, metrics: Sequence[EpochMetrics]) -> None:
-        if self.interruption is not None and metrics[0].epoch == self.after:
-            self.interruption.signal = 2
+        if self.stop_request is not None and metrics[0].epoch == self.last_epoch:
+            self.stop_request.signal = 2
 
 
-def copied(state: Checkpoint) -> Checkpoint:
-    """As it comes back from a disk."""
-    tensors = {name: tensor.clone() for name, tensor in state.tensors.items()}
-    return Checkpoint(tensors, json.loads(json.dumps(dict(state.facts))))
+def copy_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
+    """Return a checkpoint as it would be loaded from a file."""
+    tensors = {name: tensor.clone() for name, tensor in checkpoint.tensors.items()}
+    return Checkpoint(tensors, json.loads(json.dumps(dict(checkpoint.facts))))
 
 
-def make_cohort(*runs: Sequence[str], states: Sequence[Checkpoint | None] | None = None) -> tuple[Cohort, list[Memory]]:
-    """A cohort of the runs with these overrides, and their recorders in the order given."""
+def make_cohort(
+    *runs: Sequence[str], checkpoints: Sequence[Checkpoint | None] | None = None
+) -> tuple[Cohort, list[MemoryRecorder]]:
+    """Make a cohort of runs that start, or that resume from checkpoints.
+
+    Args:
+        runs: the overrides of each run.
+        checkpoints: for each run, where it resumes; None for runs that start.
+
+    Returns:
+        The cohort, and the recorders in the order of the runs.
+    """
     configs = [compose_job(overrides).config for overrides in runs]
     first = configs[0]
     compute = choose_device("cpu", None, first.device.precision, None)
     dataset = load_dataset(first)
-    memories = [Memory() for _ in configs]
-    members = [Member(make_settings(config, dataset), memory) for config, memory in zip(configs, memories, strict=True)]
+    recorders = [MemoryRecorder() for _ in configs]
+    members = [
+        Member(make_settings(config, dataset), recorder) for config, recorder in zip(configs, recorders, strict=True)
+    ]
     cohort = Cohort(
         members,
-        states or [None] * len(runs),
+        checkpoints or [None] * len(runs),
         make_architecture(first, dataset),
         first.model.init,
         first.optimizer.name,
@@ -84,11 +104,11 @@ def make_cohort(*runs: Sequence[str], states: Sequence[Checkpoint | None] | None
         dataset,
         compute,
     )
-    return cohort, memories
+    return cohort, recorders
 
 
-def trained(*runs: Sequence[str]) -> list[Memory]:
-    """The recorders of runs that trained together to their ends."""
-    cohort, memories = make_cohort(*runs)
-    train(cohort, Quiet(), StopRequest())
-    return memories
+def train_runs(*runs: Sequence[str]) -> list[MemoryRecorder]:
+    """Train runs, given by their overrides, in one cohort to their ends, and return their recorders in order."""
+    cohort, recorders = make_cohort(*runs)
+    train(cohort, QuietReporter(), StopRequest())
+    return recorders

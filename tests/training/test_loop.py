@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.cohorts import DOUBLE, Memory, Quiet, make_cohort, trained
-from helpers.data_files import small, write_idx
+from helpers.cohorts import DOUBLE, MemoryRecorder, QuietReporter, make_cohort, train_runs
+from helpers.data_files import small_dataset_overrides, write_idx
 from torch import Tensor, nn
 
 from regexp.config.compose import CONF, compose_job
@@ -97,11 +97,11 @@ REFERENCE_RUNS = {
 def test_a_run_equals_a_plain_loop(overrides: list[str]) -> None:
     overrides = [DOUBLE, "epochs=3", "early_stopping=none", *overrides]
     model, history = reference(overrides)
-    [memory] = trained(overrides)
+    [memory] = train_runs(overrides)
     for name in LOSSES:
         assert memory.column(name) == pytest.approx(history[name], abs=1e-9)
     for name, tensor in model.state_dict().items():
-        torch.testing.assert_close(memory.end.state.part("model")[name], tensor, rtol=0, atol=1e-9)
+        torch.testing.assert_close(memory.final_result.state.part("model")[name], tensor, rtol=0, atol=1e-9)
 
 
 DIFFERENT = (
@@ -112,35 +112,35 @@ DIFFERENT = (
 )
 
 
-def assert_same(alone: Memory, together: Memory, tolerance: float = 1e-9) -> None:
-    assert together.end.status == alone.end.status
+def assert_same(alone: MemoryRecorder, together: MemoryRecorder, tolerance: float = 1e-9) -> None:
+    assert together.final_result.status == alone.final_result.status
     assert len(together.epochs) == len(alone.epochs)
     for name in (*LOSSES, "train_accuracy", "val_accuracy", "gradient_norm", "lr"):
         assert together.column(name) == pytest.approx(alone.column(name), abs=tolerance), name
-    for name, tensor in alone.end.state.tensors.items():
-        torch.testing.assert_close(together.end.state.tensors[name], tensor, rtol=0, atol=tolerance)
-    assert together.end.test is not None
-    assert alone.end.test is not None
-    assert together.end.test.loss == pytest.approx(alone.end.test.loss, abs=tolerance)
-    assert torch.equal(together.end.confusion, alone.end.confusion)
+    for name, tensor in alone.final_result.state.tensors.items():
+        torch.testing.assert_close(together.final_result.state.tensors[name], tensor, rtol=0, atol=tolerance)
+    assert together.final_result.test is not None
+    assert alone.final_result.test is not None
+    assert together.final_result.test.loss == pytest.approx(alone.final_result.test.loss, abs=tolerance)
+    assert torch.equal(together.final_result.confusion, alone.final_result.confusion)
 
 
 @pytest.mark.parametrize("normalization", list(OPTIONS["normalization"]))
 def test_different_runs_train_together_as_they_do_alone(normalization: str) -> None:
     common = [DOUBLE, "epochs=8", f"normalization={normalization}", "augmentation=lesson", "model.hidden_sizes=[16]"]
     runs = [[*common, *own] for own in DIFFERENT]
-    together = trained(*runs)
+    together = train_runs(*runs)
     assert len({len(memory.epochs) for memory in together}) > 1, "no run left before the others"
     for overrides, memory in zip(runs, together, strict=True):
-        [alone] = trained(overrides)
+        [alone] = train_runs(overrides)
         assert_same(alone, memory)
 
 
 def test_in_float32_validation_losses_stay_close() -> None:
     common = ["epochs=10", "normalization=batch", "early_stopping=none", "model.hidden_sizes=[32]"]
     runs = [[*common, f"seed={seed}"] for seed in range(3)]
-    for overrides, memory in zip(runs, trained(*runs), strict=True):
-        [alone] = trained(overrides)
+    for overrides, memory in zip(runs, train_runs(*runs), strict=True):
+        [alone] = train_runs(overrides)
         assert memory.column("val_loss") == pytest.approx(alone.column("val_loss"), abs=2e-3)
 
 
@@ -181,9 +181,9 @@ def test_random_numbers_are_the_same_bits_alone_and_together() -> None:
 def test_removing_runs_leaves_the_others_as_they_were(epoch: int, leaving: tuple[int, ...]) -> None:
     common = [DOUBLE, "normalization=batch", "augmentation=lesson", "model.hidden_sizes=[8]", "model.dropout=0.1"]
     runs = [[*common, *own, "epochs=4", "early_stopping=none"] for own in DIFFERENT]
-    whole = trained(*runs)
+    whole = train_runs(*runs)
     shorter = [[*run, f"epochs={epoch}"] if k in leaving else run for k, run in enumerate(runs)]
-    for k, (memory, undisturbed) in enumerate(zip(trained(*shorter), whole, strict=True)):
+    for k, (memory, undisturbed) in enumerate(zip(train_runs(*shorter), whole, strict=True)):
         if k not in leaving:
             assert_same(undisturbed, memory)
 
@@ -191,24 +191,24 @@ def test_removing_runs_leaves_the_others_as_they_were(epoch: int, leaving: tuple
 def test_a_runs_gradient_norm_does_not_depend_on_its_company() -> None:
     common = [DOUBLE, "epochs=2", "data.train_size=700", "batch_size=8", "early_stopping=none"]
     neighbour = [*common, "optimizer.clip_norm=0.1"]
-    [alone], [beside, _] = trained(common), trained(common, neighbour)
+    [alone], [beside, _] = train_runs(common), train_runs(common, neighbour)
     assert beside.column("gradient_norm") == pytest.approx(alone.column("gradient_norm"), abs=1e-9)
 
 
 @pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy"])
 def test_an_epoch_that_is_not_finite_is_never_the_best(monitor: str) -> None:
-    [memory] = trained(["epochs=3", "optimizer.lr=1e38", f"early_stopping.monitor={monitor}"])
-    assert memory.end.status == "diverged"
-    assert memory.end.best is None
+    [memory] = train_runs(["epochs=3", "optimizer.lr=1e38", f"early_stopping.monitor={monitor}"])
+    assert memory.final_result.status == "diverged"
+    assert memory.final_result.best is None
 
 
 def test_the_best_weights_are_those_of_the_best_value_whatever_min_delta() -> None:
     overrides = ["epochs=30", "model.hidden_sizes=[8]", "early_stopping.min_delta=0.5", "early_stopping.patience=4"]
-    [memory] = trained(overrides)
-    assert memory.end.status == "stopped_early"
-    assert memory.end.best is not None
+    [memory] = train_runs(overrides)
+    assert memory.final_result.status == "stopped_early"
+    assert memory.final_result.best is not None
     losses = memory.column("val_loss")
-    assert memory.end.best.val_loss == min(losses)
+    assert memory.final_result.best.val_loss == min(losses)
     reference, since = losses[0], 0
     for epoch, loss in enumerate(losses[1:], 2):
         reference, since = (loss, 0) if loss < reference - 0.5 else (reference, since + 1)
@@ -219,11 +219,11 @@ def test_the_best_weights_are_those_of_the_best_value_whatever_min_delta() -> No
 def test_a_diverging_run_disturbs_no_other(schedule: str) -> None:
     common = [DOUBLE, "epochs=5", "model.hidden_sizes=[16]", "normalization=layer", f"schedule={schedule}"]
     good, bad = [*common, "seed=1"], [*common, "seed=1", "optimizer.lr=1e200"]
-    healthy, diverged = trained(good, bad)
-    [alone] = trained(good)
+    healthy, diverged = train_runs(good, bad)
+    [alone] = train_runs(good)
     assert_same(alone, healthy)
-    assert diverged.end.status == "diverged"
-    assert not math.isfinite(diverged.end.last.val_loss)
+    assert diverged.final_result.status == "diverged"
+    assert not math.isfinite(diverged.final_result.last.val_loss)
     assert len(diverged.epochs) < 5
 
 
@@ -231,18 +231,18 @@ def test_a_run_that_diverges_late_keeps_its_best_weights() -> None:
     overrides = [DOUBLE, "epochs=6", "model.hidden_sizes=[]"]
     cohort, [memory] = make_cohort(overrides)
 
-    class Breaks(Quiet):
+    class Breaks(QuietReporter):
         def epoch(self, metrics: object) -> None:
             if cohort.epoch == 3:
                 cohort.optimizer.parameters["1.weight"].data.fill_(torch.nan)
 
     train(cohort, Breaks(), StopRequest())
-    assert memory.end.status == "diverged"
-    assert memory.end.best is not None
-    assert memory.end.best.epoch == 3
-    assert memory.end.test is not None
-    assert memory.end.test_last is None
-    assert all(tensor.isfinite().all() for tensor in memory.end.state.part("best").values())
+    assert memory.final_result.status == "diverged"
+    assert memory.final_result.best is not None
+    assert memory.final_result.best.epoch == 3
+    assert memory.final_result.test is not None
+    assert memory.final_result.test_last is None
+    assert all(tensor.isfinite().all() for tensor in memory.final_result.state.part("best").values())
 
 
 @pytest.mark.parametrize(
@@ -256,20 +256,20 @@ def test_a_run_that_diverges_late_keeps_its_best_weights() -> None:
 )
 def test_an_interrupted_run_goes_on_to_the_same_bits(overrides: list[str]) -> None:
     overrides = [*overrides, "epochs=7", "model.hidden_sizes=[16]", "early_stopping.patience=3"]
-    [uninterrupted] = trained(overrides)
+    [uninterrupted] = train_runs(overrides)
     cohort, [first] = make_cohort(overrides)
     interruption = StopRequest()
-    train(cohort, Quiet(interruption, after=3), interruption)
-    assert first.outcome is None
-    cohort, [second] = make_cohort(overrides, states=[first.saved])
-    train(cohort, Quiet(), StopRequest())
+    train(cohort, QuietReporter(interruption, last_epoch=3), interruption)
+    assert first.result is None
+    cohort, [second] = make_cohort(overrides, checkpoints=[first.checkpoint])
+    train(cohort, QuietReporter(), StopRequest())
     for name in (*LOSSES, "val_accuracy", "lr", "gradient_norm"):
         assert first.column(name) + second.column(name) == uninterrupted.column(name)
-    assert second.end.best is not None
-    assert uninterrupted.end.best is not None
-    assert replace(second.end.best, seconds=0) == replace(uninterrupted.end.best, seconds=0)
-    for name, tensor in uninterrupted.end.state.tensors.items():
-        assert torch.equal(second.end.state.tensors[name], tensor), name
+    assert second.final_result.best is not None
+    assert uninterrupted.final_result.best is not None
+    assert replace(second.final_result.best, seconds=0) == replace(uninterrupted.final_result.best, seconds=0)
+    for name, tensor in uninterrupted.final_result.state.tensors.items():
+        assert torch.equal(second.final_result.state.tensors[name], tensor), name
 
 
 PLATEAU = ["schedule=plateau", "schedule.patience=0", "schedule.threshold=0.15", "schedule.factor=0.5"]
@@ -285,7 +285,7 @@ ON_A_PLATEAU = (
 BRIEF = ["epochs=9", "early_stopping=none", "optimizer.lr=0.02", "model.hidden_sizes=[8]", "data.train_size=400"]
 
 
-def torchs_rates(memory: Memory, overrides: Sequence[str]) -> list[float]:
+def torchs_rates(memory: MemoryRecorder, overrides: Sequence[str]) -> list[float]:
     """What ReduceLROnPlateau makes of the values that a run recorded."""
     config = compose_job(overrides).config
     own, monitor = asdict(config.schedule), config.early_stopping.monitor
@@ -303,9 +303,9 @@ def torchs_rates(memory: Memory, overrides: Sequence[str]) -> list[float]:
 
 def test_runs_on_a_plateau_train_together_as_they_do_alone() -> None:
     runs = [[DOUBLE, *BRIEF, *own] for own in ON_A_PLATEAU]
-    together = trained(*runs)
+    together = train_runs(*runs)
     for overrides, memory in zip(runs, together, strict=True):
-        [alone] = trained(overrides)
+        [alone] = train_runs(overrides)
         assert_same(alone, memory)
         assert memory.column("lr") == pytest.approx(torchs_rates(memory, overrides), rel=1e-12)
     assert together[0].column("lr") != together[1].column("lr")
@@ -313,32 +313,32 @@ def test_runs_on_a_plateau_train_together_as_they_do_alone() -> None:
 
 def test_runs_on_a_plateau_go_on_to_the_same_bits() -> None:
     runs = [[*BRIEF, *own] for own in ON_A_PLATEAU[:5]]
-    uninterrupted = trained(*runs)
+    uninterrupted = train_runs(*runs)
     cohort, first = make_cohort(*runs)
     interruption = StopRequest()
-    train(cohort, Quiet(interruption, after=5), interruption)
+    train(cohort, QuietReporter(interruption, last_epoch=5), interruption)
     assert len({memory.column("lr")[-1] for memory in first}) > 2
-    cohort, second = make_cohort(*runs, states=[memory.saved for memory in first])
-    train(cohort, Quiet(), StopRequest())
+    cohort, second = make_cohort(*runs, checkpoints=[memory.checkpoint for memory in first])
+    train(cohort, QuietReporter(), StopRequest())
     for before, after, whole in zip(first, second, uninterrupted, strict=True):
         for name in (*LOSSES, "val_accuracy", "lr", "gradient_norm"):
             assert before.column(name) + after.column(name) == whole.column(name)
-        for name, tensor in whole.end.state.tensors.items():
-            assert torch.equal(after.end.state.tensors[name], tensor), name
+        for name, tensor in whole.final_result.state.tensors.items():
+            assert torch.equal(after.final_result.state.tensors[name], tensor), name
 
 
 def test_the_same_run_gives_the_same_bits() -> None:
     overrides = ["epochs=3", "model.dropout=0.2", "normalization=batch", "augmentation=affine"]
-    [first], [second] = trained(overrides), trained(overrides)
+    [first], [second] = train_runs(overrides), train_runs(overrides)
     for name in (*LOSSES, "gradient_norm"):
         assert first.column(name) == second.column(name)
 
 
 def test_the_kept_weights_are_tested() -> None:
     common = [DOUBLE, "epochs=30", "optimizer.lr=0.05", "model.hidden_sizes=[16]", "early_stopping.patience=3"]
-    restoring, lasting = trained(common, [*common, "early_stopping.restore_best=false"])
+    restoring, lasting = train_runs(common, [*common, "early_stopping.restore_best=false"])
     for memory, part in ((restoring, "best"), (lasting, "model")):
-        end = memory.end
+        end = memory.final_result
         assert end.status == "stopped_early"
         assert end.best is not None
         assert end.last.epoch == end.best.epoch + 3
@@ -354,34 +354,34 @@ def test_the_kept_weights_are_tested() -> None:
 
 
 def test_without_early_stopping_all_epochs_are_trained() -> None:
-    [memory] = trained(["epochs=12", "optimizer.lr=0.1", "model.hidden_sizes=[4]", "early_stopping=none"])
-    assert memory.end.status == "completed"
+    [memory] = train_runs(["epochs=12", "optimizer.lr=0.1", "model.hidden_sizes=[4]", "early_stopping=none"])
+    assert memory.final_result.status == "completed"
     assert len(memory.epochs) == 12
 
 
 def test_a_last_batch_of_one_trains_with_batch_norm() -> None:
     overrides = ["data.train_size=129", "normalization=batch", "epochs=2"]
-    [memory] = trained(overrides)
-    assert memory.end.status == "completed"
+    [memory] = train_runs(overrides)
+    assert memory.final_result.status == "completed"
     assert load_dataset(compose_job(overrides).config).train.labels.numel() % 64 == 1
 
 
 def test_augmentation_touches_nothing_that_is_measured() -> None:
     overrides = ["epochs=1", "optimizer.lr=1e-30", "early_stopping=none"]
-    [plain_images], [augmented] = trained(overrides), trained([*overrides, "augmentation=affine"])
+    [plain_images], [augmented] = train_runs(overrides), train_runs([*overrides, "augmentation=affine"])
     for name in ("train_loss", "val_loss"):
         assert augmented.column(name) == plain_images.column(name)
-    assert augmented.end.test == plain_images.end.test
+    assert augmented.final_result.test == plain_images.final_result.test
     assert augmented.column("objective") != plain_images.column("objective")
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64", "bfloat16"])
 def test_every_precision_learns(precision: str) -> None:
-    [memory] = trained(["epochs=15", f"device.precision={precision}", "normalization=batch", "augmentation=none"])
-    assert memory.end.best is not None
-    assert memory.end.best.val_accuracy > 0.93
+    [memory] = train_runs(["epochs=15", f"device.precision={precision}", "normalization=batch", "augmentation=none"])
+    assert memory.final_result.best is not None
+    assert memory.final_result.best.val_accuracy > 0.93
     expected = torch.float64 if precision == "float64" else torch.float32
-    assert memory.end.state.part("model")["1.weight"].dtype == expected
+    assert memory.final_result.state.part("model")["1.weight"].dtype == expected
 
 
 EVERY_OPTION = sorted(f"{file.parent.name}={file.stem}" for file in CONF.glob("*/*.yaml"))
@@ -391,11 +391,11 @@ ON_THIS_MACHINE = [option for option in EVERY_OPTION if option not in ("device=c
 @pytest.mark.parametrize("option", ON_THIS_MACHINE)
 def test_every_option_trains(option: str, tmp_path: Path) -> None:
     group, _, name = option.partition("=")
-    words = small(name, tmp_path / "data") if group == "data" else [option]
+    words = small_dataset_overrides(name, tmp_path / "data") if group == "data" else [option]
     if group == "experiment":
         words.append(f"data.root={write_idx(tmp_path, 'mnist')}")
-    [memory] = trained([*words, "epochs=2", "model.dropout=0.1", "loss.label_smoothing=0.1"])
-    assert memory.end.status == "completed"
+    [memory] = train_runs([*words, "epochs=2", "model.dropout=0.1", "loss.label_smoothing=0.1"])
+    assert memory.final_result.status == "completed"
     if words in ([option], ["data=digits"]):  # what stands for the other data sets is noise
         assert memory.column("objective")[1] < memory.column("objective")[0]
 
@@ -403,6 +403,6 @@ def test_every_option_trains(option: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("option", [option for option in ON_THIS_MACHINE if not option.startswith("data=")])
 def test_every_option_trains_on_mnist(option: str, mnist_root: str) -> None:
-    [memory] = trained(["data=mnist", f"data.root={mnist_root}", "data.train_size=4000", "epochs=3", option])
-    assert memory.end.status == "completed"
+    [memory] = train_runs(["data=mnist", f"data.root={mnist_root}", "data.train_size=4000", "epochs=3", option])
+    assert memory.final_result.status == "completed"
     assert memory.column("val_accuracy")[-1] > 0.5
