@@ -1,55 +1,61 @@
-"""Which configuration is better, by how much, and is the difference real? Imports no torch."""
+"""The comparison of configurations: which is better, by how much, and is the difference real? Imports no torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from regexp.comparison.effects import Effect, effects
+from regexp.comparison.effects import Effect, estimate_effects
 from regexp.comparison.grouping import (
     ABSENT,
-    configurations,
-    full_key,
-    matching,
-    same_value,
+    drop_repeated_seeds,
+    filter_records,
+    group_by_configuration,
+    resolve_key,
+    resolve_value,
+    resolve_varied_key,
     split_values,
-    varied_key,
-    without_repeats,
 )
-from regexp.comparison.loading import Collection, Record
-from regexp.comparison.rows import METRICS, Metric, Row, average, make_row, pairs, test_differences
-from regexp.config.keys import closest
-from regexp.config.validation import did_you_mean
+from regexp.comparison.loading import Collection
+from regexp.comparison.records import Record
+from regexp.comparison.rows import METRICS, Metric, Row, average_rows, make_row, paired_differences, test_differences
+from regexp.config.keys import closest_match
 from regexp.errors import ConfigError
+from regexp.utils.messages import did_you_mean
 
 
 @dataclass
 class Comparison:
-    """Rows with their differences to one of them.
+    """Rows with their differences to one of them, the baseline.
 
     Attributes:
-        keys: what varied between the rows, or what `by` chose of it.
-        averaged: keys that each row is averaged over.
-        rows: in the order asked for.
-        main, interactions: effects, where all combinations of values are there, else empty.
-        levels: the values of all keys that varied, first the one that comes first.
-        cells: a row for each combination of them that is there.
+        collection: the runs that are compared.
+        metric: the metric of the differences.
+        keys: the keys that varied between the rows: all, or those that `by` chose.
+        averaged_keys: the keys that each row is averaged over.
+        rows: the rows, in the order asked for.
+        baseline: the row that the others are compared with.
+        levels: the values of every key that varied, in order of appearance.
+        cells: a row for each configuration.
+        main_effects: the effect of each value of a key; empty if combinations of values are missing.
+        interactions: the interaction of each pair of values of two keys; empty likewise.
+        remarks: what was left out, and why.
     """
 
     collection: Collection
     metric: Metric
     keys: list[str]
-    averaged: list[str]
+    averaged_keys: list[str]
     rows: list[Row]
     baseline: Row
     levels: dict[str, list[str]]
     cells: list[Row]
-    main: list[Effect] = field(default_factory=list)
+    main_effects: list[Effect] = field(default_factory=list)
     interactions: list[Effect] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
     @property
     def records(self) -> list[Record]:
-        """All runs that were looked at."""
-        return [record for row in self.cells for record in row.records]
+        """All runs that are compared, also those that have not finished."""
+        return [record for cell in self.cells for record in cell.records]
 
 
 def compare_all(
@@ -63,101 +69,133 @@ def compare_all(
     """Compare the runs of a collection.
 
     Args:
-        by: keys whose values are compared, averaged over those of the others; none: all that varied.
-        baseline: conditions "key=value" on what the others are compared with; other keys keep their first value.
-        metric: one of METRICS that the differences are in; None: test accuracy, or validation accuracy where the test
-            set validates.
+        collection: the runs.
+        by: the keys whose values are compared, averaged over the other keys; none: all keys that varied.
+        baseline: conditions "key=value" on the row that the others are compared with; keys without a condition keep
+            their first value.
+        metric: the metric of the differences, one of METRICS; None: test accuracy, or validation accuracy where the
+            test set validates.
         where: conditions that runs must meet.
-        sort: metric, best first, or key, in the order of its values; None: validation accuracy.
+        sort: a metric, best first, or a key, in the order of its values; None: validation accuracy.
 
-    Raises ConfigError for a mistake in any of these.
+    Raises:
+        ConfigError: there is nothing to compare, or one of these is mistaken.
     """
-    records = matching(collection.records, where)
-    found, repeats = without_repeats(configurations(records))
-    if not found:
-        why = collection.remarks or [f"{len(collection.missing)} runs were asked for, and none is left"]
-        what = "no run is like that" if where else "; ".join(why[:3])
-        raise ConfigError(f"{collection.title}: there is nothing to compare: {what}")
+    records = filter_records(collection.records, where)
+    configurations, dropped = drop_repeated_seeds(group_by_configuration(records))
+    if not configurations:
+        if where:
+            reason = "no run meets the conditions"
+        else:
+            planned = f"{len(collection.missing_runs)} runs were planned, and none of them exists"
+            reason = "; ".join(collection.remarks[:3] or [planned])
+        raise ConfigError(f"{collection.title}: there is nothing to compare: {reason}")
     if where:
-        collection = replace(collection, title=f"{collection.title}, where {' and '.join(where)}", missing=[])
-    cells = [make_row(configuration) for configuration in found]
-    remarks = [f"where a configuration and seed was trained twice the newest counts ({repeats} left out)"] * bool(
-        repeats
-    )
+        collection = replace(collection, title=f"{collection.title}, where {' and '.join(where)}", missing_runs=[])
+    cells = [make_row(configuration) for configuration in configurations]
     levels = {key: list(dict.fromkeys(cell.values[key] for cell in cells)) for key in cells[0].values}
-    chosen = _metric(metric, cells)
-    keys = [varied_key(key, list(levels), "--by") for key in by] or list(levels)
-    averaged = [key for key in levels if key not in keys]
-    rows, lacking = average(cells, keys) if averaged else (cells, [])
+    chosen_metric = _resolve_metric(metric, cells)
+    keys = [resolve_varied_key(key, list(levels), "--by") for key in by] or list(levels)
+    averaged_keys = [key for key in levels if key not in keys]
+    rows, left_out = average_rows(cells, keys) if averaged_keys else (cells, [])
     if not rows:
         raise ConfigError(
-            f"--by {' '.join(by)}: no combination of {', '.join(averaged)} is there for all values: nothing can be "
-            "averaged over"
+            f"--by {' '.join(by)}: no combination of {', '.join(averaged_keys)} is there for all values: nothing can "
+            "be averaged over"
         )
-    if lacking:
-        remarks.append(f"{', '.join(averaged)}: not averaged over {'; '.join(lacking)}, which not all rows have")
-    first = _baseline(rows, baseline)
-    _differences(rows, first, chosen.name)
-    # Effects are against the baseline's values.
-    ordered = {key: sorted(own, key=lambda value: value != first.values.get(key)) for key, own in levels.items()}
-    main, interactions = effects(cells, ordered, chosen.name)
-    rows = sorted(rows, key=lambda row: _order(row, sort, levels))
-    return Comparison(collection, chosen, keys, averaged, rows, first, levels, cells, main, interactions, remarks)
+    remarks = []
+    if dropped:
+        remarks.append(f"where a configuration and seed was trained twice, the newest run counts ({dropped} left out)")
+    if left_out:
+        remarks.append(f"{', '.join(averaged_keys)}: not averaged over {'; '.join(left_out)}, which not all rows have")
+    baseline_row = _find_baseline(rows, baseline)
+    _add_differences(rows, baseline_row, chosen_metric.name)
+    # Effects are differences to the values of the baseline, so these come first.
+    baseline_first = {
+        key: sorted(values, key=lambda value: value != baseline_row.values.get(key)) for key, values in levels.items()
+    }
+    main_effects, interactions = estimate_effects(cells, baseline_first, chosen_metric.name)
+    return Comparison(
+        collection=collection,
+        metric=chosen_metric,
+        keys=keys,
+        averaged_keys=averaged_keys,
+        rows=sorted(rows, key=lambda row: _sort_key(row, sort, levels)),
+        baseline=baseline_row,
+        levels=levels,
+        cells=cells,
+        main_effects=main_effects,
+        interactions=interactions,
+        remarks=remarks,
+    )
 
 
-def _metric(name: str | None, rows: Sequence[Row]) -> Metric:
+def _resolve_metric(name: str | None, rows: Sequence[Row]) -> Metric:
+    """Return the metric with this name, or the default metric of these rows."""
     if name is None:
         return METRICS["test_accuracy" if any("test_accuracy" in row.scores for row in rows) else "val_accuracy"]
-    plain = _plain(name)
-    if plain not in METRICS:
-        close = closest(plain, list(METRICS))
+    plain_name = _without_tag(name)
+    if plain_name not in METRICS:
+        close = closest_match(plain_name, list(METRICS))
         raise ConfigError(f"--metric {name}: is none of {', '.join(METRICS)}{did_you_mean([close] if close else [])}")
-    if plain == "seconds":
-        raise ConfigError("--metric seconds: runs that train together share their time: seeds say nothing of it")
-    return METRICS[plain]
+    if plain_name == "seconds":
+        raise ConfigError(
+            "--metric seconds: runs that train together share their time, so their seconds cannot be compared"
+        )
+    return METRICS[plain_name]
 
 
-def _plain(name: str) -> str:
-    """A metric's name, also where it is given as TensorBoard's tag."""
+def _without_tag(name: str) -> str:
+    """Return the name of a metric that may be written as TensorBoard's tag: "best/val_loss" and "val/loss" too."""
     return name.removeprefix("best/").replace("/", "_")
 
 
-def _baseline(rows: Sequence[Row], conditions: Sequence[str]) -> Row:
-    """The row that meets all conditions, of several the one that agrees most with the first row."""
+def _find_baseline(rows: Sequence[Row], conditions: Sequence[str]) -> Row:
+    """Return the row that meets all conditions; of several the one most like the first row."""
     candidates = list(rows)
     for condition in conditions:
-        key, _, value = condition.partition("=")
-        if not value:
+        typed_key, _, typed_values = condition.partition("=")
+        if not typed_values:
             raise ConfigError(f"--baseline {condition}: type key=value, for example normalization=none")
-        key, values = varied_key(key, list(rows[0].values), "--baseline"), split_values(value)
-        wanted = same_value(values[0], [row.values[key] for row in rows], f"--baseline {condition}")
-        candidates = [row for row in candidates if row.values[key] == wanted]
+        key = resolve_varied_key(typed_key, list(rows[0].values), "--baseline")
+        values = split_values(typed_values)
+        value = resolve_value(values[0], [row.values[key] for row in rows], f"--baseline {condition}")
+        candidates = [row for row in candidates if row.values[key] == value]
         if not candidates or len(values) > 1:
             raise ConfigError(f"--baseline {condition}: with the other conditions there must be one configuration")
     first = rows[0].values
     return max(candidates, key=lambda row: sum(first[key] == value for key, value in row.values.items()))
 
 
-def _differences(rows: Sequence[Row], baseline: Row, metric: str) -> None:
-    """Give each row but the baseline its difference to that, corrected for the number of those."""
+def _add_differences(rows: Sequence[Row], baseline: Row, metric: str) -> None:
+    """Set the difference to the baseline in every other row, with p-values corrected for all of them together."""
     others = [row for row in rows if row is not baseline]
-    samples = [pairs(row.scores.get(metric, {}), baseline.scores.get(metric, {})) for row in others]
+    samples = [paired_differences(row.scores.get(metric, {}), baseline.scores.get(metric, {})) for row in others]
     for row, difference in zip(others, test_differences(samples), strict=True):
         row.difference = difference
-        difference.survivors = any(record.status == "diverged" for record in [*row.records, *baseline.records])
+        difference.has_diverged_runs = any(record.status == "diverged" for record in [*row.records, *baseline.records])
 
 
-def _order(row: Row, sort: str | None, levels: Mapping[str, Sequence[str]]) -> tuple[bool, float]:
-    """Sorts best first; rows without a figure last."""
-    if sort is not None and _plain(sort) not in METRICS:
+def _sort_key(row: Row, sort: str | None, levels: Mapping[str, Sequence[str]]) -> tuple[bool, float]:
+    """Return a sort key that puts the best row first, and rows without the metric last.
+
+    Args:
+        row: the row to sort.
+        sort: a metric or a key; None: validation accuracy.
+        levels: the values of each key, in the order in which they are sorted.
+
+    Raises:
+        ConfigError: `sort` is neither a metric nor a key.
+    """
+    if sort is not None and _without_tag(sort) not in METRICS:
         try:
-            key = full_key(sort, list(row.values))
+            key = resolve_key(sort, list(row.values))
         except ConfigError as error:
-            known = [*row.values, *METRICS]
-            close = closest(sort, known)
-            meant = did_you_mean([close] if close else [])
-            raise ConfigError(f"--sort {sort}: is none of {', '.join(known)}{meant}") from error
+            names = [*row.values, *METRICS]
+            close = closest_match(sort, names)
+            suggestion = did_you_mean([close] if close else [])
+            raise ConfigError(f"--sort {sort}: is none of {', '.join(names)}{suggestion}") from error
         return (False, levels[key].index(row.values[key]) if row.values[key] != ABSENT else -1)
-    name = "val_accuracy" if sort is None else _plain(sort)
-    found = row.estimate(name)
-    return (found is None, 0.0 if found is None else found.mean * (-METRICS[name].better or 1))
+    metric = METRICS["val_accuracy" if sort is None else _without_tag(sort)]
+    estimate = row.estimate(metric.name)
+    return (True, 0.0) if estimate is None else (False, estimate.mean * (-metric.better or 1))

@@ -8,7 +8,7 @@ import numpy as np
 
 from regexp.comparison.rows import Row
 from regexp.runs.run import Run
-from regexp.training.metrics import COLUMNS
+from regexp.config.metrics import COLUMNS
 
 # Of a loss, where a logarithm is taken: a network may be as sure as floating point allows.
 LEAST = 1e-12
@@ -31,7 +31,7 @@ class Curves:
             if record.finished:
                 try:
                     metrics = Run(record.directory).metrics
-                    whole = len(metrics) == record.epoch and all(set(epoch) == set(COLUMNS) for epoch in metrics)
+                    whole = len(metrics) == record.last_epoch and all(set(epoch) == set(COLUMNS) for epoch in metrics)
                 except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
                     self.problems.append(f"no curves of {record.directory}: metrics.csv is broken ({str(error)[:100]})")
                     continue
@@ -41,7 +41,7 @@ class Curves:
                     self.problems.append(f"no curves of {record.directory}: metrics.csv is not whole")
         return runs
 
-    def runs(self, row: Row) -> int:
+    def run_count(self, row: Row) -> int:
         """How many runs a row's curves are over."""
         return len(self._metrics[id(row)])
 

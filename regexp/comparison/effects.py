@@ -1,74 +1,101 @@
 """Main effects and two-way interactions of a full grid. Imports no torch."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regexp.comparison.rows import Difference, Row, test_differences
 
-Figures = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 
 
 @dataclass
 class Effect:
-    """Of one value of a key, or of two values of two keys beyond the sum of their effects.
+    """A main effect of one key's value, or an interaction: what two keys' values do beyond the sum of their effects.
 
     Attributes:
-        values: by key; the other keys are averaged over.
-        against: the values that they are compared with.
+        values: the values whose effect this is, by key; the other keys are averaged over.
+        reference: the values that they are compared with, by key.
+        difference: the size of the effect, with its test.
     """
 
     values: dict[str, str]
-    against: dict[str, str]
+    reference: dict[str, str]
     difference: Difference
 
 
-def effects(
+@dataclass
+class _Contrast:
+    """The effect of values, not tested yet.
+
+    Attributes:
+        values: the values whose effect this is, by key.
+        reference: the values that they are compared with, by key.
+        sample: the effect for each seed [seeds].
+    """
+
+    values: dict[str, str]
+    reference: dict[str, str]
+    sample: FloatArray
+
+
+def estimate_effects(
     cells: Sequence[Row], levels: Mapping[str, Sequence[str]], metric: str
 ) -> tuple[list[Effect], list[Effect]]:
-    """Main effects and interactions, against the first value of each key, paired by seed, corrected as two families.
+    """Return the main effects and two-way interactions of a full grid.
 
-    A main effect is the mean over all combinations of the other keys; an interaction is the difference that one key
-    makes with the second key's value less that which it makes with its first value.
+    Effects are differences to the first value of each key, paired by seed. A main effect is the mean over all
+    combinations of the other keys. An interaction is the difference that one key makes with the second key's value
+    minus the difference that it makes with the second key's first value. P-values are corrected within the main
+    effects and within the interactions.
 
     Args:
         cells: a row for each combination of values.
         levels: the values of each key.
+        metric: the name of the metric.
 
-    Returns none where fewer than two keys varied, or where no seed has all combinations of their values.
+    Returns:
+        Main effects and interactions; none where fewer than two keys varied, where a combination of values is missing,
+        or where no seed has all combinations.
     """
     scores = {tuple(cell.values.values()): cell.scores.get(metric, {}) for cell in cells}
-    seeds = sorted(set.intersection(*(set(own) for own in scores.values())))
-    grid = list(product(*levels.values()))
-    if len(levels) < 2 or len(scores) < len(grid) or not seeds:
+    seeds = sorted(set.intersection(*(set(by_seed) for by_seed in scores.values())))
+    combinations = list(product(*levels.values()))
+    if len(levels) < 2 or len(scores) < len(combinations) or not seeds:
         return [], []
-    shape = (*(len(own) for own in levels.values()), len(seeds))
-    cube = np.array([[scores[values][seed] for seed in seeds] for values in grid]).reshape(shape)
     keys = list(levels)
+    shape = (*map(len, levels.values()), len(seeds))
+    grid = np.array([[scores[values][seed] for seed in seeds] for values in combinations]).reshape(shape)
 
-    def mean(*axes: int) -> Figures:  # [values of each of these keys, seeds]
-        return np.asarray(cube.mean(axis=tuple(axis for axis in range(len(keys)) if axis not in axes)))
+    def marginal_means(*axes: int) -> FloatArray:  # [values of each of these keys, seeds]
+        other_axes = tuple(axis for axis in range(len(keys)) if axis not in axes)
+        return np.asarray(grid.mean(axis=other_axes))
 
-    found: list[tuple[dict[str, str], dict[str, str], Figures]] = []
-    for a, key in enumerate(keys):
-        own = mean(a)
-        found += [({key: value}, {key: levels[key][0]}, own[i] - own[0]) for i, value in enumerate(levels[key]) if i]
-    singles = len(found)
-    for a, b in combinations(range(len(keys)), 2):
-        own, (x, y) = mean(a, b), (keys[a], keys[b])
-        against = {x: levels[x][0], y: levels[y][0]}
-        for i, j in product(range(1, len(levels[x])), range(1, len(levels[y]))):
-            contrast = own[i, j] - own[0, j] - own[i, 0] + own[0, 0]
-            found.append(({x: levels[x][i], y: levels[y][j]}, against, contrast))
+    main_effects = []
+    for axis, key in enumerate(keys):
+        means = marginal_means(axis)
+        for i, value in enumerate(levels[key]):
+            if i > 0:
+                main_effects.append(_Contrast({key: value}, {key: levels[key][0]}, means[i] - means[0]))
+    interactions = []
+    for (axis, key), (other_axis, other_key) in itertools.combinations(enumerate(keys), 2):
+        means = marginal_means(axis, other_axis)
+        reference = {key: levels[key][0], other_key: levels[other_key][0]}
+        for i, j in product(range(1, len(levels[key])), range(1, len(levels[other_key]))):
+            values = {key: levels[key][i], other_key: levels[other_key][j]}
+            sample = means[i, j] - means[0, j] - means[i, 0] + means[0, 0]
+            interactions.append(_Contrast(values, reference, sample))
+    return _test_contrasts(main_effects), _test_contrasts(interactions)
 
-    def family(part: Sequence[tuple[dict[str, str], dict[str, str], Figures]]) -> list[Effect]:
-        differences = test_differences([list(map(float, sample)) for _, _, sample in part])
-        return [
-            Effect(values, against, difference)
-            for (values, against, _), difference in zip(part, differences, strict=True)
-        ]
 
-    return family(found[:singles]), family(found[singles:])
+def _test_contrasts(contrasts: Sequence[_Contrast]) -> list[Effect]:
+    """Test contrasts, with p-values corrected for all of them together."""
+    differences = test_differences([list(map(float, contrast.sample)) for contrast in contrasts])
+    return [
+        Effect(contrast.values, contrast.reference, difference)
+        for contrast, difference in zip(contrasts, differences, strict=True)
+    ]

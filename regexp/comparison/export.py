@@ -31,7 +31,7 @@ def records(comparison: Comparison) -> Records:
         {
             # `epochs` is a key and a metric.
             **{f"config.{key}" if key in METRICS else key: value for key, value in row.values.items()},
-            "seeds": row.seeds,
+            "seeds": row.seed_count,
             "runs": len(row.records),
             **{key: value for name in METRICS for key, value in _plain(name, row.estimate(name)).items()},
             "metric": comparison.metric.name,
@@ -80,9 +80,9 @@ def as_json(comparison: Comparison) -> str:
         "runs": comparison.collection.title,
         "metric": metric.name,
         "baseline": comparison.baseline.values,
-        "averaged_over": comparison.averaged,
+        "averaged_over": comparison.averaged_keys,
         "configurations": records(comparison),
-        "main_effects": _plain_effects(comparison.main, metric, AVERAGE),
+        "main_effects": _plain_effects(comparison.main_effects, metric, AVERAGE),
         "interactions": _plain_effects(comparison.interactions, metric, INTERACTION),
         "notes": notes(comparison),
     }
@@ -90,24 +90,24 @@ def as_json(comparison: Comparison) -> str:
 
 
 def _plain(name: str, found: Estimate | None) -> dict[str, float | None]:
-    low, high = (found.interval if found is not None else None) or (None, None)
+    low, high = (found.confidence_interval if found is not None else None) or (None, None)
     mean, sd = (None, None) if found is None else (found.mean, found.sd)
     return {name: mean, f"{name}_sd": sd, f"{name}_low": low, f"{name}_high": high}
 
 
 def _plain_difference(difference: Difference | None, metric: Metric, kind: Kind = GAIN) -> dict[str, Any]:
-    pair = None if difference is None else difference.paired
+    pair = None if difference is None else difference.test
     seen = None if pair is None else pair.estimate
-    low, high = (None if seen is None else seen.interval) or (None, None)
-    needed = (None if difference is None else difference.needed) or (None, None)
+    low, high = (None if seen is None else seen.confidence_interval) or (None, None)
+    needed = (None if difference is None else difference.required_seeds) or (None, None)
     return {
         "difference": None if seen is None else seen.mean,
         "difference_low": low,
         "difference_high": high,
         "pairs": 0 if seen is None else seen.n,
-        "p": None if pair is None else pair.p,
-        "p_flips": None if pair is None else pair.p_flips,
-        "p_holm": None if difference is None else difference.p_holm,
+        "p": None if pair is None else pair.p_value,
+        "p_flips": None if pair is None else pair.sign_flip_p,
+        "p_holm": None if difference is None else difference.p_adjusted,
         "seeds_needed_low": needed[0],
         "seeds_needed_high": needed[1],
         "verdict": "baseline" if difference is None else verdict(difference, metric, kind),
@@ -116,6 +116,6 @@ def _plain_difference(difference: Difference | None, metric: Metric, kind: Kind 
 
 def _plain_effects(effects: Iterable[Effect], metric: Metric, kind: Kind) -> list[dict[str, Any]]:
     return [
-        {"values": effect.values, "against": effect.against, **_plain_difference(effect.difference, metric, kind)}
+        {"values": effect.values, "against": effect.reference, **_plain_difference(effect.difference, metric, kind)}
         for effect in effects
     ]

@@ -1,15 +1,15 @@
-"""What varied between runs, found from what they are and how they were asked for. Imports no torch."""
+"""Grouping of runs into configurations by the keys that varied between them. Imports no torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from regexp.comparison.loading import Record
-from regexp.config.keys import closest
-from regexp.config.validation import did_you_mean, format_value
+from regexp.comparison.records import Record
+from regexp.config.keys import closest_match
 from regexp.errors import ConfigError
 from regexp.runs.identity import IGNORED_KEYS, short_names
+from regexp.utils.messages import did_you_mean, format_value
 
-# In place of a value, where a configuration has no such key.
+# Stands for the value of a key that a configuration does not have.
 ABSENT = "-"
 
 
@@ -18,169 +18,228 @@ class Configuration:
     """Runs that differ in their seed only.
 
     Attributes:
-        values: of the keys that varied, as one would type them.
+        values: the values of the keys that varied, as the user would type them, by key.
+        records: the runs.
     """
 
     values: dict[str, str]
     records: list[Record] = field(default_factory=list)
 
 
-def configurations(records: Sequence[Record]) -> list[Configuration]:
-    """The runs by configuration, in the order in which they come."""
-    settings: dict[str, list[Record]] = {}
+def group_by_configuration(records: Sequence[Record]) -> list[Configuration]:
+    """Return the configurations of runs, in order of appearance."""
+    groups: dict[str, list[Record]] = {}
     for record in records:
-        settings.setdefault(record.setting, []).append(record)
-    named = _augmentation_names(records)
-    levels = [_levels(alike, named) for alike in settings.values()]
-    keys = _varied(levels, records)
+        groups.setdefault(record.configuration_key, []).append(record)
+    option_names = _augmentation_options(records)
+    values_of_groups = [_all_values(group, option_names) for group in groups.values()]
+    keys = _distinguishing_keys(values_of_groups, records)
     return [
-        Configuration({key: own.get(key, ABSENT) for key in keys}, alike)
-        for own, alike in zip(levels, settings.values(), strict=True)
+        Configuration({key: values.get(key, ABSENT) for key in keys}, group)
+        for values, group in zip(values_of_groups, groups.values(), strict=True)
     ]
 
 
-def matching(records: Sequence[Record], conditions: Sequence[str]) -> list[Record]:
-    """The runs that meet all conditions, each "key=value", or "key=one,other" for any of several.
+def filter_records(records: Sequence[Record], conditions: Sequence[str]) -> list[Record]:
+    """Return the runs that meet all conditions.
 
-    Keys may be short (lr for optimizer.lr) where that is clear. Raises ConfigError for an unknown key, or where a value
-    occurs nowhere.
+    Args:
+        records: the runs.
+        conditions: each "key=value", or "key=value,value" for any of several values. A key may be short (lr for
+            optimizer.lr) where it is unambiguous.
+
+    Raises:
+        ConfigError: a condition is malformed, no run has its key, or no run has its value.
     """
     if not conditions:
         return list(records)
-    named = _augmentation_names(records)
-    levels = [{**_levels([record], named), "seed": str(record.seed)} for record in records]
+    option_names = _augmentation_options(records)
+    values_of_records = [{**_all_values([record], option_names), "seed": str(record.seed)} for record in records]
+    all_keys = list(dict.fromkeys(key for values in values_of_records for key in values))
     chosen = list(range(len(records)))
     for condition in conditions:
-        key, values = read_condition(condition, {key: None for own in levels for key in own})
-        there = {own.get(key, ABSENT): None for own in levels}
-        wanted = {same_value(value, list(there), condition) for value in values}
-        chosen = [i for i in chosen if levels[i].get(key, ABSENT) in wanted]
+        key, typed_values = parse_condition(condition, all_keys)
+        existing_values = list(dict.fromkeys(values.get(key, ABSENT) for values in values_of_records))
+        accepted_values = {resolve_value(value, existing_values, condition) for value in typed_values}
+        chosen = [i for i in chosen if values_of_records[i].get(key, ABSENT) in accepted_values]
     return [records[i] for i in chosen]
 
 
-def read_condition(condition: str, keys: Sequence[str] | dict[str, None]) -> tuple[str, list[str]]:
-    """The key and the values of "key=value,value". Raises ConfigError."""
+def parse_condition(condition: str, keys: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the key and the values of a condition "key=value,value".
+
+    Args:
+        condition: the condition as it was typed.
+        keys: the keys that exist.
+
+    Raises:
+        ConfigError: the condition is malformed, or its key does not exist.
+    """
     key, equals, values = condition.partition("=")
     if not equals or not values:
-        raise ConfigError(f"{condition}: is no condition; type key=value, for example normalization=batch")
-    return full_key(key, keys), [value for value in split_values(values) if value]
+        raise ConfigError(f"{condition}: is not a condition; type key=value, for example normalization=batch")
+    return resolve_key(key, keys), [value for value in split_values(values) if value]
 
 
-def split_values(values: str) -> list[str]:
-    """Separated by commas, but for those within brackets."""
-    parts, depth = [""], 0
-    for letter in values:
-        depth += (letter in "[{(") - (letter in "]})")
-        if letter == "," and depth == 0:
-            parts.append("")
+def split_values(text: str) -> list[str]:
+    """Split a text at its commas, except at those within brackets."""
+    values, depth = [""], 0
+    for character in text:
+        depth += (character in "[{(") - (character in "]})")
+        if character == "," and depth == 0:
+            values.append("")
         else:
-            parts[-1] += letter
-    return parts
+            values[-1] += character
+    return values
 
 
-def full_key(key: str, keys: Sequence[str] | dict[str, None]) -> str:
-    """The one key that is meant, which may be shortened to its last parts. Raises ConfigError."""
+def resolve_key(key: str, keys: Sequence[str]) -> str:
+    """Return the full name of a key that may be shortened to its last parts.
+
+    Args:
+        key: the key as it was typed.
+        keys: the keys that exist.
+
+    Raises:
+        ConfigError: no key matches, or more than one does.
+    """
     if key in keys:
         return key
-    meant = [known for known in keys if known.endswith(f".{key}")]
-    if len(meant) == 1:
-        return meant[0]
-    if meant:
-        raise ConfigError(f"{key}: is one of several; type {' or '.join(meant)}")
-    close = closest(key, [*keys, *short_names(list(keys)).values()])
-    raise ConfigError(f"{key}: no run has such a key{did_you_mean([close] if close else [])}")
+    matching_keys = [full_key for full_key in keys if full_key.endswith(f".{key}")]
+    if len(matching_keys) == 1:
+        return matching_keys[0]
+    if matching_keys:
+        raise ConfigError(f"{key}: fits more than one key; type {' or '.join(matching_keys)}")
+    raise ConfigError(f"{key}: no run has such a key{_suggest_key(key, keys)}")
 
 
-def varied_key(key: str, keys: Sequence[str], option: str) -> str:
-    """Likewise one of the keys that varied. Raises ConfigError."""
+def resolve_varied_key(key: str, keys: Sequence[str], option: str) -> str:
+    """Return the full name of a key that must be one of those that varied.
+
+    Args:
+        key: the key as it was typed.
+        keys: the keys that varied.
+        option: the command-line option that names the key, for the message.
+
+    Raises:
+        ConfigError: no key matches, or more than one does.
+    """
     try:
-        return full_key(key, keys)
+        return resolve_key(key, keys)
     except ConfigError as error:
-        close = closest(key, [*keys, *short_names(list(keys)).values()])
-        there = f"what varied is {', '.join(keys)}" if keys else "nothing varied"
-        text = f"{option} {key}: {there}{did_you_mean([close] if close else [])}"
-        raise ConfigError(text) from error
+        existing = f"the keys that varied are {', '.join(keys)}" if keys else "no key varied"
+        raise ConfigError(f"{option} {key}: {existing}{_suggest_key(key, keys)}") from error
 
 
-def same_value(value: str, there: Sequence[str], condition: str) -> str:
-    """The value among those there that was meant: 1e-3 is 0.001. Raises ConfigError."""
+def resolve_value(value: str, existing_values: Sequence[str], condition: str) -> str:
+    """Return the existing value that equals a typed one, also as a number: 1e-3 is 0.001.
+
+    Args:
+        value: the value as it was typed.
+        existing_values: the values that runs have.
+        condition: the condition with the value, for the message.
+
+    Raises:
+        ConfigError: no run has the value.
+    """
     value = value.replace(" ", "")  # within brackets
-    for known in there:
-        if value == known or (_number(value) is not None and _number(value) == _number(known)):
-            return known
-    raise ConfigError(f"{condition}: no run has that; values are {', '.join(dict.fromkeys(there))}")
+    for existing_value in existing_values:
+        if value == existing_value or (_number(value) is not None and _number(value) == _number(existing_value)):
+            return existing_value
+    raise ConfigError(f"{condition}: no run has this value; the values are {', '.join(dict.fromkeys(existing_values))}")
+
+
+def _suggest_key(key: str, keys: Sequence[str]) -> str:
+    """Return "; did you mean ...?" with the key that is spelled most like this one, or "" if none is like it."""
+    close = closest_match(key, [*keys, *short_names(list(keys)).values()])
+    return did_you_mean([close] if close else [])
 
 
 def _number(text: str) -> float | None:
+    """Return the number that a text spells, or None if it spells none."""
     try:
         return float(text)
     except ValueError:
         return None
 
 
-def _levels(alike: Sequence[Record], named: dict[str, str]) -> dict[str, str]:
-    """Of runs of one setting, every key as one would type it: what they have, and beyond it what was typed."""
-    config = alike[0].config
-    levels = {key: format_value(value) for key, value in config.items()}
-    levels["augmentation"] = named.get(_augmentation(alike[0]), str(config["augmentation"]))
-    levels["augmentation.steps"] = str(config["augmentation"])
-    for record in alike:
-        for key, value in _typed(record).items():
-            levels.setdefault(key, value)
-    return levels
+def _all_values(group: Sequence[Record], option_names: dict[str, str]) -> dict[str, str]:
+    """Return the value of every key of a configuration, as the user would type it.
+
+    Args:
+        group: the runs of the configuration.
+        option_names: the names of augmentation options (see `_augmentation_options`).
+
+    Returns:
+        The values of the configuration by key, and those that were typed for keys which it does not record.
+    """
+    config = group[0].config
+    values = {key: format_value(value) for key, value in config.items()}
+    values["augmentation"] = option_names.get(_augmentation_text(group[0]), str(config["augmentation"]))
+    values["augmentation.steps"] = str(config["augmentation"])
+    for record in group:
+        for key, value in _typed_values(record).items():
+            values.setdefault(key, value)
+    return values
 
 
-def _typed(record: Record) -> dict[str, str]:
-    """What a run's overrides set, by key."""
-    typed = {}
+def _typed_values(record: Record) -> dict[str, str]:
+    """Return the values that a run's overrides set, by key, without those that cannot change the result."""
+    values = {}
     for override in record.overrides:
         key, _, value = override.lstrip("+").partition("=")
         if not key.startswith(("~", "hydra")) and key != "seed" and key not in IGNORED_KEYS:
-            typed[key] = value
-    return typed
+            values[key] = value
+    return values
 
 
-def _augmentation(record: Record) -> str:
+def _augmentation_text(record: Record) -> str:
+    """Return the whole augmentation of a run as text."""
     return format_value({key: value for key, value in record.config.items() if key.startswith("augmentation")})
 
 
-def _augmentation_names(records: Sequence[Record]) -> dict[str, str]:
-    """Of each augmentation the option by which it was first chosen."""
+def _augmentation_options(records: Sequence[Record]) -> dict[str, str]:
+    """Return the option with which each augmentation was first chosen, by the augmentation's text."""
     names: dict[str, str] = {}
     for record in records:
-        if (option := _typed(record).get("augmentation")) is not None:
-            names.setdefault(_augmentation(record), option)
+        if (option := _typed_values(record).get("augmentation")) is not None:
+            names.setdefault(_augmentation_text(record), option)
     return names
 
 
-def _varied(levels: Sequence[dict[str, str]], records: Sequence[Record]) -> list[str]:
-    """Keys that tell all settings apart: those that were typed first, and of the others as few as are needed."""
-    typed = dict.fromkeys(key for record in records for key in _typed(record))
-    keys = [key for key in typed if len({own.get(key, ABSENT) for own in levels}) > 1]
-    others = [key for key in dict.fromkeys(key for own in levels for key in own) if key not in typed]
-    while others and len({_row(own, keys) for own in levels}) < len(levels):
-        # The key that tells most settings apart beyond those there are already; of several the first.
-        keys.append(max(others, key=lambda key: len({_row(own, [*keys, key]) for own in levels})))
-        others.remove(keys[-1])
+def _distinguishing_keys(values_of_groups: Sequence[dict[str, str]], records: Sequence[Record]) -> list[str]:
+    """Return keys that tell all configurations apart: the typed keys that varied, then as few others as are needed."""
+    typed_keys = dict.fromkeys(key for record in records for key in _typed_values(record))
+    keys = [key for key in typed_keys if len({values.get(key, ABSENT) for values in values_of_groups}) > 1]
+    other_keys = [
+        key for key in dict.fromkeys(key for values in values_of_groups for key in values) if key not in typed_keys
+    ]
+    while other_keys and _count_distinct(values_of_groups, keys) < len(values_of_groups):
+        # Add the key that tells the most configurations apart together with the keys so far; of several the first.
+        best_key = max(other_keys, key=lambda key: _count_distinct(values_of_groups, [*keys, key]))
+        keys.append(best_key)
+        other_keys.remove(best_key)
     return keys
 
 
-def _row(levels: dict[str, str], keys: Sequence[str]) -> tuple[str, ...]:
-    return tuple(levels.get(key, ABSENT) for key in keys)
+def _count_distinct(values_of_groups: Sequence[dict[str, str]], keys: Sequence[str]) -> int:
+    """Return how many configurations these keys tell apart."""
+    return len({tuple(values.get(key, ABSENT) for key in keys) for values in values_of_groups})
 
 
-def without_repeats(found: Sequence[Configuration]) -> tuple[list[Configuration], int]:
-    """Each seed once: of runs of the same configuration and seed a finished one, of several the newest.
+def drop_repeated_seeds(configurations: Sequence[Configuration]) -> tuple[list[Configuration], int]:
+    """Keep one run for each seed of a configuration: a finished one if there is one, of several the newest.
 
-    Returns how many are left out, too.
+    Returns:
+        The configurations with one run for each seed, and the number of runs that were dropped.
     """
-    kept, left_out = [], 0
-    for configuration in found:
+    kept, dropped = [], 0
+    for configuration in configurations:
         by_seed: dict[int, Record] = {}
         for record in configuration.records:
             other = by_seed.get(record.seed)
             if other is None or (record.finished, record.started) >= (other.finished, other.started):
                 by_seed[record.seed] = record
-        left_out += len(configuration.records) - len(by_seed)
+        dropped += len(configuration.records) - len(by_seed)
         kept.append(replace(configuration, records=list(by_seed.values())))
-    return kept, left_out
+    return kept, dropped

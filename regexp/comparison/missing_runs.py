@@ -8,8 +8,8 @@ from pathlib import Path
 
 from regexp.comparison.compare import Comparison
 from regexp.comparison.grouping import ABSENT
-from regexp.comparison.loading import Record
-from regexp.utils.next_commands import nearby, prefix
+from regexp.comparison.records import Record
+from regexp.utils.next_commands import command_prefix, relative_path
 
 
 def unfinished(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
@@ -17,9 +17,13 @@ def unfinished(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
     for record in comparison.records:
         if not record.finished:
             yield record.status, record.directory.name, " ".join(_state(record))
-    for overrides in comparison.collection.missing:
-        yield "missing", " ".join(overrides), f"{prefix()}{shlex.join(['regexp', *overrides, *_place(comparison)])}"
-    told = {tuple(sorted(overrides)) for overrides in comparison.collection.missing}
+    for overrides in comparison.collection.missing_runs:
+        yield (
+            "missing",
+            " ".join(overrides),
+            f"{command_prefix()}{shlex.join(['regexp', *overrides, *_place(comparison)])}",
+        )
+    told = {tuple(sorted(overrides)) for overrides in comparison.collection.missing_runs}
     everywhere = {record.seed for cell in comparison.cells for record in cell.records}
     for cell in comparison.cells:
         lacking = sorted(everywhere - {record.seed for record in cell.records})
@@ -38,18 +42,18 @@ def unfinished(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
 
 def _state(record: Record) -> Iterator[str]:
     if record.status in ("running", "interrupted", "diverged"):
-        yield f"epoch {record.epoch} of {record.epochs}"
+        yield f"epoch {record.last_epoch} of {record.max_epochs}"
     if record.problem:
         yield record.problem
     if record.status in ("interrupted", "failed", "broken"):
-        yield f"again: {prefix()}{record.again}"
+        yield f"again: {command_prefix()}{record.command}"
 
 
 def _command(like: Record, values: Mapping[str, str], seeds: Sequence[int]) -> str:
     """What trains runs that differ from one in these values, for each of these seeds."""
     words = _with(like, {**values, "seed": ",".join(map(str, seeds))})
     several = len(seeds) > 1
-    return f"{prefix()}{shlex.join(['regexp', *['-m'] * several, *words, *_folder(like, several)])}"
+    return f"{command_prefix()}{shlex.join(['regexp', *['-m'] * several, *words, *_folder(like, several)])}"
 
 
 def _place(comparison: Comparison) -> list[str]:
@@ -61,7 +65,7 @@ def _folder(like: Record, several: bool) -> list[str]:
     outputs = like.directory.parent.parent
     if outputs.resolve() == Path("outputs").resolve():
         return []
-    return [f"hydra.{'sweep' if several else 'run'}.dir={nearby(outputs)}"]
+    return [f"hydra.{'sweep' if several else 'run'}.dir={relative_path(outputs)}"]
 
 
 def _with(like: Record, values: Mapping[str, str]) -> list[str]:

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from regexp.comparison.compare import Comparison
 from regexp.comparison.curves import Curves
 from regexp.comparison.export import as_markdown
-from regexp.comparison.rows import METRICS, Metric, Row, average
-from regexp.comparison.statistics import LEVEL
+from regexp.comparison.rows import METRICS, Metric, Row, average_rows
+from regexp.comparison.statistics import CONFIDENCE_LEVEL
 from regexp.utils.atomic_io import storage_errors
 
 MOST_PANELS, MOST_ROWS, MOST_LINES, MOST_NAMES = 12, 30, 6, 12
@@ -26,7 +26,7 @@ _INK, _PALE = "black", "0.72"
 _STYLE: Any = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "regexp"}
 
 
-def write(comparison: Comparison, found: Curves, folder: Path) -> Path:
+def write_report(comparison: Comparison, found: Curves, folder: Path) -> Path:
     """Write comparison.md and its plots, each as PNG and SVG, into a folder. Raises StorageError."""
     import matplotlib
 
@@ -45,9 +45,9 @@ def write(comparison: Comparison, found: Curves, folder: Path) -> Path:
 
 def _figures(comparison: Comparison, found: Curves) -> Iterator[tuple[str, str, Figure]]:
     """Name, caption and figure of each plot that there is something to show in."""
-    if any(found.runs(row) for row in comparison.rows):
+    if any(found.run_count(row) for row in comparison.rows):
         yield "curves", "Loss by epoch, training and validation", curves(comparison, found)
-    if any(row.difference is not None and row.difference.paired is not None for row in comparison.rows):
+    if any(row.difference is not None and row.difference.test is not None for row in comparison.rows):
         yield "differences", f"Differences in {comparison.metric.title}", differences(comparison)
     if comparison.interactions:
         yield "interactions", f"{comparison.metric.title.capitalize()} by pairs of keys", interactions(comparison)
@@ -60,7 +60,7 @@ def curves(comparison: Comparison, found: Curves) -> Figure:
 
     Curves end where the first of the seeds does: beyond it the mean would be over others.
     """
-    rows, cut = _first([row for row in comparison.rows if found.runs(row)], MOST_PANELS)
+    rows, cut = _first([row for row in comparison.rows if found.run_count(row)], MOST_PANELS)
     columns = min(3, len(rows))
     lines = -(-len(rows) // columns)
     figure = Figure(figsize=(3.1 * columns + 0.6, 2.5 * lines + 0.5), layout="constrained")
@@ -94,17 +94,17 @@ def curves(comparison: Comparison, found: Curves) -> Figure:
 def differences(comparison: Comparison) -> Figure:
     """A line for each row: its difference to the baseline with the 95 % interval."""
     metric = comparison.metric
-    rows = [row for row in comparison.rows if row.difference is not None and row.difference.paired is not None]
+    rows = [row for row in comparison.rows if row.difference is not None and row.difference.test is not None]
     rows, cut = _first(rows, MOST_ROWS)
     figure = Figure(figsize=(6.4, 0.36 * len(rows) + 1.5), layout="constrained")
     axes = figure.subplots()
     axes.axvline(0, color=_INK, lw=0.8)
     for i, row in enumerate(rows):
         assert row.difference is not None
-        assert row.difference.paired is not None
-        seen = row.difference.paired.estimate
-        half = None if seen.half is None else _scaled(metric, seen.half)
-        fill = _INK if row.difference.found else "white"
+        assert row.difference.test is not None
+        seen = row.difference.test.estimate
+        half = None if seen.half_width is None else _scaled(metric, seen.half_width)
+        fill = _INK if row.difference.significant else "white"
         axes.errorbar(
             _scaled(metric, seen.mean), i, xerr=half, fmt="o", color=_INK, mfc=fill, ms=6, lw=1.3, capsize=3, zorder=3
         )
@@ -115,8 +115,10 @@ def differences(comparison: Comparison) -> Figure:
     against = ", ".join(f"{key}={value}" for key, value in comparison.baseline.values.items())
     unit = " (percentage points)" if metric.percent else ""
     axes.set_xlabel(f"{metric.title}{unit}: difference to\n{against}")
-    spread = any(row.difference and row.difference.paired and row.difference.paired.estimate.half for row in rows)
-    title = f"{100 * LEVEL:g} % intervals, each for itself; filled: distinguished" if spread else "no intervals"
+    spread = any(row.difference and row.difference.test and row.difference.test.estimate.half_width for row in rows)
+    title = (
+        f"{100 * CONFIDENCE_LEVEL:g} % intervals, each for itself; filled: distinguished" if spread else "no intervals"
+    )
     axes.set_title(f"{title}{cut}", fontsize=9, loc="left")
     return figure
 
@@ -134,7 +136,7 @@ def interactions(comparison: Comparison) -> Figure:
             axes.set_axis_off()
             continue
         one, other = pairs[i]
-        rows = {tuple(row.values.values()): row for row in average(comparison.cells, [one, other])[0]}
+        rows = {tuple(row.values.values()): row for row in average_rows(comparison.cells, [one, other])[0]}
         values = comparison.levels[one]
         shown, cut = _first(comparison.levels[other], MOST_LINES)
         for k, level in enumerate(shown):
@@ -143,7 +145,7 @@ def interactions(comparison: Comparison) -> Figure:
             axes.errorbar(
                 [j + aside for j in range(len(values))],
                 [_scaled(metric, None if found is None else found.mean) for found in seen],
-                yerr=[_scaled(metric, None if found is None else found.half) for found in seen],
+                yerr=[_scaled(metric, None if found is None else found.half_width) for found in seen],
                 color=_INK,
                 ls=_DASHES[k],
                 marker=_MARKERS[k],
@@ -179,8 +181,8 @@ def gap(comparison: Comparison) -> Figure:
         axes.errorbar(
             across.mean,
             100 * up.mean,
-            xerr=across.half,
-            yerr=None if up.half is None else 100 * up.half,
+            xerr=across.half_width,
+            yerr=None if up.half_width is None else 100 * up.half_width,
             fmt=_MARKERS[i % len(_MARKERS)],
             color=_INK,
             mfc=_INK if row is comparison.baseline else "white",
@@ -214,7 +216,11 @@ def _axis(metric: Metric) -> str:
 
 def _intervals(rows: Sequence[Row], metric: Metric) -> str:
     seen = [row.estimate(metric.name) for row in rows]
-    return f" and their {100 * LEVEL:g} % intervals" if any(e is not None and e.half for e in seen) else ""
+    return (
+        f" and their {100 * CONFIDENCE_LEVEL:g} % intervals"
+        if any(e is not None and e.half_width for e in seen)
+        else ""
+    )
 
 
 def _scaled(metric: Metric, value: float | None) -> float:

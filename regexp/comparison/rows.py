@@ -1,20 +1,31 @@
-"""What is compared: rows with the figures of their seeds, and differences between them. Imports no torch."""
+"""Rows of a comparison, with the metrics of their seeds, and the differences between rows. Imports no torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from regexp.comparison.grouping import Configuration
-from regexp.comparison.loading import Record
-from regexp.comparison.statistics import ALPHA, Estimate, Paired, estimate, holm, paired, sd_interval, seeds_needed
+from regexp.comparison.records import Record
+from regexp.comparison.statistics import (
+    ALPHA,
+    Estimate,
+    PairedTest,
+    adjust_p_values,
+    count_required_seeds,
+    estimate_mean,
+    paired_test,
+    sd_confidence_interval,
+)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure of a run.
+    """A metric of a finished run.
 
     Attributes:
-        percent: a fraction, shown in percent.
-        better: 1: the larger the better, -1: the smaller, 0: neither.
+        name: its key in records and options.
+        title: its name in tables and sentences.
+        percent: whether it is a fraction, shown in percent.
+        better: 1 if larger values are better, -1 if smaller ones are, 0 if neither.
     """
 
     name: str
@@ -42,13 +53,13 @@ METRICS = {
 
 @dataclass
 class Row:
-    """What is compared: a configuration, or the mean of several.
+    """A row of the comparison: a configuration, or the mean of several.
 
     Attributes:
-        values: by the key that varied.
-        records: its runs, the unfinished ones as well.
-        scores: by metric and seed, of the runs that have finished.
-        difference: to the baseline; None of the baseline itself.
+        values: the value of each key that varied, by key.
+        records: all runs of the row, also those that have not finished.
+        scores: the value of each metric for each seed, by metric and seed, of the finished runs.
+        difference: the difference to the baseline; None for the baseline itself.
     """
 
     values: dict[str, str]
@@ -58,109 +69,134 @@ class Row:
 
     @property
     def label(self) -> str:
-        """Its values, such as "batch, affine"."""
+        """The values of the row in one line, such as "batch, affine"."""
         return ", ".join(self.values.values()) or "all"
 
     @property
-    def seeds(self) -> int:
-        """How many seeds have finished."""
-        return max((len(seeds) for seeds in self.scores.values()), default=0)
+    def seed_count(self) -> int:
+        """The number of seeds whose runs have finished."""
+        return max((len(scores) for scores in self.scores.values()), default=0)
 
     def estimate(self, metric: str) -> Estimate | None:
-        """Mean and interval of a metric over the seeds that have it; None if none has."""
+        """Return the mean and interval of a metric over the seeds that have it, or None if no seed has it."""
         scores = list(self.scores.get(metric, {}).values())
-        return estimate(scores) if scores else None
+        return estimate_mean(scores) if scores else None
 
 
 @dataclass
 class Difference:
-    """A mean difference between two rows, paired by seed, in the metric's units.
+    """A mean difference between two rows, paired by seed, in the metric's unit.
 
-    It is found by the t test after Holm's correction. Sign flips are shown beside it, and do not decide: with few pairs
-    they can reach little, and less with one pair more.
+    The t test after Holm's correction decides whether it is significant. The sign-flip test is shown beside it and does
+    not decide: with few pairs the smallest p-value that it can reach is large.
 
     Attributes:
-        paired: None where they have no seed in common.
-        p_holm: the p-value, corrected for all that were made with it; None where there is no test.
-        comparisons: how many those are.
-        needed: seeds that a difference as large as this would need to be found; None where it was, or nothing is known.
-        survivors: whether runs of either row have diverged, and so are not in it.
+        test: the paired test of the difference; None if the rows have no seed in common.
+        p_adjusted: the p-value of the t test after Holm's correction; None if there is no test.
+        family_size: the number of tests that were corrected together.
+        required_seeds: how many seeds would be needed to find a difference as large as this, from the lower and from
+            the upper end of the interval of its standard deviation; None if it is significant, or if nothing is known.
+        has_diverged_runs: whether runs of either row diverged, so that the difference leaves them out.
     """
 
-    paired: Paired | None
-    p_holm: float | None = None
-    comparisons: int = 1
-    needed: tuple[int, int] | None = None
-    survivors: bool = False
+    test: PairedTest | None
+    p_adjusted: float | None = None
+    family_size: int = 1
+    required_seeds: tuple[int, int] | None = None
+    has_diverged_runs: bool = False
 
     @property
-    def found(self) -> bool:
-        """Whether it is distinguished from zero."""
-        return self.paired is not None and self.p_holm is not None and self.p_holm <= ALPHA
+    def significant(self) -> bool:
+        """Whether the difference is distinguishable from zero at level ALPHA."""
+        return self.test is not None and self.p_adjusted is not None and self.p_adjusted <= ALPHA
 
     @property
-    def doubted(self) -> bool:
-        """Whether a permutation test that could have distinguished it, before any correction, does not."""
-        if self.paired is None or self.paired.p_flips is None or self.paired.least is None:
+    def contradicted_by_sign_flips(self) -> bool:
+        """Whether the sign-flip test, without correction, could have reached level ALPHA and did not."""
+        if self.test is None or self.test.sign_flip_p is None or self.test.min_sign_flip_p is None:
             return False
-        return self.paired.least <= ALPHA < self.paired.p_flips
+        return self.test.min_sign_flip_p <= ALPHA < self.test.sign_flip_p
 
 
 def make_row(configuration: Configuration) -> Row:
-    """What a configuration's finished runs have reached."""
+    """Return the row of a configuration, with the metrics of its finished runs."""
     scores: dict[str, dict[int, float]] = {}
     for record in configuration.records:
-        for name, value in record.figures.items() if record.finished else ():
-            scores.setdefault(name, {})[record.seed] = value
+        if record.finished:
+            for metric, value in record.metric_values.items():
+                scores.setdefault(metric, {})[record.seed] = value
     return Row(configuration.values, configuration.records, scores)
 
 
-def average(cells: Sequence[Row], keys: Sequence[str]) -> tuple[list[Row], list[str]]:
-    """A row for each combination of values of these keys: for every seed the mean over the other keys' combinations.
+def average_rows(cells: Sequence[Row], keys: Sequence[str]) -> tuple[list[Row], list[str]]:
+    """Average configurations over all keys but some, for every seed separately.
 
-    Only over such combinations as all rows have, and such seeds as have them all, so that all are averaged over the
-    same. No rows if there are none. Returns the labels of the combinations that are left out, too.
+    All rows are averaged over the same combinations of the other keys: over those that all rows have. A seed counts if
+    it has all of these combinations.
+
+    Args:
+        cells: a row for each configuration.
+        keys: the keys to keep; the configurations are averaged over the others.
+
+    Returns:
+        A row for each combination of values of `keys`, none if no combination of the others is common to all; and the
+        labels of the combinations that are left out.
     """
-    groups: dict[tuple[str, ...], dict[tuple[str, ...], Row]] = {}
+    groups: dict[tuple[str, ...], dict[tuple[str, ...], Row]] = {}  # by the values of `keys`, then of the other keys
     for cell in cells:
-        rest = tuple(value for key, value in cell.values.items() if key not in keys)
-        groups.setdefault(tuple(cell.values[key] for key in keys), {})[rest] = cell
-    combinations = dict.fromkeys(rest for group in groups.values() for rest in group)
-    common = [c for c in combinations if all(c in group and group[c].scores for group in groups.values())]
-    left_out = [", ".join(combination) for combination in combinations if combination not in common]
+        kept_values = tuple(cell.values[key] for key in keys)
+        other_values = tuple(value for key, value in cell.values.items() if key not in keys)
+        groups.setdefault(kept_values, {})[other_values] = cell
+    combinations = dict.fromkeys(combination for group in groups.values() for combination in group)
+    common, left_out = [], []
+    for combination in combinations:
+        if all(combination in group and group[combination].scores for group in groups.values()):
+            common.append(combination)
+        else:
+            left_out.append(", ".join(combination))
+    if not common:
+        return [], left_out
     rows = []
-    for values, group in groups.items() if common else ():
-        parts = [group[combination] for combination in common]
+    for kept_values, group in groups.items():
+        members = [group[combination] for combination in common]
         scores = {}
         for metric in METRICS:
-            each = [part.scores.get(metric, {}) for part in parts]
-            seeds = [seed for seed in each[0] if all(seed in other for other in each)]
+            member_scores = [member.scores.get(metric, {}) for member in members]
+            seeds = [seed for seed in member_scores[0] if all(seed in by_seed for by_seed in member_scores)]
             if seeds:
-                scores[metric] = {seed: sum(own[seed] for own in each) / len(each) for seed in seeds}
-        rows.append(Row(dict(zip(keys, values, strict=True)), [r for part in parts for r in part.records], scores))
+                scores[metric] = {
+                    seed: sum(by_seed[seed] for by_seed in member_scores) / len(members) for seed in seeds
+                }
+        records = [record for member in members for record in member.records]
+        rows.append(Row(dict(zip(keys, kept_values, strict=True)), records, scores))
     return rows, left_out
 
 
-def pairs(one: Mapping[int, float], other: Mapping[int, float]) -> list[float]:
-    """Differences of the seeds that both have."""
-    return [value - other[seed] for seed, value in one.items() if seed in other]
+def paired_differences(scores: Mapping[int, float], baseline_scores: Mapping[int, float]) -> list[float]:
+    """Return the differences of two rows' scores, for the seeds that both have."""
+    return [score - baseline_scores[seed] for seed, score in scores.items() if seed in baseline_scores]
 
 
 def test_differences(samples: Sequence[Sequence[float]]) -> list[Difference]:
-    """Test samples of differences, as one family."""
-    tests = [paired(sample) if sample else None for sample in samples]
-    corrected = holm({i: test.p for i, test in enumerate(tests) if test is not None and test.p is not None})
-    differences = [Difference(test, corrected.get(i), max(1, len(corrected))) for i, test in enumerate(tests)]
+    """Test whether the means of samples of differences are zero, with p-values corrected for all of them together."""
+    tests = [paired_test(sample) if sample else None for sample in samples]
+    p_values = {i: test.p_value for i, test in enumerate(tests) if test is not None and test.p_value is not None}
+    p_adjusted = adjust_p_values(p_values)
+    differences = [Difference(test, p_adjusted.get(i), max(1, len(p_adjusted))) for i, test in enumerate(tests)]
     for difference in differences:
-        difference.needed = _needed(difference)
+        difference.required_seeds = _required_seeds(difference)
     return differences
 
 
-def _needed(difference: Difference) -> tuple[int, int] | None:
-    if difference.paired is None or difference.found:
+def _required_seeds(difference: Difference) -> tuple[int, int] | None:
+    """Return how many seeds would be needed to find a difference at the corrected level: from few to many."""
+    if difference.test is None or difference.significant:
         return None
-    seen = difference.paired.estimate
-    if not seen.sd or seen.mean == 0:
+    estimate = difference.test.estimate
+    if not estimate.sd or estimate.mean == 0:
         return None
-    low, high = (seeds_needed(seen.mean, sd, ALPHA / difference.comparisons) for sd in sd_interval(seen.sd, seen.n))
-    return max(low, seen.n + 1), max(high, seen.n + 1)
+    low_sd, high_sd = sd_confidence_interval(estimate.sd, estimate.n)
+    alpha = ALPHA / difference.family_size
+    low = count_required_seeds(estimate.mean, low_sd, alpha)
+    high = count_required_seeds(estimate.mean, high_sd, alpha)
+    return max(low, estimate.n + 1), max(high, estimate.n + 1)

@@ -1,6 +1,6 @@
-"""What figures of a few seeds allow to be said: intervals, paired tests, corrections. Imports no torch.
+"""Statistics of a few seeds: confidence intervals, paired tests, corrections and power. Imports no torch.
 
-Of scipy only scipy.special: scipy.stats takes a second to import.
+Of scipy it imports scipy.special only: scipy.stats takes a second to import.
 """
 
 import itertools
@@ -12,146 +12,199 @@ from typing import TypeVar
 import numpy as np
 from scipy import special
 
-LEVEL, ALPHA, POWER = 0.95, 0.05, 0.8
-# Up to so many pairs all 2^n changes of sign are gone through.
-FEW = 12
-# Of the spread, when it is asked how many seeds would be needed.
-SPREAD_LEVEL = 0.8
-MOST_SEEDS = 1000
-# 350/360 - 349/360 and 349/360 - 348/360 are not the same number, but the same difference.
-ROUNDING = 1e-12
+CONFIDENCE_LEVEL, ALPHA, POWER = 0.95, 0.05, 0.8
+# The most pairs for which all 2^n changes of sign are enumerated.
+MAX_SIGN_FLIP_PAIRS = 12
+# The confidence level of the standard deviation from which the number of required seeds is estimated.
+SD_CONFIDENCE_LEVEL = 0.8
+# Larger numbers of required seeds are not computed.
+MAX_SEEDS = 1000
+# 350/360 - 349/360 and 349/360 - 348/360 are the same difference, but not the same floating-point number.
+ROUNDING_ERROR = 1e-12
 
 Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over n figures, with what is known of it.
+    """The mean of a sample, with its standard deviation and confidence interval.
 
     Attributes:
-        sd: sample standard deviation (n - 1); None of a single figure.
-        half: half the width of the 95 % interval of the mean, t_{n-1} sd / sqrt(n); None where there is no spread to
-            estimate it from: of a single figure, or where all are the same but for rounding.
+        n: the size of the sample.
+        mean: the mean of the sample.
+        sd: the sample standard deviation (n - 1); None for a single value.
+        half_width: half the width of the 95 % interval of the mean, t_{n-1} sd / sqrt(n); None where there is no
+            spread to estimate it from: for a single value, or where all values are equal up to rounding.
     """
 
     n: int
     mean: float
     sd: float | None
-    half: float | None
+    half_width: float | None
 
     @property
-    def interval(self) -> tuple[float, float] | None:
-        """The lower and upper end of the 95 % interval."""
-        return None if self.half is None else (self.mean - self.half, self.mean + self.half)
+    def confidence_interval(self) -> tuple[float, float] | None:
+        """The lower and upper end of the 95 % interval of the mean, if there is one."""
+        return None if self.half_width is None else (self.mean - self.half_width, self.mean + self.half_width)
 
 
 @dataclass(frozen=True)
-class Paired:
-    """Differences of pairs, and how surprising they would be if there were none.
+class PairedTest:
+    """A test of whether the mean of paired differences is zero.
 
     Attributes:
-        estimate: of the mean difference.
-        p: two-sided, by the paired t test; where all differences are the same, which gives that test no spread, by
-            sign flips; None of a single pair.
-        p_flips: two-sided, exact, over all 2^n changes of sign; None where there are none or more than 12 pairs.
-        least: the smallest value that `p_flips` can take with so many pairs that differ.
+        estimate: the mean difference and its confidence interval.
+        p_value: of the paired t test, two-sided; where all differences are equal, which leaves that test no spread, of
+            the sign-flip test; None for a single pair.
+        sign_flip_p: p-value of the exact sign-flip test, two-sided; None for a single pair, and for more than
+            MAX_SIGN_FLIP_PAIRS.
+        min_sign_flip_p: the smallest p-value that the sign-flip test can reach with this many pairs that differ; None
+            for more than MAX_SIGN_FLIP_PAIRS pairs.
     """
 
     estimate: Estimate
-    p: float | None
-    p_flips: float | None
-    least: float | None
+    p_value: float | None
+    sign_flip_p: float | None
+    min_sign_flip_p: float | None
 
 
-def estimate(values: Sequence[float]) -> Estimate:
-    """Mean, standard deviation and 95 % interval (Student's t). Raises ValueError of nothing."""
+def estimate_mean(values: Sequence[float]) -> Estimate:
+    """Return the mean of a sample with its standard deviation and 95 % interval.
+
+    The interval is mean ± t_{n-1}(0.975) sd / sqrt(n) (Student, The probable error of a mean, Biometrika 6, 1908).
+
+    Raises:
+        ValueError: there are no values.
+    """
     n = len(values)
     if n == 0:
-        raise ValueError("there is no mean of nothing")
+        raise ValueError("the mean of no values is not defined")
     mean = math.fsum(values) / n
     if n == 1:
         return Estimate(1, mean, None, None)
-    if max(values) - min(values) <= ROUNDING + 1e-9 * max(map(abs, values)):
-        return Estimate(n, 0.0 if abs(mean) <= ROUNDING else mean, 0.0, None)
+    if max(values) - min(values) <= ROUNDING_ERROR + 1e-9 * max(map(abs, values)):
+        return Estimate(n, 0.0 if abs(mean) <= ROUNDING_ERROR else mean, 0.0, None)
     sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    return Estimate(n, mean, sd, float(special.stdtrit(n - 1, (1 + LEVEL) / 2)) * sd / math.sqrt(n))
+    quantile = float(special.stdtrit(n - 1, (1 + CONFIDENCE_LEVEL) / 2))
+    return Estimate(n, mean, sd, quantile * sd / math.sqrt(n))
 
 
-def paired(differences: Sequence[float]) -> Paired:
-    """Test whether the mean of paired differences is zero. Raises ValueError of nothing."""
-    mean = estimate(differences)
-    flips = sign_flips(differences) if mean.n <= FEW else None
-    differing = sum(abs(difference) > ROUNDING for difference in differences)
-    least = min(1.0, 2.0 ** (1 - differing)) if mean.n <= FEW else None
-    if mean.n == 1:
-        return Paired(mean, None, None, least)
-    if not mean.sd:
-        return Paired(mean, flips if flips is not None else 2.0 ** (1 - mean.n) if mean.mean else 1.0, flips, least)
-    t = abs(mean.mean) / (mean.sd / math.sqrt(mean.n))
-    return Paired(mean, float(2 * special.stdtr(mean.n - 1, -t)), flips, least)
+def paired_test(differences: Sequence[float]) -> PairedTest:
+    """Test whether the mean of paired differences is zero, by Student's paired t test and by sign flips.
+
+    The t statistic is mean / (sd / sqrt(n)), with n - 1 degrees of freedom.
+
+    Raises:
+        ValueError: there are no differences.
+    """
+    estimate = estimate_mean(differences)
+    n = estimate.n
+    sign_flip_p, min_sign_flip_p = None, None
+    if n <= MAX_SIGN_FLIP_PAIRS:
+        nonzero = sum(abs(difference) > ROUNDING_ERROR for difference in differences)
+        min_sign_flip_p = min(1.0, 2.0 ** (1 - nonzero))
+        sign_flip_p = sign_flip_p_value(differences) if n > 1 else None
+    if n == 1:
+        p_value = None
+    elif estimate.sd:
+        t = abs(estimate.mean) / (estimate.sd / math.sqrt(n))
+        p_value = float(2 * special.stdtr(n - 1, -t))
+    elif sign_flip_p is not None:
+        p_value = sign_flip_p
+    else:  # n equal differences: only all plus and all minus are as far from zero
+        p_value = 2.0 ** (1 - n) if estimate.mean else 1.0
+    return PairedTest(estimate, p_value, sign_flip_p, min_sign_flip_p)
 
 
-def sign_flips(differences: Sequence[float]) -> float:
-    """Share of all 2^n changes of sign whose mean is at least as far from zero: Fisher's exact permutation test.
+def sign_flip_p_value(differences: Sequence[float]) -> float:
+    """Return the two-sided p-value of Fisher's exact permutation test of paired differences.
 
-    (R. A. Fisher, The Design of Experiments, 1935, section 21.)
+    It is the share of all 2^n changes of sign whose mean is at least as far from zero as the observed one (R. A.
+    Fisher, The Design of Experiments, 1935, section 21).
     """
     signs = np.array(list(itertools.product((1.0, -1.0), repeat=len(differences))))  # [2^n, n]
-    sums = np.abs(signs @ np.asarray(differences))
-    # Sums of the same numbers in other orders differ by rounding: those count as equal.
-    slack = 1e-12 * math.fsum(map(abs, differences))
-    return float(np.mean(sums >= sums[0] - slack))
+    sums = np.abs(signs @ np.asarray(differences))  # [2^n]; the first row of signs leaves all signs as they are
+    # Sums of the same numbers in another order differ by rounding, and count as equal.
+    tolerance = 1e-12 * math.fsum(map(abs, differences))
+    return float(np.mean(sums >= sums[0] - tolerance))
 
 
-def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:
-    """p-values corrected for their number: the family-wise error stays below the level (Holm 1979)."""
-    corrected: dict[Key, float] = {}
-    highest = 0.0
+def adjust_p_values(p_values: Mapping[Key, float]) -> dict[Key, float]:
+    """Return p-values adjusted for their number by Holm's step-down procedure, which bounds the family-wise error rate.
+
+    The i-th smallest of m p-values becomes the largest of min(1, (m - j + 1) p_(j)) over all j <= i (S. Holm, A simple
+    sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6, 1979).
+    """
+    adjusted: dict[Key, float] = {}
+    largest = 0.0
     for rank, key in enumerate(sorted(p_values, key=lambda key: p_values[key])):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[key]))
-        corrected[key] = highest
-    return corrected
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[key]))
+        adjusted[key] = largest
+    return adjusted
 
 
-def seeds_needed(difference: float, sd: float, alpha: float = ALPHA) -> int:
-    """Pairs with which a paired t test at level alpha finds a true difference with a probability of 80 %.
+def count_required_seeds(difference: float, sd: float, alpha: float = ALPHA) -> int:
+    """Return the number of pairs with which a paired t test finds a difference with a probability of 80 %.
 
     Args:
-        difference: true mean of the differences.
+        difference: the true mean of the differences.
         sd: their true standard deviation.
+        alpha: the level of the test.
 
     Returns:
-        The smallest such number from 2 on; MOST_SEEDS + 1 stands for more than MOST_SEEDS.
+        The smallest such number, at least 2; MAX_SEEDS + 1 stands for any number above MAX_SEEDS.
     """
     if difference == 0:
-        return MOST_SEEDS + 1
-    effect = abs(difference) / sd
-    normal = (float(special.ndtri(1 - alpha / 2)) + float(special.ndtri(POWER))) / effect
-    # The t test never needs fewer than a test that knows the spread.
-    n = max(2, math.ceil(normal**2)) if normal**2 < MOST_SEEDS else MOST_SEEDS + 1
-    while n <= MOST_SEEDS and power(effect, n, alpha) < POWER:
+        return MAX_SEEDS + 1
+    effect_size = abs(difference) / sd
+    # The t test never needs fewer pairs than the z test, which knows the standard deviation.
+    z_test_pairs = ((float(special.ndtri(1 - alpha / 2)) + float(special.ndtri(POWER))) / effect_size) ** 2
+    n = max(2, math.ceil(z_test_pairs)) if z_test_pairs < MAX_SEEDS else MAX_SEEDS + 1
+    while n <= MAX_SEEDS and t_test_power(effect_size, n, alpha) < POWER:
         n += 1
     return n
 
 
-def power(effect: float, n: int, alpha: float = ALPHA) -> float:
-    """Probability that a two-sided paired t test of n pairs is below alpha, the true mean being `effect` deviations."""
-    critical = float(special.stdtrit(n - 1, 1 - alpha / 2))
-    centre = effect * math.sqrt(n)
-    other_side = float(special.nctdtr(n - 1, centre, -critical))
-    # Far out in that tail scipy gives NaN for what is next to nothing.
-    return float(1 - special.nctdtr(n - 1, centre, critical)) + (0.0 if math.isnan(other_side) else other_side)
+def t_test_power(effect_size: float, n: int, alpha: float = ALPHA) -> float:
+    """Return the probability that a two-sided paired t test of n pairs is significant.
+
+    It is P(|T| > t_{n-1}(1 - alpha/2)), where T has a noncentral t distribution with n - 1 degrees of freedom and the
+    noncentrality effect_size sqrt(n) (J. Cohen, Statistical Power Analysis for the Behavioral Sciences, 1988).
+
+    Args:
+        effect_size: the true mean of the differences, in standard deviations of the differences.
+        n: the number of pairs.
+        alpha: the level of the test.
+    """
+    critical_value = float(special.stdtrit(n - 1, 1 - alpha / 2))
+    noncentrality = effect_size * math.sqrt(n)
+    lower_tail = float(special.nctdtr(n - 1, noncentrality, -critical_value))
+    if math.isnan(lower_tail):  # scipy returns NaN far out in that tail, where the probability is almost 0
+        lower_tail = 0.0
+    return float(1 - special.nctdtr(n - 1, noncentrality, critical_value)) + lower_tail
 
 
-def sd_interval(sd: float, n: int, level: float = SPREAD_LEVEL) -> tuple[float, float]:
-    """Interval of the true standard deviation, where n normal figures have shown `sd` (chi-square)."""
+def sd_confidence_interval(sd: float, n: int, level: float = SD_CONFIDENCE_LEVEL) -> tuple[float, float]:
+    """Return the confidence interval of a standard deviation from n normal values.
+
+    (n - 1) sd^2 / sigma^2 has a chi-square distribution with n - 1 degrees of freedom.
+
+    Args:
+        sd: the sample standard deviation.
+        n: the size of the sample.
+        level: the confidence level.
+    """
     low, high = (math.sqrt((n - 1) / float(special.chdtri(n - 1, tail))) for tail in ((1 - level) / 2, (1 + level) / 2))
     return sd * low, sd * high
 
 
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """95 % interval of a probability of which n independent trials have shown a share (Wilson 1927)."""
-    z = float(special.ndtri((1 + LEVEL) / 2))
+def wilson_interval(share: float, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a probability from the share of successes in n independent trials.
+
+    Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, Journal of the American
+    Statistical Association 22, 1927.
+    """
+    z = float(special.ndtri((1 + CONFIDENCE_LEVEL) / 2))
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return centre - half, centre + half
+    half_width = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return centre - half_width, centre + half_width

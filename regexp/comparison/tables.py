@@ -8,7 +8,7 @@ from rich.table import Table
 
 from regexp.comparison.compare import Comparison
 from regexp.comparison.effects import Effect
-from regexp.comparison.loading import count
+from regexp.comparison.loading import format_count
 from regexp.comparison.rows import METRICS, Difference, Metric, Row
 from regexp.comparison.statistics import ALPHA
 from regexp.comparison.verdicts import (
@@ -88,10 +88,10 @@ def influences(comparison: Comparison, brief: bool = False) -> list[Grid]:
     """Main effects and interactions, where there are any; `brief` as above."""
     metric, found = comparison.metric, []
     for title, kind, effects in (
-        ("effect of one value, averaged over the other keys", AVERAGE, comparison.main),
+        ("effect of one value, averaged over the other keys", AVERAGE, comparison.main_effects),
         ("interaction, a difference of differences", INTERACTION, comparison.interactions),
     ):
-        if comparison.averaged:  # which has asked for one of them
+        if comparison.averaged_keys:  # which has asked for one of them
             break
         rows = [[*_against(effect), *_tested(effect.difference, metric, kind, brief)] for effect in effects]
         if rows:
@@ -158,7 +158,7 @@ def terminal(grid: Grid) -> Table:
 def beyond(comparison: Comparison) -> str | None:
     """What the terminal's tables do not show."""
     more = len(comparison.rows) - MOST_ROWS
-    return f"and {count(more, 'more row')} (--format csv has all)" if more > 0 else None
+    return f"and {format_count(more, 'more row')} (--format csv has all)" if more > 0 else None
 
 
 def _place(comparison: Comparison) -> int:
@@ -179,8 +179,8 @@ def _title(metric: Metric) -> str:
 
 def _pairs(differences: Sequence[Difference | None]) -> str:
     """How many pairs they are over."""
-    counts = {0 if d is None or d.paired is None else d.paired.estimate.n for d in differences}
-    return f", {min(counts)} to {max(counts)} pairs" if len(counts) > 1 else f", {count(counts.pop(), 'pair')}"
+    counts = {0 if d is None or d.test is None else d.test.estimate.n for d in differences}
+    return f", {min(counts)} to {max(counts)} pairs" if len(counts) > 1 else f", {format_count(counts.pop(), 'pair')}"
 
 
 def _mean(row: Row, name: str) -> str:
@@ -190,17 +190,19 @@ def _mean(row: Row, name: str) -> str:
 
 
 def _tested(difference: Difference | None, metric: Metric, kind: Kind, brief: bool) -> list[str]:
-    if difference is None or difference.paired is None:
+    if difference is None or difference.test is None:
         return ["-"] * 4 + ["no pairs"]
-    pair = difference.paired
-    p_values = [p_value(p) for p in (pair.p, pair.p_flips, difference.p_holm)]
+    pair = difference.test
+    p_values = [p_value(p) for p in (pair.p_value, pair.sign_flip_p, difference.p_adjusted)]
     return [with_interval(metric, pair.estimate, signed=True), *p_values, verdict(difference, metric, kind, brief)]
 
 
 def _flips(differences: Sequence[Difference | None]) -> bool:
     """Whether a permutation test of any could reach 5 %."""
-    tests = [difference.paired for difference in differences if difference is not None]
-    return any(test is not None and test.least is not None and test.least <= ALPHA for test in tests)
+    tests = [difference.test for difference in differences if difference is not None]
+    return any(
+        test is not None and test.min_sign_flip_p is not None and test.min_sign_flip_p <= ALPHA for test in tests
+    )
 
 
 def _without_flips(grid: Grid) -> Grid:
@@ -215,17 +217,23 @@ def _but(cells: Sequence[str], at: int) -> list[str]:
 def _short(difference: Difference | None, metric: Metric) -> list[str]:
     if difference is None:
         return ["baseline", ""]
-    if difference.paired is None:
+    if difference.test is None:
         return ["-", "-"]
-    seen = with_interval(metric, difference.paired.estimate, signed=True)
-    tested = difference.p_holm is not None
-    said = GAIN.words(metric, difference.paired.estimate.mean > 0) if difference.found else "unclear" if tested else "-"
-    return [seen, "same" if tested and difference.paired.estimate.mean == 0 else said]
+    seen = with_interval(metric, difference.test.estimate, signed=True)
+    tested = difference.p_adjusted is not None
+    said = (
+        GAIN.words(metric, difference.test.estimate.mean > 0)
+        if difference.significant
+        else "unclear"
+        if tested
+        else "-"
+    )
+    return [seen, "same" if tested and difference.test.estimate.mean == 0 else said]
 
 
 def _against(effect: Effect) -> list[str]:
     names = short_names(list(effect.values))
     return [
         "\nx ".join(f"{names[key]}={value}" for key, value in effect.values.items()),
-        "\nx ".join(effect.against.values()),
+        "\nx ".join(effect.reference.values()),
     ]

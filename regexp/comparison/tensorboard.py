@@ -41,7 +41,7 @@ def write_bands(comparison: Comparison, curves: Curves) -> int:
     folder = bands_directory(comparison)
     with storage_errors(folder, "Make room, or mend its permissions."):
         _clear(folder)
-        several = [row for row in comparison.rows if curves.runs(row) > 1]
+        several = [row for row in comparison.rows if curves.run_count(row) > 1]
         if not several:
             (folder / "layout").mkdir(parents=True, exist_ok=True)
             event_file.EventFile.create(folder / "layout").write(0, event_file.layout(TITLE, CHARTS))
@@ -62,7 +62,7 @@ def write_bands(comparison: Comparison, curves: Curves) -> int:
 def bands_directory(comparison: Comparison) -> Path:
     """The folder for them: below that of the runs, or of all their folders."""
     parents = {record.directory.parent.resolve() for record in comparison.records}
-    return Path(next_commands.nearby(Path(os.path.commonpath(parents)))) / FOLDER
+    return Path(next_commands.relative_path(Path(os.path.commonpath(parents)))) / FOLDER
 
 
 def _clear(folder: Path) -> None:

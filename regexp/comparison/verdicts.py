@@ -4,9 +4,10 @@ from collections import Counter
 from dataclasses import dataclass
 
 from regexp.comparison.compare import Comparison
-from regexp.comparison.loading import NOT_COMPARED, count
+from regexp.comparison.loading import format_count
+from regexp.comparison.records import EXCLUDED_STATUSES
 from regexp.comparison.rows import Difference, Metric, Row
-from regexp.comparison.statistics import MOST_SEEDS, Estimate
+from regexp.comparison.statistics import MAX_SEEDS, Estimate
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,10 @@ def with_interval(metric: Metric, estimate: Estimate | None, signed: bool = Fals
     """A mean and half of its 95 % interval, where there is one: "97.42 ± 0.49"."""
     if estimate is None:
         return "-"
-    if estimate.half is None:
+    if estimate.half_width is None:
         return figure(metric, estimate.mean, signed)
-    digits = 0 if metric.percent and estimate.half >= 0.1 else None  # decimals would say nothing
-    return f"{figure(metric, estimate.mean, signed, digits)} ± {figure(metric, estimate.half, digits=digits)}"
+    digits = 0 if metric.percent and estimate.half_width >= 0.1 else None  # decimals would say nothing
+    return f"{figure(metric, estimate.mean, signed, digits)} ± {figure(metric, estimate.half_width, digits=digits)}"
 
 
 def p_value(p: float | None) -> str:
@@ -59,35 +60,37 @@ def p_value(p: float | None) -> str:
 def seeds(row: Row) -> str:
     """How many have finished, and what became of the others."""
     counts = Counter(record.status for record in row.records)
-    others = [f"{counts[status]} {status}" for status in NOT_COMPARED if counts[status]]
-    return f"{row.seeds} ({', '.join(others)})" if others else str(row.seeds)
+    others = [f"{counts[status]} {status}" for status in EXCLUDED_STATUSES if counts[status]]
+    return f"{row.seed_count} ({', '.join(others)})" if others else str(row.seed_count)
 
 
 def verdict(difference: Difference, metric: Metric, kind: Kind = GAIN, brief: bool = False) -> str:
     """What a difference allows to be said; `brief` to fit a terminal."""
-    if difference.paired is None:
+    if difference.test is None:
         return "no pairs"
-    seen = difference.paired.estimate
-    among = ", of the seeds that did not diverge" if difference.survivors else ""
+    seen = difference.test.estimate
+    among = ", of the seeds that did not diverge" if difference.has_diverged_runs else ""
     if seen.n == 1:
         return "one pair: no verdict"
     if seen.mean == 0 and not seen.sd:
         return f"the same with all {seen.n} seeds{among}"
-    if difference.found:
-        doubt = ", though not by sign flips" if difference.doubted else ""
+    if difference.significant:
+        doubt = ", though not by sign flips" if difference.contradicted_by_sign_flips else ""
         return f"{kind.words(metric, seen.mean > 0)}{doubt}{among}"
     text = f"not distinguishable with {seen.n} seeds"
     size = figure(metric, abs(seen.mean))
-    if difference.needed is None or not size.strip("0."):
+    if difference.required_seeds is None or not size.strip("0."):
         return text
     unit = " points" if metric.percent else ""  # of percent
-    return f"{text} ({size if brief else f'a difference of {size}{unit}'} would need {_range(*difference.needed)})"
+    return (
+        f"{text} ({size if brief else f'a difference of {size}{unit}'} would need {_range(*difference.required_seeds)})"
+    )
 
 
 def _range(low: int, high: int) -> str:
-    if low > MOST_SEEDS:
-        return f"more than {MOST_SEEDS:,}"
-    if high > MOST_SEEDS:
+    if low > MAX_SEEDS:
+        return f"more than {MAX_SEEDS:,}"
+    if high > MAX_SEEDS:
         return f"{low} or more"
     return f"some {low} to {high}" if low < high else f"some {low}"
 
@@ -95,10 +98,10 @@ def _range(low: int, high: int) -> str:
 def headline(comparison: Comparison) -> str:
     """How many runs in how many configurations."""
     counts = Counter(record.status if not record.finished else "finished" for record in comparison.records)
-    states = ", ".join(f"{counts[status]} {status}" for status in ("finished", *NOT_COMPARED) if counts[status])
+    states = ", ".join(f"{counts[status]} {status}" for status in ("finished", *EXCLUDED_STATUSES) if counts[status])
     different = len({record.seed for record in comparison.records})
-    missing = f", {len(comparison.collection.missing)} missing" if comparison.collection.missing else ""
+    missing = f", {len(comparison.collection.missing_runs)} missing" if comparison.collection.missing_runs else ""
     return (
-        f"{count(len(comparison.records), 'run')} ({states}{missing}), "
-        f"{count(len(comparison.cells), 'configuration')}, {count(different, 'seed')}"
+        f"{format_count(len(comparison.records), 'run')} ({states}{missing}), "
+        f"{format_count(len(comparison.cells), 'configuration')}, {format_count(different, 'seed')}"
     )

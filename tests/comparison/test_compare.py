@@ -11,11 +11,11 @@ from scipy import stats
 
 from regexp.comparison.compare import Comparison, compare_all
 from regexp.comparison.effects import Effect
-from regexp.comparison.grouping import configurations
+from regexp.comparison.grouping import group_by_configuration
 from regexp.comparison.loading import Collection, collect
 from regexp.comparison.notes import brief_notes, notes
 from regexp.comparison.rows import METRICS
-from regexp.comparison.statistics import sd_interval, seeds_needed
+from regexp.comparison.statistics import sd_confidence_interval, count_required_seeds
 from regexp.comparison.verdicts import INTERACTION, verdict
 from regexp.errors import ConfigError
 
@@ -25,13 +25,13 @@ ARMS = ("none", "a", "b", "c")
 def differences(comparison: Comparison) -> dict[str, tuple[float, float | None, float | None, bool]]:
     return {
         row.label: (
-            row.difference.paired.estimate.mean,
-            row.difference.paired.p,
-            row.difference.p_holm,
-            row.difference.found,
+            row.difference.test.estimate.mean,
+            row.difference.test.p_value,
+            row.difference.p_adjusted,
+            row.difference.significant,
         )
         for row in comparison.rows
-        if row.difference is not None and row.difference.paired is not None
+        if row.difference is not None and row.difference.test is not None
     }
 
 
@@ -93,8 +93,8 @@ def test_the_interval_covers_a_known_difference(seeds: int) -> None:
         other = dict(enumerate(0.902 + 0.01 * (shared + draw.normal(size=seeds))))
         row = next(row for row in compare_all(table({"none": one, "a": other})).rows if row.label == "a")
         assert row.difference is not None
-        assert row.difference.paired is not None
-        low, high = row.difference.paired.estimate.interval or (math.nan, math.nan)
+        assert row.difference.test is not None
+        low, high = row.difference.test.estimate.confidence_interval or (math.nan, math.nan)
         covered += low <= 0.002 <= high
     assert 0.93 <= covered / 1000 <= 0.97
 
@@ -119,7 +119,7 @@ def test_a_large_difference_is_found_and_named() -> None:
     assert said["noise"].startswith("not distinguishable with 6 seeds (a difference of 0.10 points would need ")
     losses = table(arms, metric="test_loss")
     for record in losses.records:
-        record.figures["val_accuracy"] = 0.5
+        record.metric_values["val_accuracy"] = 0.5
     by_loss = compare_all(losses, metric="test/loss")
     assert {row.label: verdict(row.difference, by_loss.metric) for row in by_loss.rows if row.difference is not None}[
         "up"
@@ -137,9 +137,9 @@ def test_a_verdict_that_sign_flips_doubt_says_so() -> None:
         moved = [0.1, 0.101, 0.1, 0.099, 0.1, 0.1 - last]
         comparison = compare_all(table({"none": base, "a": {i: 0.5 + d for i, d in enumerate(moved)}}))
         [difference] = [row.difference for row in comparison.rows if row.difference is not None]
-        assert difference.paired is not None
-        assert difference.found == (difference.paired.p is not None and difference.paired.p <= 0.05)
-        if difference.found and (difference.paired.p_flips or 0) > 0.05:
+        assert difference.test is not None
+        assert difference.significant == (difference.test.p_value is not None and difference.test.p_value <= 0.05)
+        if difference.significant and (difference.test.sign_flip_p or 0) > 0.05:
             assert verdict(difference, comparison.metric) == "better, though not by sign flips"
             break
     else:
@@ -153,10 +153,10 @@ def test_the_same_difference_of_two_seeds_is_not_certain(metric: str) -> None:
         arms = {"none": {0: k / 360, 1: (k + 1) / 360}, "a": {0: (k + 1) / 360, 1: (k + 2) / 360}}
         comparison = compare_all(table(arms, metric), metric=metric)
         [difference] = [row.difference for row in comparison.rows if row.difference is not None]
-        assert difference.paired is not None
-        assert difference.paired.estimate.sd == 0
-        assert difference.paired.p == 0.5
-        assert not difference.found
+        assert difference.test is not None
+        assert difference.test.estimate.sd == 0
+        assert difference.test.p_value == 0.5
+        assert not difference.significant
     same = table({"none": {0: 0.1 + 0.2, 1: 0.5}, "a": {0: 0.3, 1: 0.5}})
     [difference] = [row.difference for row in compare_all(same).rows if row.difference is not None]
     assert verdict(difference, METRICS["test_accuracy"]) == "the same with all 2 seeds"
@@ -201,11 +201,11 @@ def test_the_seeds_needed_are_for_the_corrected_level() -> None:
     arms = {name: dict(enumerate(0.9 + 0.01 * draw.normal(size=5))) for name in ARMS}
     found = [row.difference for row in compare_all(table(arms)).rows if row.difference is not None]
     for difference in found:
-        assert difference.paired is not None
-        seen = difference.paired.estimate
+        assert difference.test is not None
+        seen = difference.test.estimate
         assert seen.sd is not None
-        low, high = (seeds_needed(seen.mean, sd, 0.05 / 3) for sd in sd_interval(seen.sd, 5, 0.8))
-        assert difference.needed == (max(low, 6), max(high, 6))
+        low, high = (count_required_seeds(seen.mean, sd, 0.05 / 3) for sd in sd_confidence_interval(seen.sd, 5, 0.8))
+        assert difference.required_seeds == (max(low, 6), max(high, 6))
 
 
 def test_few_pairs_are_said_to_be_too_few_for_a_permutation_test() -> None:
@@ -223,7 +223,7 @@ def test_few_pairs_are_said_to_be_too_few_for_a_permutation_test() -> None:
 def test_one_seed_gets_no_interval_but_the_command_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("UV", raising=False)
     comparison = compare_all(table({"none": {3: 0.9}, "a": {3: 0.8}}))
-    assert all(row.estimate("test_accuracy").half is None for row in comparison.rows)  # type: ignore[union-attr]
+    assert all(row.estimate("test_accuracy").half_width is None for row in comparison.rows)  # type: ignore[union-attr]
     assert differences(comparison)["a"][1:] == (None, None, False)
     assert any(note.endswith("For both: regexp -m normalization=a,b 'seed=range(5)'") for note in notes(comparison))
     assert verdict(next(r.difference for r in comparison.rows if r.difference), comparison.metric).startswith(
@@ -235,7 +235,7 @@ def test_rows_without_a_seed_in_common_are_not_compared() -> None:
     comparison = compare_all(table({"none": {0: 0.9, 1: 0.91}, "a": {2: 0.8, 3: 0.81}}))
     [row] = [row for row in comparison.rows if row.difference is not None]
     assert row.difference is not None
-    assert row.difference.paired is None
+    assert row.difference.test is None
     assert verdict(row.difference, comparison.metric) == "no pairs"
 
 
@@ -249,7 +249,7 @@ def full(draw: np.random.Generator, seeds: int = 4) -> dict[tuple[str, ...], dic
 def test_averages_are_those_of_a_plain_loop() -> None:
     cells = full(np.random.default_rng(5))
     found = compare_all(grid(cells, tuple(LEVELS)), by=["augmentation"])
-    assert found.averaged == ["normalization"]
+    assert found.averaged_keys == ["normalization"]
     for row in found.rows:
         for seed, value in row.scores["test_accuracy"].items():
             assert value == pytest.approx(
@@ -271,7 +271,7 @@ def test_averages_are_over_what_all_have() -> None:
     for row in found.rows:
         one, other = (cells[row.values["normalization"], a] for a in ("none", "shift"))
         assert row.scores["test_accuracy"] == {seed: pytest.approx((one[seed] + other[seed]) / 2) for seed in range(4)}
-    assert not found.main
+    assert not found.main_effects
     assert "augmentation: not averaged over affine, which not all rows have." in notes(found)
     lonely = {("none", "none"): {0: 1.0}, ("batch", "shift"): {0: 1.0}}
     with pytest.raises(ConfigError, match="--by normalization: no combination of augmentation is there for all"):
@@ -282,7 +282,7 @@ def test_effects_and_interactions_are_those_of_least_squares() -> None:
     """A linear model with treatment-coded interactions, fitted to each seed, gives the same contrasts."""
     cells = full(np.random.default_rng(7))
     found = compare_all(grid(cells, tuple(LEVELS)))
-    assert [named(effect) for effect in found.main] == [
+    assert [named(effect) for effect in found.main_effects] == [
         "normalization=batch",
         "augmentation=shift",
         "augmentation=affine",
@@ -304,10 +304,10 @@ def test_effects_and_interactions_are_those_of_least_squares() -> None:
             ]
             fitted, *_ = np.linalg.lstsq(np.array(design, float), [own[seed] for own in cells.values()])
             samples.append(fitted[4 if a == "shift" else 5])
-        assert effect.difference.paired is not None
-        assert effect.difference.paired.estimate.mean == pytest.approx(np.mean(samples))
-        assert effect.difference.paired.p == pytest.approx(stats.ttest_1samp(samples, 0).pvalue)
-    main = found.main[0].difference.paired
+        assert effect.difference.test is not None
+        assert effect.difference.test.estimate.mean == pytest.approx(np.mean(samples))
+        assert effect.difference.test.p_value == pytest.approx(stats.ttest_1samp(samples, 0).pvalue)
+    main = found.main_effects[0].difference.test
     assert main is not None
     assert main.estimate.mean == pytest.approx(
         np.mean([[cells["batch", a][s] - cells["none", a][s] for a in LEVELS["augmentation"]] for s in range(4)])
@@ -327,11 +327,11 @@ def test_a_grid_with_a_gap_has_no_effects() -> None:
     cells = full(np.random.default_rng(8))
     del cells["batch", "shift"]
     found = compare_all(grid(cells, tuple(LEVELS)))
-    assert found.main == found.interactions == []
+    assert found.main_effects == found.interactions == []
     cells = full(np.random.default_rng(8))
     cells["batch", "shift"] = {9: 0.5}
     apart = compare_all(grid(cells, tuple(LEVELS)))
-    assert apart.main == []
+    assert apart.main_effects == []
     assert "No effects of single keys: the configurations have no seed in common." in notes(apart)
     assert "No effects of single keys: not all combinations of values are there." in notes(found)
 
@@ -344,7 +344,7 @@ def test_the_baseline_is_chosen_by_conditions() -> None:
     chosen = compare_all(collection, baseline=both)
     assert chosen.baseline.label == "batch, shift"
     # Effects are against the same values.
-    assert {(key, value) for effect in chosen.main for key, value in effect.against.items()} == {
+    assert {(key, value) for effect in chosen.main_effects for key, value in effect.reference.items()} == {
         ("normalization", "batch"),
         ("augmentation", "shift"),
     }
@@ -353,16 +353,22 @@ def test_the_baseline_is_chosen_by_conditions() -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"baseline": ["normalization=batsh"]}, "normalization=batsh: no run has that; values are none, batch"),
+        (
+            {"baseline": ["normalization=batsh"]},
+            "normalization=batsh: no run has this value; the values are none, batch",
+        ),
         ({"baseline": ["normalization"]}, "--baseline normalization: type key=value"),
         ({"baseline": ["normalisation=batch"]}, "--baseline normalisation: .* did you mean normalization?"),
-        ({"baseline": ["seed=1"]}, "--baseline seed: what varied is normalization, augmentation"),
-        ({"where": ["augmentation"]}, "augmentation: is no condition; type key=value"),
+        ({"baseline": ["seed=1"]}, "--baseline seed: the keys that varied are normalization, augmentation"),
+        ({"where": ["augmentation"]}, "augmentation: is not a condition; type key=value"),
         ({"metric": "accuracy"}, "--metric accuracy: is none of test_accuracy, .*did you mean"),
         ({"sort": "nonsense"}, "--sort nonsense: is none of normalization, augmentation, test_accuracy"),
-        ({"by": ["normalisation"]}, "--by normalisation: what varied is normalization, augmentation; did you mean"),
-        ({"where": ["seed=77"]}, "seed=77: no run has that; values are 0, 1, 2, 3"),
-        ({"where": ["augmentation=shift", "normalization=layer"]}, "normalization=layer: no run has that"),
+        (
+            {"by": ["normalisation"]},
+            "--by normalisation: the keys that varied are normalization, augmentation; did you mean",
+        ),
+        ({"where": ["seed=77"]}, "seed=77: no run has this value; the values are 0, 1, 2, 3"),
+        ({"where": ["augmentation=shift", "normalization=layer"]}, "normalization=layer: no run has this value"),
     ],
     ids=str,
 )
@@ -407,7 +413,7 @@ def test_the_bound_of_the_images_error_is_one() -> None:
 
 
 def varied(folder: Path) -> list[dict[str, str]]:
-    return [found.values for found in configurations(collect([folder]).records)]
+    return [found.values for found in group_by_configuration(collect([folder]).records)]
 
 
 def test_what_varied_is_found(tmp_path: Path) -> None:
@@ -429,7 +435,7 @@ def test_sweeps_with_other_keys_are_compared_by_all(tmp_path: Path) -> None:
     leave(tmp_path / "one", ["augmentation=none"], 0, started="2")
     leave(tmp_path / "two", ["model.dropout=0.5"], 0, started="3")
     leave(tmp_path / "two", ["augmentation=lesson", "augmentation.rotate.degrees=5"], 0, started="4")
-    found = [c.values for c in configurations(collect([tmp_path]).records)]
+    found = [c.values for c in group_by_configuration(collect([tmp_path]).records)]
     assert found == [
         {"augmentation": "lesson", "model.dropout": "0", "augmentation.rotate.degrees": "10"},
         {"augmentation": "none", "model.dropout": "0", "augmentation.rotate.degrees": "-"},
@@ -454,7 +460,7 @@ def test_another_split_is_measured_on_other_images(tmp_path: Path) -> None:
     collection = collect([tmp_path])
     assert not any("different images" in note for note in notes(compare_all(collection)))  # their test set is the same
     for record in collection.records:
-        del record.figures["test_accuracy"]
+        del record.metric_values["test_accuracy"]
     assert any("different images" in note for note in notes(compare_all(collection)))
 
 
@@ -478,7 +484,7 @@ def test_repeats_count_once(tmp_path: Path) -> None:
     leave(tmp_path / "three", [], 0, status="unfinished", started="2026-01-03")
     comparison = compare_all(collect([tmp_path]))
     assert comparison.rows[0].scores["test_accuracy"] == {0: 0.2}
-    assert any("trained twice the newest counts (2 left out)" in note for note in notes(comparison))
+    assert any("trained twice, the newest run counts (2 left out)" in note for note in notes(comparison))
 
 
 def test_conditions_choose_runs(tmp_path: Path) -> None:

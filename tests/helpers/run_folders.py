@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from regexp.comparison.loading import Collection, Record
+from regexp.comparison.loading import Collection
+from regexp.comparison.records import Record
 from regexp.config.compose import compose_job
 from regexp.config.schema import flatten
-from regexp.training.metrics import COLUMNS
+from regexp.config.metrics import COLUMNS
 
 CONFIGS: dict[tuple[str, ...], dict[str, Any]] = {}
 
@@ -87,17 +88,17 @@ def grid(
                     overrides=(*(f"{key}={value}" for key, value in zip(keys, values, strict=True)), f"seed={seed}"),
                     seed=seed,
                     config={**config, "data.fingerprint": "data"},
-                    setting=str(values),
+                    configuration_key=str(values),
                     code="code",
                     started="",
                     status="completed",
-                    figures={metric: figure, "val_accuracy": figure},
-                    epoch=3,
-                    epochs=3,
-                    images={"test": 400, "validation": 200},
+                    metric_values={metric: figure, "val_accuracy": figure},
+                    last_epoch=3,
+                    max_epochs=3,
+                    image_counts={"test": 400, "validation": 200},
                     validation="holdout",
                     problem=None,
-                    again=f"regexp -m {keys[0]}=a,b seed=0,1",
+                    command=f"regexp -m {keys[0]}=a,b seed=0,1",
                 )
             )
     return Collection("simulated", records)
