@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from helpers.commands import SHORT, regexp, summaries
+from helpers.commands import SHORT, read_summaries, run_regexp
 from hydra._internal import utils
 
 from regexp.cli.arguments import read_arguments
@@ -39,8 +39,8 @@ def test_arguments_are_read() -> None:
 
 
 def test_the_command_trains(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert regexp(monkeypatch, *SHORT) == 0
-    assert len(summaries()) == 1
+    assert run_regexp(monkeypatch, *SHORT) == 0
+    assert len(read_summaries()) == 1
 
 
 @pytest.mark.parametrize(
@@ -55,5 +55,5 @@ def test_the_command_trains(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_flags_of_hydra_work(
     words: list[str], expected: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert regexp(monkeypatch, *words) == 0
+    assert run_regexp(monkeypatch, *words) == 0
     assert expected in capsys.readouterr().out

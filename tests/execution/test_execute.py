@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.commands import SHORT, regexp, summaries
+from helpers.commands import SHORT, read_summaries, run_regexp
 
 from regexp import sweep
 from regexp.config.compose import compose_jobs
@@ -54,8 +54,8 @@ def test_a_run_that_cannot_be_recorded_fails_alone(
     undisturbed = {run.config["seed"]: run.metrics for run in undisturbed_runs}
     with monkeypatch.context() as patch:
         patch.setattr(RunRecorder, method, failing_method(method, 1, ValueError("a broken pen")))
-        assert regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2") == 3
-    assert len(summaries()) == 2
+        assert run_regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2") == 3
+    assert len(read_summaries()) == 2
     [failure] = Path("outputs").rglob("failure.json")
     assert json.loads(failure.read_text())["message"] == "a broken pen"
     assert "ValueError: a broken pen" in (failure.parent / "run.log").read_text()
@@ -65,7 +65,7 @@ def test_a_run_that_cannot_be_recorded_fails_alone(
     hint = "The other runs have finished; run the same command again to train those that failed."
     assert f"regexp: a broken pen\n{hint}" in streams.err
     assert "Traceback" in streams.err  # a ValueError is a bug
-    assert regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2") == 0
+    assert run_regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2") == 0
     resuming = " (1 to resume)" if method == "finish" else ""  # its last checkpoint is there
     assert f"3 runs: 1 to train{resuming}, 2 already finished" in capsys.readouterr().out
     for path in Path("outputs/default").glob("*/summary.json"):
@@ -108,8 +108,8 @@ def test_a_cohort_that_does_not_fit_in_memory_is_split_in_two(
     monkeypatch.setattr(Cohort, "forward", limited)
     monkeypatch.setattr("regexp.training.loop.CHECKPOINT_SHARE", 0)
     words = ["epochs=4", "model.hidden_sizes=[8]", "early_stopping=none", "seed=range(5)", "optimizer.lr=0.01,0.02"]
-    assert regexp(monkeypatch, "-m", *words) == 0
-    finished = summaries()
+    assert run_regexp(monkeypatch, "-m", *words) == 0
+    finished = read_summaries()
     assert {summary["cohort"]["size"] for summary in finished.values()} == {2, 1}
     assert max(failed_sizes) == 10 if fails_at == "once" else 5 in failed_sizes
     assert "runs do not fit in memory together; training them in two halves" in capsys.readouterr().out
@@ -127,7 +127,7 @@ def test_a_single_run_that_does_not_fit_in_memory_says_what_to_make_smaller(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Cohort, "forward", limited)
-    assert regexp(monkeypatch, "-m", *SHORT, "seed=0,1") == 4
+    assert run_regexp(monkeypatch, "-m", *SHORT, "seed=0,1") == 4
     assert "not enough memory; use smaller model.hidden_sizes" in capsys.readouterr().err
     assert len(list(Path("outputs").rglob("failure.json"))) == 2
 
@@ -137,18 +137,18 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
 ) -> None:
     words = ["-m", *SHORT, "normalization=none,layer", "seed=0,1", "seed=0,1,1"]
     dry_run = [*words, "hydra.launcher.dry_run=true"]
-    assert regexp(monkeypatch, *dry_run) == 0
+    assert run_regexp(monkeypatch, *dry_run) == 0
     assert not Path("outputs").exists()
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "6 runs: 4 to train, 2 duplicates"
     assert [line.split()[:3] for line in out[2:4]] == [["1", "2", "2"], ["2", "2", "2"]]
     assert out[4].startswith("2 cohorts, one after the other: at most ")
-    assert regexp(monkeypatch, "-m", *SHORT, "normalization=none", "seed=0,1") == 0
+    assert run_regexp(monkeypatch, "-m", *SHORT, "normalization=none", "seed=0,1") == 0
     before = sorted(Path("outputs").rglob("*"))
     capsys.readouterr()
-    assert regexp(monkeypatch, *dry_run) == 0
+    assert run_regexp(monkeypatch, *dry_run) == 0
     assert "6 runs: 2 to train, 2 already finished, 2 duplicates" in capsys.readouterr().out
-    assert regexp(monkeypatch, *dry_run, "force=true") == 0
+    assert run_regexp(monkeypatch, *dry_run, "force=true") == 0
     assert "6 runs: 4 to train, 2 duplicates" in capsys.readouterr().out
     assert sorted(Path("outputs").rglob("*")) == before
 
@@ -156,15 +156,15 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
 def test_a_sweep_records_its_command_its_grid_and_its_members(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("regexp.execution.launch._sweep", sys.modules["regexp.runs.sweep_record"].SweepRecord())
     words = ["-m", *SHORT, "normalization=none,batch", "seed=0,1,1", "hydra.sweeper.max_batch_size=3"]
-    assert regexp(monkeypatch, *words) == 0
+    assert run_regexp(monkeypatch, *words) == 0
     [file] = Path("outputs/default/sweeps").iterdir()
     record = json.loads(file.read_text())
     assert record["id"] == file.stem
     assert record["command"].startswith("regexp -m epochs=2")
     assert record["grid"] == {"normalization": ["none", "batch"], "seed": ["0", "1"]}
     assert record["common"] == SHORT
-    assert sorted(member["directory"] for member in record["members"]) == sorted(summaries())
-    hashes = {name: summary["config_hash"] for name, summary in summaries().items()}
+    assert sorted(member["directory"] for member in record["members"]) == sorted(read_summaries())
+    hashes = {name: summary["config_hash"] for name, summary in read_summaries().items()}
     assert {member["directory"]: member["config_hash"] for member in record["members"]} == hashes
 
 
@@ -229,7 +229,7 @@ def test_a_cohort_that_takes_too_long_to_try_has_no_forecast(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(forecast, "MAX_SECONDS", 0.0)
-    assert regexp(monkeypatch, "-m", *SHORT, "normalization=none,batch", "hydra.launcher.dry_run=true") == 0
+    assert run_regexp(monkeypatch, "-m", *SHORT, "normalization=none,batch", "hydra.launcher.dry_run=true") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[3:5] for line in lines[2:4]] == [["?", "?"], ["?", "?"]]
     assert lines[4] == "2 cohorts, one after the other: total time unknown"
@@ -264,13 +264,13 @@ def test_a_forecast_says_why_a_cohort_could_not_be_tried_and_hides_no_bug(
 
     monkeypatch.setattr(builders, "build_cohort", failing_build)
     words = ["-m", *SHORT, "normalization=none,batch", "hydra.launcher.dry_run=true"]
-    assert regexp(monkeypatch, *words) == 0
+    assert run_regexp(monkeypatch, *words) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "cohort 1 could not be tried: out of luck" in lines
     assert lines[-1] == "2 cohorts, one after the other: total time unknown"
     error[0] = ValueError("a bug")  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="a bug"):
-        regexp(monkeypatch, *words)
+        run_regexp(monkeypatch, *words)
 
 
 def test_interrupted_runs_are_counted_and_resumed_first(
@@ -282,9 +282,9 @@ def test_interrupted_runs_are_counted_and_resumed_first(
     with monkeypatch.context() as patch:
         patch.setattr(StopRequest, "requested", True)
         with pytest.raises(KeyboardInterrupt):
-            regexp(monkeypatch, *words)
+            run_regexp(monkeypatch, *words)
     capsys.readouterr()
-    assert regexp(monkeypatch, "-m", *SHORT, "normalization=batch,none", "seed=0,1") == 0
+    assert run_regexp(monkeypatch, "-m", *SHORT, "normalization=batch,none", "seed=0,1") == 0
     out = capsys.readouterr().out
     assert out.startswith("4 runs: 4 to train (2 to resume)\n")
     assert [line.split()[-1] for line in out.splitlines()[2:4]] == ["none", "batch"]

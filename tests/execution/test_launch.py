@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from helpers.cohorts import DOUBLE
-from helpers.commands import SHORT, regexp, summaries
+from helpers.commands import SHORT, read_summaries, run_regexp
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
@@ -29,8 +29,8 @@ def test_hydra_finds_the_plugins() -> None:
 
 
 def test_a_sweep_trains_together(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert regexp(monkeypatch, "-m", *SHORT, "normalization=none,batch", "optimizer.lr=0.01,0.02", "seed=0,1") == 0
-    finished = summaries()
+    assert run_regexp(monkeypatch, "-m", *SHORT, "normalization=none,batch", "optimizer.lr=0.01,0.02", "seed=0,1") == 0
+    finished = read_summaries()
     assert len(finished) == 8
     assert {summary["cohort"]["size"] for summary in finished.values()} == {4}
     assert len({summary["cohort"]["id"] for summary in finished.values()}) == 2
@@ -43,33 +43,33 @@ def test_a_sweep_trains_together(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
 
 def test_a_sweep_trains_only_new_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    regexp(monkeypatch, "-m", *SHORT, "seed=0,1")
+    run_regexp(monkeypatch, "-m", *SHORT, "seed=0,1")
     before = {path: path.stat().st_mtime_ns for path in Path("outputs").rglob("summary.json")}
     capsys.readouterr()
-    assert regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2,2") == 0
+    assert run_regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2,2") == 0
     assert "4 runs: 1 to train, 2 already finished, 1 duplicate" in capsys.readouterr().out
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
-    assert len(summaries()) == 3
+    assert len(read_summaries()) == 3
 
 
 @pytest.mark.parametrize(("max_runs", "sizes"), [(1, [1] * 5), (2, [2, 2, 1]), (3, [3, 2]), (9, [5])])
 def test_no_cohort_is_larger_than_max_runs(monkeypatch: pytest.MonkeyPatch, max_runs: int, sizes: list[int]) -> None:
-    regexp(monkeypatch, "-m", *SHORT, "seed=range(5)", f"hydra.launcher.max_runs={max_runs}")
-    cohorts = [summary["cohort"] for summary in summaries().values()]
+    run_regexp(monkeypatch, "-m", *SHORT, "seed=range(5)", f"hydra.launcher.max_runs={max_runs}")
+    cohorts = [summary["cohort"] for summary in read_summaries().values()]
     assert sorted(cohort["size"] for cohort in cohorts) == sorted(size for size in sizes for _ in range(size))
 
 
 def test_splitting_a_cohort_keeps_image_streams_whole(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    regexp(monkeypatch, "-m", *SHORT, "optimizer.lr=0.01,0.02", "seed=0,1", "hydra.launcher.max_runs=2")
+    run_regexp(monkeypatch, "-m", *SHORT, "optimizer.lr=0.01,0.02", "seed=0,1", "hydra.launcher.max_runs=2")
     assert capsys.readouterr().out.count("2 together, 1 image stream") == 2
 
 
 def test_runs_equal_those_of_the_basic_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = [*SHORT, DOUBLE, "normalization=batch", "model.dropout=0,0.3", "augmentation=none,shift", "seed=0,1"]
-    assert regexp(monkeypatch, "-m", *sweep) == 0
-    assert regexp(monkeypatch, "-m", *sweep, "hydra/launcher=basic", "name=alone") == 0
+    assert run_regexp(monkeypatch, "-m", *sweep) == 0
+    assert run_regexp(monkeypatch, "-m", *sweep, "hydra/launcher=basic", "name=alone") == 0
     together = {run.directory.name: run for run in find_runs(Path("outputs/default"))}
     alone = {run.directory.name: run for run in find_runs(Path("outputs/alone"))}
     assert len(together) == 8
@@ -84,8 +84,8 @@ def test_runs_equal_those_of_the_basic_launcher(monkeypatch: pytest.MonkeyPatch)
 def test_a_run_that_diverges_does_not_disturb_the_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert regexp(monkeypatch, "-m", *SHORT, "optimizer.lr=1e38,0.001,0.002") == 3
-    assert sorted(summary["status"] for summary in summaries().values()) == ["completed", "completed", "diverged"]
+    assert run_regexp(monkeypatch, "-m", *SHORT, "optimizer.lr=1e38,0.001,0.002") == 3
+    assert sorted(summary["status"] for summary in read_summaries().values()) == ["completed", "completed", "diverged"]
     table = capsys.readouterr().out.split("\n\n")[1]
     assert "1e+38" in table.splitlines()[-1]
     assert "1 diverged" in table.splitlines()[-1]
@@ -104,8 +104,8 @@ def test_the_other_cohorts_train_when_one_fails(
         return build(planned_runs)
 
     monkeypatch.setattr(builders, "build_cohort", failing_build)
-    assert regexp(monkeypatch, "-m", *SHORT, "normalization=none,batch,layer") == 3
-    assert len(summaries()) == 2
+    assert run_regexp(monkeypatch, "-m", *SHORT, "normalization=none,batch,layer") == 3
+    assert len(read_summaries()) == 2
     [failure] = Path("outputs").rglob("failure.json")
     assert json.loads(failure.read_text())["message"] == "out of luck"
     assert "out of luck" in capsys.readouterr().err
@@ -114,13 +114,13 @@ def test_the_other_cohorts_train_when_one_fails(
 def test_nothing_is_trained_if_one_job_is_wrong(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert regexp(monkeypatch, "-m", *SHORT, "optimizer.lr=0.1,-1") == 2
+    assert run_regexp(monkeypatch, "-m", *SHORT, "optimizer.lr=0.1,-1") == 2
     assert "optimizer.lr=-1: must be above 0; for example optimizer.lr=0.001 (1 of 2 runs)" in capsys.readouterr().err
     assert not Path("outputs").exists()
 
 
 def test_every_run_records_its_own_overrides(monkeypatch: pytest.MonkeyPatch) -> None:
-    regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2")
+    run_regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2")
     for run in find_runs(Path("outputs/default")):
         recorded = OmegaConf.load(run.directory / ".hydra" / "hydra.yaml").hydra.overrides.task
         assert recorded == OmegaConf.load(run.directory / ".hydra" / "overrides.yaml")
@@ -128,17 +128,17 @@ def test_every_run_records_its_own_overrides(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_sweep_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2", "hydra.sweeper.max_batch_size=2") == 0
-    assert sorted(summary["cohort"]["size"] for summary in summaries().values()) == [1, 2, 2]
+    assert run_regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2", "hydra.sweeper.max_batch_size=2") == 0
+    assert sorted(summary["cohort"]["size"] for summary in read_summaries().values()) == [1, 2, 2]
 
 
 def test_hydras_basic_sweeper_works_with_the_cohort_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert regexp(monkeypatch, "-m", *SHORT, "seed=0,1", "hydra/sweeper=basic") == 0
-    assert {summary["cohort"]["size"] for summary in summaries().values()} == {2}
+    assert run_regexp(monkeypatch, "-m", *SHORT, "seed=0,1", "hydra/sweeper=basic") == 0
+    assert {summary["cohort"]["size"] for summary in read_summaries().values()} == {2}
 
 
 def test_a_searching_sweeper_gets_the_best_monitored_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    regexp(monkeypatch, "-m", *SHORT, "early_stopping=default", "early_stopping.monitor=val_loss,val_accuracy")
+    run_regexp(monkeypatch, "-m", *SHORT, "early_stopping=default", "early_stopping.monitor=val_loss,val_accuracy")
     for run in find_runs(Path("outputs/default")):
         values = [row[run.config["early_stopping.monitor"]] for row in run.metrics]
         assert objective(run) == pytest.approx(min(values) if "loss" in run.directory.name else max(values))
@@ -147,14 +147,14 @@ def test_a_searching_sweeper_gets_the_best_monitored_value(monkeypatch: pytest.M
 def test_the_table_folds_seeds_and_sorts_by_validation(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    regexp(monkeypatch, "-m", *SHORT, "optimizer.lr=1e-4,0.03,1e38", "seed=0,1")
+    run_regexp(monkeypatch, "-m", *SHORT, "optimizer.lr=1e-4,0.03,1e38", "seed=0,1")
     out = capsys.readouterr().out
     header, *rows, folded = [re.split("  +", line.strip()) for line in out.split("\n\n")[1].splitlines()]
     assert folded == ["diverged)"]
     assert header == ["lr", "seeds", "epochs", "validation %", "test %", "difference", "verdict"]
     assert [row[:3] for row in rows] == [["0.03", "2", "2"], ["0.0001", "2", "2"], ["1e+38", "0 (2", "-"]]
     for row, lr in zip(rows[:2], ("0.03", "0.0001"), strict=True):
-        seed_summaries = [summary for name, summary in summaries().items() if f"lr={lr}," in f"{name},"]
+        seed_summaries = [summary for name, summary in read_summaries().items() if f"lr={lr}," in f"{name},"]
         for cell, scores in zip(row[3:5], ("best", "test"), strict=True):
             key = "accuracy" if scores == "test" else "val_accuracy"
             first, second = (summary[scores][key] for summary in seed_summaries)
@@ -187,7 +187,7 @@ def test_a_job_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(compose, "make_job", counting_make_job)
     words = [*SHORT, "normalization=none,batch", "seed=0,1", "hydra.launcher.dry_run=true"]
-    assert regexp(monkeypatch, "-m", *words) == 0
+    assert run_regexp(monkeypatch, "-m", *words) == 0
     assert len(calls) == 4
     assert {arguments[2].mode.name for arguments in calls} == {"MULTIRUN"}
 
@@ -207,20 +207,20 @@ def test_the_report_says_what_to_type_to_see_exactly_these_runs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.delenv("UV", raising=False)
-    regexp(monkeypatch, "-m", *SHORT, "seed=0,1", "name=one")
+    run_regexp(monkeypatch, "-m", *SHORT, "seed=0,1", "name=one")
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2:] == ["curves   tensorboard --logdir outputs/one", "compare  regexp-compare"]
-    regexp(monkeypatch, "-m", *SHORT, "seed=1,2", "name=one")
+    run_regexp(monkeypatch, "-m", *SHORT, "seed=1,2", "name=one")
     logdir = Path(capsys.readouterr().out.splitlines()[-2].removeprefix("curves   tensorboard --logdir "))
     assert logdir.is_relative_to(tmp_path / "cache")
     links = {link.name: link.resolve() for link in logdir.iterdir()}
     assert [name.rpartition("=")[2] for name in sorted(links)] == ["1", "2"]
     assert all(path == Path("outputs/one", name).resolve() for name, path in links.items())
-    regexp(monkeypatch, "-m", *SHORT, "seed=0", "name=one,two")
+    run_regexp(monkeypatch, "-m", *SHORT, "seed=0", "name=one,two")
     logdir = Path(capsys.readouterr().out.splitlines()[-2].removeprefix("curves   tensorboard --logdir "))
     assert {path.parent.name for path in logdir.glob("*/*/events*")} == {path.name for path in logdir.glob("*/*")}
     assert {path.parent.name for path in logdir.glob("*/*")} == {"one", "two"}
-    regexp(monkeypatch, "-m", *SHORT, "seed=0,1", "hydra.sweep.dir=elsewhere")
+    run_regexp(monkeypatch, "-m", *SHORT, "seed=0,1", "hydra.sweep.dir=elsewhere")
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2:] == [
         "curves   tensorboard --logdir elsewhere/default",
@@ -232,12 +232,12 @@ def test_a_row_is_a_configuration_however_it_was_typed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Typed defaults, force, a device and the order of the words do not separate the seeds of a configuration."""
-    regexp(monkeypatch, *SHORT, "seed=0", "device=cpu")
-    regexp(monkeypatch, "-m", *SHORT, "seed=1,2", "force=true")
+    run_regexp(monkeypatch, *SHORT, "seed=0", "device=cpu")
+    run_regexp(monkeypatch, "-m", *SHORT, "seed=1,2", "force=true")
     capsys.readouterr()
     monkeypatch.setenv("COLUMNS", "120")
     words = [*SHORT, "seed=range(4)", "normalization=none,batch", "optimizer.lr=1e-3,0.01"]
-    assert regexp(monkeypatch, "-m", *words, "augmentation=none,lesson") == 0
+    assert run_regexp(monkeypatch, "-m", *words, "augmentation=none,lesson") == 0
     out = capsys.readouterr().out
     assert out.startswith("32 runs: 29 to train, 3 already finished\n")
     table = out.split("\n\n")[1]
@@ -281,5 +281,5 @@ def test_a_mistake_in_the_options_of_a_sweep_is_reported(
 
 
 def test_a_sweep_over_the_options_that_match_a_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert regexp(monkeypatch, "-m", *SHORT, "normalization=glob(*a*)") == 0
+    assert run_regexp(monkeypatch, "-m", *SHORT, "normalization=glob(*a*)") == 0
     assert {run.config["normalization"] for run in find_runs(Path("outputs/default"))} == {"batch", "layer"}
