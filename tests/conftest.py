@@ -1,10 +1,12 @@
-"""What tests share: where data is found, and folders that nothing outside a test sees."""
+"""Fixtures that all tests share: directories of their own, and the data sets."""
 
 import os
 
-# Before torch is imported: what the tests compare is computed on the CPU, whatever else the machine has.
+# Set before torch is imported. The tests compute on the CPU, even on a machine with a GPU.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
-# So that the first of the processes that tests start compiles torch's Python for the others: seconds each.
+# One thread here and in the processes that tests start: more gain nothing on small matrices, and wait for each other.
+os.environ["OMP_NUM_THREADS"] = "1"
+# Lets the first process that a test starts keep torch's compiled Python files, which saves the others seconds.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 from pathlib import Path
@@ -16,26 +18,23 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(autouse=True)
-def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has a current directory and a cache of its own."""
+def _separate_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test its own current directory and its own cache."""
     monkeypatch.setenv("REGEXP_CACHE", str(tmp_path / "cache"))
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
 
 
 @pytest.fixture(autouse=True)
-def _own_randomness() -> None:
+def _fixed_seed() -> None:
+    """Seed torch's global generator, so that a test does not depend on those before it."""
     torch.manual_seed(0)
-
-
-# The tests' matrices are small: threads would only wait for each other, all the more beside another process.
-torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
 def mnist_root() -> str:
-    """The folder that holds MNIST/raw."""
+    """Return the directory that holds MNIST/raw, or skip the test where there is none."""
     root = Path(os.environ.get("REGEXP_DATA_ROOT", ROOT.parent / "shared" / "data"))
     if not (root / "MNIST" / "raw").is_dir():
-        pytest.skip(f"needs MNIST in {root} (or in the folder that REGEXP_DATA_ROOT names)")
+        pytest.skip(f"needs MNIST in {root}, or in the directory that REGEXP_DATA_ROOT names")
     return str(root)

@@ -1,7 +1,6 @@
-"""The exercises run as they are written, and answer for what is typed after them."""
+"""The exercises in scripts/exercises: each runs as it is written, and accepts overrides."""
 
 import ast
-import os
 import runpy
 import subprocess
 import sys
@@ -11,14 +10,14 @@ import pytest
 
 from regexp import load_run
 
-FOLDER = Path(__file__).resolve().parent.parent / "scripts" / "exercises"
-SCRIPTS = sorted(FOLDER.glob("[!_]*.py"))
+DIRECTORY = Path(__file__).resolve().parent.parent / "scripts" / "exercises"
+SCRIPTS = sorted(DIRECTORY.glob("[!_]*.py"))
 SMALL = ["epochs=1", "model.hidden_sizes=[8]", "data.train_size=64"]
 
 
-def exercise(script: Path, overrides: list[str], monkeypatch: pytest.MonkeyPatch) -> object:
-    """Its exit status."""
-    monkeypatch.syspath_prepend(FOLDER)
+def run_exercise(script: Path, overrides: list[str], monkeypatch: pytest.MonkeyPatch) -> object:
+    """Run an exercise with overrides, and return its exit status."""
+    monkeypatch.syspath_prepend(DIRECTORY)
     monkeypatch.setattr("sys.argv", [str(script), *overrides])
     monkeypatch.setattr("regexp.utils.exit_codes._highest_status", 0)
     with pytest.raises(SystemExit) as end:
@@ -26,15 +25,15 @@ def exercise(script: Path, overrides: list[str], monkeypatch: pytest.MonkeyPatch
     return end.value.code or 0
 
 
-def test_they_were_found() -> None:
+def test_the_exercises_are_found() -> None:
     assert {script.stem for script in SCRIPTS} >= {"patience", "normalization", "augmentation", "dropout"}
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
-def test_an_exercise_leaves_its_runs_and_their_table(
+def test_an_exercise_trains_its_runs_and_prints_their_table(
     script: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert exercise(script, SMALL, monkeypatch) == 0
+    assert run_exercise(script, SMALL, monkeypatch) == 0
     runs = [load_run(path.parent) for path in Path("outputs", script.stem).glob("*/run.json")]
     printed = capsys.readouterr().out
     assert f"\n{len(runs)} runs: {len(runs)} to train\n" in f"\n{printed}"
@@ -54,19 +53,19 @@ def test_an_exercise_leaves_its_runs_and_their_table(
 def test_a_mistyped_override_is_named(
     script: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert exercise(script, ["epoch=1"], monkeypatch) == 2
+    assert run_exercise(script, ["epoch=1"], monkeypatch) == 2
     assert capsys.readouterr().err == "regexp: epoch=1: there is no such key; did you mean epochs=1?\n"
     assert not Path("outputs").exists()
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
-def test_an_exercise_says_what_it_asks(
+def test_the_help_of_an_exercise_starts_with_its_question(
     script: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     question = ast.get_docstring(ast.parse(script.read_text())) or ""
     assert question.splitlines()[0].endswith("?")
     assert f"uv run scripts/exercises/{script.name} [OVERRIDES]" in question
-    assert exercise(script, ["--help"], monkeypatch) == 0
+    assert run_exercise(script, ["--help"], monkeypatch) == 0
     assert capsys.readouterr().out.strip().splitlines()[0] == question.splitlines()[0]
 
 
@@ -74,16 +73,14 @@ def test_an_interrupted_exercise_has_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("regexp.utils.signals.StopRequest.requested", True)
-    assert exercise(SCRIPTS[0], SMALL, monkeypatch) == 130
+    assert run_exercise(SCRIPTS[0], SMALL, monkeypatch) == 130
     assert "Run the same command again to resume." in capsys.readouterr().out
 
 
-def test_a_script_is_a_command_of_its_own() -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", SCRIPTS[0], "normalisation=batch", "epochs=0"],
-        capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert done.stderr.startswith("regexp: 2 mistakes\n")
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+def test_an_exercise_runs_as_a_script() -> None:
+    command = [sys.executable, "-W", "error", SCRIPTS[0], "normalisation=batch", "epochs=0"]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 2
+    assert process.stderr.startswith("regexp: 2 mistakes\n")
+    assert "Traceback" not in process.stderr
+    assert process.stdout == ""

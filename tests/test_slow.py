@@ -1,4 +1,4 @@
-"""What takes longer: MNIST, and the package in an environment of its own."""
+"""Tests that take longer: accuracies on MNIST and digits, false findings, and the wheel in an empty environment."""
 
 import os
 import subprocess
@@ -21,47 +21,54 @@ ROOT = Path(__file__).resolve().parent.parent
     [([], 0.94, 0.96), (["augmentation=none"], 0.965, 0.975), (["experiment=lesson_layernorm"], 0.93, 0.96)],
 )
 def test_the_lesson_reaches_its_accuracy(mnist_root: str, overrides: list[str], low: float, high: float) -> None:
+    lesson = ["experiment=lesson", f"data.root={mnist_root}", "epochs=2"]
     for seed in (0, 1):
-        done = run(["experiment=lesson", f"data.root={mnist_root}", "epochs=2", f"seed={seed}", *overrides], quiet=True)
-        assert low < done.metrics[-1]["val_accuracy"] < high
+        finished = run([*lesson, f"seed={seed}", *overrides], quiet=True)
+        assert low < finished.metrics[-1]["val_accuracy"] < high
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("overrides", [[], ["normalization=batch"], ["normalization=layer", "model.dropout=0.2"]])
 def test_digits_reach_93_percent(overrides: list[str]) -> None:
     for seed in range(3):
-        done = run([f"seed={seed}", *overrides], quiet=True)
-        assert done.summary is not None
-        assert done.summary["test"]["accuracy"] > 0.93
+        finished = run([f"seed={seed}", *overrides], quiet=True)
+        assert finished.summary is not None
+        assert finished.summary["test"]["accuracy"] > 0.93
 
 
 @pytest.mark.slow
-def test_between_arms_of_the_same_configuration_nothing_is_found() -> None:
-    """30 families of a baseline and three arms, all the same but for their seeds, of which no two arms share one."""
-    families, arms, seeds = 30, 4, 5
-    size = families * arms * seeds
+def test_false_findings_between_equal_configurations_are_as_rare_as_stated() -> None:
+    """In each of 30 comparisons, three copies of the baseline are compared with it.
+
+    The copies differ in their seeds only, and no two of them share a seed.
+    """
+    comparisons, copies, seeds = 30, 4, 5
+    size = comparisons * copies * seeds
     runs = sweep([["epochs=12", "model.hidden_sizes=[32]", f"seed={seed}"] for seed in range(size)], quiet=True)
-    figures = iter([run.summary["test"]["accuracy"] for run in runs if run.summary is not None])
-    unadjusted, wrong = 0, 0
-    for _ in range(families):
-        arm = {f"arm{i}": {index: next(figures) for index in range(seeds)} for i in range(arms)}
-        differences = [row.difference for row in compare_all(table(arm)).rows if row.difference is not None]
-        assert len(differences) == arms - 1
-        unadjusted += sum(d.test is not None and d.test.p_value is not None and d.test.p_value <= 0.05 for d in differences)
-        wrong += any(difference.significant for difference in differences)
-    assert unadjusted <= stats.binom.ppf(0.999, families * (arms - 1), 0.05)
-    assert wrong <= stats.binom.ppf(0.999, families, 0.05)
+    accuracies = iter([run.summary["test"]["accuracy"] for run in runs if run.summary is not None])
+    unadjusted_findings, comparisons_with_findings = 0, 0
+    for _ in range(comparisons):
+        accuracies_by_copy = {f"copy{i}": {index: next(accuracies) for index in range(seeds)} for i in range(copies)}
+        differences = [
+            row.difference for row in compare_all(table(accuracies_by_copy)).rows if row.difference is not None
+        ]
+        assert len(differences) == copies - 1
+        unadjusted_findings += sum(
+            d.test is not None and d.test.p_value is not None and d.test.p_value <= 0.05 for d in differences
+        )
+        comparisons_with_findings += any(difference.significant for difference in differences)
+    assert unadjusted_findings <= stats.binom.ppf(0.999, comparisons * (copies - 1), 0.05)
+    assert comparisons_with_findings <= stats.binom.ppf(0.999, comparisons, 0.05)
 
 
 @pytest.mark.slow
 def test_a_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
-    def sh(*command: str, **environment: str) -> str:
-        clean = {name: value for name, value in os.environ.items() if name not in ("UV", "VIRTUAL_ENV", "UV_NO_SYNC")}
-        done = subprocess.run(
-            command, cwd=tmp_path, env=clean | environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+    environment = {name: value for name, value in os.environ.items() if name not in ("UV", "VIRTUAL_ENV", "UV_NO_SYNC")}
+
+    def sh(*command: str) -> str:
+        process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert process.returncode == 0, process.stderr
+        return process.stdout
 
     sh("uv", "build", "--wheel", "--out-dir", str(tmp_path / "dist"), str(ROOT))
     [wheel] = (tmp_path / "dist").glob("*.whl")
