@@ -1,10 +1,10 @@
-"""regexp: which regularizer helps here, by how much, and is the difference real?"""
+"""regexp, regularization experiments: which regularizer helps here, by how much, and is the difference real?"""
 
 import os
 from typing import TYPE_CHECKING, Any
 
-# Before torch is imported: for how many turns one of its threads waits for the others before it sleeps. libgomp's own
-# 300,000 keep a core busy that another process may need: beside one, a sweep of digits took 42 s and not 13.
+# Set before torch is imported: how often an idle thread of torch's checks for work before it sleeps. libgomp's default
+# of 300,000 keeps a core busy that another process may need: beside one, a sweep of digits took 42 s instead of 13.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
@@ -15,7 +15,7 @@ __all__ = ["Run", "compare", "load_run", "run", "sweep"]
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when first asked for, so that `regexp --help` stays quick.
+    # The public functions are imported when they are first used, so that `regexp --help` does not wait for them.
     if name in __all__:
         from regexp import api
 

@@ -4,18 +4,22 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; ends with one of the statuses in regexp.errors."""
+    """Run the command line, and end the process with one of the statuses in regexp.errors."""
     try:
-        sys.exit(_status(sys.argv[1:]))
+        sys.exit(run_command(sys.argv[1:]))
     except KeyboardInterrupt as interrupt:
         signal = getattr(interrupt, "signal", 0)
-        if not signal:  # the second Ctrl-C, or one before training
-            print("regexp: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        if not signal:  # a second Ctrl-C, or one before training
+            print("regexp: interrupted; run the same command again to resume from the last checkpoint", file=sys.stderr)
         sys.exit(128 + (signal or 2))
 
 
-def _status(words: list[str]) -> int:
-    """Check everything that was typed, then let Hydra run it."""
+def run_command(words: list[str]) -> int:
+    """Check all that was typed, let Hydra run it, and return the exit status.
+
+    Args:
+        words: the words after the program's name. Hydra reads them from `sys.argv`, where they have to be as well.
+    """
     # Imported here, so that Ctrl-C during the imports ends as it does later.
     import os
     from importlib.metadata import version
@@ -24,46 +28,46 @@ def _status(words: list[str]) -> int:
     from omegaconf.errors import OmegaConfBaseException
 
     from regexp.cli.arguments import read_arguments
-    from regexp.cli.help import usage
-    from regexp.config.compose import command_composer
+    from regexp.cli.help import format_help
+    from regexp.config.compose import make_command_composer
     from regexp.errors import SUCCESS, ConfigError, StorageError
     from regexp.utils import exit_codes
 
     if {"-h", "--help"} & set(words):
-        print(usage(), end="")
-        return 0
+        print(format_help(), end="")
+        return SUCCESS
     if "--version" in words:
         print(f"regexp {version('regexp')}")
-        return 0
-    # Hydra's own way with errors is to exit with 1, whatever happened.
+        return SUCCESS
+    # Without this, Hydra catches every error and exits with status 1.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    with exit_codes.errors_reported():
+    with exit_codes.report_errors():
         try:
             os.getcwd()
         except FileNotFoundError as error:
-            raise StorageError("the current folder is no longer there; change into one that is") from error
+            raise StorageError("the current directory no longer exists; change to one that does") from error
         arguments = read_arguments(words)
-        if arguments.composes:
-            composer = command_composer(arguments.config_dir, arguments.config_name)
-            jobs = composer.jobs(arguments.overrides, arguments.multirun)
+        if arguments.needs_configuration:
+            composer = make_command_composer(arguments.config_dir, arguments.config_name)
+            jobs = composer.compose_command_line(arguments.overrides, arguments.multirun)
             for warning in dict.fromkeys(warning for job in jobs for warning in job.warnings):
                 exit_codes.print_error(f"warning: {warning}")
-        sys.argv[1:] = arguments.ordered
+        sys.argv[1:] = arguments.words
         from regexp.execution.train import command
 
         try:
             command()
-        except SystemExit as end:  # Hydra's end, after it has said why
-            exit_codes.set_status(ConfigError.status if end.code else SUCCESS)
+        except SystemExit as hydra_exit:  # Hydra has printed the reason
+            exit_codes.record_status(ConfigError.status if hydra_exit.code else SUCCESS)
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(str(error).strip()) from error
         except OSError as error:
-            if exit_codes.raised_while_training(error):
+            if exit_codes.is_raised_by_training(error):
                 raise
             raise StorageError(
-                f"{error.filename} cannot be made: {error.strerror}; choose another folder with hydra.run.dir=DIR"
+                f"{error.filename} cannot be created: {error.strerror}; choose another directory with hydra.run.dir=DIR"
             ) from error
-    return exit_codes.status()
+    return exit_codes.exit_status()
 
 
 if __name__ == "__main__":

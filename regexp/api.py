@@ -1,10 +1,10 @@
-"""From Python and notebooks: run, sweep, load_run, compare."""
+"""The functions for Python and notebooks: run, sweep, load_run and compare."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from regexp.comparison.compare import compare_all
-from regexp.comparison.export import Records, records
+from regexp.comparison.export import RowRecords, make_row_records
 from regexp.comparison.loading import collect
 from regexp.config.compose import compose_jobs
 from regexp.errors import ConfigError
@@ -17,16 +17,31 @@ __all__ = ["Run", "compare", "load_run", "run", "sweep"]
 
 
 def run(overrides: Sequence[str] = (), outputs: Path | str = "outputs", quiet: bool = False) -> Run:
-    """Train one run, as `regexp OVERRIDES...` would; a finished one is returned at once.
+    """Train one run, as `regexp OVERRIDES...` does on the command line.
+
+    A run that has finished before is not trained again but returned at once; one that was interrupted is resumed.
 
     Args:
-        overrides: as on the command line, for example ["normalization=batch", "seed=1"].
-        outputs: folder below which it is recorded.
-        quiet: show nothing.
+        overrides: the overrides, each a string such as "normalization=batch" or "seed=1".
+        outputs: the directory below which the run is recorded.
+        quiet: whether to print nothing.
+
+    Returns:
+        The run. One that diverged is returned as well, with the status "diverged".
 
     Raises:
-        RegexpError: of the kind that says what is wrong (see regexp.errors). A run that diverges raises nothing: its
-            status is "diverged".
+        ConfigError: the overrides do not make a valid configuration; the message lists all problems.
+        RunError: another process is training this run.
+        SetupError: the data, the device or the disk does not allow the run (see regexp.errors).
+        KeyboardInterrupt: training was interrupted; the same call resumes it.
+
+    Example:
+        >>> from regexp import run
+        >>> one = run(["normalization=batch", "seed=1"], quiet=True)
+        >>> one.status
+        'stopped_early'
+        >>> round(one.summary["test"]["accuracy"], 3)
+        0.978
     """
     if isinstance(overrides, str):
         raise ConfigError(f'{overrides!r}: overrides are a list of strings, such as ["seed=1"]')
@@ -34,9 +49,30 @@ def run(overrides: Sequence[str] = (), outputs: Path | str = "outputs", quiet: b
 
 
 def sweep(runs: Sequence[Sequence[str]], outputs: Path | str = "outputs", quiet: bool = False) -> list[Run]:
-    """Train several runs, each given by its overrides, together where they can; returns them in order.
+    """Train several runs, in as few cohorts as their configurations allow.
 
-    Raises ConfigError for all jobs at once, before any is trained; otherwise as `run`.
+    Runs that have finished before are not trained again. If a run fails, the others are trained all the same.
+
+    Args:
+        runs: the overrides of each run, as for `run`.
+        outputs: the directory below which the runs are recorded.
+        quiet: whether to print nothing.
+
+    Returns:
+        The runs, in the order of their overrides.
+
+    Raises:
+        ConfigError: some overrides do not make a valid configuration; the message lists all problems of all runs, and
+            nothing was trained.
+        RunError: another process is training one of the runs, or some runs failed and others have finished.
+        SetupError: the data, the device or the disk does not allow the runs (see regexp.errors).
+        KeyboardInterrupt: training was interrupted; the same call resumes it.
+
+    Example:
+        >>> from regexp import sweep
+        >>> runs = sweep([["model.dropout=0.2", f"seed={seed}"] for seed in range(3)], quiet=True)
+        >>> [one.summary["cohort"]["size"] for one in runs]
+        [3, 3, 3]
     """
     if isinstance(runs, str) or any(isinstance(overrides, str) for overrides in runs):
         raise ConfigError(f'{runs!r}: a sweep is a list of runs, each a list of overrides: [["seed=0"], ["seed=1"]]')
@@ -54,23 +90,37 @@ def compare(
     metric: str | None = None,
     where: Sequence[str] | str = (),
     sort: str | None = None,
-) -> Records:
-    """What `regexp-compare` says of runs, as records: pandas.DataFrame(compare("outputs/default")).
+) -> RowRecords:
+    """Compare configurations over their seeds, as `regexp-compare` does on the command line.
 
     Args:
-        paths: folders of runs, or runs; none: the last sweep below outputs/.
-        by: keys whose values are compared, averaged over all else.
-        baseline: conditions "key=value" on what the others are compared with; the other keys keep their first value.
-        metric: of the differences; one of regexp.comparison.rows.METRICS.
-        where: conditions "key=value" or "key=value,value" that runs must meet.
-        sort: metric or key; None: validation accuracy.
+        paths: the runs, or directories of runs such as "outputs/default"; by default, the last sweep below outputs/.
+        by: the keys whose values are compared, averaged over all other keys; by default, all keys that varied.
+        baseline: conditions "key=value" on the configuration that the others are compared with; a key without a
+            condition has its first value.
+        metric: the metric of the differences, one of regexp.comparison.rows.METRICS; None: test accuracy, or
+            validation accuracy where no run has a test accuracy.
+        where: conditions "key=value" or "key=value,value" that a run has to meet to be compared.
+        sort: the metric or key by which the rows are sorted; None: validation accuracy.
 
-    Returns a record for each configuration: the keys that varied; every metric's mean, standard deviation (_sd) and
-    95 % interval (_low, _high); the difference to the baseline, its p-values and its verdict. `notes` holds the rest.
+    Returns:
+        A dictionary for each configuration: the values of the keys that varied; the mean of every metric over seeds
+        with its standard deviation (_sd) and 95 % interval (_low, _high); the difference to the baseline with its
+        p-values and its verdict. Accuracies are fractions, losses are in nats. The list has an attribute `notes`:
+        what the figures rest on, and which runs they leave out.
 
-    Raises ConfigError where there is nothing to compare, or for a mistake in what was asked.
+    Raises:
+        ConfigError: there is nothing to compare, or an argument does not fit the runs.
+        RunError: the record of the last sweep is broken.
+
+    Example:
+        >>> import pandas
+        >>> from regexp import compare
+        >>> rows = compare("outputs/default", by="normalization")
+        >>> pandas.DataFrame(rows)[["normalization", "seeds", "test_accuracy", "difference", "verdict"]]
     """
-    given = [paths] if isinstance(paths, str | Path | Run) else paths
-    folders = [path.directory if isinstance(path, Run) else Path(path) for path in given]
+    if isinstance(paths, str | Path | Run):
+        paths = [paths]
+    directories = [path.directory if isinstance(path, Run) else Path(path) for path in paths]
     by, baseline, where = ([words] if isinstance(words, str) else words for words in (by, baseline, where))
-    return records(compare_all(collect(folders), by, baseline, metric, where, sort))
+    return make_row_records(compare_all(collect(directories), by, baseline, metric, where, sort))

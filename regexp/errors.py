@@ -1,64 +1,78 @@
-"""Everything that can go wrong without being a bug, and the exit status it ends with.
+"""The errors that regexp raises on purpose, and the exit statuses of its commands.
 
 RegexpError
-├── ConfigError         2   the configuration: a key, a value, a combination
-├── RunError            3   a run failed
-└── SetupError          4   what surrounds the run
-    ├── DataError           a data set that is missing, unreadable or too small
-    ├── DeviceError         a device that is not there
-    │   └── MemoryShortage  a device on which a cohort finds no room
-    └── StorageError        a folder or disk that cannot be written
+├── ConfigError             2   the configuration: a key, a value or a combination of them
+├── RunError                3   a run failed, cannot be read, or cannot be started now
+└── SetupError              4   what surrounds a run does not allow it
+    ├── DataError           4   a data set is missing, unreadable or too small
+    ├── DeviceError         4   a device is missing, or cannot compute in the precision asked for
+    │   └── OutOfMemory     4   a cohort does not fit into the memory of its device
+    └── StorageError        4   a file cannot be written
 
-0 is success, 1 a bug (with its traceback), 3 also a run that diverged, 128 + n the signal n.
+KeyboardInterrupt
+└── Interrupted       128 + n   signal n asked training to stop
+
+The number is the exit status of a command that the error ends. Where several runs of a sweep fail, the highest status
+wins. The other statuses are 0 for success, 1 for a bug (with its traceback), and 3 also for a run that diverged.
 """
 
 SUCCESS = 0
 DIVERGED = 3
 
 
-class Interrupted(KeyboardInterrupt):
-    """A signal asked for an end, and training stopped after its epoch."""
-
-    def __init__(self, signal: int) -> None:
-        super().__init__(f"interrupted by signal {signal}")
-        self.signal = signal
-
-
 class RegexpError(Exception):
-    """An error whose message is all that the user needs: no traceback is shown."""
+    """The base class of errors that are shown as a message, without a traceback.
+
+    Attributes:
+        status: the exit status of a command that the error ends.
+    """
 
     status = 1
 
 
 class ConfigError(RegexpError):
-    """The configuration asks for something impossible. One problem a line."""
+    """An impossible configuration; the message has a line for each problem."""
 
     status = 2
 
 
 class RunError(RegexpError):
-    """A run failed, or cannot be started now."""
+    """A run that failed, that cannot be read, or that cannot be started now."""
 
     status = 3
 
 
 class SetupError(RegexpError):
-    """The surroundings do not allow the run."""
+    """Surroundings that do not allow a run: its data, its device or its disk."""
 
     status = 4
 
 
 class DataError(SetupError):
-    """A data set is missing, unreadable or too small for what is asked of it."""
+    """A data set that is missing, unreadable, or too small for what is asked of it."""
 
 
 class DeviceError(SetupError):
-    """The device asked for is not there, or cannot compute in the precision asked for."""
+    """A device that is missing, or that cannot compute in the precision asked for."""
 
 
 class OutOfMemory(DeviceError):
-    """A cohort finds no room on its device."""
+    """A cohort that does not fit into the memory of its device."""
 
 
 class StorageError(SetupError):
-    """A file cannot be written."""
+    """A file that cannot be written."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal that stopped training at the end of an epoch.
+
+    It is a KeyboardInterrupt, so that a notebook stops as its user expects.
+
+    Attributes:
+        signal: the number of the signal.
+    """
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(f"interrupted by signal {signal}")
+        self.signal = signal

@@ -1,4 +1,12 @@
-"""python -m regexp.preview [OVERRIDES]: a picture of augmented images, without training."""
+"""A picture of augmented images, written without training.
+
+usage: python -m regexp.preview [OVERRIDES]
+
+The picture shows 8 training images and four draws of each. It is written to
+outputs/preview/LABEL/augmentation.png. For example:
+
+  python -m regexp.preview augmentation=strong data=mnist
+"""
 
 import sys
 from pathlib import Path
@@ -10,25 +18,36 @@ from regexp.utils.atomic_io import storage_errors
 
 
 def main() -> None:
-    """Write augmentation.png to outputs/preview/LABEL and print where it is."""
+    """Run the command line, and end the process with one of the statuses in regexp.errors."""
     if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
+        print(__doc__, end="")
         return
     with exit_codes.exit_with_status():
         print(preview(sys.argv[1:]))
 
 
 def preview(overrides: list[str], outputs: Path | str = "outputs") -> Path:
-    """Write the picture that a run of these overrides would; returns its file."""
+    """Write the picture of augmented images that a run would write, and return its path.
+
+    Args:
+        overrides: the overrides of the run, as on the command line.
+        outputs: the directory below which the picture is written, as OUTPUTS/preview/LABEL/augmentation.png.
+
+    Raises:
+        ConfigError: the overrides do not make a valid configuration.
+        DataError: the data set is missing, unreadable or too small.
+        StorageError: the picture cannot be written.
+    """
     job = compose_job(overrides)
     from regexp.execution.builders import load_dataset, make_stream
     from regexp.execution.images import draw_augmentation_grid, encode_png
 
     dataset = load_dataset(job.config)
+    picture = encode_png(draw_augmentation_grid(dataset, make_stream(job.config, dataset)))
     path = Path(outputs) / "preview" / label(overrides) / "augmentation.png"
     with storage_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encode_png(draw_augmentation_grid(dataset, make_stream(job.config, dataset))).content)
+        path.write_bytes(picture.content)
     return path
 
 

@@ -1,4 +1,4 @@
-"""python -m regexp.verify DIR: trains runs of a sweep again, each alone, and says how far they come out the same."""
+"""Runs of a sweep trained again, each alone, and compared with what they recorded in their cohort."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from rich.table import Table
 
 from regexp.api import run, sweep
 from regexp.config.compose import compose_job
-from regexp.config.fields import leaves
+from regexp.config.fields import iterate_fields
 from regexp.config.schema import Config, cohort_key, flatten
 from regexp.errors import ConfigError, RunError
 from regexp.execution.terminal import Terminal
@@ -23,181 +23,277 @@ from regexp.runs.run import Run, find_runs
 from regexp.utils import exit_codes
 
 METRICS = ("objective", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
-# How far apart a run's figures may be alone and in company, in float64.
+# How far a run's metrics may differ in float64 between training alone and in a cohort.
 TOLERANCE = 1e-9
-# In what runs may differ that differ in their seed only.
-_ASIDE = {key for key, _, meta in leaves(Config()) if not meta.get("identity", True)} | {"seed", "data.path"}
+# Keys that may differ between the runs of a seed group: the seed, and what cannot change a result.
+_SEED_GROUP_KEYS = {key for key, _, metadata in iterate_fields(Config()) if not metadata.get("identity", True)}
+_SEED_GROUP_KEYS |= {"seed", "data.path"}
 
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """What a run recorded, as far as it is compared."""
+    """The record of a finished run, as far as it is compared with another training.
+
+    Attributes:
+        label: the name of its directory.
+        overrides: the overrides that it was trained with.
+        config: its flat configuration.
+        seed_group: equal for runs that differ in their seed only.
+        provenance: its data, code, version of torch and device.
+        cohort_size: how many runs its cohort began with.
+        metrics: a record for each epoch, with the columns of metrics.csv.
+        best_metrics: METRICS at its best epoch.
+    """
 
     label: str
     overrides: list[str]
     config: dict[str, Any]
-    setting: tuple[Any, ...]  # equal for runs that differ in their seed only
-    made: dict[str, str]  # data, code, torch and device
-    size: int  # of its cohort
+    seed_group: tuple[Any, ...]
+    provenance: dict[str, str]
+    cohort_size: int
     metrics: list[dict[str, float]]
-    best: dict[str, float]  # the metrics of the best epoch
+    best_metrics: dict[str, float]
 
     @classmethod
-    def of(cls, run: Run) -> Self:
-        """A run's. Raises RunError if it did not end as it should, or if what it recorded is not whole."""
+    def from_run(cls, run: Run) -> Self:
+        """Read a run's record; raise RunError if the run did not finish or its record is incomplete."""
         label, record = run.directory.name, run.record
         try:
             if run.status not in ("completed", "stopped_early") or (summary := run.summary) is None:
                 raise RunError(f"{label} is {run.status}: there is nothing to compare")
-            config, metrics, size = dict(record["config"]), run.metrics, summary["cohort"]["size"]
-            made = {"torch": record["versions"]["torch"], "device": summary["device"]}
-            made |= {name: record["identity"][name] for name in ("data", "code")}
-            setting = (made["data"], [item for item in config.items() if item[0] not in _ASIDE])
-            best = {metric: metrics[summary["best_epoch"] - 1][metric] for metric in METRICS}
-            return cls(label, list(record["overrides"]), config, setting, made, size, metrics, best)
+            config, metrics = dict(record["config"]), run.metrics
+            provenance = {"torch": record["versions"]["torch"], "device": summary["device"]}
+            provenance |= {name: record["identity"][name] for name in ("data", "code")}
+            settings = [(key, value) for key, value in config.items() if key not in _SEED_GROUP_KEYS]
+            best_epoch = metrics[summary["best_epoch"] - 1]
+            return cls(
+                label=label,
+                overrides=list(record["overrides"]),
+                config=config,
+                seed_group=(provenance["data"], settings),
+                provenance=provenance,
+                cohort_size=summary["cohort"]["size"],
+                metrics=metrics,
+                best_metrics={metric: best_epoch[metric] for metric in METRICS},
+            )
         except (LookupError, TypeError, ValueError, OSError) as error:
-            raise RunError(f"{run.directory}: what it recorded is not whole ({error!r})") from error
+            raise RunError(f"{run.directory}: its record is incomplete ({error!r})") from error
 
 
 @dataclass(frozen=True)
 class MetricDifference:
-    """How one metric of a run differs between two trainings."""
+    """The difference of one metric between two trainings of a run.
+
+    Attributes:
+        metric: one of METRICS.
+        first_epoch: the first epoch that differs; None where none does.
+        largest: the largest absolute difference over the epochs that both trainings have.
+        seed_spread: the standard deviation over the seed group at the runs' best epochs; None where it has one seed.
+    """
 
     metric: str
-    first: int | None  # epoch that differs; None: none does
-    largest: float  # over the epochs that both have
-    spread: float | None  # standard deviation of the best epochs' figures over the seeds; None: there is one seed
+    first_epoch: int | None
+    largest: float
+    seed_spread: float | None
 
 
 def verify(
-    folder: Path, count: int, labels: Sequence[str], seed: int, float64: bool
+    directory: Path, count: int, labels: Sequence[str], seed: int, float64: bool
 ) -> dict[str, list[MetricDifference]]:
-    """Train runs again, each alone; prints how each differs, beside the spread between seeds; returns that by label.
+    """Train runs again, each alone, and print how far each differs from before, beside the spread between seeds.
 
     Args:
-        folder: of runs, or a run's own.
-        count: how many, drawn at random with `seed`, where no `labels` choose.
-        float64: compare not with what was recorded but with the same runs trained together, all in float64.
+        directory: a directory of runs, or of a single run.
+        count: how many runs to draw at random, if there are no labels.
+        labels: the runs to train again, by the names of their directories.
+        seed: the seed of the draw.
+        float64: whether to train the runs together as well and compare with that, all in float64, rather than to
+            compare with what was recorded.
 
-    Raises ConfigError if there is nothing to compare, RunError if a run cannot be read, or in float64 is not the same.
+    Returns:
+        The differences of each run that was trained again, by its label.
+
+    Raises:
+        ConfigError: there is no run that can be trained again.
+        RunError: a run cannot be read, or in float64 differs by more than TOLERANCE.
     """
-    (folder, labels), terminal, results = _place(folder, labels), Terminal(), []
-    for found in find_runs(folder):
+    directory, labels = _locate_runs(directory, labels)
+    terminal = Terminal()
+    recorded_runs: list[RecordedRun] = []
+    for recorded in find_runs(directory):
         with suppress(RunError):
-            results.append(RecordedRun.of(found))
-    drawn = [RecordedRun.of(Run(folder / label)) for label in labels] or random.Random(seed).sample(
-        results, len(results)
-    )
-    chosen = _choose(drawn, len(labels) or count, bool(labels), float64, terminal)
-    before, differences, apart = chosen, {}, []
+            recorded_runs.append(RecordedRun.from_run(recorded))
+    if labels:
+        candidates = [RecordedRun.from_run(Run(directory / label)) for label in labels]
+    else:
+        candidates = random.Random(seed).sample(recorded_runs, len(recorded_runs))
+    chosen = _choose(candidates, len(labels) or count, bool(labels), float64, terminal)
+    references, differences, differing_labels = chosen, {}, []
     with TemporaryDirectory(prefix="regexp-") as outputs:
         if float64:
-            runs = sweep([result.overrides for result in chosen], f"{outputs}/together", quiet=True)
-            before = [RecordedRun.of(done) for done in runs]
-        for result, one in zip(chosen, before, strict=True):
-            alone = RecordedRun.of(run(result.overrides, f"{outputs}/alone", quiet=True))
-            seeds = [other for other in results if other.setting == result.setting]
-            rows = differences[result.label] = compare(one, alone, seeds)
-            _show(terminal, result.label, one, alone, rows)
-            if max(row.largest for row in rows) > TOLERANCE or len(one.metrics) != len(alone.metrics):
-                apart.append(result.label)
-    terminal.print_line(f"\n{len(chosen) - len(apart)} of {len(chosen)} the same to {TOLERANCE:g}{', in float64' * float64}")
-    if apart and not float64:
-        terminal.print_line("In company float32 rounds otherwise; --float64 shows whether that is all.")
-    if float64 and apart:
-        raise RunError(f"in float64 not the same alone and in company, to {TOLERANCE:g}: {'  '.join(apart)}")
+            together = sweep([one.overrides for one in chosen], f"{outputs}/together", quiet=True)
+            references = [RecordedRun.from_run(one) for one in together]
+        for one, reference in zip(chosen, references, strict=True):
+            alone = RecordedRun.from_run(run(one.overrides, f"{outputs}/alone", quiet=True))
+            seed_group = [other for other in recorded_runs if other.seed_group == one.seed_group]
+            differences[one.label] = compare_trainings(reference, alone, seed_group)
+            terminal.print_line(f"\n{_describe_trainings(one.label, reference, alone)}")
+            terminal.console.print(_make_table(differences[one.label]))
+            largest = max(difference.largest for difference in differences[one.label])
+            if largest > TOLERANCE or len(reference.metrics) != len(alone.metrics):
+                differing_labels.append(one.label)
+    agreeing = len(chosen) - len(differing_labels)
+    precision = ", in float64" if float64 else ""
+    terminal.print_line(f"\n{agreeing} of {len(chosen)} runs agree to {TOLERANCE:g}{precision}")
+    if differing_labels and not float64:
+        terminal.print_line("float32 rounds differently in a cohort; --float64 shows whether that is the only reason.")
+    if differing_labels and float64:
+        differing = "  ".join(differing_labels)
+        raise RunError(f"in float64 these runs differ by more than {TOLERANCE:g} alone and in a cohort: {differing}")
     return differences
 
 
-def compare(one: RecordedRun, other: RecordedRun, seeds: Sequence[RecordedRun]) -> list[MetricDifference]:
-    """How two trainings of a run differ, by metric; `seeds`: that run and those which differ from it in their seed."""
+def compare_trainings(
+    reference: RecordedRun, alone: RecordedRun, seed_group: Sequence[RecordedRun]
+) -> list[MetricDifference]:
+    """Return how two trainings of a run differ, for each of METRICS.
+
+    Args:
+        reference: the training in a cohort.
+        alone: the training alone.
+        seed_group: the recorded runs of the same configuration, this one included.
+    """
     differences = []
     for metric in METRICS:
-        gaps = [abs(a[metric] - b[metric]) for a, b in zip(one.metrics, other.metrics, strict=False)]
-        first = next((epoch for epoch, gap in enumerate(gaps, 1) if gap > 0), None)
-        spread = statistics.stdev(result.best[metric] for result in seeds) if len(seeds) > 1 else None
-        differences.append(MetricDifference(metric, first, max(gaps), spread))
+        # One training may have stopped earlier: the epochs that both have are compared.
+        epochs = zip(reference.metrics, alone.metrics, strict=False)
+        distances = [abs(one[metric] - other[metric]) for one, other in epochs]
+        first_epoch = next((epoch for epoch, distance in enumerate(distances, 1) if distance > 0), None)
+        values = [recorded.best_metrics[metric] for recorded in seed_group]
+        seed_spread = statistics.stdev(values) if len(values) > 1 else None
+        differences.append(MetricDifference(metric, first_epoch, max(distances), seed_spread))
     return differences
 
 
-def _place(folder: Path, labels: Sequence[str]) -> tuple[Path, Sequence[str]]:
-    """The folder of runs, and which are named. Raises ConfigError."""
-    if (folder / "run.json").is_file() and not labels:
-        return folder.resolve().parent, [folder.resolve().name]
-    there = sorted(path.parent.name for path in folder.glob("*/run.json"))
-    if not there:
-        raise ConfigError(f"{folder}: {'holds no runs' if folder.is_dir() else 'there is no such folder'}")
-    if unknown := [label for label in labels if label not in there]:
-        raise ConfigError(f"--run {unknown[0]}: is not in {folder}, which holds {'  '.join(there)}")
-    return folder, list(dict.fromkeys(labels))
+def _locate_runs(directory: Path, labels: Sequence[str]) -> tuple[Path, Sequence[str]]:
+    """Return the directory of runs and the labels to train again; raise ConfigError for unknown ones."""
+    if (directory / "run.json").is_file() and not labels:
+        return directory.resolve().parent, [directory.resolve().name]
+    known_labels = sorted(path.parent.name for path in directory.glob("*/run.json"))
+    if not known_labels:
+        raise ConfigError(f"{directory}: {'holds no runs' if directory.is_dir() else 'there is no such directory'}")
+    for label in labels:
+        if label not in known_labels:
+            raise ConfigError(f"--run {label}: is not in {directory}, which holds {'  '.join(known_labels)}")
+    return directory, list(dict.fromkeys(labels))
 
 
 def _choose(
-    drawn: Sequence[RecordedRun], count: int, named: bool, float64: bool, terminal: Terminal
+    candidates: Sequence[RecordedRun], count: int, named: bool, float64: bool, terminal: Terminal
 ) -> list[RecordedRun]:
-    """The runs to train; in float64, where they were not named, such as train together. Raises ConfigError."""
-    chosen, keys = list[RecordedRun](), list[object]()
-    for result in drawn:
+    """Return the runs to train again, with the overrides that do so.
+
+    Args:
+        candidates: the runs in the order in which they are considered.
+        count: the largest number of runs.
+        named: whether the user named the runs. If not, in float64, only runs that train together are chosen.
+        float64: whether the runs will be trained in float64.
+        terminal: where to print which runs are skipped.
+
+    Raises:
+        ConfigError: no run can be trained again, or in float64 none trains together with another.
+    """
+    chosen: list[RecordedRun] = []
+    cohort_keys: list[object] = []
+    for candidate in candidates:
         try:
-            again, key = _again(result, float64)
+            prepared, key = _prepare(candidate, float64)
         except ConfigError as error:
-            terminal.print_line(f"skipped {result.label}, which is not composed as it was (by a --config-dir?): {error}")
+            terminal.print_line(
+                f"skipped {candidate.label}: its overrides no longer give the recorded configuration "
+                f"(was it trained with --config-dir?): {error}"
+            )
             continue
-        if named or not float64 or key in (keys or [key]):
-            chosen.append(again)
-            keys.append(key)
+        trains_with_chosen = not cohort_keys or key in cohort_keys
+        if named or not float64 or trains_with_chosen:
+            chosen.append(prepared)
+            cohort_keys.append(key)
         if len(chosen) == count:
             break
     if not chosen:
         raise ConfigError("there is no finished run that can be trained again")
-    if float64 and len(set(keys)) == len(keys):
-        raise ConfigError(f"--float64: {chosen[0].label} has no company; choose two or more that train together")
+    if float64 and len(set(cohort_keys)) == len(cohort_keys):
+        raise ConfigError(
+            f"--float64: no other run trains together with {chosen[0].label}; choose two or more runs that do"
+        )
     return chosen
 
 
-def _again(result: RecordedRun, float64: bool) -> tuple[RecordedRun, object]:
-    """A run with the overrides that train it again, and what is equal for runs that may train together.
+def _prepare(recorded: RecordedRun, float64: bool) -> tuple[RecordedRun, object]:
+    """Return a run with the overrides that train it again, and its cohort key.
 
-    Raises ConfigError if they do not compose to what was recorded, as where a --config-dir had a part in it.
+    Raise ConfigError if they do not compose to the recorded configuration, as where a --config-dir had a part in it.
     """
-    today, then = json.loads(json.dumps(flatten(compose_job(result.overrides).config))), result.config
-    if list(today.items()) != list(then.items()):
-        raise ConfigError(f"other {', '.join(key for key in {**today, **then} if today.get(key) != then.get(key))}")
-    on_mps = result.made["device"].startswith("mps")  # which has no float64
-    extra = ["device.precision=float64", *["device.kind=cpu"] * on_mps] if float64 else []
-    again = replace(result, overrides=[*result.overrides, *extra])
-    return again, cohort_key(compose_job(again.overrides).config)
+    config = json.loads(json.dumps(flatten(compose_job(recorded.overrides).config)))
+    if list(config.items()) != list(recorded.config.items()):
+        changed_keys = [key for key in {**config, **recorded.config} if config.get(key) != recorded.config.get(key)]
+        raise ConfigError(f"it differs in {', '.join(changed_keys)}")
+    overrides = list(recorded.overrides)
+    if float64:
+        overrides.append("device.precision=float64")
+        if recorded.provenance["device"].startswith("mps"):  # mps has no float64
+            overrides.append("device.kind=cpu")
+    return replace(recorded, overrides=overrides), cohort_key(compose_job(overrides).config)
 
 
-def _show(
-    terminal: Terminal, label: str, one: RecordedRun, alone: RecordedRun, differences: Sequence[MetricDifference]
-) -> None:
-    terminal.print_line(f"\n{label}\nin a cohort of {one.size}: {len(one.metrics)} epochs; alone: {len(alone.metrics)}")
-    for name in (name for name, then in one.made.items() if alone.made[name] != then):
-        terminal.print_line(f"the {name} changed since: {one.made[name]}, now {alone.made[name]}")
+def _describe_trainings(label: str, reference: RecordedRun, alone: RecordedRun) -> str:
+    """Return what two trainings of a run were, and what else has changed since the first."""
+    epochs, epochs_alone = len(reference.metrics), len(alone.metrics)
+    lines = [label, f"in a cohort of {reference.cohort_size}: {epochs} epochs; alone: {epochs_alone}"]
+    for name, value in reference.provenance.items():
+        if alone.provenance[name] != value:
+            lines.append(f"the {name} has changed since: {value} then, {alone.provenance[name]} now")
+    return "\n".join(lines)
+
+
+def _make_table(differences: Sequence[MetricDifference]) -> Table:
     table = Table("metric", box=None, pad_edge=False)
     for title in ("first epoch", "largest difference", "spread between seeds"):
         table.add_column(title, justify="right")
     for row in differences:
-        spread = "-" if row.spread is None else f"{row.spread:.1e}"
-        table.add_row(row.metric, str(row.first or "none"), f"{row.largest:.1e}", spread)
-    terminal.console.print(table)
+        spread = "-" if row.seed_spread is None else f"{row.seed_spread:.1e}"
+        table.add_row(row.metric, str(row.first_epoch or "none"), f"{row.largest:.1e}", spread)
+    return table
 
 
 def main() -> None:
-    """Run the command line; ends with one of the statuses in regexp.errors."""
-    parser = argparse.ArgumentParser("python -m regexp.verify", description=__doc__, allow_abbrev=False)
-    parser.add_argument("folder", metavar="DIR", type=Path, help="of runs, as outputs/default, or a run's own")
-    choice = parser.add_mutually_exclusive_group()
-    choice.add_argument("--runs", metavar="N", type=int, default=3, help="drawn at random (default: 3)")
-    choice.add_argument("--run", metavar="LABEL", nargs="+", default=[], help="these, by the names of their folders")
-    parser.add_argument("--seed", type=int, default=0, help="of the drawing")
-    parser.add_argument("--float64", action="store_true", help=f"train both ways in float64; must agree to {TOLERANCE}")
-    given = parser.parse_args()
-    if given.runs < 1:
-        parser.error(f"--runs {given.runs}: must be at least 1")
-    with exit_codes.process_exit():
-        verify(given.folder, given.runs, given.run, given.seed, given.float64)
+    """Run the command line, and end the process with one of the statuses in regexp.errors."""
+    parser = argparse.ArgumentParser(
+        "python -m regexp.verify",
+        description="Train runs of a sweep again, each alone, and show how far they come out the same.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "directory", metavar="DIR", type=Path, help="directory of runs, such as outputs/default, or of a single run"
+    )
+    selection = parser.add_mutually_exclusive_group()
+    selection.add_argument(
+        "--runs", metavar="N", type=int, default=3, help="how many runs to draw at random (default: 3)"
+    )
+    selection.add_argument(
+        "--run", metavar="LABEL", nargs="+", default=[], help="the runs to train, by the names of their directories"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random draw (default: 0)")
+    parser.add_argument(
+        "--float64",
+        action="store_true",
+        help=f"train both alone and together in float64, and fail if they differ by more than {TOLERANCE:g}",
+    )
+    arguments = parser.parse_args()
+    if arguments.runs < 1:
+        parser.error(f"--runs {arguments.runs}: must be at least 1")
+    with exit_codes.exit_with_status():
+        verify(arguments.directory, arguments.runs, arguments.run, arguments.seed, arguments.float64)
 
 
 if __name__ == "__main__":

@@ -1,63 +1,140 @@
-"""The command line: Hydra's flags, and the overrides beside them."""
+"""The command line of `regexp`: Hydra's flags, and the overrides beside them."""
 
 import os
 import re
 import shlex
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
 from regexp.cli.hydra_parser import get_args_parser
 from regexp.errors import ConfigError
 
+_SHELLS = ("bash", "fish", "zsh")
+
 
 @dataclass(frozen=True)
 class Arguments:
-    """A command line.
+    """A command line, read.
 
     Attributes:
-        overrides: in order.
-        multirun: whether a sweep is asked for.
-        composes: whether the overrides are to become a configuration; not where Hydra is only asked about itself.
-        config_dir, config_name: of further options, and of the primary configuration.
-        ordered: all words, with the flags first: argparse would not read overrides on both sides of a flag.
+        overrides: the overrides, in the order in which they were typed.
+        multirun: whether the command line asks for a sweep.
+        needs_configuration: whether the overrides have to make a valid configuration. They need not where Hydra is only
+            asked about itself.
+        config_dir: the directory of further options; None where there is none.
+        config_name: the name of the primary configuration.
+        words: all words with the flags first, since argparse cannot read overrides on both sides of a flag.
     """
 
     overrides: tuple[str, ...]
     multirun: bool
-    composes: bool
+    needs_configuration: bool
     config_dir: str | None
     config_name: str
-    ordered: tuple[str, ...]
+    words: tuple[str, ...]
 
 
 def read_arguments(words: Sequence[str]) -> Arguments:
-    """The command line's flags and overrides. Raises ConfigError for a flag that cannot be.
+    """Read the flags and overrides of a command line.
 
-    Words with dashes that are no flags of Hydra's stay among the overrides, where they are objected to.
+    Words that begin with a dash and are no flag of Hydra's are returned as overrides, so that the check of overrides
+    reports them together with all other mistakes.
+
+    Args:
+        words: the words after the program's name.
+
+    Returns:
+        The command line.
+
+    Raises:
+        ConfigError: a flag lacks its value, does not go with another flag, or does not work with regexp.
     """
-    parser = get_args_parser()
-    flags = parser._option_string_actions
 
-    def fail(message: str) -> None:
+    def fail(message: str) -> NoReturn:
         raise ConfigError(f"{message}; regexp --help shows what can be typed")
 
-    parser.error = fail  # type: ignore[method-assign, assignment]
-    strange, rest = [], []
-    queue = list(words)
-    while queue:
-        word = queue.pop(0)
+    parser = get_args_parser()
+    parser.error = fail  # type: ignore[method-assign]
+    known_words, unknown_flags = _separate_unknown_flags(words, parser._option_string_actions)
+    parsed, extra = parser.parse_known_args(known_words)
+    overrides = [*parsed.overrides, *extra]
+    _check_flag_combinations(parsed)
+    _check_completion(parsed, overrides)
+    _check_supported(parsed)
+    flags = list(known_words)
+    for override in overrides:
+        flags.remove(override)
+    return Arguments(
+        overrides=(*unknown_flags, *overrides),
+        multirun=parsed.multirun,
+        needs_configuration=not (parsed.hydra_help or parsed.shell_completion or parsed.info is not None),
+        config_dir=parsed.config_dir,
+        config_name=parsed.config_name or "config",
+        words=(*flags, *overrides),
+    )
+
+
+def _separate_unknown_flags(words: Sequence[str], flags: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Separate the words that Hydra's parser can read from the flags that it does not know.
+
+    Args:
+        words: the words of a command line.
+        flags: the parser's actions by their flags.
+
+    Returns:
+        The words for the parser, and the unknown flags. An unknown flag takes the next word as its value where that
+        looks like one: `--lr 0.1` becomes `--lr=0.1`.
+    """
+    known_words, unknown_flags = [], []
+    remaining = list(words)
+    while remaining:
+        word = remaining.pop(0)
         flag = word.partition("=")[0]
         if not word.startswith("-") or flag in flags:
-            rest.append(word)
-            if flag in flags and "=" not in word and flags[flag].nargs is None and queue:
-                rest.append(queue.pop(0))  # the flag's value
-        elif "=" not in word and queue and "=" not in queue[0] and not queue[0].startswith("-"):
-            strange.append(f"{word}={queue.pop(0)}")
+            known_words.append(word)
+            takes_next_word = flag in flags and "=" not in word and flags[flag].nargs is None
+            if takes_next_word and remaining:
+                known_words.append(remaining.pop(0))
+        elif "=" not in word and remaining and "=" not in remaining[0] and not remaining[0].startswith("-"):
+            unknown_flags.append(f"{word}={remaining.pop(0)}")
         else:
-            strange.append(word)
-    parsed, extra = parser.parse_known_args(rest)
-    _check_flags(parsed, [*parsed.overrides, *extra])
+            unknown_flags.append(word)
+    return known_words, unknown_flags
+
+
+def _check_flag_combinations(parsed: Namespace) -> None:
+    """Raise ConfigError for flags that do not go together."""
+    modes = {
+        "--run": parsed.run,
+        "--multirun": parsed.multirun,
+        "--cfg": parsed.cfg,
+        "--info": parsed.info,
+        "--shell-completion": parsed.shell_completion,
+    }
+    chosen_modes = [flag for flag, value in modes.items() if value]
+    if len(chosen_modes) > 1:
+        raise ConfigError(f"{' and '.join(chosen_modes)} do not go together; type one of them")
+    for flag, value in (("--resolve", parsed.resolve), ("--package", parsed.package)):
+        if value and not parsed.cfg:
+            raise ConfigError(f"{flag} works only with --cfg; type --cfg job {flag}")
+
+
+def _check_completion(parsed: Namespace, words: Sequence[str]) -> None:
+    """Raise ConfigError for what cannot be asked of --shell-completion."""
+    if not parsed.shell_completion:
+        return
+    if not any(re.fullmatch(r"(un)?install=\w+|query=\w+", word) for word in words):
+        raise ConfigError("--shell-completion takes install=SHELL, uninstall=SHELL or query=SHELL")
+    if "COMP_LINE" not in os.environ and any(word.startswith("query") for word in words):
+        raise ConfigError("--shell-completion query=SHELL is for the shell itself; type install=SHELL")
+    if any(word.partition("=")[2] not in _SHELLS for word in words):
+        raise ConfigError(f"--shell-completion {' '.join(words)}: the shells are bash, fish and zsh")
+
+
+def _check_supported(parsed: Namespace) -> None:
+    """Raise ConfigError for flags of Hydra's that regexp does not support."""
     if parsed.experimental_rerun is not None:
         raise ConfigError("--experimental-rerun: reads a pickle, which could run any code; type the command again")
     if parsed.config_path is not None:
@@ -67,33 +144,3 @@ def read_arguments(words: Sequence[str]) -> Arguments:
         )
     if parsed.config_name not in (None, "config") and parsed.config_dir is None:
         raise ConfigError(f"--config-name {parsed.config_name}: regexp has one configuration; leave the flag out")
-    overrides = (*parsed.overrides, *extra)
-    left = list(rest)
-    for override in overrides:
-        left.remove(override)
-    return Arguments(
-        (*strange, *overrides),
-        parsed.multirun,
-        not (parsed.hydra_help or parsed.shell_completion or parsed.info is not None),
-        parsed.config_dir,
-        parsed.config_name or "config",
-        (*left, *overrides),
-    )
-
-
-def _check_flags(parsed: Namespace, words: Sequence[str]) -> None:
-    """Raises ConfigError for flags that do not go together."""
-    asked = {"--run": parsed.run, "--multirun": parsed.multirun, "--cfg": parsed.cfg, "--info": parsed.info}
-    given = [flag for flag, value in {**asked, "--shell-completion": parsed.shell_completion}.items() if value]
-    if len(given) > 1:
-        raise ConfigError(f"{' and '.join(given)} do not go together; type one of them")
-    for flag, value in (("--resolve", parsed.resolve), ("--package", parsed.package)):
-        if value and not parsed.cfg:
-            raise ConfigError(f"{flag} goes with --cfg only; type --cfg job {flag}")
-    if parsed.shell_completion and not any(re.fullmatch(r"(un)?install=\w+|query=\w+", word) for word in words):
-        raise ConfigError("--shell-completion takes install=SHELL, uninstall=SHELL or query=SHELL")
-    if parsed.shell_completion and "COMP_LINE" not in os.environ and any(word.startswith("query") for word in words):
-        raise ConfigError("--shell-completion query=SHELL is for the shell itself; type install=SHELL")
-    shells = [word.partition("=")[2] for word in words if parsed.shell_completion]
-    if any(shell not in ("bash", "fish", "zsh") for shell in shells):
-        raise ConfigError(f"--shell-completion {' '.join(words)}: the shells are bash, fish and zsh")

@@ -10,76 +10,99 @@ _FORMATS = ("text", "md", "csv", "json")
 
 
 def main() -> None:
-    """Run the command line; ends with one of the statuses in regexp.errors."""
-    parser = _parser()
-    given = parser.parse_args()
-    if given.status and given.format != "text":
-        parser.error(f"--status --format {given.format}: the status is for reading; drop --format")
-    with exit_codes.process_exit():
-        _compare(given)
+    """Run the command line, and end the process with one of the statuses in regexp.errors."""
+    parser = _make_parser()
+    arguments = parser.parse_args()
+    if arguments.status and arguments.format != "text":
+        parser.error(f"--status --format {arguments.format}: the status is only shown as text; drop --format")
+    with exit_codes.exit_with_status():
+        _compare(arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "regexp-compare",
         description="Which configuration is better, by how much, and is the difference real?",
         allow_abbrev=False,
     )
-    several: dict[str, Any] = {"action": "append", "default": []}
+    repeatable: dict[str, Any] = {"action": "append", "default": []}
     parser.add_argument(
-        "folders", metavar="DIR", nargs="*", type=Path, help="of runs, such as outputs/default; none: the last sweep"
+        "directories",
+        metavar="DIR",
+        nargs="*",
+        type=Path,
+        help="directories of runs, such as outputs/default (default: the last sweep)",
     )
-    parser.add_argument("--by", metavar="KEY", help="compare its values, averaged over all else", **several)
     parser.add_argument(
-        "--baseline", metavar="KEY=VALUE", help="what the others are compared with (first values)", **several
+        "--by", metavar="KEY", help="compare the values of this key, averaged over all other keys", **repeatable
     )
-    parser.add_argument("--metric", metavar="NAME", help="of the differences (test_accuracy)")
-    parser.add_argument("--where", metavar="KEY=VALUE", help="only such runs; VALUE,VALUE: any of these", **several)
-    parser.add_argument("--sort", metavar="NAME", help="metric or key to sort by (val_accuracy)")
-    parser.add_argument("--status", action="store_true", help="what has not finished, and what to type")
-    parser.add_argument("--format", choices=_FORMATS, default="text", help="of what is printed")
-    parser.add_argument("--output", metavar="DIR", type=Path, help="write comparison.md and plots (PNG, SVG) there")
     parser.add_argument(
-        "--tensorboard", action="store_true", help="add mean and spread of each configuration to TensorBoard"
+        "--baseline",
+        metavar="KEY=VALUE",
+        help="compare with the configuration that has this value (default: the first value of each key)",
+        **repeatable,
+    )
+    parser.add_argument("--metric", metavar="NAME", help="metric of the differences (default: test_accuracy)")
+    parser.add_argument(
+        "--where",
+        metavar="KEY=VALUE",
+        help="compare only runs with this value, or one of several: KEY=VALUE,VALUE",
+        **repeatable,
+    )
+    parser.add_argument("--sort", metavar="NAME", help="sort rows by this metric or key (default: val_accuracy)")
+    parser.add_argument("--status", action="store_true", help="show what has not finished, and what to type")
+    parser.add_argument("--format", choices=_FORMATS, default="text", help="format of the output (default: text)")
+    parser.add_argument(
+        "--output", metavar="DIR", type=Path, help="write comparison.md and plots (PNG, SVG) to this directory"
+    )
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="add the mean and spread of each configuration to TensorBoard"
     )
     return parser
 
 
-def _compare(given: argparse.Namespace) -> None:
+def _compare(arguments: argparse.Namespace) -> None:
+    # Imported here, so that --help does not wait for scipy.
     from regexp.comparison.compare import compare_all
     from regexp.comparison.grouping import split_values
-    from regexp.comparison.loading import collect, count
+    from regexp.comparison.loading import collect
     from regexp.comparison.report import Report
-    from regexp.runs.logdirs import logdir
-    from regexp.utils.next_commands import tensorboard
 
-    by = [key for keys in given.by for key in split_values(keys)]
-    comparison = compare_all(collect(given.folders), by, given.baseline, given.metric, given.where, given.sort)
-    printer = Report()
-    if given.status:
-        printer.status(comparison)
-    elif given.format == "text":
-        printer.compare(comparison)
+    comparison = compare_all(
+        collect(arguments.directories),
+        by=[key for keys in arguments.by for key in split_values(keys)],
+        baseline=arguments.baseline,
+        metric=arguments.metric,
+        where=arguments.where,
+        sort=arguments.sort,
+    )
+    report = Report()
+    if arguments.status:
+        report.print_status(comparison)
+    elif arguments.format == "text":
+        report.print_comparison(comparison)
     else:
-        printer.plain(comparison, given.format)
-    if given.output is not None or given.tensorboard:
+        report.print_as(arguments.format, comparison)
+    if arguments.output is not None or arguments.tensorboard:
         from regexp.comparison.curves import Curves
 
         curves = Curves(comparison.rows)
         for problem in curves.problems:
-            printer.aside(problem)
-        if given.output is not None:
-            from regexp.comparison.plots import write
+            report.print_aside(problem)
+        if arguments.output is not None:
+            from regexp.comparison.plots import write_report
 
-            printer.aside(f"written  {write(comparison, curves, given.output)}")
-        if given.tensorboard:
+            report.print_aside(f"written  {write_report(comparison, curves, arguments.output)}")
+        if arguments.tensorboard:
+            from regexp.comparison.loading import format_count
             from regexp.comparison.tensorboard import bands_directory, write_bands
+            from regexp.runs.logdirs import logdir
+            from regexp.utils.next_commands import tensorboard_command
 
-            printer.aside(
-                f"bands    {bands_directory(comparison)}: {count(write_bands(comparison, curves), 'configuration')}"
-            )
-            logs = logdir([record.directory for record in comparison.records], bands_directory(comparison))
-            printer.aside(f"curves   {tensorboard(logs)}")
+            bands = bands_directory(comparison)
+            report.print_aside(f"bands    {bands}: {format_count(write_bands(comparison, curves), 'configuration')}")
+            logs = logdir([record.directory for record in comparison.records], bands)
+            report.print_aside(f"curves   {tensorboard_command(logs)}")
 
 
 if __name__ == "__main__":

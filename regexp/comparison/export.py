@@ -1,4 +1,4 @@
-"""A comparison as Markdown, CSV, JSON and records for Python. Imports no torch."""
+"""A comparison as Markdown, CSV and JSON, and as records for Python. Imports no torch."""
 
 import csv
 import io
@@ -8,114 +8,134 @@ from typing import Any
 
 from regexp.comparison.compare import Comparison
 from regexp.comparison.effects import Effect
-from regexp.comparison.notes import notes
 from regexp.comparison.rows import METRICS, Difference, Metric
 from regexp.comparison.statistics import Estimate
-from regexp.comparison.tables import Grid, differences, influences, results
-from regexp.comparison.verdicts import AVERAGE, GAIN, INTERACTION, Kind, headline, verdict
+
+from regexp.comparison.notes import make_notes
+from regexp.comparison.tables import TextTable, tabulate_differences, tabulate_effects, tabulate_results
+from regexp.comparison.verdicts import (
+    BASELINE_DIFFERENCE,
+    INTERACTION,
+    MAIN_EFFECT,
+    Wording,
+    format_headline,
+    format_verdict,
+)
 
 
-class Records(list[dict[str, Any]]):
-    """A record for each row, of plain values: what pandas.DataFrame takes. Accuracies are fractions, losses in nats.
+class RowRecords(list[dict[str, Any]]):
+    """The rows of a comparison as dictionaries of plain values, which pandas.DataFrame takes as they are.
+
+    Accuracies are fractions, losses are in nats.
 
     Attributes:
-        notes: what the figures rest on, and what was left out.
+        notes: what the figures rest on, and which runs they leave out.
     """
 
     notes: list[str]
 
 
-def records(comparison: Comparison) -> Records:
-    """The rows as records."""
-    found = Records(
-        {
-            # `epochs` is a key and a metric.
-            **{f"config.{key}" if key in METRICS else key: value for key, value in row.values.items()},
-            "seeds": row.seed_count,
-            "runs": len(row.records),
-            **{key: value for name in METRICS for key, value in _plain(name, row.estimate(name)).items()},
-            "metric": comparison.metric.name,
-            "baseline": row is comparison.baseline,
-            **_plain_difference(row.difference, comparison.metric),
-        }
-        for row in comparison.rows
-    )
-    found.notes = notes(comparison)
-    return found
+def make_row_records(comparison: Comparison) -> RowRecords:
+    """Return the rows of a comparison as dictionaries of plain values."""
+    records = RowRecords()
+    for row in comparison.rows:
+        record: dict[str, Any] = {}
+        for key, value in row.values.items():
+            record[f"config.{key}" if key in METRICS else key] = value  # `epochs` is both a key and a metric
+        record |= {"seeds": row.seed_count, "runs": len(row.records)}
+        for metric in METRICS:
+            record |= _estimate_fields(metric, row.estimate(metric))
+        record |= {"metric": comparison.metric.name, "baseline": row is comparison.baseline}
+        record |= _difference_fields(row.difference, comparison.metric)
+        records.append(record)
+    records.notes = make_notes(comparison)
+    return records
 
 
-def markdown(grid: Grid) -> str:
-    """A table in Markdown, below its title."""
-    bars = [":--" if i < grid.words or name == "verdict" else "--:" for i, name in enumerate(grid.columns)]
-    lines = [
-        " | ".join(cell.replace("|", "\\|").replace("\nx ", " x ").replace("\n", ", ") for cell in row)
-        for row in (grid.columns, bars, *grid.rows)
+def table_to_markdown(table: TextTable) -> str:
+    """Return a table in Markdown, below its title."""
+    alignments = [
+        ":--" if i < table.text_columns or name == "verdict" else "--:" for i, name in enumerate(table.columns)
     ]
-    return "\n".join([f"**{grid.title}**", "", *(f"| {line} |" for line in lines)])
+    lines = [f"**{table.title}**", ""]
+    for row in (table.columns, alignments, *table.rows):
+        cells = [cell.replace("|", "\\|").replace("\nx ", " x ").replace("\n", ", ") for cell in row]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
-def as_markdown(comparison: Comparison, pictures: Sequence[tuple[str, str]] = ()) -> str:
-    """The whole comparison, with pictures given by their captions and files."""
-    grids = [results(comparison), differences(comparison), *influences(comparison)]
-    parts = [f"# {comparison.collection.title}", f"{headline(comparison)}."]
-    parts += [markdown(grid) for grid in grids if grid is not None]
-    parts += ["\n".join(f"- {note}" for note in notes(comparison))]
+def to_markdown(comparison: Comparison, pictures: Sequence[tuple[str, str]] = ()) -> str:
+    """Return the whole comparison in Markdown.
+
+    Args:
+        comparison: the comparison.
+        pictures: the caption and the file name of each plot to link to.
+    """
+    tables = [tabulate_results(comparison), tabulate_differences(comparison), *tabulate_effects(comparison)]
+    parts = [f"# {comparison.collection.title}", f"{format_headline(comparison)}."]
+    parts += [table_to_markdown(table) for table in tables if table is not None]
+    parts += ["\n".join(f"- {note}" for note in make_notes(comparison))]
     parts += [f"![{caption}]({file})" for caption, file in pictures]
     return "\n\n".join(parts) + "\n"
 
 
-def as_csv(comparison: Comparison) -> str:
-    """The records."""
-    text, rows = io.StringIO(), records(comparison)
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+def to_csv(comparison: Comparison) -> str:
+    """Return the rows of a comparison as CSV."""
+    text, records = io.StringIO(), make_row_records(comparison)
+    writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(records)
     return text.getvalue()
 
 
-def as_json(comparison: Comparison) -> str:
-    """The records, effects and notes."""
+def to_json(comparison: Comparison) -> str:
+    """Return the rows, effects and notes of a comparison as JSON."""
     metric = comparison.metric
     content = {
         "runs": comparison.collection.title,
         "metric": metric.name,
         "baseline": comparison.baseline.values,
         "averaged_over": comparison.averaged_keys,
-        "configurations": records(comparison),
-        "main_effects": _plain_effects(comparison.main_effects, metric, AVERAGE),
-        "interactions": _plain_effects(comparison.interactions, metric, INTERACTION),
-        "notes": notes(comparison),
+        "configurations": make_row_records(comparison),
+        "main_effects": _effect_records(comparison.main_effects, metric, MAIN_EFFECT),
+        "interactions": _effect_records(comparison.interactions, metric, INTERACTION),
+        "notes": make_notes(comparison),
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def _plain(name: str, found: Estimate | None) -> dict[str, float | None]:
-    low, high = (found.confidence_interval if found is not None else None) or (None, None)
-    mean, sd = (None, None) if found is None else (found.mean, found.sd)
-    return {name: mean, f"{name}_sd": sd, f"{name}_low": low, f"{name}_high": high}
+def _estimate_fields(metric: str, estimate: Estimate | None) -> dict[str, float | None]:
+    """Return the mean, standard deviation and 95 % interval of a metric, None where there is none."""
+    if estimate is None:
+        return dict.fromkeys((metric, f"{metric}_sd", f"{metric}_low", f"{metric}_high"))
+    low, high = estimate.confidence_interval or (None, None)
+    return {metric: estimate.mean, f"{metric}_sd": estimate.sd, f"{metric}_low": low, f"{metric}_high": high}
 
 
-def _plain_difference(difference: Difference | None, metric: Metric, kind: Kind = GAIN) -> dict[str, Any]:
-    pair = None if difference is None else difference.test
-    seen = None if pair is None else pair.estimate
-    low, high = (None if seen is None else seen.confidence_interval) or (None, None)
-    needed = (None if difference is None else difference.required_seeds) or (None, None)
+def _difference_fields(
+    difference: Difference | None, metric: Metric, wording: Wording = BASELINE_DIFFERENCE
+) -> dict[str, Any]:
+    """Return a difference, its tests and its verdict; the baseline has no difference."""
+    test = None if difference is None else difference.test
+    estimate = None if test is None else test.estimate
+    low, high = (None if estimate is None else estimate.confidence_interval) or (None, None)
+    needed_low, needed_high = (None if difference is None else difference.required_seeds) or (None, None)
     return {
-        "difference": None if seen is None else seen.mean,
+        "difference": None if estimate is None else estimate.mean,
         "difference_low": low,
         "difference_high": high,
-        "pairs": 0 if seen is None else seen.n,
-        "p": None if pair is None else pair.p_value,
-        "p_flips": None if pair is None else pair.sign_flip_p,
+        "pairs": 0 if estimate is None else estimate.n,
+        "p": None if test is None else test.p_value,
+        "p_flips": None if test is None else test.sign_flip_p,
         "p_holm": None if difference is None else difference.p_adjusted,
-        "seeds_needed_low": needed[0],
-        "seeds_needed_high": needed[1],
-        "verdict": "baseline" if difference is None else verdict(difference, metric, kind),
+        "seeds_needed_low": needed_low,
+        "seeds_needed_high": needed_high,
+        "verdict": "baseline" if difference is None else format_verdict(difference, metric, wording),
     }
 
 
-def _plain_effects(effects: Iterable[Effect], metric: Metric, kind: Kind) -> list[dict[str, Any]]:
+def _effect_records(effects: Iterable[Effect], metric: Metric, wording: Wording) -> list[dict[str, Any]]:
     return [
-        {"values": effect.values, "against": effect.reference, **_plain_difference(effect.difference, metric, kind)}
+        {"values": effect.values, "against": effect.reference, **_difference_fields(effect.difference, metric, wording)}
         for effect in effects
     ]

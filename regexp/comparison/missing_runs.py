@@ -1,4 +1,4 @@
-"""What a comparison still lacks: runs that train, were interrupted, failed, or are not there. Imports no torch."""
+"""The runs that a comparison still lacks: training, interrupted, failed or missing ones. Imports no torch."""
 
 import math
 import shlex
@@ -12,63 +12,75 @@ from regexp.comparison.records import Record
 from regexp.utils.next_commands import command_prefix, relative_path
 
 
-def unfinished(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
-    """Of every run that has not finished, or is not there: status, name, and how far it is or what to type."""
+def list_unfinished(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
+    """Yield every run or group of runs that has not finished or is missing.
+
+    Missing are the members of a sweep that left nothing behind, the seeds that other configurations have, and the
+    combinations of values without which a grid is not full.
+
+    Yields:
+        Its status, its name, and its progress or the command that trains it.
+    """
     for record in comparison.records:
         if not record.finished:
-            yield record.status, record.directory.name, " ".join(_state(record))
+            yield record.status, record.directory.name, " ".join(_describe_state(record))
     for overrides in comparison.collection.missing_runs:
-        yield (
-            "missing",
-            " ".join(overrides),
-            f"{command_prefix()}{shlex.join(['regexp', *overrides, *_place(comparison)])}",
-        )
-    told = {tuple(sorted(overrides)) for overrides in comparison.collection.missing_runs}
-    everywhere = {record.seed for cell in comparison.cells for record in cell.records}
+        command = ["regexp", *overrides, *_directory_override_of_sweep(comparison)]
+        yield "missing", " ".join(overrides), f"{command_prefix()}{shlex.join(command)}"
+    listed = {tuple(sorted(overrides)) for overrides in comparison.collection.missing_runs}
+    all_seeds = {record.seed for cell in comparison.cells for record in cell.records}
     for cell in comparison.cells:
-        lacking = sorted(everywhere - {record.seed for record in cell.records})
-        wanted = [seed for seed in lacking if tuple(sorted(_with(cell.records[0], {"seed": str(seed)}))) not in told]
-        if wanted:
-            yield "missing", cell.label, _command(cell.records[0], {}, wanted)
-    combinations = math.prod(map(len, comparison.levels.values()))
-    # A grid with gaps, not a few points of a space.
-    if 0 < combinations - len(comparison.cells) <= len(comparison.cells):
-        there = {tuple(cell.values.values()) for cell in comparison.cells}
+        example = cell.records[0]
+        missing_seeds = sorted(all_seeds - {record.seed for record in cell.records})
+        unlisted_seeds = [
+            seed for seed in missing_seeds if tuple(sorted(_replace_values(example, {"seed": str(seed)}))) not in listed
+        ]
+        if unlisted_seeds:
+            yield "missing", cell.label, _training_command(example, {}, unlisted_seeds)
+    missing_cells = math.prod(map(len, comparison.levels.values())) - len(comparison.cells)
+    # Where more is missing than is there, the runs are a few points of a space and not a grid with gaps.
+    if 0 < missing_cells <= len(comparison.cells):
+        combinations = {tuple(cell.values.values()) for cell in comparison.cells}
         for values in product(*comparison.levels.values()):
-            if values not in there and ABSENT not in values:
-                named = dict(zip(comparison.levels, values, strict=True))
-                yield "missing", ", ".join(values), _command(comparison.records[0], named, sorted(everywhere))
+            if values not in combinations and ABSENT not in values:
+                values_by_key = dict(zip(comparison.levels, values, strict=True))
+                command_line = _training_command(comparison.records[0], values_by_key, sorted(all_seeds))
+                yield "missing", ", ".join(values), command_line
 
 
-def _state(record: Record) -> Iterator[str]:
+def _describe_state(record: Record) -> Iterator[str]:
     if record.status in ("running", "interrupted", "diverged"):
         yield f"epoch {record.last_epoch} of {record.max_epochs}"
     if record.problem:
         yield record.problem
-    if record.status in ("interrupted", "failed", "broken"):
-        yield f"again: {command_prefix()}{record.command}"
+    if record.status == "interrupted":
+        yield f"to resume: {command_prefix()}{record.command}"
+    elif record.status in ("failed", "broken"):
+        yield f"to train again: {command_prefix()}{record.command}"
 
 
-def _command(like: Record, values: Mapping[str, str], seeds: Sequence[int]) -> str:
-    """What trains runs that differ from one in these values, for each of these seeds."""
-    words = _with(like, {**values, "seed": ",".join(map(str, seeds))})
-    several = len(seeds) > 1
-    return f"{command_prefix()}{shlex.join(['regexp', *['-m'] * several, *words, *_folder(like, several)])}"
+def _training_command(example: Record, values: Mapping[str, str], seeds: Sequence[int]) -> str:
+    """Return the command that trains an example's configuration, with other values of some keys, for some seeds."""
+    overrides = _replace_values(example, {**values, "seed": ",".join(map(str, seeds))})
+    is_sweep = len(seeds) > 1
+    words = ["regexp", *(["-m"] if is_sweep else []), *overrides, *_directory_override(example, is_sweep)]
+    return f"{command_prefix()}{shlex.join(words)}"
 
 
-def _place(comparison: Comparison) -> list[str]:
-    return _folder(comparison.records[0], False) if comparison.records else []
+def _directory_override_of_sweep(comparison: Comparison) -> list[str]:
+    return _directory_override(comparison.records[0], is_sweep=False) if comparison.records else []
 
 
-def _folder(like: Record, several: bool) -> list[str]:
-    """The override that a run needs which is not below outputs/."""
-    outputs = like.directory.parent.parent
+def _directory_override(example: Record, is_sweep: bool) -> list[str]:
+    """Return the override that records a run beside the example, where that is not below outputs/."""
+    outputs = example.directory.parent.parent
     if outputs.resolve() == Path("outputs").resolve():
         return []
-    return [f"hydra.{'sweep' if several else 'run'}.dir={relative_path(outputs)}"]
+    return [f"hydra.{'sweep' if is_sweep else 'run'}.dir={relative_path(outputs)}"]
 
 
-def _with(like: Record, values: Mapping[str, str]) -> list[str]:
-    """A run's overrides with other values."""
-    words = {override.partition("=")[0].lstrip("+"): override for override in like.overrides}
-    return [*(words | {key: f"{key}={value}" for key, value in values.items()}).values()]
+def _replace_values(example: Record, values: Mapping[str, str]) -> list[str]:
+    """Return a run's overrides with other values of some keys."""
+    overrides = {override.partition("=")[0].lstrip("+"): override for override in example.overrides}
+    overrides |= {key: f"{key}={value}" for key, value in values.items()}
+    return list(overrides.values())

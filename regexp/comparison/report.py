@@ -1,99 +1,104 @@
-"""A comparison on the terminal. Imports no torch."""
+"""A comparison printed on the terminal. Imports no torch."""
 
 import sys
 import textwrap
 from collections.abc import Sequence
 
+from regexp.comparison.compare import Comparison
+from regexp.utils.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
 from regexp.comparison import export, tables
-from regexp.comparison.compare import Comparison
-from regexp.comparison.missing_runs import unfinished
-from regexp.comparison.notes import brief_notes, left_out, notes
-from regexp.comparison.verdicts import headline
-from regexp.utils.console import Console
+from regexp.comparison.missing_runs import list_unfinished
+from regexp.comparison.notes import explain_exclusions, make_brief_notes, make_notes
+from regexp.comparison.verdicts import format_headline
 
 
 class Report:
-    """Prints comparisons, as wide as the terminal; 80 columns where there is none."""
+    """A printer of comparisons, as wide as the terminal, or 80 columns where there is none."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)
         self.width = self.console.width
 
-    def say(self, line: str) -> None:
-        """A line, wrapped between words."""
-        self.console.print(escape(line), soft_wrap=False)
-
-    def table(self, table: Table) -> None:
-        """A table, as wide as its figures need: a narrower terminal breaks its lines, and none is lost."""
-        wide = self.console.options.update(max_width=10_000)
-        needed = Measurement.get(self.console, wide, table).minimum
-        self.console.width = max(80, self.width, needed)
-        self.console.print(table)
-        self.console.width = self.width
-
-    def overview(self, comparison: Comparison) -> None:
-        """The short table."""
-        self.table(tables.terminal(tables.overview(comparison)))
-        if (more := tables.beyond(comparison)) is not None:
-            self.say(more)
-        self.console.print()
-        self.notes(brief_notes(comparison))
-
-    def compare(self, comparison: Comparison) -> None:
-        """Tables, verdicts and notes."""
-        self.say(comparison.collection.title)
-        self.say(headline(comparison))
-        grids = [
-            tables.results(comparison),
-            tables.differences(comparison, brief=True),
-            *tables.influences(comparison, brief=True),
-        ]
-        for grid in grids:
-            if grid is not None:
+    def print_comparison(self, comparison: Comparison) -> None:
+        """Print the tables, verdicts and notes of a comparison."""
+        self.print_line(comparison.collection.title)
+        self.print_line(format_headline(comparison))
+        for table in (
+            tables.tabulate_results(comparison),
+            tables.tabulate_differences(comparison, brief=True),
+            *tables.tabulate_effects(comparison, brief=True),
+        ):
+            if table is not None:
                 self.console.print()
-                self.console.print(f"[bold]{escape(grid.title)}[/bold]")
-                self.table(tables.terminal(grid))
-        if (more := tables.beyond(comparison)) is not None:
-            self.say(more)
+                self.console.print(f"[bold]{escape(table.title)}[/bold]")
+                self._print_table(tables.to_rich_table(table))
+        self._print_hidden_rows(comparison)
         self.console.print()
-        self.notes(notes(comparison))
+        self._print_notes(make_notes(comparison))
 
-    def notes(self, said: Sequence[str]) -> None:
-        """One below the other, each indented after its mark; words, such as paths, stay whole."""
-        for note in said:
-            lines = textwrap.wrap(note, max(20, self.width - 2), break_long_words=False, break_on_hyphens=False)
-            self.console.print(escape("- " + "\n  ".join(lines)), soft_wrap=True)
+    def print_overview(self, comparison: Comparison) -> None:
+        """Print the short table at the end of a sweep, and its notes."""
+        self._print_table(tables.to_rich_table(tables.tabulate_overview(comparison)))
+        self._print_hidden_rows(comparison)
+        self.console.print()
+        self._print_notes(make_brief_notes(comparison))
 
-    def status(self, comparison: Comparison) -> None:
-        """What has not finished."""
-        self.say(headline(comparison))
+    def print_status(self, comparison: Comparison) -> None:
+        """Print which runs have not finished, and what to type to train them."""
+        self.print_line(format_headline(comparison))
         table = Table(box=None, pad_edge=False, show_header=False)
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        for status, name, state in unfinished(comparison):
+        for status, name, state in list_unfinished(comparison):
             table.add_row(status, escape(name + (f"\n{state}" if state else "")))
         if table.row_count:
-            self.table(table)
+            self._print_table(table)
         else:
-            self.say("nothing is missing")
+            self.print_line("nothing is missing")
         for remark in comparison.collection.remarks:
-            self.say(remark)
+            self.print_line(remark)
 
-    def plain(self, comparison: Comparison, form: str) -> None:
-        """In another format, as it is; what has no place in a CSV file goes to the standard error."""
-        write = {"md": export.as_markdown, "csv": export.as_csv, "json": export.as_json}[form]
+    def print_as(self, file_format: str, comparison: Comparison) -> None:
+        """Print a comparison as "md", "csv" or "json".
+
+        A CSV file has no place for notes on the runs that are left out: they go to standard error.
+        """
+        convert = {"md": export.to_markdown, "csv": export.to_csv, "json": export.to_json}[file_format]
         try:
-            sys.stdout.write(write(comparison))
+            sys.stdout.write(convert(comparison))
             sys.stdout.flush()
         except BrokenPipeError:
             self.console.on_broken_pipe()
-        for note in left_out(comparison) if form == "csv" else ():
-            self.aside(note)
+        if file_format == "csv":
+            for note in explain_exclusions(comparison):
+                self.print_aside(note)
 
-    def aside(self, line: str) -> None:
-        """A line that is no part of the comparison."""
+    def print_line(self, line: str) -> None:
+        """Print a line, wrapped between words."""
+        self.console.print(escape(line), soft_wrap=False)
+
+    def print_aside(self, line: str) -> None:
+        """Print a line that is not a part of the comparison, to standard error."""
         print(line, file=sys.stderr)
+
+    def _print_table(self, table: Table) -> None:
+        """Print a table as wide as its figures need: a narrower terminal breaks its lines, but loses no figure."""
+        unlimited = self.console.options.update(max_width=10_000)
+        needed_width = Measurement.get(self.console, unlimited, table).minimum
+        self.console.width = max(80, self.width, needed_width)
+        self.console.print(table)
+        self.console.width = self.width
+
+    def _print_hidden_rows(self, comparison: Comparison) -> None:
+        if (hidden_rows := tables.describe_hidden_rows(comparison)) is not None:
+            self.print_line(hidden_rows)
+
+    def _print_notes(self, notes: Sequence[str]) -> None:
+        """Print notes as a list. Lines are wrapped between words only, so that paths stay whole."""
+        for note in notes:
+            lines = textwrap.wrap(note, max(20, self.width - 2), break_long_words=False, break_on_hyphens=False)
+            self.console.print(escape("- " + "\n  ".join(lines)), soft_wrap=True)

@@ -1,239 +1,256 @@
-"""A comparison as tables. Imports no torch."""
+"""The tables of a comparison, for the terminal and for Markdown. Imports no torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-from rich.markup import escape
-from rich.table import Table
 
 from regexp.comparison.compare import Comparison
 from regexp.comparison.effects import Effect
 from regexp.comparison.loading import format_count
 from regexp.comparison.rows import METRICS, Difference, Metric, Row
 from regexp.comparison.statistics import ALPHA
-from regexp.comparison.verdicts import (
-    AVERAGE,
-    GAIN,
-    INTERACTION,
-    Kind,
-    headline,
-    p_value,
-    seeds,
-    verdict,
-    with_interval,
-)
 from regexp.runs.identity import short_names
+from rich.markup import escape
+from rich.table import Table
 
-MOST_ROWS = 30
-# Metrics with a column of their own.
-_SHOWN = ("val_accuracy", "test_accuracy", "gap", "best_epoch", "epochs")
-_TESTS = ["p", "flips", "Holm", "verdict"]
+from regexp.comparison.verdicts import (
+    BASELINE_DIFFERENCE,
+    INTERACTION,
+    MAIN_EFFECT,
+    Wording,
+    format_estimate,
+    format_headline,
+    format_p_value,
+    format_seeds,
+    format_verdict,
+)
+
+MAX_ROWS = 30
+# Metrics that the table of results always has a column for.
+_FIXED_COLUMNS = ("val_accuracy", "test_accuracy", "gap", "best_epoch", "epochs")
+_FLIPS_COLUMN = "flips"
+_TEST_COLUMNS = ["p", _FLIPS_COLUMN, "Holm", "verdict"]
 
 
 @dataclass(frozen=True)
-class Grid:
-    """A table without its form.
+class TextTable:
+    """A table of formatted cells, independent of where it is shown.
 
     Attributes:
-        title: what it shows.
-        words: how many of its first columns hold words, which may be folded; the others hold figures.
-        folds: whether the last column may be folded, too.
-        baseline: the number of its row, if it has one.
+        title: what the table shows.
+        columns: the columns' names.
+        rows: the cells of each row.
+        text_columns: how many of the first columns hold words, which may be wrapped; the others hold figures.
+        wraps_last: whether the last column may be wrapped, too.
+        baseline_row: the index of the baseline's row; None where the table has no such row.
     """
 
     title: str
     columns: list[str]
     rows: list[list[str]]
-    words: int = 1
-    folds: bool = False
-    baseline: int | None = None
+    text_columns: int = 1
+    wraps_last: bool = False
+    baseline_row: int | None = None
 
 
-def results(comparison: Comparison) -> Grid:
-    """What each row has reached."""
-    shown = [METRICS["val_accuracy"], METRICS["test_accuracy"]]
-    shown += [comparison.metric] if comparison.metric.name not in _SHOWN else []
-    shown = [metric for metric in shown if any(metric.name in row.scores for row in comparison.rows)]
-    titles = [f"{metric.title.removesuffix(' accuracy')}{' %' if metric.percent else ''}" for metric in shown]
+def tabulate_results(comparison: Comparison) -> TextTable:
+    """Return the means over seeds of each row."""
+    metrics = [METRICS["val_accuracy"], METRICS["test_accuracy"]]
+    if comparison.metric.name not in _FIXED_COLUMNS:
+        metrics.append(comparison.metric)
+    metrics = [metric for metric in metrics if any(metric.name in row.scores for row in comparison.rows)]
+    titles = [f"{metric.title.removesuffix(' accuracy')}{' %' if metric.percent else ''}" for metric in metrics]
     rows = [
         [
             row.label,
-            seeds(row),
-            *(with_interval(metric, row.estimate(metric.name)) for metric in shown),
-            *(_mean(row, name) for name in ("gap", "best_epoch", "epochs", "seconds")),
+            format_seeds(row),
+            *(format_estimate(metric, row.estimate(metric.name)) for metric in metrics),
+            *(_format_mean(row, name) for name in ("gap", "best_epoch", "epochs", "seconds")),
         ]
         for row in comparison.rows
     ]
-    columns = [_names(comparison), "seeds", *titles, "gap", "best", "epochs", "s"]
-    return Grid("Means over seeds", columns, rows, baseline=_place(comparison))
+    columns = [_label_column(comparison), "seeds", *titles, "gap", "best", "epochs", "s"]
+    return TextTable("Means over seeds", columns, rows, baseline_row=_baseline_row(comparison))
 
 
-def differences(comparison: Comparison, brief: bool = False) -> Grid | None:
-    """What each row has gained over the baseline; None where there is nothing to compare.
+def tabulate_differences(comparison: Comparison, brief: bool = False) -> TextTable | None:
+    """Return the difference of each row to the baseline, with its tests and verdict.
 
-    `brief` to fit a terminal: shorter verdicts, and no column for a permutation test that could not reach 5 %.
+    Args:
+        comparison: the comparison.
+        brief: whether to fit a terminal: shorter verdicts, and no column for permutation tests that cannot reach 5 %.
+
+    Returns:
+        The table; None where there is only one row.
     """
     if len(comparison.rows) < 2:
         return None
     metric = comparison.metric
     others = [row for row in comparison.rows if row.difference is not None]
-    rows = [[row.label, *_tested(row.difference, metric, GAIN, brief)] for row in others]
-    against = ", ".join(f"{key}={value}" for key, value in comparison.baseline.values.items())
-    title = f"{_title(metric)}: difference to {against}{_pairs([row.difference for row in others])}"
-    grid = Grid(title, [_names(comparison), "difference", *_TESTS], rows, folds=True)
-    return _without_flips(grid) if brief and not _flips([row.difference for row in others]) else grid
+    differences = [row.difference for row in others]
+    rows = [[row.label, *_test_cells(row.difference, metric, BASELINE_DIFFERENCE, brief)] for row in others]
+    baseline = ", ".join(f"{key}={value}" for key, value in comparison.baseline.values.items())
+    title = f"{_metric_title(metric)}: difference to {baseline}, {_format_pairs(differences)}"
+    columns = [_label_column(comparison), "difference", *_TEST_COLUMNS]
+    table = TextTable(title, columns, rows, wraps_last=True)
+    return _drop_idle_flips(table, differences) if brief else table
 
 
-def influences(comparison: Comparison, brief: bool = False) -> list[Grid]:
-    """Main effects and interactions, where there are any; `brief` as above."""
-    metric, found = comparison.metric, []
-    for title, kind, effects in (
-        ("effect of one value, averaged over the other keys", AVERAGE, comparison.main_effects),
+def tabulate_effects(comparison: Comparison, brief: bool = False) -> list[TextTable]:
+    """Return the tables of main effects and of interactions that a comparison has.
+
+    Args:
+        comparison: the comparison; one that averages over keys has asked for a single effect, and gets none of these.
+        brief: whether to fit a terminal, as for `tabulate_differences`.
+    """
+    if comparison.averaged_keys:
+        return []
+    metric, tables = comparison.metric, []
+    for title, wording, effects in (
+        ("effect of one value, averaged over the other keys", MAIN_EFFECT, comparison.main_effects),
         ("interaction, a difference of differences", INTERACTION, comparison.interactions),
     ):
-        if comparison.averaged_keys:  # which has asked for one of them
-            break
-        rows = [[*_against(effect), *_tested(effect.difference, metric, kind, brief)] for effect in effects]
-        if rows:
-            grid = Grid(
-                f"{_title(metric)}: {title}",
-                ["value", "against", "difference", *_TESTS],
-                rows,
-                words=2,
-                folds=True,
-            )
-            few = brief and not _flips([effect.difference for effect in effects])
-            found.append(_without_flips(grid) if few else grid)
-    return found
+        if effects:
+            rows = [
+                [*_effect_cells(effect), *_test_cells(effect.difference, metric, wording, brief)] for effect in effects
+            ]
+            columns = ["value", "against", "difference", *_TEST_COLUMNS]
+            table = TextTable(f"{_metric_title(metric)}: {title}", columns, rows, text_columns=2, wraps_last=True)
+            tables.append(_drop_idle_flips(table, [effect.difference for effect in effects]) if brief else table)
+    return tables
 
 
-def overview(comparison: Comparison) -> Grid:
-    """The short table: results, differences and verdicts in a row each."""
-    val, metric = METRICS["val_accuracy"], comparison.metric
-    test = [METRICS["test_accuracy"]] if any("test_accuracy" in row.scores for row in comparison.rows) else []
-    several = len(comparison.rows) > 1
-    rows = [
-        [
-            row.label,
-            seeds(row),
-            _mean(row, "epochs"),
-            *(with_interval(shown, row.estimate(shown.name)) for shown in (val, *test)),
-            *(_short(row.difference, metric) if several else ()),
-        ]
-        for row in comparison.rows
-    ]
-    columns = [_names(comparison), "seeds", "epochs", "validation %", *(["test %"] if test else [])]
-    return Grid(
-        headline(comparison),
-        columns + (["difference", "verdict"] if several else []),
-        rows,
-        baseline=_place(comparison),
-    )
+def tabulate_overview(comparison: Comparison) -> TextTable:
+    """Return the short table, with the results, the difference and the verdict of each row."""
+    accuracies = [METRICS["val_accuracy"]]
+    columns = [_label_column(comparison), "seeds", "epochs", "validation %"]
+    if any("test_accuracy" in row.scores for row in comparison.rows):
+        accuracies.append(METRICS["test_accuracy"])
+        columns.append("test %")
+    has_differences = len(comparison.rows) > 1
+    if has_differences:
+        columns += ["difference", "verdict"]
+    rows = []
+    for row in comparison.rows:
+        cells = [row.label, format_seeds(row), _format_mean(row, "epochs")]
+        cells += [format_estimate(accuracy, row.estimate(accuracy.name)) for accuracy in accuracies]
+        if has_differences:
+            cells += _brief_difference_cells(row.difference, comparison.metric)
+        rows.append(cells)
+    return TextTable(format_headline(comparison), columns, rows, baseline_row=_baseline_row(comparison))
 
 
-def terminal(grid: Grid) -> Table:
-    """For rich, as wide as the terminal: words are folded, figures are not."""
-    table = Table(box=None, pad_edge=False)
-    last = len(grid.columns) - 1
-    # The row that the others are compared with is always among those that are shown.
-    rows = grid.rows[:MOST_ROWS]
-    if grid.baseline is not None and grid.baseline >= MOST_ROWS:
-        rows = [*rows[:-1], grid.rows[grid.baseline]]
-    for i, name in enumerate(grid.columns):
-        words = i < grid.words or (grid.folds and i == last)
-        cells = [row[i] for row in rows]
-        folded = words or name == "seeds"  # which also says what became of them
-        table.add_column(
+def to_rich_table(table: TextTable) -> Table:
+    """Return a table for rich: columns of words are wrapped to the terminal's width, columns of figures are not.
+
+    It has MAX_ROWS rows at most. The baseline, with which the others are compared, is always one of them.
+    """
+    rows = table.rows[:MAX_ROWS]
+    if table.baseline_row is not None and table.baseline_row >= MAX_ROWS:
+        rows = [*rows[:-1], table.rows[table.baseline_row]]
+    rich_table = Table(box=None, pad_edge=False)
+    last = len(table.columns) - 1
+    for i, name in enumerate(table.columns):
+        is_text = i < table.text_columns or (table.wraps_last and i == last)
+        wraps = is_text or name == "seeds"  # the seeds' column also says how other runs ended
+        longest_word = max(_longest_word(text) for text in (name, *(row[i] for row in rows)))
+        rich_table.add_column(
             escape(name),
-            justify="left" if words or name == "verdict" else "right",
-            no_wrap=not folded,
+            justify="left" if is_text or name == "verdict" else "right",
+            no_wrap=not wraps,
             overflow="fold",
-            min_width=min(24, max(_longest(cell) for cell in (name, *cells))) if folded else None,
+            min_width=min(24, longest_word) if wraps else None,
         )
     for row in rows:
-        table.add_row(*map(escape, row))
-    return table
+        rich_table.add_row(*map(escape, row))
+    return rich_table
 
 
-def beyond(comparison: Comparison) -> str | None:
-    """What the terminal's tables do not show."""
-    more = len(comparison.rows) - MOST_ROWS
-    return f"and {format_count(more, 'more row')} (--format csv has all)" if more > 0 else None
+def describe_hidden_rows(comparison: Comparison) -> str | None:
+    """Return how many rows the terminal's tables do not show; None where they show all."""
+    hidden = len(comparison.rows) - MAX_ROWS
+    return f"and {format_count(hidden, 'more row')} (--format csv shows all)" if hidden > 0 else None
 
 
-def _place(comparison: Comparison) -> int:
+def _baseline_row(comparison: Comparison) -> int:
     return next(i for i, row in enumerate(comparison.rows) if row is comparison.baseline)
 
 
-def _longest(text: str) -> int:
+def _longest_word(text: str) -> int:
+    """Return the length of the longest word in a text."""
     return max(map(len, text.split()), default=0)
 
 
-def _names(comparison: Comparison) -> str:
+def _label_column(comparison: Comparison) -> str:
+    """Return the name of the column of rows' labels: the keys that varied, one below the other."""
     return "\n".join(short_names(comparison.keys).values()) or "configuration"
 
 
-def _title(metric: Metric) -> str:
+def _metric_title(metric: Metric) -> str:
     return metric.title.capitalize() + (" (percentage points)" if metric.percent else "")
 
 
-def _pairs(differences: Sequence[Difference | None]) -> str:
-    """How many pairs they are over."""
-    counts = {0 if d is None or d.test is None else d.test.estimate.n for d in differences}
-    return f", {min(counts)} to {max(counts)} pairs" if len(counts) > 1 else f", {format_count(counts.pop(), 'pair')}"
+def _format_pairs(differences: Sequence[Difference | None]) -> str:
+    """Return how many pairs differences are over: "5 pairs", or "3 to 5 pairs"."""
+    counts = set()
+    for difference in differences:
+        counts.add(0 if difference is None or difference.test is None else difference.test.estimate.n)
+    return f"{min(counts)} to {max(counts)} pairs" if len(counts) > 1 else format_count(counts.pop(), "pair")
 
 
-def _mean(row: Row, name: str) -> str:
-    found = row.estimate(name)
-    digits = {"gap": 3, "seconds": 1}.get(name, 0)
-    return "-" if found is None else f"{found.mean:.{digits}f}"
+def _format_mean(row: Row, metric: str) -> str:
+    estimate = row.estimate(metric)
+    digits = {"gap": 3, "seconds": 1}.get(metric, 0)
+    return "-" if estimate is None else f"{estimate.mean:.{digits}f}"
 
 
-def _tested(difference: Difference | None, metric: Metric, kind: Kind, brief: bool) -> list[str]:
+def _test_cells(difference: Difference | None, metric: Metric, wording: Wording, brief: bool) -> list[str]:
+    """Return the cells below "difference" and _TEST_COLUMNS.
+
+    Args:
+        difference: the tested difference.
+        metric: the metric that it is in.
+        wording: the words for a difference that is distinguished from zero.
+        brief: whether to shorten the verdict so that it fits a terminal.
+    """
     if difference is None or difference.test is None:
         return ["-"] * 4 + ["no pairs"]
-    pair = difference.test
-    p_values = [p_value(p) for p in (pair.p_value, pair.sign_flip_p, difference.p_adjusted)]
-    return [with_interval(metric, pair.estimate, signed=True), *p_values, verdict(difference, metric, kind, brief)]
+    test = difference.test
+    p_values = [format_p_value(p_value) for p_value in (test.p_value, test.sign_flip_p, difference.p_adjusted)]
+    estimate = format_estimate(metric, test.estimate, signed=True)
+    return [estimate, *p_values, format_verdict(difference, metric, wording, brief)]
 
 
-def _flips(differences: Sequence[Difference | None]) -> bool:
-    """Whether a permutation test of any could reach 5 %."""
-    tests = [difference.test for difference in differences if difference is not None]
-    return any(
-        test is not None and test.min_sign_flip_p is not None and test.min_sign_flip_p <= ALPHA for test in tests
-    )
+def _drop_idle_flips(table: TextTable, differences: Sequence[Difference | None]) -> TextTable:
+    """Drop the column of permutation tests from a table where none of them could reach 5 %."""
+    for difference in differences:
+        test = None if difference is None else difference.test
+        if test is not None and test.min_sign_flip_p is not None and test.min_sign_flip_p <= ALPHA:
+            return table
+    i = table.columns.index(_FLIPS_COLUMN)
+    columns, *rows = ([*cells[:i], *cells[i + 1 :]] for cells in (table.columns, *table.rows))
+    return replace(table, columns=columns, rows=rows)
 
 
-def _without_flips(grid: Grid) -> Grid:
-    at = grid.columns.index("flips")
-    return replace(grid, columns=_but(grid.columns, at), rows=[_but(row, at) for row in grid.rows])
-
-
-def _but(cells: Sequence[str], at: int) -> list[str]:
-    return [*cells[:at], *cells[at + 1 :]]
-
-
-def _short(difference: Difference | None, metric: Metric) -> list[str]:
+def _brief_difference_cells(difference: Difference | None, metric: Metric) -> list[str]:
+    """Return the cells below "difference" and "verdict" of the short table."""
     if difference is None:
         return ["baseline", ""]
     if difference.test is None:
         return ["-", "-"]
-    seen = with_interval(metric, difference.test.estimate, signed=True)
-    tested = difference.p_adjusted is not None
-    said = (
-        GAIN.words(metric, difference.test.estimate.mean > 0)
-        if difference.significant
-        else "unclear"
-        if tested
-        else "-"
-    )
-    return [seen, "same" if tested and difference.test.estimate.mean == 0 else said]
+    estimate = difference.test.estimate
+    if difference.p_adjusted is None:
+        verdict = "-"
+    elif estimate.mean == 0:
+        verdict = "same"
+    elif difference.significant:
+        verdict = BASELINE_DIFFERENCE.describe(metric, estimate.mean > 0)
+    else:
+        verdict = "unclear"
+    return [format_estimate(metric, estimate, signed=True), verdict]
 
 
-def _against(effect: Effect) -> list[str]:
+def _effect_cells(effect: Effect) -> list[str]:
+    """Return the cells below "value" and "against"."""
     names = short_names(list(effect.values))
-    return [
-        "\nx ".join(f"{names[key]}={value}" for key, value in effect.values.items()),
-        "\nx ".join(effect.reference.values()),
-    ]
+    values = "\nx ".join(f"{names[key]}={value}" for key, value in effect.values.items())
+    return [values, "\nx ".join(effect.reference.values())]

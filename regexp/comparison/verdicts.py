@@ -1,4 +1,4 @@
-"""A comparison in words: figures and verdicts. Imports no torch."""
+"""The figures and verdicts of a comparison, put into words. Imports no torch."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -11,97 +11,120 @@ from regexp.comparison.statistics import MAX_SEEDS, Estimate
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What a difference is called.
+class Wording:
+    """The words for a difference that is distinguished from zero.
 
     Attributes:
-        gain: (to the better, to the worse); None where it is neither.
-        signs: (above zero, below zero), where it is neither, or the metric knows no better.
+        better_worse: the words for a difference (to the better, to the worse); None where neither direction is better.
+        higher_lower: the words for a difference (above zero, below zero), used where `better_worse` is None or where
+            the metric has no better direction.
     """
 
-    gain: tuple[str, str] | None
-    signs: tuple[str, str]
+    better_worse: tuple[str, str] | None
+    higher_lower: tuple[str, str]
 
-    def words(self, metric: Metric, above: bool) -> str:
-        """What a difference that was found is called."""
-        if self.gain is None or metric.better == 0:
-            return self.signs[not above]
-        return self.gain[above != (metric.better > 0)]
-
-
-GAIN = Kind(("better", "worse"), ("higher", "lower"))
-AVERAGE = Kind(("better on average", "worse on average"), ("higher on average", "lower on average"))
-INTERACTION = Kind(None, ("more than additive", "less than additive"))
+    def describe(self, metric: Metric, is_positive: bool) -> str:
+        """Return the words for a positive or a negative difference in a metric."""
+        if self.better_worse is None or metric.better == 0:
+            return self.higher_lower[0 if is_positive else 1]
+        is_better = is_positive == (metric.better > 0)
+        return self.better_worse[0 if is_better else 1]
 
 
-def figure(metric: Metric, value: float, signed: bool = False, digits: int | None = None) -> str:
-    """A figure in its metric's unit, accuracies in percent."""
+BASELINE_DIFFERENCE = Wording(("better", "worse"), ("higher", "lower"))
+MAIN_EFFECT = Wording(("better on average", "worse on average"), ("higher on average", "lower on average"))
+INTERACTION = Wording(None, ("more than additive", "less than additive"))
+
+
+def format_metric(metric: Metric, value: float, signed: bool = False, digits: int | None = None) -> str:
+    """Return the value of a metric in its unit, accuracies in percent: "97.42".
+
+    Args:
+        metric: the metric.
+        value: its value; accuracies are fractions.
+        signed: whether a positive value gets a plus sign.
+        digits: the number of decimals; None: as many as suit the metric.
+    """
     if digits is None:
-        digits = 2 if metric.percent else 4 if metric.name.endswith("loss") or metric.name == "gap" else 1
-    shown = round(100 * value if metric.percent else value, digits) or 0.0  # no -0.00
-    return f"{shown:{'+' if signed and shown else ''}.{digits}f}"
+        is_loss = metric.name.endswith("loss") or metric.name == "gap"
+        digits = 2 if metric.percent else 4 if is_loss else 1
+    rounded = round(100 * value if metric.percent else value, digits) or 0.0  # never -0.00
+    sign = "+" if signed and rounded else ""
+    return f"{rounded:{sign}.{digits}f}"
 
 
-def with_interval(metric: Metric, estimate: Estimate | None, signed: bool = False) -> str:
-    """A mean and half of its 95 % interval, where there is one: "97.42 ± 0.49"."""
+def format_estimate(metric: Metric, estimate: Estimate | None, signed: bool = False) -> str:
+    """Return a mean and half the width of its 95 % interval, where it has one: "97.42 ± 0.49"."""
     if estimate is None:
         return "-"
     if estimate.half_width is None:
-        return figure(metric, estimate.mean, signed)
-    digits = 0 if metric.percent and estimate.half_width >= 0.1 else None  # decimals would say nothing
-    return f"{figure(metric, estimate.mean, signed, digits)} ± {figure(metric, estimate.half_width, digits=digits)}"
+        return format_metric(metric, estimate.mean, signed)
+    # The decimals of a mean say nothing beside so wide an interval.
+    digits = 0 if metric.percent and estimate.half_width >= 0.1 else None
+    mean = format_metric(metric, estimate.mean, signed, digits)
+    return f"{mean} ± {format_metric(metric, estimate.half_width, digits=digits)}"
 
 
-def p_value(p: float | None) -> str:
-    """Three decimals are more than enough."""
-    return "-" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+def format_p_value(p_value: float | None) -> str:
+    """Return a p-value with three decimals, "-" for None."""
+    if p_value is None:
+        return "-"
+    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
-def seeds(row: Row) -> str:
-    """How many have finished, and what became of the others."""
+def format_seeds(row: Row) -> str:
+    """Return how many seeds of a row have finished, and how the other runs ended: "5 (1 diverged)"."""
     counts = Counter(record.status for record in row.records)
     others = [f"{counts[status]} {status}" for status in EXCLUDED_STATUSES if counts[status]]
     return f"{row.seed_count} ({', '.join(others)})" if others else str(row.seed_count)
 
 
-def verdict(difference: Difference, metric: Metric, kind: Kind = GAIN, brief: bool = False) -> str:
-    """What a difference allows to be said; `brief` to fit a terminal."""
+def format_verdict(
+    difference: Difference, metric: Metric, wording: Wording = BASELINE_DIFFERENCE, brief: bool = False
+) -> str:
+    """Return what the test of a difference allows one to say: "better", or "not distinguishable with 5 seeds".
+
+    Args:
+        difference: the tested difference.
+        metric: the metric that it is in.
+        wording: the words for a difference that is distinguished from zero.
+        brief: whether to shorten the text so that it fits a terminal.
+    """
     if difference.test is None:
         return "no pairs"
-    seen = difference.test.estimate
-    among = ", of the seeds that did not diverge" if difference.has_diverged_runs else ""
-    if seen.n == 1:
+    estimate = difference.test.estimate
+    survivors = ", among the seeds that did not diverge" if difference.has_diverged_runs else ""
+    if estimate.n == 1:
         return "one pair: no verdict"
-    if seen.mean == 0 and not seen.sd:
-        return f"the same with all {seen.n} seeds{among}"
+    if estimate.mean == 0 and not estimate.sd:
+        return f"the same with all {estimate.n} seeds{survivors}"
     if difference.significant:
-        doubt = ", though not by sign flips" if difference.contradicted_by_sign_flips else ""
-        return f"{kind.words(metric, seen.mean > 0)}{doubt}{among}"
-    text = f"not distinguishable with {seen.n} seeds"
-    size = figure(metric, abs(seen.mean))
+        doubt = ", though not by the sign-flip test" if difference.contradicted_by_sign_flips else ""
+        return f"{wording.describe(metric, estimate.mean > 0)}{doubt}{survivors}"
+    text = f"not distinguishable with {estimate.n} seeds"
+    size = format_metric(metric, abs(estimate.mean))
     if difference.required_seeds is None or not size.strip("0."):
         return text
-    unit = " points" if metric.percent else ""  # of percent
-    return (
-        f"{text} ({size if brief else f'a difference of {size}{unit}'} would need {_range(*difference.required_seeds)})"
-    )
+    unit = " points" if metric.percent else ""  # percentage points
+    subject = size if brief else f"a difference of {size}{unit}"
+    return f"{text} ({subject} would need {_format_range(*difference.required_seeds)} seeds)"
 
 
-def _range(low: int, high: int) -> str:
+def _format_range(low: int, high: int) -> str:
     if low > MAX_SEEDS:
         return f"more than {MAX_SEEDS:,}"
     if high > MAX_SEEDS:
         return f"{low} or more"
-    return f"some {low} to {high}" if low < high else f"some {low}"
+    return f"{low} to {high}" if low < high else f"about {low}"
 
 
-def headline(comparison: Comparison) -> str:
-    """How many runs in how many configurations."""
-    counts = Counter(record.status if not record.finished else "finished" for record in comparison.records)
+def format_headline(comparison: Comparison) -> str:
+    """Return how many runs, configurations and seeds a comparison has, and how its runs ended."""
+    counts = Counter("finished" if record.finished else record.status for record in comparison.records)
     states = ", ".join(f"{counts[status]} {status}" for status in ("finished", *EXCLUDED_STATUSES) if counts[status])
-    different = len({record.seed for record in comparison.records})
+    seeds = {record.seed for record in comparison.records}
     missing = f", {len(comparison.collection.missing_runs)} missing" if comparison.collection.missing_runs else ""
     return (
         f"{format_count(len(comparison.records), 'run')} ({states}{missing}), "
-        f"{format_count(len(comparison.cells), 'configuration')}, {format_count(different, 'seed')}"
+        f"{format_count(len(comparison.cells), 'configuration')}, {format_count(len(seeds), 'seed')}"
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from regexp.__main__ import _status
+from regexp.__main__ import run_command
 
 SHORT = ["epochs=2", "model.hidden_sizes=[8]", "early_stopping=none"]
 
@@ -16,7 +16,7 @@ def run_regexp(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     """Run `regexp WORDS...` and return its exit status."""
     monkeypatch.setattr("regexp.utils.exit_codes._highest_status", 0)
     monkeypatch.setattr(sys, "argv", ["regexp", *words])
-    return _status(list(words))
+    return run_command(list(words))
 
 
 def read_summaries(name: str = "default") -> dict[str, dict[str, Any]]:

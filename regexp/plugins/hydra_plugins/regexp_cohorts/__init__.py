@@ -1,4 +1,7 @@
-"""Hydra's way to regexp's launcher and sweeper. Every Hydra program imports this: the work is elsewhere."""
+"""Hydra's entry to the launcher and the sweeper of regexp.
+
+Every Hydra program on the machine imports this module, so the work is done elsewhere and imported when it is needed.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +16,12 @@ from omegaconf import DictConfig
 
 
 @dataclass
-class CohortLauncherConf:
-    """hydra/launcher=cohort.
+class CohortLauncherConfig:
+    """The schema of hydra/launcher=cohort.
 
     Attributes:
-        max_runs: of a cohort; null: as many as find room in memory.
-        dry_run: only say what would be trained, and what it would take.
+        max_runs: the largest number of runs in a cohort; null: as many as fit into memory.
+        dry_run: whether to print only what would be trained, and what it would take.
     """
 
     _target_: str = "hydra_plugins.regexp_cohorts.CohortLauncher"
@@ -27,39 +30,49 @@ class CohortLauncherConf:
 
 
 @dataclass
-class GridSweeperConf:
-    """hydra/sweeper=grid: Hydra's basic sweeper, whose jobs were checked before."""
+class GridSweeperConfig:
+    """The schema of hydra/sweeper=grid: Hydra's basic sweeper, for jobs that have been checked already.
+
+    Attributes:
+        max_batch_size: the largest number of jobs to launch at once; null: all.
+        params: overrides to sweep over, beside those that were typed.
+    """
 
     _target_: str = "hydra_plugins.regexp_cohorts.GridSweeper"
     max_batch_size: int | None = None
     params: dict[str, str] | None = None
 
 
-ConfigStore.instance().store(group="hydra/launcher", name="cohort", node=CohortLauncherConf, provider="regexp")
-ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweeperConf, provider="regexp")
+ConfigStore.instance().store(group="hydra/launcher", name="cohort", node=CohortLauncherConfig, provider="regexp")
+ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweeperConfig, provider="regexp")
 
 
 class CohortLauncher(Launcher):
-    """Trains the jobs of a batch together; a task that is not regexp's runs job by job."""
+    """A launcher that trains the jobs of a batch together. Tasks of other programs it runs one by one."""
 
     def __init__(self, max_runs: int | None = None, dry_run: bool = False) -> None:
         self.max_runs, self.dry_run = max_runs, dry_run
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """See Launcher."""
+        """Keep what Hydra passes, for `launch`."""
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """See Launcher."""
+        """Run a batch of jobs and return their results in order.
+
+        Args:
+            job_overrides: the overrides of each job.
+            initial_job_idx: the number of the first job within the sweep.
+        """
         assert self.hydra_context is not None
         assert self.config is not None
         if getattr(self.task_function, "__module__", "") != "regexp.execution.train":
             from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 
-            basic = BasicLauncher()
-            basic.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
-            one_by_one: Sequence[JobReturn] = basic.launch(job_overrides, initial_job_idx)
-            return one_by_one
+            launcher = BasicLauncher()
+            launcher.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
+            results: Sequence[JobReturn] = launcher.launch(job_overrides, initial_job_idx)
+            return results
         from regexp.execution.launch import launch
 
         loader = self.hydra_context.config_loader
@@ -67,28 +80,36 @@ class CohortLauncher(Launcher):
 
 
 class GridSweeper(Sweeper):
-    """All combinations of the values given, in one batch or in several."""
+    """A sweeper that launches all combinations of the given values, in one batch or in several."""
 
     def __init__(self, max_batch_size: int | None = None, params: dict[str, str] | None = None) -> None:
         self.max_batch_size, self.params = max_batch_size, params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """See Sweeper."""
+        """Make the launcher, and keep the configuration loader, for `sweep`."""
         from hydra.core.plugins import Plugins
 
-        self.context = hydra_context
-        self.cohorts = Plugins.instance().instantiate_launcher(
+        self.config_loader = hydra_context.config_loader
+        self.cohort_launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        """See Sweeper."""
-        from regexp.config.compose import grid
+        """Launch all combinations of values, and return the results of each batch.
 
-        swept = [f"{key}={value}" for key, value in self.params.items()]
-        jobs = grid([*swept, *arguments], self.context.config_loader)
-        size = self.max_batch_size or len(jobs)
-        returned = [self.cohorts.launch(jobs[first : first + size], first) for first in range(0, len(jobs), size)]
-        for result in (result for batch in returned for result in batch):
-            _ = result.return_value  # raises what the job raised
-        return returned
+        Args:
+            arguments: the overrides that were typed, some with several values.
+        """
+        from regexp.config.overrides import expand_grid
+
+        swept_params = [f"{key}={value}" for key, value in self.params.items()]
+        jobs = expand_grid([*swept_params, *arguments], self.config_loader)
+        batch_size = self.max_batch_size or len(jobs)
+        batches = [
+            self.cohort_launcher.launch(jobs[first : first + batch_size], first)
+            for first in range(0, len(jobs), batch_size)
+        ]
+        for batch in batches:
+            for result in batch:
+                _ = result.return_value  # raises the error that ended the job
+        return batches
