@@ -1,4 +1,4 @@
-"""Curves of several seeds as one: what plots and TensorBoard's bands show. Imports no torch."""
+"""Curves averaged over the seeds of a row, for plots and for TensorBoard's bands. Imports no torch."""
 
 import csv
 import math
@@ -7,58 +7,72 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from regexp.comparison.rows import Row
-from regexp.runs.run import Run
 from regexp.config.metrics import COLUMNS
+from regexp.runs.run import Run
 
-# Of a loss, where a logarithm is taken: a network may be as sure as floating point allows.
-LEAST = 1e-12
+# Losses below this count as this before a logarithm is taken: a network can be so sure that its loss rounds to 0.
+MIN_LOSS = 1e-12
 
 
 class Curves:
-    """What finished runs have recorded by epoch, read once.
+    """The metrics that finished runs recorded for each epoch, read once.
 
     Attributes:
-        problems: of runs whose metrics.csv is missing or not whole; they are left out.
+        problems: a line for each run that is left out because its metrics.csv is missing, incomplete or broken.
     """
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.problems: list[str] = []
-        self._metrics = {id(row): self._read(row) for row in rows}
+        self._runs_by_row = {id(row): self._read_runs(row) for row in rows}
 
-    def _read(self, row: Row) -> list[list[dict[str, float]]]:
+    def _read_runs(self, row: Row) -> list[list[dict[str, float]]]:
+        """Return the metrics of each finished run of a row, a record for each epoch."""
         runs = []
         for record in row.records:
             if record.finished:
                 try:
-                    metrics = Run(record.directory).metrics
-                    whole = len(metrics) == record.last_epoch and all(set(epoch) == set(COLUMNS) for epoch in metrics)
+                    epochs = Run(record.directory).metrics
+                    complete = len(epochs) == record.last_epoch and all(set(epoch) == set(COLUMNS) for epoch in epochs)
                 except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
                     self.problems.append(f"no curves of {record.directory}: metrics.csv is broken ({str(error)[:100]})")
                     continue
-                if whole and metrics:
-                    runs.append(metrics)
+                if complete and epochs:
+                    runs.append(epochs)
                 else:
-                    self.problems.append(f"no curves of {record.directory}: metrics.csv is not whole")
+                    self.problems.append(f"no curves of {record.directory}: metrics.csv is incomplete")
         return runs
 
     def run_count(self, row: Row) -> int:
-        """How many runs a row's curves are over."""
-        return len(self._metrics[id(row)])
+        """Return the number of runs that the curves of a row are averaged over."""
+        return len(self._runs_by_row[id(row)])
 
-    def of(self, row: Row, column: str) -> list[tuple[float, float]]:
-        """Mean and standard deviation by epoch, as long as all runs have it: beyond, the mean would be over others."""
-        return [_spread(values) for values in self._by_epoch(row, column)]
+    def mean_and_sd(self, row: Row, column: str) -> list[tuple[float, float]]:
+        """Return the mean and standard deviation of a column for each epoch.
 
-    def logarithmic(self, row: Row, column: str) -> list[tuple[float, float, float]]:
-        """Likewise the geometric mean, and it divided by and times the geometric standard deviation."""
-        found = [_spread([math.log(max(value, LEAST)) for value in values]) for values in self._by_epoch(row, column)]
-        return [(math.exp(mean), math.exp(mean - sd), math.exp(mean + sd)) for mean, sd in found]
+        The curve ends with the shortest run: beyond it the mean would be over fewer runs.
+        """
+        return [_mean_and_sd(values) for values in self._values_by_epoch(row, column)]
 
-    def _by_epoch(self, row: Row, column: str) -> Iterator[tuple[float, ...]]:
-        return zip(*([epoch[column] for epoch in metrics] for metrics in self._metrics[id(row)]), strict=False)
+    def geometric_mean_and_range(self, row: Row, column: str) -> list[tuple[float, float, float]]:
+        """Return the geometric mean of a column for each epoch, with the ends of a range around it.
+
+        The range reaches from the mean divided by the geometric standard deviation to the mean times it. The curve ends
+        with the shortest run.
+        """
+        curve = []
+        for values in self._values_by_epoch(row, column):
+            mean, sd = _mean_and_sd([math.log(max(value, MIN_LOSS)) for value in values])
+            curve.append((math.exp(mean), math.exp(mean - sd), math.exp(mean + sd)))
+        return curve
+
+    def _values_by_epoch(self, row: Row, column: str) -> Iterator[tuple[float, ...]]:
+        """Yield the values of all runs for each epoch that all runs have."""
+        columns = ([epoch[column] for epoch in epochs] for epochs in self._runs_by_row[id(row)])
+        return zip(*columns, strict=False)
 
 
-def _spread(values: Sequence[float]) -> tuple[float, float]:
-    # In numpy, where what is not finite is no error.
+def _mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
+    """Return the mean and sample standard deviation of values; of a single value the latter is 0."""
+    # In numpy, where values that are not finite raise no error.
     with np.errstate(invalid="ignore"):
         return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0

@@ -66,7 +66,7 @@ def collect(paths: Sequence[Path]) -> Collection:
         run_directories = list(_find_run_directories(path))
         if not run_directories:
             problem = (
-                "holds no runs" if path.is_dir() else "is no folder" if path.exists() else "there is no such folder"
+                "holds no runs" if path.is_dir() else "is not a folder" if path.exists() else "there is no such folder"
             )
             raise ConfigError(f"{path}: {problem}; type a folder of runs, such as outputs/default")
         set_aside |= {directory.resolve() for directory in run_directories if ".old-" in directory.name}

@@ -1,12 +1,12 @@
-"""Mean and spread of each configuration as TensorBoard runs of ordinary scalars. Imports no torch.
+"""Mean and spread of each configuration, written as TensorBoard runs of ordinary scalars. Imports no torch.
 
-TensorBoard shows no mean over runs (tensorboard issue 376). Runs that hold it, and it more and less a standard
-deviation, make a band in any version of it.
+TensorBoard cannot show a mean over runs (tensorboard issue 376). Three runs for each configuration, with the mean and
+with one standard deviation above and below it, make a band in any version of TensorBoard.
 """
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from regexp.runs import event_file
 from regexp.utils import next_commands
 from regexp.utils.atomic_io import storage_errors
 
-FOLDER = "bands"
-# Tags as regexp.execution.recorder writes them, and the columns of metrics.csv.
+DIRECTORY_NAME = "bands"
+# The tags that regexp.execution.recorder writes, with their columns in metrics.csv.
 CURVES = {
     "train/loss": "train_loss",
     "train/accuracy": "train_accuracy",
@@ -33,50 +33,60 @@ CHARTS = {
 
 
 def write_bands(comparison: Comparison, curves: Curves) -> int:
-    """Write runs bands/CONFIGURATION/mean, mean+sd and mean-sd beside the runs, and a layout for custom scalars.
+    """Write the TensorBoard runs bands/CONFIGURATION/{mean,mean+sd,mean-sd} and a layout for custom scalars.
 
-    What was there of an earlier comparison is replaced. Returns for how many configurations; those of one seed have no
-    spread. Raises StorageError.
+    They replace those of an earlier comparison. Configurations of a single seed have no spread, and get none.
+
+    Args:
+        comparison: the comparison whose rows are written.
+        curves: the curves of its rows.
+
+    Returns:
+        The number of configurations that were written.
+
+    Raises:
+        StorageError: a file cannot be written.
     """
-    folder = bands_directory(comparison)
-    with storage_errors(folder, "Make room, or mend its permissions."):
-        _clear(folder)
-        several = [row for row in comparison.rows if curves.run_count(row) > 1]
-        if not several:
-            (folder / "layout").mkdir(parents=True, exist_ok=True)
-            event_file.EventFile.create(folder / "layout").write(0, event_file.layout(TITLE, CHARTS))
-        for row, name in zip(several, _names(several), strict=True):
-            own = {tag: curves.of(row, column) for tag, column in CURVES.items()}
+    directory = bands_directory(comparison)
+    with storage_errors(directory, "Free some space, or change its permissions."):
+        _remove_bands(directory)
+        rows = [row for row in comparison.rows if curves.run_count(row) > 1]
+        if not rows:
+            (directory / "layout").mkdir(parents=True, exist_ok=True)
+            event_file.EventFile.create(directory / "layout").write(0, event_file.layout(TITLE, CHARTS))
+        for row, name in zip(rows, _directory_names(rows), strict=True):
+            curves_by_tag = {tag: curves.mean_and_sd(row, column) for tag, column in CURVES.items()}
             for kind, sign in (("mean", 0.0), ("mean+sd", 1.0), ("mean-sd", -1.0)):
-                path = folder / name / kind
+                path = directory / name / kind
                 path.mkdir(parents=True, exist_ok=True)
                 file = event_file.EventFile.create(path)
-                if row is several[0] and kind == "mean":
+                if row is rows[0] and kind == "mean":
                     file.write(0, event_file.layout(TITLE, CHARTS))
-                for epoch, figures in enumerate(zip(*own.values(), strict=True), 1):
-                    values = (mean + sign * sd for mean, sd in figures)
-                    file.write(epoch, *map(event_file.scalar, own, values))
-    return len(several)
+                for epoch, points in enumerate(zip(*curves_by_tag.values(), strict=True), 1):
+                    values = (mean + sign * sd for mean, sd in points)
+                    file.write(epoch, *map(event_file.scalar, curves_by_tag, values))
+    return len(rows)
 
 
 def bands_directory(comparison: Comparison) -> Path:
-    """The folder for them: below that of the runs, or of all their folders."""
+    """Return the directory of the bands: beside the runs, or in the directory that holds all of their directories."""
     parents = {record.directory.parent.resolve() for record in comparison.records}
-    return Path(next_commands.relative_path(Path(os.path.commonpath(parents)))) / FOLDER
+    return Path(next_commands.relative_path(Path(os.path.commonpath(parents)))) / DIRECTORY_NAME
 
 
-def _clear(folder: Path) -> None:
-    for file in [*folder.glob("layout/events.out.tfevents.*"), *folder.glob("*/mean*/events.out.tfevents.*")]:
+def _remove_bands(directory: Path) -> None:
+    """Delete the event files of an earlier comparison, and the directories that are empty without them."""
+    for file in [*directory.glob("layout/events.out.tfevents.*"), *directory.glob("*/mean*/events.out.tfevents.*")]:
         file.unlink()
-        for emptied in (file.parent, file.parent.parent):
-            with suppress(OSError):  # it holds something else
-                emptied.rmdir()
+        for parent in (file.parent, file.parent.parent):
+            with suppress(OSError):  # it is not empty
+                parent.rmdir()
 
 
-def _names(rows: list[Row]) -> Iterator[str]:
-    """Folders' names, short because TensorBoard has little room for them: the values that varied."""
-    taken = set[str]()
+def _directory_names(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield a name for the directory of each row: the values that varied; TensorBoard has little room for names."""
+    used_names = set[str]()
     for i, row in enumerate(rows):
         name = re.sub(r"[^\w.,=~+-]", "-", ",".join(row.values.values()))[:100].strip(".") or "all"
-        yield name if name not in taken else f"{name}-{i}"
-        taken.add(name)
+        yield name if name not in used_names else f"{name}-{i}"
+        used_names.add(name)
