@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.commands import run_main
 
 from regexp import load_run
 
@@ -15,14 +16,10 @@ SCRIPTS = sorted(DIRECTORY.glob("[!_]*.py"))
 SMALL = ["epochs=1", "model.hidden_sizes=[8]", "data.train_size=64"]
 
 
-def run_exercise(script: Path, overrides: list[str], monkeypatch: pytest.MonkeyPatch) -> object:
+def run_exercise(script: Path, overrides: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     """Run an exercise with overrides, and return its exit status."""
     monkeypatch.syspath_prepend(DIRECTORY)
-    monkeypatch.setattr("sys.argv", [str(script), *overrides])
-    monkeypatch.setattr("regexp.utils.exit_codes._highest_status", 0)
-    with pytest.raises(SystemExit) as end:
-        runpy.run_path(str(script), run_name="__main__")
-    return end.value.code or 0
+    return run_main(monkeypatch, lambda: runpy.run_path(str(script), run_name="__main__"), str(script), *overrides)
 
 
 def test_the_exercises_are_found() -> None:
@@ -44,9 +41,9 @@ def test_an_exercise_trains_its_runs_and_prints_their_table(
     table = printed[printed.index("validation %") :].split("\n\n")[0].splitlines()[1:]
     rows = [line for line in table if f"  {len(seeds)}  " in line]
     assert len(seeds) * len(rows) == len(runs)
-    last = printed.rstrip().splitlines()
-    assert "Then: " in last[-1]
-    assert max(map(len, last[-2:])) <= 80
+    lines = printed.rstrip().splitlines()
+    assert "Then: " in lines[-1]
+    assert max(map(len, lines[-2:])) <= 80
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)

@@ -1,7 +1,8 @@
-"""The `regexp` command, run in the process of the test, and the summaries of its runs."""
+"""Commands run in the process of the test, and the summaries of the runs that they train."""
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,15 @@ def run_regexp(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     monkeypatch.setattr("regexp.utils.exit_codes._highest_status", 0)
     monkeypatch.setattr(sys, "argv", ["regexp", *words])
     return run_command(list(words))
+
+
+def run_main(monkeypatch: pytest.MonkeyPatch, main: Callable[[], object], *argv: str) -> int:
+    """Run the main function of a program, with a program name and arguments in argv, and return its exit status."""
+    monkeypatch.setattr("regexp.utils.exit_codes._highest_status", 0)
+    monkeypatch.setattr(sys, "argv", list(argv))
+    with pytest.raises(SystemExit) as program_exit:
+        main()
+    return int(program_exit.value.code or 0)
 
 
 def read_summaries(name: str = "default") -> dict[str, dict[str, Any]]:
