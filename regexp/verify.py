@@ -16,13 +16,14 @@ from rich.table import Table
 from regexp.api import run, sweep
 from regexp.config.compose import compose_job
 from regexp.config.fields import iterate_fields
+from regexp.config.metrics import CURVES
 from regexp.config.schema import Config, cohort_key, flatten
 from regexp.errors import ConfigError, RunError
 from regexp.execution.terminal import Terminal
 from regexp.runs.run import Run, find_runs
 from regexp.utils import exit_codes
 
-METRICS = ("objective", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
+METRICS = ("objective", *CURVES)
 # How far a run's metrics may differ in float64 between training alone and in a cohort.
 TOLERANCE = 1e-9
 # Keys that may differ between the runs of a seed group: the seed, and what cannot change a result.
@@ -146,7 +147,7 @@ def verify(
     precision = ", in float64" if float64 else ""
     terminal.print_line(f"\n{agreeing} of {len(chosen)} runs agree to {TOLERANCE:g}{precision}")
     if differing_labels and not float64:
-        terminal.print_line("float32 rounds differently in a cohort; --float64 shows whether that is the only reason.")
+        terminal.print_line("float32 rounds differently in a cohort; try --float64 to rule that out.")
     if differing_labels and float64:
         differing = "  ".join(differing_labels)
         raise RunError(f"in float64 these runs differ by more than {TOLERANCE:g} alone and in a cohort: {differing}")
