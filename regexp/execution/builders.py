@@ -7,7 +7,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import cache, lru_cache, partial
 from itertools import groupby
 from typing import Any
@@ -18,14 +18,14 @@ from torch import Tensor
 from regexp.augmentation.image_by_image import wrap_torchvision_transform
 from regexp.augmentation.pipeline import TRANSFORMS, Pipeline, Transform
 from regexp.config.augmentation_schema import STEPS, TorchvisionConfig
-from regexp.config.schema import Config, cohort_key, data_source, stream_key
+from regexp.config.schema import Config, cohort_key, data_source, flatten, stream_key
 from regexp.data.dataset import Dataset, add_label_noise, load_splits
 from regexp.data.sources import locate
 from regexp.errors import ConfigError, DataError, OutOfMemory
 from regexp.execution import memory
 from regexp.execution.images import Png, draw_augmentation_grid, encode_png
 from regexp.execution.recorder import RunRecorder, load_checkpoint
-from regexp.models.mlp import Architecture
+from regexp.models.protocol import Architecture
 from regexp.runs.directories import PlannedRun, recording_failure
 from regexp.training.batches import ImageStream, batch_sizes
 from regexp.training.cohort import Cohort
@@ -33,6 +33,7 @@ from regexp.training.member import Member, RunSettings
 from regexp.training.optimizers import OPTIMIZERS, Hyperparameters
 from regexp.training.schedules import Plateau, Schedule, constant, cosine, onecycle, step
 from regexp.utils.device import Compute, choose_device
+from regexp.utils.lazy import load_object
 
 
 def group_into_cohorts(planned_runs: Sequence[PlannedRun], max_runs: int | None = None) -> list[list[PlannedRun]]:
@@ -53,7 +54,7 @@ def group_into_cohorts(planned_runs: Sequence[PlannedRun], max_runs: int | None 
     epochs = {}
     for planned in planned_runs:
         checkpoint = load_checkpoint(planned.directory)
-        epochs[planned] = 0 if checkpoint is None else checkpoint.facts["epoch"]
+        epochs[planned] = 0 if checkpoint is None else checkpoint.metadata["epoch"]
 
     def key(planned: PlannedRun) -> tuple[Any, ...]:
         return (-epochs[planned], cohort_key(planned.job.config))  # runs that resume come first
@@ -85,7 +86,7 @@ def _max_runs_in_memory(config: Config, compute: Compute) -> int | None:
 def estimate_run_bytes(config: Config, architecture: Architecture, dtype: torch.dtype) -> int:
     """Return the bytes that a run of this configuration adds to a cohort, without its images."""
     arguments = make_hyperparameters(config, 1).arguments
-    optimizer_values = len(list(OPTIMIZERS[config.optimizer.name].entries(arguments)))
+    optimizer_values = len(list(OPTIMIZERS[config.optimizer.name].state_names(arguments)))
     return memory.estimate_run_bytes(architecture, config.batch_size, optimizer_values, dtype)
 
 
@@ -128,16 +129,17 @@ def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
     def draw_preview(key: str) -> Png:  # drawn once for each stream
         return encode_png(draw_augmentation_grid(dataset, streams[key]))
 
+    architecture = make_architecture(config, dataset)
     members = []
     for planned, settings, checkpoint in zip(planned_runs, run_settings, checkpoints, strict=True):
-        metadata = None if checkpoint is None else checkpoint.facts
+        metadata = None if checkpoint is None else checkpoint.metadata
         preview = partial(draw_preview, settings.stream_key)
-        recorder = RunRecorder(planned, metadata, dataset, preview, cohort_record, compute.describe())
+        recorder = RunRecorder(planned, metadata, dataset, architecture, preview, cohort_record, compute.describe())
         members.append(Member(settings, recorder))
     return Cohort(
         members,
         checkpoints,
-        make_architecture(config, dataset),
+        architecture,
         config.model.init,
         config.optimizer.name,
         config.batch_size,
@@ -181,16 +183,8 @@ def explain_out_of_memory() -> Iterator[None]:
 
 def make_architecture(config: Config, dataset: Dataset) -> Architecture:
     """Make the architecture of a configuration's model on this data."""
-    normalization = config.normalization
-    options = {name: value for name, value in asdict(normalization).items() if name != "name"}
-    return Architecture(
-        math.prod(dataset.input_shape),
-        tuple(config.model.hidden_sizes),
-        len(dataset.classes),
-        config.model.activation,
-        normalization.name,
-        **options,
-    )
+    architecture: type[Architecture] = load_object(config.model.architecture)
+    return architecture.from_options(dataset.input_shape, len(dataset.classes), flatten(config))
 
 
 def make_settings(config: Config, dataset: Dataset) -> RunSettings:
@@ -201,12 +195,12 @@ def make_settings(config: Config, dataset: Dataset) -> RunSettings:
         seed=config.seed,
         epochs=config.epochs,
         dropout=config.model.dropout,
-        label_smoothing=config.loss.label_smoothing,
+        loss_terms={item.metadata["function"]: getattr(config.loss, item.name) for item in fields(config.loss)},
         patience=math.inf if early_stopping.patience is None else early_stopping.patience,
         min_delta=early_stopping.min_delta,
         monitor=early_stopping.monitor,
         restore_best=early_stopping.restore_best,
-        numbers=make_hyperparameters(config, steps_per_epoch),
+        hyperparameters=make_hyperparameters(config, steps_per_epoch),
         stream=make_stream(config, dataset),
         stream_key=stream_key(config),
     )

@@ -14,7 +14,8 @@ from regexp.execution.recorder import load_checkpoint
 from regexp.runs.directories import PlannedRun
 from regexp.training.batches import Batch
 from regexp.training.cohort import Cohort
-from regexp.training.evaluation import cross_entropy, evaluate
+from regexp.training.evaluation import evaluate
+from regexp.training.loss import training_loss
 
 # At most this many runs, steps and images of a cohort are tried. What the runs learn is thrown away.
 TRIED_RUNS, TRIED_STEPS, TRIED_IMAGES = 8, 8, 1000
@@ -88,7 +89,7 @@ def _try_cohort(planned_runs: Sequence[PlannedRun], streams: int) -> tuple[int, 
         cohort = builders.build_cohort(sample)
         seconds_per_epoch = _measure_epoch(cohort) / len(sample)
     checkpoints = [load_checkpoint(planned.directory) for planned in planned_runs]
-    epochs_done = sum(checkpoint.facts["epoch"] for checkpoint in checkpoints if checkpoint is not None)
+    epochs_done = sum(checkpoint.metadata["epoch"] for checkpoint in checkpoints if checkpoint is not None)
     epochs = sum(planned.job.config.epochs for planned in planned_runs) - epochs_done
     return _estimate_bytes(cohort, planned_runs[0].job.config, len(planned_runs), streams), seconds_per_epoch * epochs
 
@@ -122,9 +123,9 @@ def _measure_epoch(cohort: Cohort) -> float:
 
 
 def _train_step(cohort: Cohort, batch: Batch) -> None:
-    losses = cross_entropy(cohort.forward(batch.images), batch.labels, cohort.smoothing)
+    losses = training_loss(cohort.forward(batch.images), batch, cohort.loss_terms)
     losses.sum().backward()
-    cohort.step(losses, batch.labels.shape[1])
+    cohort.step(losses, len(batch))
 
 
 def _time_calls(function: Callable[[], object], calls: int) -> float:

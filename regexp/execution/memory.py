@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from regexp.models.mlp import Architecture, as_sequential
-from regexp.training.batches import AT_ONCE
+from regexp.models.protocol import Architecture
+from regexp.training.batches import IMAGES_AT_ONCE
 
 # For each parameter, a run keeps the value, its gradient and the best value so far. The optimizer's state comes on top.
 VALUES_PER_PARAMETER = 3
@@ -20,7 +20,7 @@ USABLE_FRACTION = 0.5
 def count_parameters(architecture: Architecture) -> int:
     """Return the number of parameters of one run."""
     with torch.device("meta"):
-        return sum(parameter.numel() for parameter in as_sequential(architecture).parameters())
+        return sum(parameter.numel() for parameter in architecture.make_module().parameters())
 
 
 def estimate_run_bytes(architecture: Architecture, batch_size: int, optimizer_values: int, dtype: torch.dtype) -> int:
@@ -33,8 +33,7 @@ def estimate_run_bytes(architecture: Architecture, batch_size: int, optimizer_va
         dtype: the type of the parameters.
     """
     parameter_values = count_parameters(architecture) * (VALUES_PER_PARAMETER + optimizer_values)
-    units = sum(architecture.hidden_sizes) + architecture.classes
-    activation_values = batch_size * units * VALUES_PER_ACTIVATION
+    activation_values = batch_size * architecture.activations * VALUES_PER_ACTIVATION
     return (parameter_values + activation_values) * dtype.itemsize
 
 
@@ -45,7 +44,7 @@ def estimate_stream_bytes(shape: Sequence[int], dtype: torch.dtype) -> int:
         shape: the shape of an image, [C, H, W].
         dtype: the type of the augmented images.
     """
-    return 2 * AT_ONCE * prod(shape) * dtype.itemsize
+    return 2 * IMAGES_AT_ONCE * prod(shape) * dtype.itemsize
 
 
 def read_free_bytes(device: torch.device) -> int | None:

@@ -4,7 +4,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from regexp.config.metrics import COLUMNS, METRICS
 from regexp.config.schema import flatten, identity_items
-from regexp.utils.messages import format_value
 from regexp.data.dataset import Dataset
 from regexp.execution.images import Png, draw_confusion_matrix, draw_first_layer, encode_png
+from regexp.models.protocol import Architecture
 from regexp.runs import event_file
 from regexp.runs.directories import PlannedRun, record_failure
 from regexp.runs.event_file import EventFile
 from regexp.runs.identity import seed_group
 from regexp.training.member import Checkpoint, RunResult
-from regexp.training.metrics import COLUMNS, EpochMetrics
+from regexp.training.metrics import EpochMetrics
 from regexp.utils.atomic_io import append_to_log, storage_errors, sync_file, write_atomically
+from regexp.utils.messages import format_value
 
 
 def load_checkpoint(directory: Path) -> Checkpoint | None:
@@ -60,6 +61,7 @@ class RunRecorder:
         planned: PlannedRun,
         metadata: Mapping[str, Any] | None,
         dataset: Dataset,
+        architecture: Architecture,
         preview: Callable[[], Png],
         cohort: Mapping[str, Any],
         device: str,
@@ -70,17 +72,18 @@ class RunRecorder:
             planned: the run.
             metadata: the metadata of the checkpoint from which the run resumes; None for a run that starts.
             dataset: the data set, split.
+            architecture: of the run's network.
             preview: draws augmentation.png.
             cohort: the entry of the summary that describes the cohort.
             device: the entry of the summary that describes the device.
         """
         self.planned, self.directory, self.cohort, self.device = planned, planned.directory, dict(cohort), device
         self.metadata, self.preview = metadata, preview
-        self.image_shape, self.classes = dataset.input_shape, dataset.classes
+        self.image_shape, self.classes, self.architecture = dataset.input_shape, dataset.classes, architecture
         splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
         self.image_counts = {name: 0 if split is None else len(split) for name, split in splits.items()}
 
-    def begin(self) -> None:
+    def record_start(self) -> None:
         """Start the files, or cut them back to their state at the checkpoint."""
         with storage_errors(self.directory):
             (self.directory / "failure.json").unlink(missing_ok=True)
@@ -122,19 +125,17 @@ class RunRecorder:
         write_atomically(self.directory / "metrics.csv", kept_lines.encode())
         append_to_log(self.directory, f"resumes after epoch {metadata['epoch']}")
 
-    def epoch(self, metrics: EpochMetrics) -> None:
+    def record_epoch(self, metrics: EpochMetrics) -> None:
         """Append the metrics of an epoch to metrics.csv and to the event file."""
-        row = asdict(metrics)
+        row = metrics.row()
         # TensorBoard's HParams page shows the first five tags of a run. These tags sort after those of `_end_events`.
         curves = {
             "train/objective": metrics.objective,
-            "train/loss": metrics.train_loss,
-            "train/accuracy": metrics.train_accuracy,
+            **{f"train/{name}": metrics.values[f"train_{name}"] for name in METRICS},
             "train/lr": metrics.lr,
             "train/seconds": metrics.seconds,
             "train/gradient_norm": metrics.gradient_norm,
-            "val/loss": metrics.val_loss,
-            "val/accuracy": metrics.val_accuracy,
+            **{f"val/{name}": metrics.values[f"val_{name}"] for name in METRICS},
             "val/gap": metrics.gap,
         }
         with storage_errors(self.directory):
@@ -142,14 +143,14 @@ class RunRecorder:
                 file.write(",".join(str(row[name]) for name in COLUMNS) + "\n")
             self.events.write(metrics.epoch, *(event_file.scalar(tag, value) for tag, value in curves.items()))
 
-    def save(self, checkpoint: Checkpoint) -> None:
+    def record_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Replace the checkpoint of the run."""
         with storage_errors(self.directory):
             # What was recorded until now must be on the disk before a checkpoint that builds on it.
             for path in (self.directory / "metrics.csv", self.events.path):
                 sync_file(path)
             metadata = {
-                **checkpoint.facts,
+                **checkpoint.metadata,
                 "tensors": sorted(checkpoint.tensors),
                 "events": self.events.path.name,
                 "events_size": self.events.size(),
@@ -157,22 +158,23 @@ class RunRecorder:
             content = save(_copy_to_cpu(checkpoint.tensors), {"state": json.dumps(metadata)})
             write_atomically(self.directory / "checkpoint.safetensors", content)
 
-    def interrupt(self, checkpoint: Checkpoint) -> None:
+    def record_interruption(self, checkpoint: Checkpoint) -> None:
         """Save the checkpoint of a run that stops before its end."""
-        self.save(checkpoint)
+        self.record_checkpoint(checkpoint)
         with storage_errors(self.directory):
-            append_to_log(self.directory, f"interrupted after epoch {checkpoint.facts['epoch']}")
+            append_to_log(self.directory, f"interrupted after epoch {checkpoint.metadata['epoch']}")
 
-    def fail(self, error: Exception) -> None:
+    def record_failure(self, error: Exception) -> None:
         """Write failure.json."""
         record_failure(self.planned, error)
 
-    def finish(self, result: RunResult) -> None:
+    def record_result(self, result: RunResult) -> None:
         """Write the last checkpoint, the best weights, the end of the event file, and at the very end summary.json."""
-        self.save(result.state)
+        self.record_checkpoint(result.checkpoint)
         with storage_errors(self.directory):
             if result.best is not None:
-                write_atomically(self.directory / "best.safetensors", save(_copy_to_cpu(result.state.part("best"))))
+                best_weights = _copy_to_cpu(result.checkpoint.tensors_of("best"))
+                write_atomically(self.directory / "best.safetensors", save(best_weights))
             self._end_events(result)
             append_to_log(self.directory, f"{result.status} after epoch {result.last.epoch}")
             if result.status == "diverged":
@@ -187,15 +189,18 @@ class RunRecorder:
         kept = best if best is not None and keeps_best else last
         scores: dict[str, float] = {"epochs": last.epoch, "gap": kept.gap}
         if best is not None:
-            scores |= {"best/val_loss": best.val_loss, "best/val_accuracy": best.val_accuracy}
+            scores |= {f"best/val_{name}": best.values[f"val_{name}"] for name in METRICS}
             scores |= {"train/best_epoch": best.epoch}
         if test is not None:
-            scores |= {"test/loss": test.loss, "test/accuracy": test.accuracy}
-        weight = result.state.part("best" if keeps_best else "model")["1.weight"]
+            scores |= {f"test/{name}": value for name, value in test.items()}
+        pictures = []
+        weight = self.architecture.first_layer_weight(result.checkpoint.tensors_of("best" if keeps_best else "model"))
+        if weight is not None:
+            pictures = [event_file.image("first_layer", *encode_png(draw_first_layer(weight, self.image_shape)))]
         self.events.write(
             last.epoch,
             *(event_file.scalar(tag, value) for tag, value in scores.items()),
-            event_file.image("first_layer", *encode_png(draw_first_layer(weight, self.image_shape))),
+            *pictures,
             event_file.image("confusion", *encode_png(draw_confusion_matrix(result.confusion, self.classes))),
             event_file.session_end(success=result.status != "diverged"),
         )
@@ -207,10 +212,10 @@ class RunRecorder:
             "status": result.status,
             "epochs": result.last.epoch,
             "best_epoch": None if result.best is None else result.best.epoch,
-            "best": None if result.best is None else result.best.scores(),
-            "last": result.last.scores(),
-            "test": None if result.test is None else asdict(result.test),
-            "test_last": None if result.test_last is None else asdict(result.test_last),
+            "best": None if result.best is None else result.best.values,
+            "last": result.last.values,
+            "test": result.test,
+            "test_last": result.test_last,
             "validation": config.data.validation,
             "images": self.image_counts,
             "lr": result.last.lr,

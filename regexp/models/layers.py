@@ -3,10 +3,11 @@
 Slice k of every tensor is run k's and loads unchanged into the torch layer of the same name. Runs share no parameters,
 so the sum of their losses gives each its own gradient.
 
-Activations are [K, B, C] to whoever reads them, and stored as [K, C, B]: W x^T is what a product of stacked weights
-gives, its gradient comes out in the weight's own layout, and each of BatchNorm's channels lies in one piece.
+Activations have the shape [K, B, C] and are stored as [K, C, B]: a product of stacked weights gives W x^T, the weight's
+gradient comes out in the weight's own layout, and each channel of BatchNorm is contiguous.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,32 +21,37 @@ from regexp.models.matmul import batched_matmul, matmul
 class Linear(nn.Module):
     """y_k = x_k W_k^T + b_k for every run k; torch.nn.Linear.
 
-    backward() writes the gradient into `weight.grad` and does not add it to what is there: a step has one backward
-    pass, and adding costs two more passes over the memory.
-
-    Args:
-        runs: K.
-        in_features, out_features: of each run.
+    backward() overwrites `weight.grad` and does not add to it: a step has one backward pass, and adding costs two more
+    passes over the memory.
     """
 
     def __init__(self, runs: int, in_features: int, out_features: int) -> None:
+        """Make the layers of K = `runs` runs, uninitialized."""
         super().__init__()
         self.weight = nn.Parameter(torch.empty(runs, out_features, in_features))
         self.bias = nn.Parameter(torch.empty(runs, out_features))
 
-    def forward(self, x: Tensor, sharing: Sequence[int] = ()) -> Tensor:
-        """[S, B, in] -> [K, B, out].
+    def forward(self, x: Tensor, runs_per_slice: Sequence[int] = ()) -> Tensor:
+        """Apply every run's layer.
 
-        `sharing` [S] says how many consecutive runs read each slice of x; it is needed where S is neither 1 nor K.
+        Args:
+            x: [S, B, in].
+            runs_per_slice: [S], how many consecutive runs read each slice of x; needed where S is neither 1 nor K.
+
+        Returns:
+            [K, B, out].
         """
         runs = len(self.weight)
-        sizes = [runs] if len(x) == 1 else [1] * runs if len(x) == runs else list(sharing)
-        y: Tensor = _Stacked.apply(x, self.weight, self.bias, sizes)  # [K, out, B]
+        sizes = [runs] if len(x) == 1 else [1] * runs if len(x) == runs else list(runs_per_slice)
+        y: Tensor = _StackedLinear.apply(x, self.weight, self.bias, sizes)  # [K, out, B]
         return y.transpose(1, 2)
 
 
-class _Stacked(torch.autograd.Function):
-    """[S, B, in], [K, out, in], [K, out] -> [K, out, B]: W_k x_s^T + b_k for each of the sizes[s] runs k of slice s."""
+class _StackedLinear(torch.autograd.Function):
+    """W_k x_s^T + b_k for each of the sizes[s] runs k that read slice s.
+
+    Takes x [S, B, in], weight [K, out, in] and bias [K, out], and returns [K, out, B].
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, sizes: Sequence[int]) -> Tensor:
@@ -59,30 +65,30 @@ class _Stacked(torch.autograd.Function):
         elif len(sizes) == 1:
             y = matmul(weight.flatten(0, 1), x[0]).view(*weight.shape[:2], -1)
         else:
-            parts = zip(weight.split(sizes), x, strict=True)
-            y = torch.cat([matmul(w.flatten(0, 1), own) for w, own in parts]).view(*weight.shape[:2], -1)
+            slices = zip(weight.split(sizes), x, strict=True)
+            y = torch.cat([matmul(w.flatten(0, 1), x_s) for w, x_s in slices]).view(*weight.shape[:2], -1)
         return y.add_(bias.unsqueeze(2))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor, None]:
         x, weight = ctx.saved_tensors
-        (g,) = gradients  # [K, out, B]
+        (grad_y,) = gradients  # [K, out, B]
         if ctx.weight.grad is None:
             ctx.weight.grad = torch.empty_like(ctx.weight)
-        slope = ctx.weight.grad
-        towards_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        grad_weight = ctx.weight.grad
+        grad_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         if len(ctx.sizes) == len(weight):
-            batched_matmul(g, x.transpose(1, 2), out=slope)
-            if towards_x is not None:
-                towards_x = batched_matmul(weight.transpose(1, 2), g.transpose(1, 2)).transpose(1, 2)
+            batched_matmul(grad_y, x.transpose(1, 2), out=grad_weight)
+            if grad_x is not None:
+                grad_x = batched_matmul(weight.transpose(1, 2), grad_y.transpose(1, 2)).transpose(1, 2)
         else:
-            parts = zip(g.split(ctx.sizes), slope.split(ctx.sizes), weight.split(ctx.sizes), x, strict=True)
-            for s, (own, into, w, images) in enumerate(parts):
-                flat = own.flatten(0, 1)  # [k*out, B]
-                matmul(flat, images.t(), out=into.flatten(0, 1))
-                if towards_x is not None:
-                    towards_x[s] = matmul(flat.t(), w.flatten(0, 1).t())
-        return towards_x, None, g.sum(2), None
+            slices = zip(*(tensor.split(ctx.sizes) for tensor in (grad_y, grad_weight, weight)), x, strict=True)
+            for s, (grad_y_s, grad_weight_s, weight_s, x_s) in enumerate(slices):
+                flat = grad_y_s.flatten(0, 1)  # [runs * out, B]
+                matmul(flat, x_s.t(), out=grad_weight_s.flatten(0, 1))
+                if grad_x is not None:
+                    grad_x[s] = matmul(flat.t(), weight_s.flatten(0, 1).t())
+        return grad_x, None, grad_y.sum(2), None
 
 
 class BatchNorm(nn.Module):
@@ -96,6 +102,7 @@ class BatchNorm(nn.Module):
     num_batches_tracked: Tensor
 
     def __init__(self, runs: int, features: int, eps: float, momentum: float) -> None:
+        """Make the layers of K = `runs` runs."""
         super().__init__()
         self.eps, self.momentum = eps, momentum
         self.weight = nn.Parameter(torch.ones(runs, features))
@@ -105,7 +112,7 @@ class BatchNorm(nn.Module):
         self.register_buffer("num_batches_tracked", torch.zeros(runs, dtype=torch.long))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[K, B, C] -> [K, B, C]."""
+        """Normalize x [K, B, C]; in training mode with the batch's statistics, otherwise with the running ones."""
         if self.training:
             self.num_batches_tracked += 1
         y = F.batch_norm(
@@ -128,43 +135,51 @@ class LayerNorm(nn.Module):
     """
 
     def __init__(self, runs: int, features: int, eps: float) -> None:
+        """Make the layers of K = `runs` runs."""
         super().__init__()
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(runs, features))
         self.bias = nn.Parameter(torch.zeros(runs, features))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[K, B, C] -> [K, B, C]."""
-        normal = F.layer_norm(x, x.shape[-1:], eps=self.eps)
-        return torch.addcmul(self.bias.unsqueeze(1), normal, self.weight.unsqueeze(1))
+        """Normalize x [K, B, C] over its features."""
+        normalized = F.layer_norm(x, x.shape[-1:], eps=self.eps)
+        return torch.addcmul(self.bias.unsqueeze(1), normalized, self.weight.unsqueeze(1))
 
 
 class Dropout(nn.Module):
     """Zero each entry of run k with probability p_k and divide the rest by 1 - p_k; torch.nn.Dropout.
 
-    Hinton et al. 2012. Each run draws from a generator of its own, set anew for every epoch, so that its masks are
-    the same bits in any cohort, whatever the precision. An entry is decided by 16 random bits (to draw a float32 for
-    each takes 3 times longer), so that its probability is p to within 2^-17.
+    Hinton et al. 2012. Each run draws from its own generator, which is set anew for every epoch. So its masks are the
+    same bits in any cohort and any precision. Each entry is decided by 16 random bits, so its probability is p to
+    within 2^-17; drawing a float32 for each entry takes 3 times longer.
+
+    Attributes:
+        p: [K], probabilities.
+        thresholds: [K, 1, 1], the smallest of the 16-bit draws that keep an entry.
+        probabilities: a copy of `p` on the host: reading `p` itself would wait for a GPU.
+        generators: [K], one for each run; not used for a run whose probability is 0.
     """
 
     p: Tensor
     thresholds: Tensor
 
     def __init__(self, p: Tensor) -> None:
-        """`p` [K]: probabilities below 1."""
+        """Make the layers of K runs with probabilities `p` [K], each below 1."""
         super().__init__()
         self.register_buffer("p", p, persistent=False)
-        lowest = (p * 2**16).round().clamp(max=2**16 - 1) - 2**15  # of the draws that keep an entry
-        self.register_buffer("thresholds", lowest.to(torch.int16).view(-1, 1, 1), persistent=False)
-        self.probabilities: list[float] = p.tolist()  # a copy on the host: reading `p` there would wait for the GPU
+        thresholds = (p * 2**16).round().clamp(max=2**16 - 1) - 2**15
+        self.register_buffer("thresholds", thresholds.to(torch.int16).view(-1, 1, 1), persistent=False)
+        self.probabilities: list[float] = p.tolist()
         self.generators: Sequence[torch.Generator] = ()
 
     def forward(self, x: Tensor) -> Tensor:
-        """[K, B, C] -> [K, B, C]."""
+        """Drop entries of x [K, B, C] in training mode; otherwise return x."""
         if not self.training or not any(self.probabilities):
             return x
         runs, batch, features = x.shape
-        bits = torch.zeros(runs, -(-batch * features // 4), dtype=torch.int64, device=x.device)
+        words = math.ceil(batch * features / 4)  # of 64 bits: four draws each
+        bits = torch.zeros(runs, words, dtype=torch.int64, device=x.device)
         for row, p, generator in zip(bits, self.probabilities, self.generators, strict=True):
             if p > 0:
                 row.random_(-(2**63), None, generator=generator)

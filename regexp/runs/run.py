@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regexp.config.schema import OPTIONS
 from regexp.errors import RunError
+from regexp.utils.lazy import load_object
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -68,7 +70,7 @@ class Run:
         except FileNotFoundError:
             return []
 
-    def model(self, weights: str = "kept") -> "nn.Sequential":
+    def model(self, weights: str = "kept") -> "nn.Module":
         """Return the trained model as torch's own layers, on the CPU and in evaluation mode.
 
         The model takes images [n, C, H, W] in floating point, scaled to [0, 1] (uint8 / 255), in the run's precision,
@@ -83,8 +85,6 @@ class Run:
         """
         from safetensors.torch import load_file
 
-        from regexp.models.mlp import Architecture, as_sequential
-
         if weights not in ("kept", "best", "last"):
             raise ValueError(f'weights must be "kept", "best" or "last", not {weights!r}')
         if weights == "kept":
@@ -97,20 +97,12 @@ class Run:
         tensors: dict[str, Tensor] = load_file(path)
         if weights == "last":
             tensors = {key.removeprefix("model/"): value for key, value in tensors.items() if key.startswith("model/")}
-        matrices = [name for name in tensors if name.endswith(".weight")]
-        output_weight = max(matrices, key=lambda name: int(name.split(".")[0]))
-        architecture = Architecture(
-            in_features=tensors["1.weight"].shape[1],
-            hidden_sizes=tuple(self.config["model.hidden_sizes"]),
-            classes=len(tensors[output_weight]),
-            activation=self.config["model.activation"],
-            normalization=self.config["normalization"],
-            eps=self.config.get("normalization.eps", 1e-5),
-            momentum=self.config.get("normalization.momentum", 0.1),
-        )
-        model = as_sequential(architecture, self.config["model.dropout"])
-        model.to(tensors["1.weight"].dtype).load_state_dict(tensors)
-        return model.eval()
+        architecture = load_object(OPTIONS["model"][self.config["model"]].architecture)
+        model = architecture.from_state(tensors, self.config).make_module(self.config["model.dropout"])
+        dtype = next(tensor.dtype for tensor in tensors.values() if tensor.is_floating_point())
+        model.to(dtype).load_state_dict(tensors)
+        trained: nn.Module = model.eval()
+        return trained
 
     def __repr__(self) -> str:
         return f"Run({str(self.directory)!r}, {self.status})"

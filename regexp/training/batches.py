@@ -1,4 +1,4 @@
-"""Image streams: the order and the augmentation draws that runs see.
+"""Batches of image streams: the order of the images, and their augmentation.
 
 Runs with the same augmentation and seed share a stream: its images are made once, and comparisons between the runs are
 paired.
@@ -14,17 +14,19 @@ from regexp.augmentation.pipeline import Pipeline
 from regexp.data.dataset import Images, scale
 from regexp.utils.rng import random_stream
 
-# Images augmented at a time, in whole batches. Fixed, because what is drawn must not depend on the cohort; this many
-# fit a processor's cache and fill a GPU.
-AT_ONCE = 512
+# Images augmented at a time, in whole batches. The number is fixed, because the draws must not depend on the cohort; so
+# many images fit a processor's cache and keep a GPU busy.
+IMAGES_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
 class ImageStream:
-    """A seed and what it draws for.
+    """A seed and the augmentation that it draws for.
 
     Attributes:
-        labels: [N], on the device, to train on in place of the data set's own; None: those.
+        seed: of the order and of the augmentation draws.
+        pipeline: the augmentation.
+        labels: [N], on the device, to train on instead of the data set's own; None for those.
     """
 
     seed: int
@@ -34,14 +36,30 @@ class ImageStream:
 
 @dataclass(frozen=True)
 class Batch:
-    """images [S, B, C, H, W] in [0, 1], one slice a stream; labels [K, B], one row a run."""
+    """Images and labels of one step.
+
+    Attributes:
+        images: [S, B, C, H, W] in [0, 1], a slice for each image stream.
+        labels: [K, B], a row for each run.
+        other_labels: [K, B], of the second image where each image is mixed of two; None where none is.
+        label_weights: [K, B], how much `labels` count against `other_labels`, in [0, 1]; None where no image is mixed.
+    """
 
     images: Tensor
     labels: Tensor
+    other_labels: Tensor | None = None
+    label_weights: Tensor | None = None
+
+    def __len__(self) -> int:
+        """Return B, the number of images."""
+        return self.labels.shape[1]
 
 
 def batch_sizes(count: int, batch_size: int) -> list[int]:
-    """Batches that hold every image once; a last one of a single image joins the one before (BatchNorm refuses it)."""
+    """Return the sizes of the batches that hold `count` images once.
+
+    A last batch of a single image joins the one before, because BatchNorm refuses it.
+    """
     full, rest = divmod(count, batch_size)
     sizes = [batch_size] * full + [rest] * (rest > 0)
     return sizes if rest != 1 or full == 0 else [*sizes[:-2], batch_size + 1]
@@ -50,43 +68,48 @@ def batch_sizes(count: int, batch_size: int) -> list[int]:
 def batches(
     train: Images,
     streams: Sequence[ImageStream],
-    sharing: Sequence[int],
+    runs_per_stream: Sequence[int],
     batch_size: int,
     epoch: int,
     dtype: torch.dtype,
 ) -> Iterator[Batch]:
-    """One epoch. A batch's images are good until the next batch: their room is used again.
+    """Yield the batches of an epoch. The images of a batch are overwritten by later ones: use them before the next.
 
     Args:
-        train: on the device.
+        train: the training images, on the device.
         streams: S streams.
-        sharing: [S], the number of consecutive runs that read each.
+        runs_per_stream: [S], the number of consecutive runs that read each stream.
         batch_size: B.
         epoch: counted from 1.
         dtype: of the images.
+
+    Yields:
+        Batches of B images, the last one of fewer or of one more.
     """
     device, count = train.labels.device, len(train)
-    # Drawn on the CPU, and moved once: draws do not depend on the device, and steps do not wait for it.
+    # Drawn on the CPU and moved once: draws do not depend on the device, and steps do not wait for it.
     orders = [torch.randperm(count, generator=random_stream(s.seed, "order", epoch)).to(device) for s in streams]
-    drawn = [s.pipeline.draw(count, s.seed, epoch, device) for s in streams]
-    labelled = [train.labels if s.labels is None else s.labels for s in streams]
-    rows = torch.repeat_interleave(torch.arange(len(streams)), torch.tensor(sharing)).to(device)  # [K], run -> stream
+    draws = [s.pipeline.draw(count, s.seed, epoch, device) for s in streams]
+    stream_labels = [train.labels if s.labels is None else s.labels for s in streams]
+    stream_of_run = torch.repeat_interleave(torch.arange(len(streams)), torch.tensor(runs_per_stream)).to(device)  # [K]
     sizes, start = batch_sizes(count, batch_size), 0
-    together = max(1, AT_ONCE // batch_size)
-    most = max(sum(sizes[first : first + together]) for first in range(0, len(sizes), together))
-    room = torch.empty(0)
-    for first in range(0, len(sizes), together):
-        cuts = sizes[first : first + together]
-        chunk = slice(start, start + sum(cuts))
+    batches_at_once = max(1, IMAGES_AT_ONCE // batch_size)
+    chunks = [sizes[first : first + batches_at_once] for first in range(0, len(sizes), batches_at_once)]
+    buffer = torch.empty(0)
+    for chunk_sizes in chunks:
+        chunk = slice(start, start + sum(chunk_sizes))
         start = chunk.stop
-        for i, (s, order, draws) in enumerate(zip(streams, orders, drawn, strict=True)):
-            own = s.pipeline(scale(train.images.index_select(0, order[chunk]), dtype), draws[chunk])  # [chunk, C, H, W]
-            if room.numel() == 0 and len(streams) > 1:
-                # Tens of MB: asking the system for them anew takes longer than filling them.
-                room = own.new_empty(len(streams), most, *own.shape[1:])
+        for i, (s, order, stream_draws) in enumerate(zip(streams, orders, draws, strict=True)):
+            pixels = scale(train.images.index_select(0, order[chunk]), dtype)
+            augmented = s.pipeline(pixels, stream_draws[chunk])  # [chunk, C, H, W]
             if len(streams) > 1:
-                room[i, : len(own)].copy_(own)
-        images = room[:, : len(own)] if len(streams) > 1 else own.unsqueeze(0)  # [S, chunk, C, H, W]
-        shown = [own.index_select(0, order[chunk]) for own, order in zip(labelled, orders, strict=True)]
-        labels = torch.stack(shown).index_select(0, rows)  # [S, chunk] -> [K, chunk]
-        yield from map(Batch, images.split(cuts, 1), labels.split(cuts, 1))
+                if buffer.numel() == 0:
+                    # Tens of MB: allocating them anew for every chunk takes longer than filling them.
+                    buffer = augmented.new_empty(len(streams), max(map(sum, chunks)), *augmented.shape[1:])
+                buffer[i, : len(augmented)].copy_(augmented)
+        images = buffer[:, : len(augmented)] if len(streams) > 1 else augmented.unsqueeze(0)  # [S, chunk, C, H, W]
+        chunk_labels = [
+            labels.index_select(0, order[chunk]) for labels, order in zip(stream_labels, orders, strict=True)
+        ]
+        labels = torch.stack(chunk_labels).index_select(0, stream_of_run)  # [S, chunk] -> [K, chunk]
+        yield from map(Batch, images.split(chunk_sizes, 1), labels.split(chunk_sizes, 1))

@@ -8,198 +8,225 @@ import torch
 from torch import Tensor
 
 from regexp.data.dataset import Dataset
-from regexp.models.mlp import MLP, Architecture, initialize
+from regexp.models.protocol import Architecture
 from regexp.training.batches import Batch, batch_sizes, batches
 from regexp.training.early_stopping import EarlyStopping
+from regexp.training.loss import LossTerm
 from regexp.training.member import Checkpoint, Member
 from regexp.training.metrics import EpochMetrics
 from regexp.training.optimizers import StackedOptimizer
 from regexp.utils.device import Compute
+from regexp.utils.lazy import load_object
 from regexp.utils.rng import random_stream
 
 # Gradient norms are measured at this many steps of an epoch, evenly spaced: each costs a pass over all gradients.
-NORMS = 16
+GRADIENT_NORMS_PER_EPOCH = 16
 
 
 class Cohort:
     """K runs that train together, sorted by image stream.
 
     Attributes:
-        members: [K].
-        everyone: all that ever were members.
-        sharing: [S], how many consecutive runs read each image stream.
-        best: the best weights so far, by name, [K, ...].
-        smoothing: label smoothing [K]; None where it is 0 for all.
-        measured_labels: [K, n], those that each run trains on, of the measured images; None where they are as the data
-            set has them.
-        epoch: the last one begun.
-        started: when it was, on time.perf_counter's clock.
-        objective: sum over the epoch's images so far of what the optimizer saw [K].
-        norms: sum of the gradient norms [K] at `norms_taken` of the epoch's steps.
-        saved: when checkpoints were last written, and `saving`: how long it took, in seconds.
+        members: [K], the runs.
+        all_members: all runs that ever were members.
+        model: K networks.
+        optimizer: of all runs.
+        streams: [S], the image streams.
+        runs_per_stream: [S], how many consecutive runs read each image stream.
+        best_weights: parameters and buffers of the best epoch so far, by name, [K, ...].
+        loss_terms: the loss terms that any run uses, with the weights [K] of the runs.
+        measured_labels: [K, n], the labels that each run trains on, of the images on which training metrics are
+            measured; None where all runs train on the data set's own.
+        epoch: the last one begun, counted from 1.
+        epoch_start: when it began, on time.perf_counter's clock.
+        objective_sums: [K], the loss that the optimizer saw, summed over the epoch's images so far.
+        gradient_norm_sums: [K], summed over `gradient_norm_count` of the epoch's steps.
+        last_checkpoint_time: when checkpoints were last written, on time.perf_counter's clock.
+        checkpoint_seconds: how long that took.
     """
 
     def __init__(
         self,
         members: Sequence[Member],
-        states: Sequence[Checkpoint | None],
+        checkpoints: Sequence[Checkpoint | None],
         architecture: Architecture,
         init: str,
-        family: str,
+        optimizer: str,
         batch_size: int,
         dataset: Dataset,
         compute: Compute,
     ) -> None:
-        """Begin the runs, or go on from their states [K], which are all of one epoch (None: the beginning).
+        """Begin the runs, or go on from their checkpoints.
 
-        `dataset` is on the device. With `family` and `init` as in optimization and model.
+        Args:
+            members: [K], in any order.
+            checkpoints: [K], all of the same epoch; None for runs that begin.
+            architecture: of every run's network.
+            init: how initial weights are drawn, one of config.schema.INITS.
+            optimizer: one of training.optimizers.OPTIMIZERS.
+            batch_size: images in a step of each run.
+            dataset: on the device.
+            compute: the device and precision.
         """
-        # Runs that share a stream stand together, and within it those that share an optimizer's numbers.
-        order = sorted(range(len(members)), key=lambda k: (members[k].plan.stream_key, members[k].plan.numbers.key))
+        # Runs that share a stream stand together, and within it those that share hyperparameters.
+        order = sorted(range(len(members)), key=lambda k: _sort_key(members[k]))
         self.members = [members[k] for k in order]
-        self.everyone = tuple(self.members)
+        self.all_members = tuple(self.members)
         self.batch_size, self.dataset, self.compute = batch_size, dataset, compute
         self.steps_per_epoch = len(batch_sizes(len(dataset.train), batch_size))
-        plans = [member.plan for member in self.members]
-        self.model = MLP(architecture, torch.tensor([plan.dropout for plan in plans], dtype=torch.float64))
-        initialize(self.model, [plan.seed for plan in plans], init)
+        runs = [member.settings for member in self.members]
+        self.model = architecture.make_model([run.seed for run in runs], [run.dropout for run in runs], init)
         self.model.to(compute.device, compute.dtype)
-        self.best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.best_weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.early_stopping = EarlyStopping(
-            torch.tensor([plan.patience for plan in plans], dtype=torch.float64),
-            torch.tensor([plan.min_delta for plan in plans], dtype=torch.float64),
+            torch.tensor([run.patience for run in runs], dtype=torch.float64),
+            torch.tensor([run.min_delta for run in runs], dtype=torch.float64),
         )
         self.epoch = 0
-        self.saved, self.saving = time.perf_counter(), 0.0
-        resumed = {k: state for k, i in enumerate(order) if (state := states[i]) is not None}
-        for k, state in resumed.items():
-            self._restore(k, state)
-        numbers = [plan.numbers for plan in plans]
-        self.optimizer = StackedOptimizer(family, self._parameters(), numbers, self.epoch * self.steps_per_epoch)
-        for k, state in resumed.items():
-            self.optimizer.load(k, state.part("optimizer"))
-        self._arrange()
+        self.last_checkpoint_time, self.checkpoint_seconds = time.perf_counter(), 0.0
+        resumed = {k: checkpoint for k, i in enumerate(order) if (checkpoint := checkpoints[i]) is not None}
+        for k, checkpoint in resumed.items():
+            self._restore(k, checkpoint)
+        hyperparameters = [run.hyperparameters for run in runs]
+        steps_done = self.epoch * self.steps_per_epoch
+        self.optimizer = StackedOptimizer(optimizer, dict(self.model.named_parameters()), hyperparameters, steps_done)
+        for k, checkpoint in resumed.items():
+            self.optimizer.load_run_state(k, checkpoint.tensors_of("optimizer"))
+        self._share_streams()
 
-    def _parameters(self) -> dict[str, Tensor]:
-        return dict(self.model.named_parameters())
-
-    def _restore(self, k: int, state: Checkpoint) -> None:
-        """Put run k where its state was, all but its optimizer."""
-        for stacked, part in ((self.model.state_dict(), "model"), (self.best, "best")):
-            for name, tensor in state.part(part).items():
+    def _restore(self, k: int, checkpoint: Checkpoint) -> None:
+        """Put run k where its checkpoint was, all but its optimizer."""
+        for stacked, prefix in ((self.model.state_dict(), "model"), (self.best_weights, "best")):
+            for name, tensor in checkpoint.tensors_of(prefix).items():
                 stacked[name][k].copy_(tensor)
-        member, facts = self.members[k], state.facts
-        self.epoch, member.status, member.seconds = facts["epoch"], facts["status"], facts["seconds"]
-        member.best, member.last = EpochMetrics.of(facts["best"]), EpochMetrics.of(facts["last"])
-        self.early_stopping.best[k], self.early_stopping.waited[k] = facts["reference"], facts["waited"]
-        if (memory := member.plan.numbers.memory) is not None:
-            memory.restore(facts["schedule"])
+        member, metadata = self.members[k], checkpoint.metadata
+        self.epoch, member.status, member.seconds = metadata["epoch"], metadata["status"], metadata["seconds"]
+        member.best = EpochMetrics.from_dict(metadata["best"])
+        member.last = EpochMetrics.from_dict(metadata["last"])
+        self.early_stopping.best[k] = metadata["early_stopping_best"]
+        self.early_stopping.bad_epochs[k] = metadata["bad_epochs"]
+        if (plateau := member.settings.hyperparameters.plateau) is not None:
+            plateau.load_state(metadata["schedule"])
 
-    def _arrange(self) -> None:
-        """Set up what follows from the members: streams and smoothing."""
-        plans = [member.plan for member in self.members]
-        keys = [plan.stream_key for plan in plans]
-        self.sharing = [keys.count(key) for key in dict.fromkeys(keys)]
-        self.streams = list({plan.stream_key: plan.stream for plan in plans}.values())
-        self.measured_labels = self._measured_labels()
-        smoothing = torch.tensor([plan.label_smoothing for plan in plans], dtype=self.compute.dtype)
-        self.smoothing = smoothing.to(self.compute.device) if smoothing.any() else None
+    def _share_streams(self) -> None:
+        """Set what follows from the members: their image streams and their loss terms."""
+        runs = [member.settings for member in self.members]
+        streams = {run.stream_key: run.stream for run in runs}
+        self.streams = list(streams.values())
+        self.runs_per_stream = [sum(run.stream_key == key for run in runs) for key in streams]
+        self.measured_labels = self._stack_measured_labels()
+        self.loss_terms: dict[LossTerm, Tensor] = {}
+        for path in runs[0].loss_terms:
+            weights = torch.tensor([run.loss_terms[path] for run in runs], dtype=self.compute.dtype)
+            if weights.any():
+                self.loss_terms[load_object(path)] = weights.to(self.compute.device)
 
-    def _measured_labels(self) -> Tensor | None:
+    def _stack_measured_labels(self) -> Tensor | None:
         data = self.dataset
-        if all(image_stream.labels is None for image_stream in self.streams):
+        if all(stream.labels is None for stream in self.streams):
             return None
-        own = [
-            data.train.labels if image_stream.labels is None else image_stream.labels for image_stream in self.streams
-        ]
-        labels = torch.stack([labels.index_select(0, data.measured_at) for labels in own])  # [S, n]
-        return labels.repeat_interleave(torch.tensor(self.sharing, device=labels.device), 0)  # [K, n]
+        train_labels = [data.train.labels if stream.labels is None else stream.labels for stream in self.streams]
+        measured = torch.stack([labels.index_select(0, data.measured_indices) for labels in train_labels])  # [S, n]
+        return measured.repeat_interleave(torch.tensor(self.runs_per_stream, device=measured.device), 0)  # [K, n]
 
     def begin_epoch(self) -> None:
-        """Fresh dropout streams and sums."""
+        """Set fresh random streams for dropout, and set the epoch's sums to zero."""
         self.epoch += 1
-        self.started = time.perf_counter()
+        self.epoch_start = time.perf_counter()
         self.model.train()
         device, runs = self.compute.device, len(self.members)
-        generators = [random_stream(member.plan.seed, "dropout", self.epoch, device) for member in self.members]
-        for layer in self.model.dropouts():
-            layer.generators = generators
-        self.objective, self.norms = torch.zeros(2, runs, dtype=self.compute.sum_dtype, device=device)  # [K] each
-        self.norms_taken = 0
+        seeds = [member.settings.seed for member in self.members]
+        self.model.set_generators([random_stream(seed, "dropout", self.epoch, device) for seed in seeds])
+        sums = torch.zeros(2, runs, dtype=self.compute.sum_dtype, device=device)
+        self.objective_sums, self.gradient_norm_sums = sums  # [K] each
+        self.gradient_norm_count = 0
 
     def batches(self) -> Iterator[Batch]:
-        """The epoch's images [S, B, C, H, W] and labels [K, B]."""
+        """Yield the epoch's batches: images [S, B, C, H, W] and labels [K, B]."""
         train, dtype = self.dataset.train, self.compute.dtype
-        return batches(train, self.streams, self.sharing, self.batch_size, self.epoch, dtype)
+        return batches(train, self.streams, self.runs_per_stream, self.batch_size, self.epoch, dtype)
 
     def forward(self, images: Tensor) -> Tensor:
-        """images [S, B, C, H, W] -> logits [K, B, classes]."""
-        with self.compute.arithmetic():
-            logits: Tensor = self.model(images, self.sharing)
+        """Return the logits [K, B, classes] of images [S, B, C, H, W]."""
+        with self.compute.autocast_context():
+            logits = self.model(images, self.runs_per_stream)
         return logits.to(self.compute.dtype)
 
     def step(self, losses: Tensor, batch_size: int) -> None:
-        """Let every run follow its gradient. `losses` [K]; nothing here waits for the device."""
-        self.objective.add_(losses.detach(), alpha=batch_size)
-        if self.optimizer.penalizes:
-            self.optimizer.penalize()
-        # The same steps of every epoch and in every cohort, so that a run's figure does not depend on its company.
-        sampled = self.optimizer.steps % self.steps_per_epoch % max(1, self.steps_per_epoch // NORMS) == 0
-        if sampled or self.optimizer.clips:
-            norms = self.optimizer.gradient_norms()
-            if sampled:
-                self.norms += norms
-                self.norms_taken += 1
-            if self.optimizer.clips:
-                self.optimizer.clip(norms)
-        self.optimizer.step()
+        """Update every run's parameters by its gradient. `losses` is [K]; nothing here waits for the device."""
+        self.objective_sums.add_(losses.detach(), alpha=batch_size)
+        optimizer = self.optimizer
+        if optimizer.has_l1:
+            optimizer.add_l1_gradients()
+        # The same steps of every epoch and in every cohort, so that a run's value does not depend on the other runs.
+        interval = max(1, self.steps_per_epoch // GRADIENT_NORMS_PER_EPOCH)
+        measured = optimizer.steps_done % self.steps_per_epoch % interval == 0
+        if measured or optimizer.clips:
+            norms = optimizer.gradient_norms()
+            if measured:
+                self.gradient_norm_sums += norms
+                self.gradient_norm_count += 1
+            if optimizer.clips:
+                optimizer.clip_gradients(norms)
+        optimizer.step()
 
-    def note(self, measured: Sequence[EpochMetrics]) -> list[bool]:
-        """Take an epoch's metrics [K]; returns which runs early stopping ends."""
-        improved = [member.take(metrics) for member, metrics in zip(self.members, measured, strict=True)]
+    def take_epoch(self, metrics: Sequence[EpochMetrics]) -> list[bool]:
+        """Take an epoch's metrics [K]: keep weights that are the best so far, and update schedules.
+
+        Returns:
+            [K], which runs early stopping ends.
+        """
+        improved = [member.take_epoch(run_metrics) for member, run_metrics in zip(self.members, metrics, strict=True)]
         rows = torch.nonzero(torch.tensor(improved)).flatten().to(self.compute.device)
         if len(rows):
             for name, tensor in self.model.state_dict().items():
-                self.best[name].index_copy_(0, rows, tensor.index_select(0, rows))
-        scores = [metrics.score(m.plan.monitor) for m, metrics in zip(self.members, measured, strict=True)]
-        for member, score in zip(self.members, scores, strict=True):
-            if (memory := member.plan.numbers.memory) is not None:
-                memory.note(score)
+                self.best_weights[name].index_copy_(0, rows, tensor.index_select(0, rows))
+        scores = []
+        for member, run_metrics in zip(self.members, metrics, strict=True):
+            score = run_metrics.score(member.settings.monitor)
+            if (plateau := member.settings.hyperparameters.plateau) is not None:
+                plateau.update(score)
+            scores.append(score)
         stops: list[bool] = self.early_stopping.update(torch.tensor(scores, dtype=torch.float64)).tolist()
         return stops
 
-    def keep(self, staying: Sequence[int]) -> None:
-        """Remove all other runs from every tensor.
+    def keep_runs(self, rows: Sequence[int]) -> None:
+        """Remove all runs but those at `rows` from every tensor.
 
-        They are never masked (0 x NaN is NaN), and the rest go on faster.
+        They are never masked (0 x NaN is NaN), and the remaining runs train faster.
         """
-        self.members = [self.members[k] for k in staying]
+        self.members = [self.members[k] for k in rows]
         if not self.members:
             return
-        rows = torch.tensor(staying, device=self.compute.device)
-        self.optimizer.let_go()
-        self.model.keep(rows)
-        for name in self.best:
-            self.best[name] = self.best[name][rows]
-        self.optimizer.keep(rows, self._parameters())
-        self.early_stopping.keep(rows.cpu())
-        self._arrange()
+        index = torch.tensor(rows, device=self.compute.device)
+        self.optimizer.release_parameters()
+        self.model.keep_runs(index)
+        for name in self.best_weights:
+            self.best_weights[name] = self.best_weights[name][index]
+        self.optimizer.keep_runs(index, dict(self.model.named_parameters()))
+        self.early_stopping.keep_runs(index.cpu())
+        self._share_streams()
 
-    def state(self, k: int) -> Checkpoint:
-        """Run k's, as it would be alone; the tensors are views."""
+    def checkpoint(self, k: int) -> Checkpoint:
+        """Return run k's checkpoint, as it would be if the run trained alone; its tensors are views."""
         member = self.members[k]
-        memory = member.plan.numbers.memory
-        tensors = {f"model/{name}": tensor for name, tensor in self.model.row(k).items()}
-        tensors |= {f"best/{name}": tensor[k] for name, tensor in self.best.items()}
-        tensors |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.row(k).items()}
-        facts = {
+        plateau = member.settings.hyperparameters.plateau
+        tensors = {f"model/{name}": tensor for name, tensor in self.model.run_state(k).items()}
+        tensors |= {f"best/{name}": tensor[k] for name, tensor in self.best_weights.items()}
+        tensors |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.run_state(k).items()}
+        metadata = {
             "epoch": self.epoch,
             "status": member.status,
             "seconds": member.seconds,
             "best": None if member.best is None else asdict(member.best),
             "last": None if member.last is None else asdict(member.last),
-            "reference": float(self.early_stopping.best[k]),
-            "waited": float(self.early_stopping.waited[k]),
-            "schedule": None if memory is None else memory.state(),
+            "early_stopping_best": float(self.early_stopping.best[k]),
+            "bad_epochs": float(self.early_stopping.bad_epochs[k]),
+            "schedule": None if plateau is None else plateau.state(),
         }
-        return Checkpoint(tensors, facts)
+        return Checkpoint(tensors, metadata)
+
+
+def _sort_key(member: Member) -> tuple[str, str]:
+    """Return what runs are sorted by: equal for runs that share their image stream and their hyperparameters."""
+    return member.settings.stream_key, member.settings.hyperparameters.key

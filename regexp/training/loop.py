@@ -9,116 +9,128 @@ from collections.abc import Sequence
 
 import torch
 
+from regexp.config.metrics import METRICS
 from regexp.training.cohort import Cohort
-from regexp.training.evaluation import Evaluation, confusion, cross_entropy, evaluate
+from regexp.training.evaluation import Evaluation, confusion, evaluate
+from regexp.training.loss import training_loss
 from regexp.training.member import Member, Reporter, RunResult, StopSignal
-from regexp.training.metrics import EpochMetrics, TestMetrics
+from regexp.training.metrics import EpochMetrics
 
 # Writing checkpoints takes at most one part in this many of a cohort's time.
 CHECKPOINT_SHARE = 100
 
 
-def train(cohort: Cohort, reporter: Reporter, interruption: StopSignal) -> None:
-    """Train every run of a cohort to its end, or until interrupted."""
+def train(cohort: Cohort, reporter: Reporter, stop_signal: StopSignal) -> None:
+    """Train every run of a cohort to its end, or until a stop is requested.
+
+    Args:
+        cohort: K runs, at their beginning or resumed.
+        reporter: shows every epoch.
+        stop_signal: looked at after every epoch.
+    """
     for member in cohort.members:
-        member.record(member.recorder.begin)
-    drop_finished_runs(cohort)  # also those whose end was cut off while it was recorded
+        member.call_recorder(member.recorder.record_start)
+    drop_finished_runs(cohort)  # a resumed run may have ended before its result was recorded
     while cohort.members:
         cohort.begin_epoch()
         for batch in cohort.batches():  # images [S, B, C, H, W], labels [K, B]
             logits = cohort.forward(batch.images)  # [K, B, classes]
-            losses = cross_entropy(logits, batch.labels, cohort.smoothing)  # [K]
+            losses = training_loss(logits, batch, cohort.loss_terms)  # [K]
             losses.sum().backward()  # runs share no parameters: each gets its own gradient
-            cohort.step(losses, batch.labels.shape[1])
-        measured = evaluate_epoch(cohort)  # [K]
-        end_epoch(cohort, measured)
-        reporter.epoch(measured)
+            cohort.step(losses, len(batch))
+        metrics = evaluate_epoch(cohort)  # [K]
+        record_epoch(cohort, metrics)
+        reporter.show_epoch(metrics)
         drop_finished_runs(cohort)
-        if interruption.requested:
+        if stop_signal.requested:
             for k, member in enumerate(cohort.members):
-                member.record(member.recorder.interrupt, cohort.state(k))
+                member.call_recorder(member.recorder.record_interruption, cohort.checkpoint(k))
             return
 
 
 def evaluate_epoch(cohort: Cohort) -> list[EpochMetrics]:
-    """The epoch's metrics [K]; the one place in it that waits for the device."""
+    """Return the epoch's metrics, [K]. This is the one place in an epoch that waits for the device."""
     data, runs = cohort.dataset, len(cohort.members)
     train = evaluate(cohort.model, runs, data.measured, cohort.compute, labels=cohort.measured_labels)
     validation = evaluate(cohort.model, runs, data.validation, cohort.compute)
-    columns = {
-        "objective": cohort.objective / len(data.train),
-        "train_loss": train.loss,
-        "train_accuracy": train.accuracy,
-        "val_loss": validation.loss,
-        "val_accuracy": validation.accuracy,
-        "gradient_norm": cohort.norms / cohort.norms_taken,
-    }
-    table = torch.stack([column.to(cohort.compute.sum_dtype) for column in columns.values()], 1).tolist()  # [K, 6]
-    seconds = time.perf_counter() - cohort.started
-    return [
-        EpochMetrics(epoch=cohort.epoch, lr=rate, seconds=seconds, **dict(zip(columns, row, strict=True)))
-        for row, rate in zip(table, cohort.optimizer.rates(), strict=True)
-    ]
+    values = {f"train_{name}": value for name, value in train.values.items()}
+    values |= {f"val_{name}": value for name, value in validation.values.items()}
+    objectives = cohort.objective_sums / len(data.train)
+    gradient_norms = cohort.gradient_norm_sums / cohort.gradient_norm_count
+    columns = [objectives, gradient_norms, *values.values()]
+    table = torch.stack([column.to(cohort.compute.sum_dtype) for column in columns], 1).tolist()  # [K, columns]
+    seconds = time.perf_counter() - cohort.epoch_start
+    metrics = []
+    for (objective, gradient_norm, *row), lr in zip(table, cohort.optimizer.learning_rates(), strict=True):
+        run_values = dict(zip(values, row, strict=True))
+        metrics.append(EpochMetrics(cohort.epoch, objective, run_values, lr, seconds, gradient_norm))
+    return metrics
 
 
-def end_epoch(cohort: Cohort, measured: Sequence[EpochMetrics]) -> None:
-    """Record every run, and decide which have ended. `measured` [K]."""
-    stops = cohort.note(measured)
-    for member, metrics, stop in zip(cohort.members, measured, stops, strict=True):
-        member.status = _status(member, metrics, stop)
-        member.record(member.recorder.epoch, metrics)
-    began = time.perf_counter()
-    if began - cohort.saved >= CHECKPOINT_SHARE * cohort.saving:
+def record_epoch(cohort: Cohort, metrics: Sequence[EpochMetrics]) -> None:
+    """Record an epoch's metrics [K], decide which runs have ended, and write checkpoints if it is time to."""
+    stops = cohort.take_epoch(metrics)
+    for member, run_metrics, stop in zip(cohort.members, metrics, stops, strict=True):
+        member.status = _find_status(member, run_metrics, stop)
+        member.call_recorder(member.recorder.record_epoch, run_metrics)
+    start = time.perf_counter()
+    if start - cohort.last_checkpoint_time >= CHECKPOINT_SHARE * cohort.checkpoint_seconds:
         for k, member in enumerate(cohort.members):
             if member.status is None:
-                member.record(member.recorder.save, cohort.state(k))
-        cohort.saved = time.perf_counter()
-        cohort.saving = cohort.saved - began
+                member.call_recorder(member.recorder.record_checkpoint, cohort.checkpoint(k))
+        cohort.last_checkpoint_time = time.perf_counter()
+        cohort.checkpoint_seconds = cohort.last_checkpoint_time - start
 
 
 def drop_finished_runs(cohort: Cohort) -> None:
     """Test and record the runs that have ended, and remove them from the cohort."""
-    leaving = [k for k, member in enumerate(cohort.members) if member.status is not None]
-    if leaving:
-        if ended := [k for k in leaving if cohort.members[k].failure is None]:
-            _test_and_record(cohort, ended)
-        cohort.keep([k for k, member in enumerate(cohort.members) if member.status is None])
+    finished = [k for k, member in enumerate(cohort.members) if member.status is not None]
+    if finished:
+        if rows := [k for k in finished if cohort.members[k].failure is None]:
+            _test_and_record(cohort, rows)
+        cohort.keep_runs([k for k, member in enumerate(cohort.members) if member.status is None])
 
 
-def _status(member: Member, metrics: EpochMetrics, stop: bool) -> str | None:
-    """How a run has ended; None if it has not."""
-    if not metrics.finite():
+def _find_status(member: Member, metrics: EpochMetrics, stop: bool) -> str | None:
+    """Return how a run has ended; None if it goes on."""
+    if not metrics.is_finite():
         return "diverged"
-    if metrics.epoch >= member.plan.epochs:
+    if metrics.epoch >= member.settings.epochs:
         return "completed"
     return "stopped_early" if stop else None
 
 
-def _test_and_record(cohort: Cohort, leaving: Sequence[int]) -> None:
-    """Test the runs of these rows, with their last weights and with those they keep, and record how they ended."""
-    rows = torch.tensor(leaving, device=cohort.compute.device)
-    members = [cohort.members[k] for k in leaving]
+def _test_and_record(cohort: Cohort, rows: Sequence[int]) -> None:
+    """Test the runs at these rows with their last weights and with those they keep, and record how they ended."""
+    index = torch.tensor(rows, device=cohort.compute.device)
+    members = [cohort.members[k] for k in rows]
     data = cohort.dataset
-    part = data.validation if data.test is None else data.test
-    model = cohort.model.take(rows)
-    last = evaluate(model, len(rows), part, cohort.compute)
-    for i, (k, member) in enumerate(zip(leaving, members, strict=True)):
-        if member.plan.restore_best and member.best is not None:
+    split = data.validation if data.test is None else data.test
+    model = cohort.model.select_runs(index)
+    last = evaluate(model, len(rows), split, cohort.compute)
+    for i, (k, member) in enumerate(zip(rows, members, strict=True)):
+        if member.settings.restore_best and member.best is not None:
             for name, tensor in model.state_dict().items():
-                tensor[i].copy_(cohort.best[name][k])
-    kept = evaluate(model, len(rows), part, cohort.compute, predict=True)
+                tensor[i].copy_(cohort.best_weights[name][k])
+    kept = evaluate(model, len(rows), split, cohort.compute, predict=True)
     assert kept.predictions is not None
-    for i, (k, member) in enumerate(zip(leaving, members, strict=True)):
+    for i, (k, member) in enumerate(zip(rows, members, strict=True)):
         assert member.last is not None
         assert member.status is not None
-        counts = confusion(kept.predictions[i], part.labels, len(data.classes)).cpu()
-        test, test_last = (None if data.test is None else _score(measurement, i) for measurement in (kept, last))
-        state = cohort.state(k)
-        outcome = RunResult(member.status, member.best, member.last, test, test_last, counts, state, member.seconds)
-        member.record(member.recorder.finish, outcome)
+        result = RunResult(
+            status=member.status,
+            best=member.best,
+            last=member.last,
+            test=None if data.test is None else _values_of_run(kept, i),
+            test_last=None if data.test is None else _values_of_run(last, i),
+            confusion=confusion(kept.predictions[i], split.labels, len(data.classes)).cpu(),
+            checkpoint=cohort.checkpoint(k),
+            seconds=member.seconds,
+        )
+        member.call_recorder(member.recorder.record_result, result)
 
 
-def _score(measurement: Evaluation, i: int) -> TestMetrics | None:
-    """Run i's; None if its loss is not finite."""
-    loss, accuracy = float(measurement.loss[i]), float(measurement.accuracy[i])
-    return TestMetrics(loss, accuracy) if math.isfinite(loss) else None
+def _values_of_run(evaluation: Evaluation, i: int) -> dict[str, float] | None:
+    """Return run i's value of every metric; None if its loss is not finite."""
+    values = {name: float(evaluation.values[name][i]) for name in METRICS}
+    return values if math.isfinite(values["loss"]) else None

@@ -1,4 +1,4 @@
-"""A run as a cohort sees it: its plan, its state, how it ends, and whom the loop tells."""
+"""A run as a member of a cohort: its settings, its checkpoint, its result, and the protocols of those who watch it."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -8,28 +8,37 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from regexp.training.batches import ImageStream
-from regexp.training.metrics import EpochMetrics, TestMetrics
+from regexp.training.metrics import EpochMetrics
 from regexp.training.optimizers import Hyperparameters
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """One run's numbers, in which the runs of a cohort may differ. Made anew for every cohort: a schedule may remember.
+    """What may differ between the runs of a cohort. Made anew for every cohort: a plateau schedule has a state.
 
     Attributes:
-        patience: in epochs; inf for never.
-        stream, stream_key: runs with equal keys share their image stream.
+        seed: of initial weights, order of images, augmentation and dropout.
+        epochs: at most.
+        dropout: the probability of dropping a hidden unit.
+        loss_terms: the weight of each loss term (see training.loss), by the path of its function.
+        patience: epochs in a row without improvement that end the run; inf for never.
+        min_delta: an improvement is better than the best by more than this.
+        monitor: the monitored value, one of config.metrics.MONITORS.
+        restore_best: whether the run keeps its best weights; otherwise its last.
+        hyperparameters: those of the optimizer.
+        stream: the image stream.
+        stream_key: equal for runs that share their image stream.
     """
 
     seed: int
     epochs: int
     dropout: float
-    label_smoothing: float
+    loss_terms: Mapping[str, float]
     patience: float
     min_delta: float
     monitor: str
     restore_best: bool
-    numbers: Hyperparameters
+    hyperparameters: Hyperparameters
     stream: ImageStream
     stream_key: str
 
@@ -40,16 +49,18 @@ class Checkpoint:
 
     Attributes:
         tensors: "model/...", "best/..." and "optimizer/...", as they are for a run alone.
-        facts: JSON: epoch, status, best and last metrics, early stopping's memory and the schedule's, seconds.
+        metadata: JSON: epoch, status, best and last metrics, the state of early stopping and of the schedule, seconds.
     """
 
     tensors: Mapping[str, Tensor]
-    facts: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
-    def part(self, name: str) -> dict[str, Tensor]:
-        """The tensors below `name`/."""
+    def tensors_of(self, prefix: str) -> dict[str, Tensor]:
+        """Return the tensors whose names begin with "PREFIX/", by the rest of their names."""
         return {
-            key.removeprefix(f"{name}/"): value for key, value in self.tensors.items() if key.startswith(f"{name}/")
+            name.removeprefix(f"{prefix}/"): tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(f"{prefix}/")
         }
 
 
@@ -61,70 +72,77 @@ class RunResult:
         status: completed, stopped_early or diverged.
         best: metrics of the best epoch; None where none had a finite score.
         last: metrics of the last epoch.
-        test: with the weights that the run keeps; None without a test set, or when they are not finite.
+        test: every metric on the test set, with the weights that the run keeps; None without a test set, or where the
+            loss is not finite.
         test_last: likewise with the last weights.
         confusion: [classes, classes] counts, row the label, of the kept weights on the test set (else on validation).
-        state: the run's last.
+        checkpoint: the run's last.
+        seconds: how long its epochs took.
     """
 
     status: str
     best: EpochMetrics | None
     last: EpochMetrics
-    test: TestMetrics | None
-    test_last: TestMetrics | None
+    test: Mapping[str, float] | None
+    test_last: Mapping[str, float] | None
     confusion: Tensor
-    state: Checkpoint
+    checkpoint: Checkpoint
     seconds: float
 
 
 class Recorder(Protocol):
-    """What the loop tells of one run."""
+    """What records one run."""
 
-    def begin(self) -> None:
-        """The run starts, or goes on."""
+    def record_start(self) -> None:
+        """Record that the run starts, or goes on."""
 
-    def epoch(self, metrics: EpochMetrics) -> None:
-        """An epoch ended."""
+    def record_epoch(self, metrics: EpochMetrics) -> None:
+        """Record an epoch."""
 
-    def save(self, state: Checkpoint) -> None:
-        """Keep what is needed to go on."""
+    def record_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Record what is needed to go on."""
 
-    def interrupt(self, state: Checkpoint) -> None:
-        """The run stops before its end; what is needed to go on."""
+    def record_interruption(self, checkpoint: Checkpoint) -> None:
+        """Record that the run stops before its end, and what is needed to go on."""
 
-    def finish(self, outcome: RunResult) -> None:
-        """The run ended."""
+    def record_result(self, result: RunResult) -> None:
+        """Record how the run ended."""
 
-    def fail(self, error: Exception) -> None:
-        """Something of the above failed, and with it the run."""
+    def record_failure(self, error: Exception) -> None:
+        """Record that one of the other methods failed, and the run with it."""
 
 
 class Reporter(Protocol):
-    """What the loop shows of a cohort."""
+    """What shows the progress of a cohort."""
 
-    def epoch(self, metrics: Sequence[EpochMetrics]) -> None:
-        """An epoch ended, for each run still training."""
+    def show_epoch(self, metrics: Sequence[EpochMetrics]) -> None:
+        """Show an epoch, given the metrics of each run that still trained."""
 
 
 class StopSignal(Protocol):
-    """A wish to stop after the current epoch."""
+    """A request to stop after the current epoch."""
 
     @property
     def requested(self) -> bool:
-        """Whether it was uttered."""
+        """Whether the request was made."""
         ...
 
 
 @dataclass
 class Member:
-    """A run in a cohort: its plan, where it is recorded, and how far it has come.
+    """A run in a cohort: its settings, its recorder, and how far it has come.
 
     Attributes:
+        settings: what may differ between runs.
+        recorder: what records the run.
         status: how it ended; None while it trains.
-        failure: why nothing more of it can be recorded.
+        failure: the error that ended its recording.
+        best: metrics of the best epoch so far.
+        last: metrics of the last epoch.
+        seconds: how long its epochs took.
     """
 
-    plan: RunSettings
+    settings: RunSettings
     recorder: Recorder
     status: str | None = None
     failure: Exception | None = None
@@ -132,20 +150,20 @@ class Member:
     last: EpochMetrics | None = None
     seconds: float = 0.0
 
-    def record(self, act: Callable[..., None], *facts: Any) -> None:
-        """Have something recorded. Where that fails this run has failed, and no other of its cohort."""
+    def call_recorder(self, method: Callable[..., None], *arguments: Any) -> None:
+        """Call a method of the recorder. If it raises, this run has failed, and no other run of its cohort."""
         try:
-            act(*facts)
+            method(*arguments)
         except Exception as error:
             self.status, self.failure = "failed", error
-            self.recorder.fail(error)
+            self.recorder.record_failure(error)
 
-    def take(self, metrics: EpochMetrics) -> bool:
-        """Note an epoch; whether it is the best so far. NaN never is."""
+    def take_epoch(self, metrics: EpochMetrics) -> bool:
+        """Take an epoch's metrics; return whether it is the best so far. An epoch whose score is NaN never is."""
         self.last = metrics
         self.seconds += metrics.seconds
-        best = math.inf if self.best is None else self.best.score(self.plan.monitor)
-        if metrics.score(self.plan.monitor) < best:
+        best_score = math.inf if self.best is None else self.best.score(self.settings.monitor)
+        improved = metrics.score(self.settings.monitor) < best_score
+        if improved:
             self.best = metrics
-            return True
-        return False
+        return improved

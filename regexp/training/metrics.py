@@ -1,11 +1,40 @@
-"""The numbers of a run: per epoch, and at its end. Imports no torch."""
+"""What is measured of a run: the functions behind the registry of metrics, and the values of one epoch."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-COLUMNS = ("epoch", "objective", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
+from torch import Tensor
+
+from regexp.config.metrics import lower_is_better
+from regexp.training.loss import cross_entropy
+
+
+def summed_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the sum over the batch of -log p(label), in nats, for each run.
+
+    Args:
+        logits: [K, B, classes].
+        labels: [K, B].
+
+    Returns:
+        [K].
+    """
+    return cross_entropy(logits, labels).mean(1) * labels.shape[1]
+
+
+def count_correct(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the number of images whose largest logit is that of their label, for each run.
+
+    Args:
+        logits: [K, B, classes].
+        labels: [K, B].
+
+    Returns:
+        [K], whole numbers.
+    """
+    return (logits.argmax(-1) == labels).sum(1)
 
 
 @dataclass(frozen=True)
@@ -13,54 +42,47 @@ class EpochMetrics:
     """One epoch of one run. Losses are means over samples, in nats; accuracies are fractions.
 
     Attributes:
+        epoch: counted from 1.
         objective: what the optimizer saw: augmented images, dropout, label smoothing; a mean over the epoch, without
             the penalties on the weights (weight_decay, l1).
-        train_loss, train_accuracy: in evaluation mode, on a fixed part of the training images as they are.
-        val_loss, val_accuracy: likewise on the validation images.
-        lr: learning rate of the epoch's last step.
-        seconds: the epoch took, with its measuring, for the whole cohort.
+        values: every metric on both splits, by column ("train_loss", "val_accuracy", ...), in evaluation mode and
+            without label smoothing: on a fixed part of the training images without augmentation, and on the validation
+            images.
+        lr: the learning rate of the epoch's last step.
+        seconds: how long the epoch took, with its evaluation, for the whole cohort.
         gradient_norm: L2 norm before clipping, l1's part included; a mean over some of the epoch's steps.
     """
 
     epoch: int
     objective: float
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
+    values: Mapping[str, float]
     lr: float
     seconds: float
     gradient_norm: float
 
     @classmethod
-    def of(cls, facts: Mapping[str, Any] | None) -> Self | None:
-        """From what `asdict` gave, if there is anything."""
-        return None if facts is None else cls(**facts)
+    def from_dict(cls, record: Mapping[str, Any] | None) -> Self | None:
+        """Return the metrics that `asdict` made a record of; None for None."""
+        return None if record is None else cls(**record)
 
     @property
     def gap(self) -> float:
         """val_loss - train_loss, in nats: overfitting and nothing else."""
-        return self.val_loss - self.train_loss
+        return self.values["val_loss"] - self.values["train_loss"]
 
     def score(self, monitor: str) -> float:
-        """What early stopping compares: lower is better; NaN, which never is, where a loss is not finite."""
-        if not self.finite():
-            return math.nan
-        return -self.val_accuracy if monitor == "val_accuracy" else self.val_loss
+        """Return the monitored value with its sign chosen so that lower is better.
 
-    def finite(self) -> bool:
-        """Whether no loss is infinite or NaN."""
-        return all(math.isfinite(loss) for loss in (self.objective, self.train_loss, self.val_loss))
+        It is NaN, which is never better, where a loss is not finite.
+        """
+        return lower_is_better(monitor, self.values[monitor]) if self.is_finite() else math.nan
 
-    def scores(self) -> dict[str, float]:
-        """The four figures that a summary quotes."""
-        names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
-        return {name: value for name, value in asdict(self).items() if name in names}
+    def is_finite(self) -> bool:
+        """Return whether no loss is infinite or NaN."""
+        losses = (self.objective, self.values["train_loss"], self.values["val_loss"])
+        return all(math.isfinite(loss) for loss in losses)
 
-
-@dataclass(frozen=True)
-class TestMetrics:
-    """loss in nats, a mean over samples; accuracy a fraction."""
-
-    loss: float
-    accuracy: float
+    def row(self) -> dict[str, float]:
+        """Return all values by column, those of metrics.csv among them."""
+        record = asdict(self)
+        return {**record, **record.pop("values")}

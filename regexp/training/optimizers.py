@@ -1,4 +1,4 @@
-"""torch's own optimizers over stacked parameters, with numbers of its own for each run."""
+"""torch's own optimizers over stacked parameters, with hyperparameters of its own for each run."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from torch import Tensor
 from torch.optim.rmsprop import rmsprop
 
 from regexp.training.schedules import Plateau, Schedule
-from regexp.utils.device import in_huge_pages
+from regexp.utils.device import use_huge_pages
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """A run's optimizer: keyword arguments of its family, lr included.
+    """The hyperparameters of one run's optimizer.
 
     Attributes:
-        arguments: of the torch.optim class.
-        schedule: factor on lr at a step.
-        l1: weight in the loss of the sum of all parameters' absolute values.
-        clip_norm: largest L2 norm of the gradient; inf: not clipped.
+        arguments: keyword arguments of the torch.optim class, lr included.
+        schedule: the factor on lr at each step.
+        l1: the weight in the loss of the sum of all parameters' absolute values.
+        clip_norm: the largest L2 norm of the gradient; inf where it is not clipped.
         key: equal for runs whose arguments and schedule are equal.
     """
 
@@ -33,212 +33,229 @@ class Hyperparameters:
     key: str
 
     @property
-    def memory(self) -> Plateau | None:
-        """The schedule, where it is more than a function of the step."""
+    def plateau(self) -> Plateau | None:
+        """The schedule where it follows the monitored value, and so has a state; None where it does not."""
         return self.schedule if isinstance(self.schedule, Plateau) else None
 
 
 @dataclass(frozen=True)
-class Block:
-    """Consecutive runs with equal arguments and schedules: lists of views, one for each parameter.
+class ParameterGroup:
+    """Consecutive runs with equal arguments and schedules, as lists of views, one for each parameter.
 
     Attributes:
-        rows: of the run axis.
-        numbers: the runs'.
-        state: by the names that torch.optim gives its entries.
-        arguments: of torch's kernel, but lr.
-        counts: the optimizer's one count of steps, as often as there are parameters.
+        rows: the runs, on the run axis.
+        hyperparameters: those of each of the runs.
+        parameters: views of the stacked parameters.
+        gradients: views of their gradients.
+        steps: the optimizer's count of steps, the same tensor once for each parameter.
+        state: views of the optimizer's state, by the names that torch.optim gives its entries.
+        arguments: all arguments of torch's kernel but lr.
     """
 
     rows: slice
-    numbers: Hyperparameters
+    hyperparameters: Hyperparameters
     parameters: list[Tensor]
     gradients: list[Tensor]
-    counts: list[Tensor]
+    steps: list[Tensor]
     state: dict[str, list[Tensor]]
     arguments: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class OptimizerSpec:
-    """One of torch's optimizers.
+    """One of torch's optimizers, as StackedOptimizer uses it.
 
     Attributes:
-        update: moves a block's parameters at a learning rate.
-        arguments: those of torch's kernel that a run's give.
-        entries: of the state, by the names that torch.optim gives them.
+        update: changes the parameters of a group at a learning rate.
+        kernel_arguments: makes the arguments of torch's kernel from those of the torch.optim class.
+        state_names: returns the entries of the state that these arguments need, by the names that torch.optim uses.
     """
 
-    update: Callable[[Block, float], None]
-    arguments: Callable[..., dict[str, Any]]
-    entries: Callable[[Mapping[str, Any]], Iterable[str]]
+    update: Callable[[ParameterGroup, float], None]
+    kernel_arguments: Callable[..., dict[str, Any]]
+    state_names: Callable[[Mapping[str, Any]], Iterable[str]]
 
 
-def _adam(block: Block, lr: float, kernel: Callable[..., None]) -> None:
-    state = block.state
+def _update_adam(group: ParameterGroup, lr: float, kernel: Callable[..., None]) -> None:
+    state = group.state
     kernel(
-        block.parameters,
-        block.gradients,
+        group.parameters,
+        group.gradients,
         state["exp_avg"],
         state["exp_avg_sq"],
         [],
-        block.counts,
+        group.steps,
         lr=lr,
-        **block.arguments,
+        **group.arguments,
     )
 
 
-def _sgd(block: Block, lr: float) -> None:
-    buffers = block.state.get("momentum_buffer", [])
-    torch._fused_sgd_(block.parameters, block.gradients, buffers, lr=lr, **block.arguments)
+def _update_sgd(group: ParameterGroup, lr: float) -> None:
+    buffers = group.state.get("momentum_buffer", [])
+    torch._fused_sgd_(group.parameters, group.gradients, buffers, lr=lr, **group.arguments)
 
 
-def _rmsprop(block: Block, lr: float) -> None:
-    # torch has no fused one; foreach, its choice on a GPU, gains nothing on a processor (measured: below 5 %).
+def _update_rmsprop(group: ParameterGroup, lr: float) -> None:
+    # torch has no fused kernel for it. foreach, which torch chooses on a GPU, gains less than 5 % on a CPU (measured).
     rmsprop(
-        block.parameters,
-        block.gradients,
-        block.state["square_avg"],
-        block.state.get("grad_avg", []),
-        block.state.get("momentum_buffer", []),
-        [count.clone() for count in block.counts],  # it counts by itself
-        foreach=block.parameters[0].device.type != "cpu",
+        group.parameters,
+        group.gradients,
+        group.state["square_avg"],
+        group.state.get("grad_avg", []),
+        group.state.get("momentum_buffer", []),
+        [steps.clone() for steps in group.steps],  # it counts by itself
+        foreach=group.parameters[0].device.type != "cpu",
         lr=lr,
-        **block.arguments,
+        **group.arguments,
     )
 
 
-def _of_adam(lr: float, betas: tuple[float, float], **others: float) -> dict[str, Any]:
+def _adam_arguments(lr: float, betas: tuple[float, float], **others: float) -> dict[str, Any]:
     return {"beta1": betas[0], "beta2": betas[1], **others, "amsgrad": False, "maximize": False}
 
 
-def _of_sgd(lr: float, **others: float) -> dict[str, Any]:
-    # A first step's buffer is the gradient, which is what one of zeros gives.
+def _sgd_arguments(lr: float, **others: float) -> dict[str, Any]:
+    # torch starts the buffer as the first gradient; a buffer of zeros gives the same.
     return {**others, "dampening": 0.0, "maximize": False, "is_first_step": False}
 
 
-def _of_rmsprop(lr: float, **others: float) -> dict[str, Any]:
+def _rmsprop_arguments(lr: float, **others: float) -> dict[str, Any]:
     return others
 
 
-def _moments(arguments: Mapping[str, Any]) -> list[str]:
+def _adam_state(arguments: Mapping[str, Any]) -> list[str]:
     return ["exp_avg", "exp_avg_sq"]
 
 
-def _momentum(arguments: Mapping[str, Any]) -> list[str]:
+def _sgd_state(arguments: Mapping[str, Any]) -> list[str]:
     return ["momentum_buffer"] if arguments["momentum"] else []
 
 
-def _squares(arguments: Mapping[str, Any]) -> list[str]:
-    return ["square_avg", *_momentum(arguments), *(["grad_avg"] if arguments["centered"] else [])]
+def _rmsprop_state(arguments: Mapping[str, Any]) -> list[str]:
+    return ["square_avg", *_sgd_state(arguments), *(["grad_avg"] if arguments["centered"] else [])]
 
 
 OPTIMIZERS = {
-    "adam": OptimizerSpec(partial(_adam, kernel=torch._fused_adam_), _of_adam, _moments),
-    "adamw": OptimizerSpec(partial(_adam, kernel=torch._fused_adamw_), _of_adam, _moments),
-    "sgd": OptimizerSpec(_sgd, _of_sgd, _momentum),
-    "rmsprop": OptimizerSpec(_rmsprop, _of_rmsprop, _squares),
+    "adam": OptimizerSpec(partial(_update_adam, kernel=torch._fused_adam_), _adam_arguments, _adam_state),
+    "adamw": OptimizerSpec(partial(_update_adam, kernel=torch._fused_adamw_), _adam_arguments, _adam_state),
+    "sgd": OptimizerSpec(_update_sgd, _sgd_arguments, _sgd_state),
+    "rmsprop": OptimizerSpec(_update_rmsprop, _rmsprop_arguments, _rmsprop_state),
 }
 
 
 class StackedOptimizer:
     """One of torch's optimizers for K runs.
 
-    Consecutive runs with equal arguments and schedules form a block, and torch's kernel updates one block after the
-    other. All that it takes are views, made once, of stacked tensors; gradients stay where they are from step to step.
+    Consecutive runs with equal arguments and schedules form a parameter group, and torch's kernel updates one group
+    after the other. It gets views of stacked tensors, which are made once; gradients stay in place from step to step.
+
+    Attributes:
+        parameters: by name, each [K, ...].
+        runs: [K], the hyperparameters of each run.
+        steps_done: since the first epoch.
+        state: by entry and parameter, each [K, ...].
+        groups: the parameter groups.
     """
 
     def __init__(
-        self, family: str, parameters: Mapping[str, Tensor], runs: Sequence[Hyperparameters], steps: int = 0
+        self, name: str, parameters: Mapping[str, Tensor], runs: Sequence[Hyperparameters], steps_done: int = 0
     ) -> None:
-        """`parameters` by name, each [K, ...]; `runs` [K]; `steps` already done."""
-        self.parameters, self.runs, self.steps = dict(parameters), list(runs), steps
-        self.family = OPTIMIZERS[family]
+        """Begin with an empty state.
+
+        Args:
+            name: the optimizer, one of OPTIMIZERS.
+            parameters: by name, each [K, ...].
+            runs: [K].
+            steps_done: where runs go on from a checkpoint.
+        """
+        self.parameters, self.runs, self.steps_done = dict(parameters), list(runs), steps_done
+        self.spec = OPTIMIZERS[name]
         for tensor in self.parameters.values():
             if tensor.grad is None:
                 tensor.grad = torch.zeros_like(tensor)
-        entries = dict.fromkeys(entry for run in runs for entry in self.family.entries(run.arguments))
+        entries = dict.fromkeys(entry for run in runs for entry in self.spec.state_names(run.arguments))
         self.state = {
             entry: {name: torch.zeros_like(tensor.detach()) for name, tensor in self.parameters.items()}
             for entry in entries
         }
-        self._make_blocks()
+        self._make_groups()
 
-    def _make_blocks(self) -> None:
+    def _make_groups(self) -> None:
+        """Make the views that torch's kernels get, and the per-run tensors of l1 and clipping."""
         runs = self.runs
         first = next(iter(self.parameters.values()))
         for name, tensor in self.parameters.items():
-            for large in (tensor.detach(), _gradient(tensor), *(own[name] for own in self.state.values())):
-                in_huge_pages(large)
+            for large in (tensor.detach(), _gradient(tensor), *(entry[name] for entry in self.state.values())):
+                use_huge_pages(large)
         # torch's kernels read the count on the device.
-        self.count = torch.tensor(float(self.steps), device=first.device)
-        # The learning rates of runs that remember their scores may come to differ: each is a block of its own.
-        blocks = [list(block) for _, block in groupby(runs, key=lambda run: (run.key, id(run.memory)))]
-        self.blocks: list[Block] = []
+        self.step_count = torch.tensor(float(self.steps_done), device=first.device)
+        # The learning rates of runs with a plateau schedule may come to differ: each is a group of its own.
+        neighbours = [list(group) for _, group in groupby(runs, key=lambda run: (run.key, id(run.plateau)))]
+        self.groups: list[ParameterGroup] = []
         start = 0
-        for block in blocks:
-            rows, start = slice(start, start + len(block)), start + len(block)
-            own = self.family.entries(block[0].arguments)
-            self.blocks.append(
-                Block(
+        for group in neighbours:
+            rows, start = slice(start, start + len(group)), start + len(group)
+            entries = self.spec.state_names(group[0].arguments)
+            self.groups.append(
+                ParameterGroup(
                     rows,
-                    block[0],
+                    group[0],
                     [tensor.detach()[rows] for tensor in self.parameters.values()],
                     [_gradient(tensor)[rows] for tensor in self.parameters.values()],
-                    [self.count] * len(self.parameters),
-                    {entry: [tensor[rows] for tensor in self.state[entry].values()] for entry in own},
-                    self.family.arguments(**block[0].arguments),
+                    [self.step_count] * len(self.parameters),
+                    {entry: [tensor[rows] for tensor in self.state[entry].values()] for entry in entries},
+                    self.spec.kernel_arguments(**group[0].arguments),
                 )
             )
-        # Linear overwrites its weights' gradients; the others, which are small, autograd adds to what is there.
-        self.added = [_gradient(tensor) for tensor in self.parameters.values() if tensor.dim() < 3]
-        self.penalizes = any(run.l1 != 0 for run in runs)
+        # Linear overwrites its weights' gradients. autograd adds to the others, which are small.
+        self.accumulated_gradients = [_gradient(tensor) for tensor in self.parameters.values() if tensor.dim() < 3]
+        self.has_l1 = any(run.l1 != 0 for run in runs)
         self.l1 = torch.tensor([run.l1 for run in runs], dtype=first.dtype, device=first.device)
         self.clips = any(run.clip_norm != torch.inf for run in runs)
         self.clip_norms = torch.tensor([run.clip_norm for run in runs], dtype=first.dtype, device=first.device)
 
-    def rates(self) -> list[float]:
-        """Learning rates [K] of the last step."""
-        step = max(0, self.steps - 1)
+    def learning_rates(self) -> list[float]:
+        """Return the learning rates of the last step, [K]."""
+        step = max(0, self.steps_done - 1)
         return [run.arguments["lr"] * run.schedule(step) for run in self.runs]
 
     @torch.no_grad()
-    def penalize(self) -> None:
-        """Add to each run's gradient that of its l1 * sum |w|: l1 * sign(w), as autograd has it 0 at 0."""
+    def add_l1_gradients(self) -> None:
+        """Add to each run's gradient that of l1 * sum |w|: l1 * sign(w), which is 0 at 0 as autograd has it."""
         for tensor in self.parameters.values():
-            _gradient(tensor).addcmul_(tensor.sign(), _along(self.l1, tensor))
+            _gradient(tensor).addcmul_(tensor.sign(), _per_run(self.l1, tensor))
 
     @torch.no_grad()
     def gradient_norms(self) -> Tensor:
-        """L2 norm of each run's gradient: [K]."""
+        """Return the L2 norm of each run's gradient, [K]."""
         norms = [torch.linalg.vector_norm(_gradient(tensor).flatten(1), dim=1) for tensor in self.parameters.values()]
         total: Tensor = torch.linalg.vector_norm(torch.stack(norms), dim=0)
         return total
 
     @torch.no_grad()
-    def clip(self, norms: Tensor) -> None:
-        """Scale down the gradients whose norms [K] are above their run's clip_norm, as clip_grad_norm_."""
+    def clip_gradients(self, norms: Tensor) -> None:
+        """Scale down the gradients whose norm, in `norms` [K], is above their run's clip_norm; clip_grad_norm_."""
         # An infinite norm of a run that is not clipped would give inf / inf.
         factors = (self.clip_norms / (norms + 1e-6)).clamp(max=1.0).where(self.clip_norms.isfinite(), 1.0)
         for tensor in self.parameters.values():
-            _gradient(tensor).mul_(_along(factors, tensor))
+            _gradient(tensor).mul_(_per_run(factors, tensor))
 
     @torch.no_grad()
     def step(self) -> None:
-        """Update all runs and forget the gradients."""
-        self.count += 1
-        for block in self.blocks:
-            numbers = block.numbers
-            self.family.update(block, numbers.arguments["lr"] * numbers.schedule(self.steps))
-        torch._foreach_zero_(self.added)
-        self.steps += 1
+        """Update the parameters of all runs and set the gradients to zero."""
+        self.step_count += 1
+        for group in self.groups:
+            run = group.hyperparameters
+            self.spec.update(group, run.arguments["lr"] * run.schedule(self.steps_done))
+        torch._foreach_zero_(self.accumulated_gradients)
+        self.steps_done += 1
 
-    def let_go(self) -> None:
-        """Hold no parameter and no gradient any more, until `keep`: views would keep alive what is removed."""
-        self.parameters, self.blocks, self.added = {}, [], []
+    def release_parameters(self) -> None:
+        """Hold no parameter and no gradient until `keep_runs`: views would keep removed runs in memory."""
+        self.parameters, self.groups, self.accumulated_gradients = {}, [], []
 
-    def keep(self, rows: Tensor, parameters: Mapping[str, Tensor]) -> None:
-        """Go on with the runs at `rows` [K'] alone, whose parameters are these."""
+    def keep_runs(self, rows: Tensor, parameters: Mapping[str, Tensor]) -> None:
+        """Go on with the runs at `rows` [K'] alone, whose parameters are now `parameters`."""
         self.parameters = dict(parameters)
         for tensors in self.state.values():
             for name in tensors:
@@ -246,23 +263,23 @@ class StackedOptimizer:
         self.runs = [self.runs[k] for k in rows.tolist()]
         for tensor in self.parameters.values():
             tensor.grad = torch.zeros_like(tensor)
-        self._make_blocks()
+        self._make_groups()
 
-    def row(self, k: int) -> dict[str, Tensor]:
-        """Run k's optimizer state, by "parameter/entry"; views."""
-        entries = self.family.entries(self.runs[k].arguments)
+    def run_state(self, k: int) -> dict[str, Tensor]:
+        """Return run k's state by "parameter/entry"; views, not copies."""
+        entries = self.spec.state_names(self.runs[k].arguments)
         return {f"{name}/{entry}": tensor[k] for entry in entries for name, tensor in self.state[entry].items()}
 
-    def load(self, k: int, row: Mapping[str, Tensor]) -> None:
-        """Put run k's state where `row`, here or elsewhere, had it."""
-        for key, value in row.items():
+    def load_run_state(self, k: int, state: Mapping[str, Tensor]) -> None:
+        """Set run k's state to what `run_state` returned, here or in another cohort."""
+        for key, value in state.items():
             name, _, entry = key.rpartition("/")
             self.state[entry][name][k].copy_(value)
 
 
-def _along(numbers: Tensor, tensor: Tensor) -> Tensor:
-    """numbers [K] -> [K, 1, ...], as many dimensions as `tensor` has."""
-    return numbers.view(-1, *[1] * (tensor.dim() - 1))
+def _per_run(values: Tensor, tensor: Tensor) -> Tensor:
+    """Return values [K] as [K, 1, ...], with as many dimensions as `tensor`."""
+    return values.view(-1, *[1] * (tensor.dim() - 1))
 
 
 def _gradient(tensor: Tensor) -> Tensor:

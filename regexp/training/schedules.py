@@ -1,7 +1,7 @@
 """Learning-rate schedules: the factor on a run's learning rate at each of its optimizer steps.
 
 All but Plateau are pure functions of the step, so that a run goes on from any epoch without a scheduler's state.
-Tested against torch.optim.lr_scheduler's.
+They equal those of torch.optim.lr_scheduler.
 """
 
 import math
@@ -15,14 +15,19 @@ SMALLEST_DROP = 1e-8
 
 
 def constant() -> Schedule:
-    """1."""
+    """Return the schedule that changes nothing."""
     return lambda step: 1.0
 
 
 def cosine(steps: int, warmup_steps: int, final_fraction: float) -> Schedule:
-    """Linear from 0.01 to 1 over `warmup_steps`, then half a cosine to `final_fraction` at step `steps`.
+    """Return a linear warm-up followed by half a cosine: LinearLR, then CosineAnnealingLR.
 
-    LinearLR followed by CosineAnnealingLR (Loshchilov and Hutter 2017, without restarts).
+    Loshchilov and Hutter 2017, without restarts.
+
+    Args:
+        steps: the step at which `final_fraction` is reached.
+        warmup_steps: how many steps the factor takes from 0.01 to 1.
+        final_fraction: the last factor.
     """
 
     def factor(step: int) -> float:
@@ -34,9 +39,13 @@ def cosine(steps: int, warmup_steps: int, final_fraction: float) -> Schedule:
 
 
 def onecycle(steps: int, pct_start: float, div_factor: float, final_div_factor: float) -> Schedule:
-    """Half a cosine from 1 / div_factor to 1, then another down to 1 / (div_factor * final_div_factor).
+    """Return one cycle up and down: OneCycleLR without its cycle of the momentum (Smith and Topin 2018).
 
-    OneCycleLR without its cycle of the momentum (Smith and Topin 2018).
+    Args:
+        steps: of the whole run.
+        pct_start: the fraction of the steps that rise, along half a cosine to 1.
+        div_factor: the first factor is 1 / div_factor.
+        final_div_factor: the last factor is the first / final_div_factor, reached along half a cosine.
     """
     peak = pct_start * steps - 1
     first = 1 / div_factor
@@ -50,7 +59,7 @@ def onecycle(steps: int, pct_start: float, div_factor: float, final_div_factor: 
 
 
 def step(steps_per_epoch: int, step_size: int, gamma: float) -> Schedule:
-    """A factor of gamma every `step_size` epochs: StepLR, stepped once an epoch."""
+    """Return a drop by `gamma` every `step_size` epochs: StepLR, stepped once an epoch."""
     return lambda done: gamma ** (done // steps_per_epoch // step_size)
 
 
@@ -58,43 +67,52 @@ class Plateau:
     """Multiply the learning rate by `factor` after more than `patience` epochs in a row without improvement.
 
     ReduceLROnPlateau, stepped once an epoch with a score of which lower is better. An improvement is better than the
-    best by more than the fraction `threshold` of it; NaN is none. For `cooldown` epochs after a drop none is counted.
+    best by more than the fraction `threshold` of it; NaN is none. For `cooldown` epochs after a drop, epochs without
+    improvement do not count.
+
+    Attributes:
+        lr: the learning rate now.
+        best: the best score.
+        bad_epochs: epochs in a row without improvement.
+        cooldown_left: epochs that will not count.
     """
 
     def __init__(self, lr: float, factor: float, patience: int, threshold: float, cooldown: int, min_lr: float) -> None:
-        """`lr`: at the beginning."""
-        self.start, self.factor, self.min_lr = lr, factor, min_lr
+        """Begin at the learning rate `lr`; all others as ReduceLROnPlateau has them."""
+        self.initial_lr, self.factor, self.min_lr = lr, factor, min_lr
         self.patience, self.threshold, self.cooldown = patience, threshold, cooldown
-        self.lr, self.best, self.waited, self.cooling = lr, math.inf, 0, 0
+        self.lr, self.best, self.bad_epochs, self.cooldown_left = lr, math.inf, 0, 0
 
     def __call__(self, step: int) -> float:
-        """The factor, whatever the step."""
-        return self.lr / self.start
+        """Return the factor, which does not depend on the step."""
+        return self.lr / self.initial_lr
 
-    def note(self, score: float) -> None:
-        """Take an epoch's score."""
+    def update(self, score: float) -> None:
+        """Take an epoch's score, lower is better, and lower the learning rate if it is time to."""
         # Of a loss a fraction below the best is less; of an accuracy, which comes negated, it is more.
         if score < self.best * (1.0 - self.threshold if self.best > 0 else 1.0 + self.threshold):
-            self.best, self.waited = score, 0
+            self.best, self.bad_epochs = score, 0
         else:
-            self.waited += 1
-        if self.cooling > 0:
-            self.cooling, self.waited = self.cooling - 1, 0
-        if self.waited > self.patience:
+            self.bad_epochs += 1
+        if self.cooldown_left > 0:
+            self.cooldown_left, self.bad_epochs = self.cooldown_left - 1, 0
+        if self.bad_epochs > self.patience:
             lowered = max(self.lr * self.factor, self.min_lr)
             if self.lr - lowered > SMALLEST_DROP:
                 self.lr = lowered
-            self.cooling, self.waited = self.cooldown, 0
+            self.cooldown_left, self.bad_epochs = self.cooldown, 0
 
     def state(self) -> dict[str, float]:
-        """What it remembers, for `restore`."""
-        return {"lr": self.lr, "best": self.best, "waited": self.waited, "cooling": self.cooling}
+        """Return what a checkpoint keeps of the schedule."""
+        names = ("lr", "best", "bad_epochs", "cooldown_left")
+        return {name: getattr(self, name) for name in names}
 
-    def restore(self, state: Mapping[str, float]) -> None:
-        """Remember what another one did."""
+    def load_state(self, state: Mapping[str, float]) -> None:
+        """Go on from where another schedule was, given its `state`."""
         self.lr, self.best = state["lr"], state["best"]
-        self.waited, self.cooling = int(state["waited"]), int(state["cooling"])
+        self.bad_epochs, self.cooldown_left = int(state["bad_epochs"]), int(state["cooldown_left"])
 
 
-def _anneal(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+def _anneal(start: float, end: float, fraction: float) -> float:
+    """Return the value at a fraction of the way along half a cosine from start to end."""
+    return end + (start - end) * (1 + math.cos(math.pi * fraction)) / 2

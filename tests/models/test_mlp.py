@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from regexp.config.schema import INITS
-from regexp.models.layers import ACTIVATIONS
-from regexp.models.mlp import MLP, Architecture, as_sequential, initialize
+from regexp.models.layers import ACTIVATIONS, Dropout
+from regexp.models.mlp import MLP, MLPArchitecture, initialize
 from regexp.utils.rng import random_stream
 
 close = partial(assert_close, rtol=0, atol=1e-12)
@@ -21,11 +21,11 @@ IMAGES = (6, 2, 3, 4)  # [B, C, H, W]
 
 def architecture(
     hidden: Sequence[int] = (7, 4), activation: str = "relu", normalization: str = "batch"
-) -> Architecture:
-    return Architecture(24, tuple(hidden), 3, activation, normalization, eps=1e-4, momentum=0.2)
+) -> MLPArchitecture:
+    return MLPArchitecture(24, tuple(hidden), 3, activation, normalization, eps=1e-4, momentum=0.2)
 
 
-def make(shape: Architecture, dropout: Sequence[float] = (0.0,) * len(SEEDS)) -> MLP:
+def make(shape: MLPArchitecture, dropout: Sequence[float] = (0.0,) * len(SEEDS)) -> MLP:
     """A model in float64 whose runs all differ, normalization included."""
     model = MLP(shape, torch.tensor(dropout, dtype=torch.float64)).double()
     initialize(model, SEEDS, "torch")
@@ -60,13 +60,13 @@ every_shape = pytest.mark.parametrize(
 
 
 @every_shape
-def test_a_row_loads_into_the_plain_model_and_computes_the_same(shape: Architecture) -> None:
+def test_a_row_loads_into_the_plain_model_and_computes_the_same(shape: MLPArchitecture) -> None:
     model, x = make(shape), images()
-    twins = [as_sequential(shape).double() for _ in SEEDS]
+    twins = [shape.make_module().double() for _ in SEEDS]
     streams = torch.repeat_interleave(torch.arange(len(SHARING)), torch.tensor(SHARING))
     for k, twin in enumerate(twins):
-        assert list(model.row(k)) == list(twin.state_dict())
-        twin.load_state_dict(model.row(k), strict=True)
+        assert list(model.run_state(k)) == list(twin.state_dict())
+        twin.load_state_dict(model.run_state(k), strict=True)
     for training in (False, True, False):  # the last with the statistics that the second has moved
         model.train(training)
         logits = model(x, SHARING)
@@ -75,12 +75,12 @@ def test_a_row_loads_into_the_plain_model_and_computes_the_same(shape: Architect
 
 
 @every_shape
-def test_every_run_gets_its_own_gradient(shape: Architecture) -> None:
+def test_every_run_gets_its_own_gradient(shape: MLPArchitecture) -> None:
     model, x = make(shape), images()
     model(x[:1], [len(SEEDS)]).square().sum().backward()
     for k in range(len(SEEDS)):
-        twin = as_sequential(shape).double()
-        twin.load_state_dict(model.row(k))
+        twin = shape.make_module().double()
+        twin.load_state_dict(model.run_state(k))
         twin(x[0]).square().sum().backward()
         for name, parameter in twin.named_parameters():
             # relative: squares of logits are not of the order of one
@@ -91,57 +91,60 @@ def test_every_run_gets_its_own_gradient(shape: Architecture) -> None:
 def test_the_plain_model_has_torchs_layers_in_order(normalization: str) -> None:
     norm = {"none": [], "batch": [nn.BatchNorm1d(5, 1e-4, 0.2)], "layer": [nn.LayerNorm(5, 1e-4)]}[normalization]
     expected = nn.Sequential(nn.Flatten(), nn.Linear(24, 5), *norm, nn.GELU(), nn.Dropout(0.3), nn.Linear(5, 3))
-    assert repr(as_sequential(architecture([5], "gelu", normalization), 0.3)) == repr(expected)
+    assert repr(architecture([5], "gelu", normalization).make_module(0.3)) == repr(expected)
 
 
 @pytest.mark.parametrize("rows", [[0], [2, 3], [3, 1, 0], [0, 1, 2, 3]], ids=str)
 @pytest.mark.parametrize("normalization", ["none", "batch", "layer"])
-def test_take_keeps_exactly_its_rows(rows: list[int], normalization: str) -> None:
+def test_selected_runs_are_exactly_those_asked_for(rows: list[int], normalization: str) -> None:
     model = make(architecture(normalization=normalization))
-    taken = model.take(torch.tensor(rows))
-    assert [name for name, _ in taken.named_parameters()] == [name for name, _ in model.named_parameters()]
+    selected = model.select_runs(torch.tensor(rows))
+    assert [name for name, _ in selected.named_parameters()] == [name for name, _ in model.named_parameters()]
     for name, tensor in model.state_dict().items():
-        assert torch.equal(taken.state_dict()[name], tensor[rows])
-        assert taken.state_dict()[name].dtype == tensor.dtype
+        assert torch.equal(selected.state_dict()[name], tensor[rows])
+        assert selected.state_dict()[name].dtype == tensor.dtype
     x = images()[:1]
-    close(taken.eval()(x, [len(rows)]), model.eval()(x, [len(SEEDS)])[rows])
+    close(selected.eval()(x, [len(rows)]), model.eval()(x, [len(SEEDS)])[rows])
 
 
-def test_take_is_independent_of_the_original() -> None:
+def test_selected_runs_are_independent_of_the_original() -> None:
     model = make(architecture())
-    taken = model.take(torch.tensor([1, 2]))
+    selected = model.select_runs(torch.tensor([1, 2]))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    for tensor in taken.state_dict().values():
+    for tensor in selected.state_dict().values():
         tensor += 1
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-def test_gradients_flow_after_take() -> None:
+def test_gradients_flow_in_selected_runs() -> None:
     model, x = make(architecture()), images()[:1]
-    taken = model.take(torch.tensor([3, 1]))
+    selected = model.select_runs(torch.tensor([3, 1]))
     model(x, [len(SEEDS)]).sum().backward()
-    taken(x, [2]).sum().backward()
-    for name, parameter in taken.named_parameters():
+    selected(x, [2]).sum().backward()
+    for name, parameter in selected.named_parameters():
         assert parameter.is_leaf
         close(parameter.grad, model.get_parameter(name).grad[[3, 1]])
 
 
-def test_take_keeps_the_dropout_of_its_rows() -> None:
+def test_selected_runs_keep_their_dropout() -> None:
     x = images()[:1]
     model = make(architecture(), [0.1, 0.2, 0.6, 0.0])
-    taken = model.take(torch.tensor([0, 2]))
+    selected = model.select_runs(torch.tensor([0, 2]))
     results = []
-    for each, runs in ((model, range(4)), (taken, [0, 2])):
+    for each, runs in ((model, range(4)), (selected, [0, 2])):
         generators = [torch.Generator().manual_seed(k) for k in runs]
-        for layer in each.dropouts():
-            layer.generators = generators
+        each.set_generators(generators)
         results.append(each(x, [len(generators)]))
     close(results[1], results[0][[0, 2]])
 
 
-def test_the_models_dropouts_are_found_in_order() -> None:
+def test_all_dropout_layers_get_the_generators() -> None:
     model = make(architecture((7, 4, 6)))
-    assert [name for name, layer in model.named_modules() if layer in model.dropouts()] == ["4", "8", "12"]
+    generators = [torch.Generator() for _ in SEEDS]
+    model.set_generators(generators)
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, Dropout)}
+    assert list(layers) == ["4", "8", "12"]
+    assert all(layer.generators is generators for layer in layers.values())
 
 
 @pytest.mark.parametrize("init", INITS)
@@ -166,8 +169,8 @@ def test_torchs_initialization_gives_the_bits_of_torchs_own_layers(normalization
     initialize(model, SEEDS, "torch")
     for k, seed in enumerate(SEEDS):
         torch.manual_seed(random_stream(seed, "initialization").initial_seed())
-        expected = as_sequential(shape).state_dict()
-        assert all(torch.equal(tensor, expected[name]) for name, tensor in model.row(k).items())
+        expected = shape.make_module().state_dict()
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in model.run_state(k).items())
 
 
 @pytest.mark.parametrize("init", [init for init in INITS if init != "torch"])
@@ -190,5 +193,5 @@ def test_other_initializations_are_those_of_torch_nn_init(init: str) -> None:
         (architecture((), "relu", "layer"), "24-3"),
     ],
 )
-def test_an_architecture_describes_itself(shape: Architecture, words: str) -> None:
+def test_an_architecture_describes_itself(shape: MLPArchitecture, words: str) -> None:
     assert shape.describe() == words

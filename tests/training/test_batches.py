@@ -59,7 +59,7 @@ def test_batches_hold_every_image_once_and_the_last_is_not_a_single_one(
     assert batch_sizes(count, batch_size) == sizes
 
 
-# AT_ONCE images are augmented together: batches that divide it, that do not, and that are larger than it.
+# IMAGES_AT_ONCE images are augmented together: batches that divide it, that do not, and that are larger than it.
 @pytest.mark.parametrize("batch_size", [1, 64, 100, 300, 601, 1000, 5000])
 @pytest.mark.parametrize("pipeline", [PLAIN, ROTATED], ids=["plain", "rotated"])
 def test_an_epoch_shows_every_image_once_to_every_stream(batch_size: int, pipeline: Pipeline) -> None:
@@ -109,7 +109,7 @@ def test_augmentation_does_not_change_the_order() -> None:
 
 
 def test_augmentation_is_drawn_anew_every_epoch_and_for_every_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regexp.training.batches.AT_ONCE", 12)  # several times an epoch
+    monkeypatch.setattr("regexp.training.batches.IMAGES_AT_ONCE", 12)  # several times an epoch
     same = Images(torch.randint(256, (1, 1, 8, 8), dtype=torch.uint8).expand(20, -1, -1, -1), torch.zeros(20).long())
     pipeline = Pipeline([RandomRotation(90.0, "bilinear")], 8, 8)
     shown = [

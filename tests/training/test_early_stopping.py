@@ -26,9 +26,9 @@ def lesson(losses: Sequence[float], patience: float, min_delta: float) -> list[b
 def together(
     sequences: Sequence[Sequence[float]], patience: Sequence[float], delta: Sequence[float]
 ) -> list[list[bool]]:
-    rule = EarlyStopping(torch.tensor(patience), torch.tensor(delta, dtype=torch.float64))
+    early_stopping = EarlyStopping(torch.tensor(patience), torch.tensor(delta, dtype=torch.float64))
     epochs = zip(*sequences, strict=True)
-    stops = [rule.update(torch.tensor(scores, dtype=torch.float64)).tolist() for scores in epochs]
+    stops = [early_stopping.update(torch.tensor(scores, dtype=torch.float64)).tolist() for scores in epochs]
     return [list(column) for column in zip(*stops, strict=True)]
 
 
@@ -83,14 +83,14 @@ def test_numbers_are_compared_in_float64() -> None:
     assert together([losses], [1], [delta]) == [lesson(losses, 1, delta)] == [[False, False, True]]
 
 
-def test_keep_removes_all_other_runs() -> None:
+def test_keep_runs_removes_all_other_runs() -> None:
     losses, patience, delta, _ = zip(*RECORDED.values(), strict=True)
     rows = [7, 2, 11]
-    rule = EarlyStopping(torch.tensor(patience), torch.tensor(delta))
+    early_stopping = EarlyStopping(torch.tensor(patience), torch.tensor(delta))
     scores = torch.tensor(losses, dtype=torch.float64)
     for epoch in range(3):
-        rule.update(scores[:, epoch])
-    rule.keep(torch.tensor(rows))
+        early_stopping.update(scores[:, epoch])
+    early_stopping.keep_runs(torch.tensor(rows))
     for epoch in range(3, 6):
-        stops = rule.update(scores[rows, epoch]).tolist()
+        stops = early_stopping.update(scores[rows, epoch]).tolist()
         assert stops == [lesson(losses[k], patience[k], delta[k])[epoch] for k in rows]

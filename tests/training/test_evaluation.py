@@ -9,29 +9,30 @@ from sklearn.metrics import confusion_matrix
 from torch.testing import assert_close
 
 from regexp.data.dataset import Images
-from regexp.models.mlp import MLP, Architecture, as_sequential, initialize
+from regexp.models.mlp import MLP, MLPArchitecture, initialize
 from regexp.training import evaluation
-from regexp.training.evaluation import confusion, cross_entropy, evaluate
+from regexp.training.batches import Batch
+from regexp.training.evaluation import confusion, evaluate
+from regexp.training.loss import smooth_labels, training_loss
 from regexp.utils.device import choose_device
 
 close = partial(assert_close, rtol=0, atol=1e-12)
 RUNS, COUNT, CLASSES = 3, 17, 4
-SHAPE = Architecture(12, (9,), CLASSES, "relu", "batch")
+SHAPE = MLPArchitecture(12, (9,), CLASSES, "relu", "batch")
 
 
 @pytest.fixture
 def model() -> MLP:
     model = MLP(SHAPE, torch.tensor([0.2, 0.0, 0.5], dtype=torch.float64)).double()
     initialize(model, range(RUNS), "torch")
-    for layer in model.dropouts():
-        layer.generators = [torch.Generator() for _ in range(RUNS)]
+    model.set_generators([torch.Generator() for _ in range(RUNS)])
     for _ in range(5):  # moves the running statistics
         model(torch.rand(1, 8, 1, 3, 4, dtype=torch.float64), [RUNS])
     return model
 
 
 @pytest.fixture
-def part() -> Images:
+def split() -> Images:
     images = torch.randint(256, (COUNT, 1, 3, 4), dtype=torch.uint8)
     return Images(images, torch.randint(CLASSES, (COUNT,)))
 
@@ -40,58 +41,72 @@ def part() -> Images:
 def test_cross_entropy_is_torchs_with_a_smoothing_for_each_run(smoothing: list[float] | None) -> None:
     logits = (torch.randn(RUNS, COUNT, CLASSES, dtype=torch.float64) * 5).requires_grad_()
     labels = torch.randint(CLASSES, (RUNS, COUNT))
-    own = logits.detach().clone().requires_grad_()
-    losses = cross_entropy(logits, labels, smoothing and torch.tensor(smoothing, dtype=torch.float64))
+    copies = logits.detach().clone().requires_grad_()
+    terms = {smooth_labels: torch.tensor(smoothing, dtype=torch.float64)} if smoothing else {}
+    losses = training_loss(logits, Batch(torch.empty(0), labels), terms)
     expected = [
-        F.cross_entropy(own[k], labels[k], label_smoothing=smoothing[k] if smoothing else 0.0) for k in range(3)
+        F.cross_entropy(copies[k], labels[k], label_smoothing=smoothing[k] if smoothing else 0.0) for k in range(3)
     ]
     close(losses, torch.stack(expected))
     losses.sum().backward()
     sum(expected).backward()
-    close(logits.grad, own.grad)
+    close(logits.grad, copies.grad)
+
+
+def test_the_loss_of_mixed_images_is_that_of_torch_with_mixed_targets() -> None:
+    logits = torch.randn(RUNS, COUNT, CLASSES, dtype=torch.float64)
+    labels, other_labels = torch.randint(CLASSES, (2, RUNS, COUNT))
+    weights = torch.rand(RUNS, COUNT, dtype=torch.float64)
+    smoothing = torch.tensor([0.0, 0.1, 0.7], dtype=torch.float64)
+    batch = Batch(torch.empty(0), labels, other_labels, weights)
+    losses = training_loss(logits, batch, {smooth_labels: smoothing})
+    for k in range(RUNS):
+        share = weights[k].unsqueeze(1)
+        targets = share * F.one_hot(labels[k], CLASSES) + (1 - share) * F.one_hot(other_labels[k], CLASSES)
+        close(losses[k], F.cross_entropy(logits[k], targets, label_smoothing=float(smoothing[k])))
 
 
 @pytest.mark.parametrize("rows", [1, 3, 7, 12, 51, 8192])  # of which a chunk holds a third, at least one
-def test_evaluate_equals_a_plain_loop(model: MLP, part: Images, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(evaluation.ROWS, "cpu", rows)
-    measured = evaluate(model, RUNS, part, choose_device("cpu", None, "float64", None), predict=True)
+def test_evaluate_equals_a_plain_loop(model: MLP, split: Images, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(evaluation.ROWS_AT_ONCE, "cpu", rows)
+    measured = evaluate(model, RUNS, split, choose_device("cpu", None, "float64", None), predict=True)
     for k in range(RUNS):
-        twin = as_sequential(SHAPE).double()
-        twin.load_state_dict(model.row(k))
+        twin = SHAPE.make_module().double()
+        twin.load_state_dict(model.run_state(k))
         twin.eval()
         with torch.no_grad():
-            logits = [twin(image.double().unsqueeze(0) / 255)[0] for image in part.images]
-        losses = [-logit.log_softmax(0)[label] for logit, label in zip(logits, part.labels, strict=True)]
+            logits = [twin(image.double().unsqueeze(0) / 255)[0] for image in split.images]
+        losses = [-logit.log_softmax(0)[label] for logit, label in zip(logits, split.labels, strict=True)]
         predictions = [int(logit.argmax()) for logit in logits]
-        right = sum(p == int(label) for p, label in zip(predictions, part.labels, strict=True))
-        close(measured.loss[k], sum(losses) / COUNT)
+        right = sum(p == int(label) for p, label in zip(predictions, split.labels, strict=True))
+        close(measured.values["loss"][k], sum(losses) / COUNT)
         assert measured.predictions[k].tolist() == predictions
-        assert float(measured.accuracy[k]) == right / COUNT
+        assert float(measured.values["accuracy"][k]) == right / COUNT
 
 
-def test_evaluate_leaves_the_model_in_evaluation_mode_and_otherwise_as_it_was(model: MLP, part: Images) -> None:
+def test_evaluate_leaves_the_model_in_evaluation_mode_and_otherwise_as_it_was(model: MLP, split: Images) -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    measured = evaluate(model.train(), RUNS, part, choose_device("cpu", None, "float64", None), predict=True)
+    measured = evaluate(model.train(), RUNS, split, choose_device("cpu", None, "float64", None), predict=True)
     assert not any(module.training for module in model.modules())
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    assert not measured.loss.requires_grad
+    assert not measured.values["loss"].requires_grad
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_sums_are_kept_in_float64_whatever_the_precision(model: MLP, part: Images, precision: str) -> None:
-    exact = evaluate(model, RUNS, part, choose_device("cpu", None, "float64", None), predict=True)
-    measured = evaluate(model.float(), RUNS, part, choose_device("cpu", None, precision, None), predict=True)
-    assert measured.loss.dtype == measured.accuracy.dtype == torch.float64
-    assert_close(measured.loss, exact.loss, rtol=0, atol=1e-6 if precision == "float32" else 3e-2)
+def test_sums_are_kept_in_float64_whatever_the_precision(model: MLP, split: Images, precision: str) -> None:
+    exact = evaluate(model, RUNS, split, choose_device("cpu", None, "float64", None), predict=True)
+    measured = evaluate(model.float(), RUNS, split, choose_device("cpu", None, precision, None), predict=True)
+    assert {values.dtype for values in measured.values.values()} == {torch.float64}
+    assert_close(measured.values["loss"], exact.values["loss"], rtol=0, atol=1e-6 if precision == "float32" else 3e-2)
 
 
-def test_a_run_that_diverged_does_not_spoil_its_neighbours(model: MLP, part: Images) -> None:
+def test_a_run_that_diverged_does_not_spoil_its_neighbours(model: MLP, split: Images) -> None:
     compute = choose_device("cpu", None, "float64", None)
-    whole = evaluate(model, RUNS, part, compute, predict=True)
+    whole = evaluate(model, RUNS, split, compute, predict=True)
     model.get_parameter("1.weight").data[1] = torch.nan
-    spoilt = evaluate(model, RUNS, part, compute, predict=True)
-    assert spoilt.loss.isnan().tolist() == [False, True, False]
-    close(spoilt.loss[[0, 2]], whole.loss[[0, 2]])
+    spoilt = evaluate(model, RUNS, split, compute, predict=True)
+    assert spoilt.values["loss"].isnan().tolist() == [False, True, False]
+    close(spoilt.values["loss"][[0, 2]], whole.values["loss"][[0, 2]])
 
 
 def test_confusion_is_scikit_learns() -> None:

@@ -17,7 +17,7 @@ from regexp.config.compose import CONF, compose_job
 from regexp.config.schema import OPTIONS
 from regexp.data.dataset import scale
 from regexp.execution.builders import load_dataset, make_settings
-from regexp.models.mlp import as_sequential
+from regexp.models.layers import Dropout
 from regexp.training.batches import batches
 from regexp.training.loop import train
 from regexp.utils.rng import random_stream
@@ -47,8 +47,8 @@ def reference(overrides: Sequence[str]) -> tuple[nn.Sequential, dict[str, list[f
     config = compose_job(overrides).config
     cohort, _ = make_cohort(overrides)
     data, seed = cohort.dataset, config.seed
-    model = as_sequential(cohort.model.architecture).double()
-    model.load_state_dict(cohort.model.row(0))
+    model = cohort.model.architecture.make_module().double()
+    model.load_state_dict(cohort.model.run_state(0))
     dropouts = []
     for i, layer in enumerate(model):
         if isinstance(layer, nn.Dropout):
@@ -58,14 +58,14 @@ def reference(overrides: Sequence[str]) -> tuple[nn.Sequential, dict[str, list[f
     optimizer = torch.optim.Adam(model.parameters(), adam.lr, weight_decay=adam.weight_decay)
     smoothing = config.loss.label_smoothing
     history: dict[str, list[float]] = {name: [] for name in LOSSES}
-    plan = make_settings(config, data)
+    settings = make_settings(config, data)
     for epoch in range(1, config.epochs + 1):
         model.train()
         generator = random_stream(seed, "dropout", epoch)
         for layer in dropouts:
             layer.generator = generator
         total = 0.0
-        for batch in batches(data.train, [plan.stream], [1], config.batch_size, epoch, torch.float64):
+        for batch in batches(data.train, [settings.stream], [1], config.batch_size, epoch, torch.float64):
             images, labels = batch.images[0], batch.labels[0]
             loss = F.cross_entropy(model(images), labels, label_smoothing=smoothing)
             optimizer.zero_grad()
@@ -101,7 +101,7 @@ def test_a_run_equals_a_plain_loop(overrides: list[str]) -> None:
     for name in LOSSES:
         assert memory.column(name) == pytest.approx(history[name], abs=1e-9)
     for name, tensor in model.state_dict().items():
-        torch.testing.assert_close(memory.final_result.state.part("model")[name], tensor, rtol=0, atol=1e-9)
+        torch.testing.assert_close(memory.final_result.checkpoint.tensors_of("model")[name], tensor, rtol=0, atol=1e-9)
 
 
 DIFFERENT = (
@@ -117,11 +117,11 @@ def assert_same(alone: MemoryRecorder, together: MemoryRecorder, tolerance: floa
     assert len(together.epochs) == len(alone.epochs)
     for name in (*LOSSES, "train_accuracy", "val_accuracy", "gradient_norm", "lr"):
         assert together.column(name) == pytest.approx(alone.column(name), abs=tolerance), name
-    for name, tensor in alone.final_result.state.tensors.items():
-        torch.testing.assert_close(together.final_result.state.tensors[name], tensor, rtol=0, atol=tolerance)
+    for name, tensor in alone.final_result.checkpoint.tensors.items():
+        torch.testing.assert_close(together.final_result.checkpoint.tensors[name], tensor, rtol=0, atol=tolerance)
     assert together.final_result.test is not None
     assert alone.final_result.test is not None
-    assert together.final_result.test.loss == pytest.approx(alone.final_result.test.loss, abs=tolerance)
+    assert together.final_result.test["loss"] == pytest.approx(alone.final_result.test["loss"], abs=tolerance)
     assert torch.equal(together.final_result.confusion, alone.final_result.confusion)
 
 
@@ -151,14 +151,16 @@ def test_random_numbers_are_the_same_bits_alone_and_together() -> None:
     def seen(*chosen: list[str]) -> list[tuple[list[Tensor], list[Tensor], Tensor, Tensor]]:
         cohort, memories = make_cohort(*chosen)
         position = {id(member.recorder): k for k, member in enumerate(cohort.members)}
-        start = [{name: tensor.clone() for name, tensor in cohort.model.row(k).items()} for k in range(len(chosen))]
+        start = [
+            {name: tensor.clone() for name, tensor in cohort.model.run_state(k).items()} for k in range(len(chosen))
+        ]
         cohort.begin_epoch()
         images, labels = [], []
         for batch in cohort.batches():
-            images.append(batch.images.repeat_interleave(torch.tensor(cohort.sharing), 0))  # [K, B, C, H, W]
+            images.append(batch.images.repeat_interleave(torch.tensor(cohort.runs_per_stream), 0))  # [K, B, C, H, W]
             labels.append(batch.labels)
             cohort.forward(batch.images)
-        [dropout] = cohort.model.dropouts()
+        [dropout] = [layer for layer in cohort.model.modules() if isinstance(layer, Dropout)]
         rows = [position[id(memory)] for memory in memories]
         return [
             (
@@ -208,7 +210,7 @@ def test_the_best_weights_are_those_of_the_best_value_whatever_min_delta() -> No
     assert memory.final_result.status == "stopped_early"
     assert memory.final_result.best is not None
     losses = memory.column("val_loss")
-    assert memory.final_result.best.val_loss == min(losses)
+    assert memory.final_result.best.values["val_loss"] == min(losses)
     reference, since = losses[0], 0
     for epoch, loss in enumerate(losses[1:], 2):
         reference, since = (loss, 0) if loss < reference - 0.5 else (reference, since + 1)
@@ -223,7 +225,7 @@ def test_a_diverging_run_disturbs_no_other(schedule: str) -> None:
     [alone] = train_runs(good)
     assert_same(alone, healthy)
     assert diverged.final_result.status == "diverged"
-    assert not math.isfinite(diverged.final_result.last.val_loss)
+    assert not math.isfinite(diverged.final_result.last.values["val_loss"])
     assert len(diverged.epochs) < 5
 
 
@@ -232,7 +234,7 @@ def test_a_run_that_diverges_late_keeps_its_best_weights() -> None:
     cohort, [memory] = make_cohort(overrides)
 
     class Breaks(QuietReporter):
-        def epoch(self, metrics: object) -> None:
+        def show_epoch(self, metrics: object) -> None:
             if cohort.epoch == 3:
                 cohort.optimizer.parameters["1.weight"].data.fill_(torch.nan)
 
@@ -242,7 +244,7 @@ def test_a_run_that_diverges_late_keeps_its_best_weights() -> None:
     assert memory.final_result.best.epoch == 3
     assert memory.final_result.test is not None
     assert memory.final_result.test_last is None
-    assert all(tensor.isfinite().all() for tensor in memory.final_result.state.part("best").values())
+    assert all(tensor.isfinite().all() for tensor in memory.final_result.checkpoint.tensors_of("best").values())
 
 
 @pytest.mark.parametrize(
@@ -268,8 +270,8 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(overrides: list[str]) -> No
     assert second.final_result.best is not None
     assert uninterrupted.final_result.best is not None
     assert replace(second.final_result.best, seconds=0) == replace(uninterrupted.final_result.best, seconds=0)
-    for name, tensor in uninterrupted.final_result.state.tensors.items():
-        assert torch.equal(second.final_result.state.tensors[name], tensor), name
+    for name, tensor in uninterrupted.final_result.checkpoint.tensors.items():
+        assert torch.equal(second.final_result.checkpoint.tensors[name], tensor), name
 
 
 PLATEAU = ["schedule=plateau", "schedule.patience=0", "schedule.threshold=0.15", "schedule.factor=0.5"]
@@ -323,8 +325,8 @@ def test_runs_on_a_plateau_go_on_to_the_same_bits() -> None:
     for before, after, whole in zip(first, second, uninterrupted, strict=True):
         for name in (*LOSSES, "val_accuracy", "lr", "gradient_norm"):
             assert before.column(name) + after.column(name) == whole.column(name)
-        for name, tensor in whole.final_result.state.tensors.items():
-            assert torch.equal(after.final_result.state.tensors[name], tensor), name
+        for name, tensor in whole.final_result.checkpoint.tensors.items():
+            assert torch.equal(after.final_result.checkpoint.tensors[name], tensor), name
 
 
 def test_the_same_run_gives_the_same_bits() -> None:
@@ -343,14 +345,14 @@ def test_the_kept_weights_are_tested() -> None:
         assert end.best is not None
         assert end.last.epoch == end.best.epoch + 3
         cohort, _ = make_cohort(common)
-        model = as_sequential(cohort.model.architecture).double().eval()
+        model = cohort.model.architecture.make_module().double().eval()
         for weights, score in ((part, end.test), ("model", end.test_last)):
-            model.load_state_dict(end.state.part(weights))
+            model.load_state_dict(end.checkpoint.tensors_of(weights))
             test = cohort.dataset.test
             with torch.no_grad():
                 logits = model(scale(test.images, torch.float64))
-            assert score.loss == pytest.approx(F.cross_entropy(logits, test.labels).item(), abs=1e-9)
-            assert score.accuracy == pytest.approx((logits.argmax(1) == test.labels).double().mean().item())
+            assert score["loss"] == pytest.approx(F.cross_entropy(logits, test.labels).item(), abs=1e-9)
+            assert score["accuracy"] == pytest.approx((logits.argmax(1) == test.labels).double().mean().item())
 
 
 def test_without_early_stopping_all_epochs_are_trained() -> None:
@@ -379,9 +381,9 @@ def test_augmentation_touches_nothing_that_is_measured() -> None:
 def test_every_precision_learns(precision: str) -> None:
     [memory] = train_runs(["epochs=15", f"device.precision={precision}", "normalization=batch", "augmentation=none"])
     assert memory.final_result.best is not None
-    assert memory.final_result.best.val_accuracy > 0.93
+    assert memory.final_result.best.values["val_accuracy"] > 0.93
     expected = torch.float64 if precision == "float64" else torch.float32
-    assert memory.final_result.state.part("model")["1.weight"].dtype == expected
+    assert memory.final_result.checkpoint.tensors_of("model")["1.weight"].dtype == expected
 
 
 EVERY_OPTION = sorted(f"{file.parent.name}={file.stem}" for file in CONF.glob("*/*.yaml"))

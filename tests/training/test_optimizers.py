@@ -58,7 +58,7 @@ def configuration(family: str, letter: str) -> Config:
     return Config(epochs=STEPS // STEPS_PER_EPOCH, optimizer=schema(**own), schedule=SCHEDULES[like])
 
 
-def numbers(family: str, letter: str) -> Hyperparameters:
+def hyperparameters(family: str, letter: str) -> Hyperparameters:
     return make_hyperparameters(configuration(family, letter), STEPS_PER_EPOCH)
 
 
@@ -81,10 +81,10 @@ def advance(optimizer: StackedOptimizer, gradient: Mapping[str, Tensor], rows: S
     """A step, as the cohort takes it."""
     for name, parameter in optimizer.parameters.items():
         parameter.grad.copy_(gradient[name] if rows is None else gradient[name][list(rows)])
-    if optimizer.penalizes:
-        optimizer.penalize()
+    if optimizer.has_l1:
+        optimizer.add_l1_gradients()
     if optimizer.clips:
-        optimizer.clip(optimizer.gradient_norms())
+        optimizer.clip_gradients(optimizer.gradient_norms())
     optimizer.step()
 
 
@@ -141,19 +141,19 @@ def test_every_run_moves_as_with_a_torch_optimizer_of_its_own(
         for k, letter in enumerate(mixture)
     ]
     rows = list(range(len(mixture)))
-    optimizer = StackedOptimizer(family, parameters, [numbers(family, letter) for letter in mixture])
+    optimizer = StackedOptimizer(family, parameters, [hyperparameters(family, letter) for letter in mixture])
     for step, slope in enumerate(slopes):
         if step == when:
             rows = staying
             kept = {name: nn.Parameter(parameter.detach()[rows]) for name, parameter in optimizer.parameters.items()}
-            optimizer.keep(torch.tensor(rows), kept)
+            optimizer.keep_runs(torch.tensor(rows), kept)
         if step == when + 4:
-            states = [optimizer.row(i) for i in range(len(rows))]
+            states = [optimizer.run_state(i) for i in range(len(rows))]
             stored = [save({name: tensor.clone() for name, tensor in state.items()}) for state in states]
             again = {name: nn.Parameter(parameter.detach().clone()) for name, parameter in optimizer.parameters.items()}
-            optimizer = StackedOptimizer(family, again, [numbers(family, mixture[k]) for k in rows], step)
+            optimizer = StackedOptimizer(family, again, [hyperparameters(family, mixture[k]) for k in rows], step)
             for i, state in enumerate(stored):
-                optimizer.load(i, load(state))
+                optimizer.load_run_state(i, load(state))
         advance(optimizer, slope, rows)
         modules = [next(run) for run in own]
         for i, k in enumerate(rows):
@@ -162,7 +162,7 @@ def test_every_run_moves_as_with_a_torch_optimizer_of_its_own(
 
 
 @every_family
-def test_consecutive_runs_share_a_block_if_they_agree_in_what_it_holds(family: str) -> None:
+def test_consecutive_runs_share_a_parameter_group_if_they_agree_in_what_it_holds(family: str) -> None:
     base = configuration(family, "b")
     for item in fields(base.optimizer):
         if item.metadata["mark"] == "per_run":
@@ -172,7 +172,7 @@ def test_consecutive_runs_share_a_block_if_they_agree_in_what_it_holds(family: s
 
 
 @pytest.mark.parametrize("name", OPTIONS["schedule"])
-def test_runs_of_different_schedules_share_no_block(name: str) -> None:
+def test_runs_of_different_schedules_share_no_parameter_group(name: str) -> None:
     schedule = OPTIONS["schedule"][name](name=name)
     base = Config(optimizer=AdamConfig(), schedule=schedule)
     for key, value in vars(schedule).items():
@@ -182,20 +182,19 @@ def test_runs_of_different_schedules_share_no_block(name: str) -> None:
 
 
 def shared(family: str, *configs: Config) -> bool:
-    """Whether these runs, side by side, share a block."""
+    """Return whether these runs, side by side, share a parameter group."""
     runs = [make_hyperparameters(config, STEPS_PER_EPOCH) for config in configs]
     optimizer = StackedOptimizer(family, weights(len(runs)), runs)
-    return len(optimizer.blocks) == 1
+    return len(optimizer.groups) == 1
 
 
-def test_runs_that_remember_their_scores_share_no_block() -> None:
+def test_runs_on_a_plateau_share_no_parameter_group() -> None:
     runs = [
         make_hyperparameters(Config(optimizer=AdamConfig(), schedule=PlateauConfig()), STEPS_PER_EPOCH)
         for _ in range(3)
     ]
-    assert [block.rows for block in StackedOptimizer("adam", weights(3), runs).blocks] == [
-        slice(k, k + 1) for k in range(3)
-    ]
+    groups = StackedOptimizer("adam", weights(3), runs).groups
+    assert [group.rows for group in groups] == [slice(k, k + 1) for k in range(3)]
 
 
 # With run a's numbers.
@@ -209,25 +208,25 @@ ENTRIES = {
 
 @every_family
 def test_a_rows_state_is_named_by_parameter_and_entry(family: str) -> None:
-    optimizer = StackedOptimizer(family, weights(4), [numbers(family, letter) for letter in "aabc"])
+    optimizer = StackedOptimizer(family, weights(4), [hyperparameters(family, letter) for letter in "aabc"])
     advance(optimizer, gradients(4, 1)[0])
-    row = optimizer.row(1)
+    row = optimizer.run_state(1)
     assert set(row) == {f"{name}/{entry}" for name in SHAPES for entry in ENTRIES[family]}
     assert all(tensor.shape == SHAPES[key.split("/")[0]] for key, tensor in row.items())
 
 
-def test_the_schema_names_every_family() -> None:
+def test_the_schema_names_every_optimizer() -> None:
     assert set(OPTIMIZERS) == set(OPTIONS["optimizer"])
 
 
 @pytest.mark.parametrize("mixture", ["abcd", "b", "bb"])
-def test_a_penalty_touches_only_the_runs_that_have_one(mixture: str) -> None:
+def test_l1_touches_only_the_runs_that_have_it(mixture: str) -> None:
     parameters, gradient = weights(len(mixture)), gradients(len(mixture), 1)[0]
-    optimizer = StackedOptimizer("sgd", parameters, [numbers("sgd", letter) for letter in mixture])
+    optimizer = StackedOptimizer("sgd", parameters, [hyperparameters("sgd", letter) for letter in mixture])
     for name, parameter in parameters.items():
         parameter.grad.copy_(gradient[name])
-    assert optimizer.penalizes == (set(mixture) != {"b"})
-    optimizer.penalize()
+    assert optimizer.has_l1 == (set(mixture) != {"b"})
+    optimizer.add_l1_gradients()
     for k, letter in enumerate(mixture):
         same = [torch.equal(parameter.grad[k], gradient[name][k]) for name, parameter in parameters.items()]
         assert same == [letter == "b", True, letter == "b"]
@@ -236,7 +235,7 @@ def test_a_penalty_touches_only_the_runs_that_have_one(mixture: str) -> None:
 @pytest.mark.parametrize("mixture", ["aaa", "abc"])
 def test_gradient_norms_are_torchs(mixture: str) -> None:
     parameters = weights(3)
-    optimizer = StackedOptimizer("adam", parameters, [numbers("adam", letter) for letter in mixture])
+    optimizer = StackedOptimizer("adam", parameters, [hyperparameters("adam", letter) for letter in mixture])
     for name, gradient in gradients(3, 1)[0].items():
         parameters[name].grad.copy_(gradient)
     norms = optimizer.gradient_norms()
@@ -246,12 +245,12 @@ def test_gradient_norms_are_torchs(mixture: str) -> None:
 
 def test_clipping_is_torchs_and_leaves_short_gradients_alone() -> None:
     parameters, gradient = weights(4), gradients(4, 1)[0]
-    runs = [numbers("sgd", letter) for letter in "abcc"]
+    runs = [hyperparameters("sgd", letter) for letter in "abcc"]
     optimizer = StackedOptimizer("sgd", parameters, runs)
     for name, values in gradient.items():
         values[3] /= 1000
         parameters[name].grad.copy_(values)
-    optimizer.clip(optimizer.gradient_norms())
+    optimizer.clip_gradients(optimizer.gradient_norms())
     for k, run in enumerate(runs):
         own = [nn.Parameter(values[k]) for values in gradient.values()]
         for parameter, values in zip(own, gradient.values(), strict=True):
@@ -264,25 +263,25 @@ def test_clipping_is_torchs_and_leaves_short_gradients_alone() -> None:
 
 
 def test_only_runs_with_a_finite_norm_are_clipped() -> None:
-    assert not StackedOptimizer("sgd", weights(2), [numbers("sgd", "b"), numbers("sgd", "d")]).clips
-    assert StackedOptimizer("sgd", weights(2), [numbers("sgd", "b"), numbers("sgd", "a")]).clips
+    assert not StackedOptimizer("sgd", weights(2), [hyperparameters("sgd", "b"), hyperparameters("sgd", "d")]).clips
+    assert StackedOptimizer("sgd", weights(2), [hyperparameters("sgd", "b"), hyperparameters("sgd", "a")]).clips
 
 
 def test_an_unclipped_run_does_not_see_that_its_neighbour_is_clipped() -> None:
     """Not even where its gradient is so large that the norm overflows."""
     parameters = weights(2, torch.float32)
-    optimizer = StackedOptimizer("sgd", parameters, [numbers("sgd", letter) for letter in "ab"])
+    optimizer = StackedOptimizer("sgd", parameters, [hyperparameters("sgd", letter) for letter in "ab"])
     gradient = {name: torch.full((2, *shape), 1e30) for name, shape in SHAPES.items()}
     for name, parameter in parameters.items():
         parameter.grad.copy_(gradient[name])
-    optimizer.clip(optimizer.gradient_norms())
+    optimizer.clip_gradients(optimizer.gradient_norms())
     assert all(torch.equal(parameter.grad[1], gradient[name][1]) for name, parameter in parameters.items())
 
 
 @pytest.mark.parametrize("mixture", ["aa", "ab"])
 def test_gradients_that_are_added_are_zero_after_a_step(mixture: str) -> None:
     parameters = weights(2)
-    optimizer = StackedOptimizer("adam", parameters, [numbers("adam", letter) for letter in mixture])
+    optimizer = StackedOptimizer("adam", parameters, [hyperparameters("adam", letter) for letter in mixture])
     advance(optimizer, gradients(2, 1)[0])
     for name, parameter in parameters.items():
         overwritten = name.endswith("weight")

@@ -20,8 +20,9 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 
+from regexp.config.metrics import MONITORS
 from regexp.config.optimizer_schema import SGDConfig
-from regexp.config.schema import MONITORS, OPTIONS, Config, EarlyStoppingConfig
+from regexp.config.schema import OPTIONS, Config, EarlyStoppingConfig
 from regexp.execution.builders import make_hyperparameters
 from regexp.training.metrics import EpochMetrics
 from regexp.training.optimizers import StackedOptimizer
@@ -62,7 +63,8 @@ def measured(epoch: int, k: int) -> EpochMetrics:
     """An epoch of a run that learns for a while; the first two runs' differ."""
     wave = math.sin(7.0 * epoch + k) / 20
     loss, accuracy = 1.0 / min(epoch, 4) + wave, 0.9 - 0.5 / min(epoch, 4) - wave
-    return EpochMetrics(epoch, loss, loss, accuracy, loss, accuracy, lr=0.0, seconds=0.0, gradient_norm=0.0)
+    values = {"train_loss": loss, "train_accuracy": accuracy, "val_loss": loss, "val_accuracy": accuracy}
+    return EpochMetrics(epoch, loss, values, lr=0.0, seconds=0.0, gradient_norm=0.0)
 
 
 def torchs(config: Config, optimizer: SGD) -> LRScheduler | ReduceLROnPlateau:
@@ -101,7 +103,7 @@ def alone(config: Config, k: int) -> list[float]:
             if not isinstance(scheduler, StepLR | ReduceLROnPlateau):
                 scheduler.step()
         if isinstance(scheduler, ReduceLROnPlateau):
-            scheduler.step(getattr(measured(epoch, k), config.early_stopping.monitor))
+            scheduler.step(measured(epoch, k).values[config.early_stopping.monitor])
         if isinstance(scheduler, StepLR):
             scheduler.step()
     return rates
@@ -122,20 +124,20 @@ def test_every_run_has_the_learning_rates_of_a_scheduler_of_its_own(name: str, i
         for step in range((epoch - 1) * STEPS_PER_EPOCH, epoch * STEPS_PER_EPOCH):
             weight.grad.fill_(1.0)
             optimizer.step()
-            assert optimizer.rates() == pytest.approx([expected[k][step] for k in rows], rel=1e-12)
+            assert optimizer.learning_rates() == pytest.approx([expected[k][step] for k in rows], rel=1e-12)
         for k, run in zip(rows, runs, strict=True):
-            if run.memory is not None:
-                run.memory.note(measured(epoch, k).score(configs[k].early_stopping.monitor))
+            if run.plateau is not None:
+                run.plateau.update(measured(epoch, k).score(configs[k].early_stopping.monitor))
         staying = [i for i, k in enumerate(rows) if EPOCHS[k] > epoch]
         gone = [weight.detach()[i].item() for i, k in enumerate(rows) if EPOCHS[k] == epoch]
         assert gone == pytest.approx([-sum(expected[k]) for k in rows if EPOCHS[k] == epoch], rel=1e-12)
         rows, runs = [rows[i] for i in staying], [runs[i] for i in staying]
         if epoch == interrupted:
-            memories = [None if run.memory is None else json.dumps(run.memory.state()) for run in runs]
+            states = [None if run.plateau is None else json.dumps(run.plateau.state()) for run in runs]
             runs = [make_hyperparameters(configs[k], STEPS_PER_EPOCH) for k in rows]
-            for run, memory in zip(runs, memories, strict=True):
-                if run.memory is not None:
-                    run.memory.restore(json.loads(memory))
+            for run, state in zip(runs, states, strict=True):
+                if run.plateau is not None:
+                    run.plateau.load_state(json.loads(state))
         weight = weight.detach()[staying].requires_grad_()
         if rows:
             optimizer = StackedOptimizer("sgd", {"weight": weight}, runs, epoch * STEPS_PER_EPOCH)
@@ -162,7 +164,7 @@ def test_a_plateau_is_torchs(mode: str, patience: int, cooldown: int, factor: fl
         plateau = Plateau(lr, factor, patience, threshold, cooldown, min_lr)
         for score in scores.tolist():
             scheduler.step(score)
-            plateau.note(score if mode == "min" else -score)
+            plateau.update(score if mode == "min" else -score)
             assert plateau.lr == optimizer.param_groups[0]["lr"]
             assert lr * plateau(7) == pytest.approx(plateau.lr, rel=1e-12)
 

@@ -1,0 +1,123 @@
+"""What training needs of a model: K networks of one architecture, with a leading run axis on every tensor."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+
+class Model(Protocol):
+    """K networks that train together. Parameters and buffers are stacked: [K, ...], slice k is run k's.
+
+    The names of parameters and buffers are those of one run's plain module, so that slice k loads into it unchanged.
+    """
+
+    @property
+    def architecture(self) -> "Architecture":
+        """What shapes each of the K networks."""
+        ...
+
+    def __call__(self, images: Tensor, runs_per_stream: Sequence[int]) -> Tensor:
+        """Return the logits of all runs.
+
+        Args:
+            images: [S, B, C, H, W] in [0, 1], a slice for each image stream.
+            runs_per_stream: [S], how many consecutive runs read each slice.
+
+        Returns:
+            [K, B, classes].
+        """
+        ...
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, or with False evaluation mode, as torch.nn.Module does."""
+        ...
+
+    def eval(self) -> Self:
+        """Set evaluation mode, as torch.nn.Module does."""
+        ...
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Self:
+        """Move all tensors to a device and change the type of the floating-point ones, as torch.nn.Module does."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the parameters, each [K, ...]."""
+        ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield the parameters, each [K, ...], with their names."""
+        ...
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return parameters and buffers by name, each [K, ...]; views, not copies."""
+        ...
+
+    def set_generators(self, generators: Sequence[torch.Generator]) -> None:
+        """Have the random layers of run k draw from generators[k] from now on."""
+        ...
+
+    def select_runs(self, rows: Tensor) -> Self:
+        """Return a copy with the runs at `rows` [K'] alone, on the same device."""
+        ...
+
+    def keep_runs(self, rows: Tensor) -> None:
+        """Remove all runs but those at `rows` [K']."""
+        ...
+
+    def run_state(self, k: int) -> dict[str, Tensor]:
+        """Return run k's parameters and buffers by name; views, not copies."""
+        ...
+
+
+class Architecture(Protocol):
+    """What shapes a network: with its weights, all that is needed to rebuild one run's model."""
+
+    @classmethod
+    def from_options(cls, input_shape: tuple[int, int, int], classes: int, options: Mapping[str, Any]) -> Self:
+        """Return the architecture for a configuration.
+
+        Args:
+            input_shape: [C, H, W] of the images that the network sees.
+            classes: the number of classes.
+            options: the flat configuration: "model.hidden_sizes", "normalization", "normalization.eps", ...
+        """
+        ...
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor], options: Mapping[str, Any]) -> Self:
+        """Return the architecture of stored weights.
+
+        Args:
+            state: one run's parameters and buffers by name.
+            options: the flat configuration.
+        """
+        ...
+
+    @property
+    def activations(self) -> int:
+        """The number of values that the layers produce for one image; from it a cohort's memory is estimated."""
+        ...
+
+    def describe(self) -> str:
+        """Return sizes and layers in words, such as "784-128-10, BatchNorm, relu"."""
+        ...
+
+    def make_model(self, seeds: Sequence[int], dropout: Sequence[float], init: str) -> Model:
+        """Return K models with initial weights, on the CPU and in float32.
+
+        Args:
+            seeds: [K], what each run's initial weights are drawn from.
+            dropout: [K], each run's probability.
+            init: how initial weights are drawn, one of config.schema.INITS.
+        """
+        ...
+
+    def make_module(self, dropout: float = 0.0) -> nn.Module:
+        """Return the model of one run, of torch's own layers: images [B, C, H, W] to logits [B, classes]."""
+        ...
+
+    def first_layer_weight(self, state: Mapping[str, Tensor]) -> Tensor | None:
+        """Return one run's weights that can be shown as images, [units, C*H*W]; None where there are none."""
+        ...

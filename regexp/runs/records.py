@@ -1,0 +1,144 @@
+"""The record of one run: what its files say, as far as a comparison needs it. Imports no torch."""
+
+import json
+import math
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regexp.config.metrics import CURVES, METRICS
+from regexp.errors import RunError
+from regexp.runs.identity import IGNORED_KEYS
+from regexp.runs.run import Run
+from regexp.utils.processes import is_alive
+
+# Errors that reading a file can raise, if it is incomplete or was edited by hand.
+READ_ERRORS = (RunError, LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+# The statuses of runs that are compared, and of those that are not.
+FINISHED_STATUSES = ("completed", "stopped_early")
+EXCLUDED_STATUSES = ("diverged", "failed", "running", "interrupted", "broken")
+
+
+@dataclass(frozen=True)
+class Record:
+    """The record of one run: what its files say that a comparison needs.
+
+    Attributes:
+        directory: the directory of the run.
+        overrides: what the user changed.
+        seed: the seed of the run.
+        config: the flat configuration, without the seed and the keys that cannot change the result.
+        configuration_key: the configuration as text; equal for runs that differ in their seed only.
+        code: the hash of the code that trained the run.
+        started: the time at which it was first started.
+        status: one of FINISHED_STATUSES or EXCLUDED_STATUSES.
+        metric_values: the metrics in its summary, by the names in regexp.config.metrics.RUN_METRICS, as far as it has
+            them.
+        last_epoch: the last epoch that it recorded.
+        max_epochs: the most epochs that it may train.
+        image_counts: the number of images in each split of its data, by the split's name.
+        validation: the images that validated: "holdout" or "test"; empty if the run has no summary.
+        problem: what is wrong with its files, or why it failed.
+        command: the command that trains it again.
+    """
+
+    directory: Path
+    overrides: tuple[str, ...]
+    seed: int
+    config: dict[str, Any]
+    configuration_key: str
+    code: str
+    started: str
+    status: str
+    metric_values: dict[str, float]
+    last_epoch: int
+    max_epochs: int
+    image_counts: dict[str, int]
+    validation: str
+    problem: str | None
+    command: str
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run ended as planned and is compared."""
+        return self.status in FINISHED_STATUSES
+
+
+def read_record(run: Run) -> Record:
+    """Return the record of a run; a broken summary.json becomes its problem.
+
+    Raises:
+        RunError, LookupError, TypeError, ValueError: run.json is incomplete.
+    """
+    record = run.record
+    config = dict(record["config"])
+    steps = dict.fromkeys(key.split(".")[1] for key in config if key.startswith("augmentation."))
+    seed, max_epochs = config.pop("seed"), config["epochs"]
+    config = {key: value for key, value in config.items() if key not in IGNORED_KEYS and key != "data.path"}
+    config = {**config, "augmentation": "+".join(steps) or "none", "data.fingerprint": str(record["identity"]["data"])}
+    metric_values: dict[str, float] = {}
+    image_counts: dict[str, int] = {}
+    validation, problem, last_epoch = "", None, 0
+    try:
+        summary = run.summary
+        if summary is None:
+            status, problem = _unfinished_status(run)
+            last_epoch = _count_recorded_epochs(run.directory)
+        else:
+            status, validation, last_epoch = str(summary["status"]), str(summary["validation"]), int(summary["epochs"])
+            metric_values = _metric_values(summary, run.config)
+            image_counts = {split: int(images) for split, images in (summary.get("images") or {}).items()}
+            if status not in (*FINISHED_STATUSES, "diverged"):
+                raise RunError(f"{run.directory / 'summary.json'} is broken: its status is {status!r}")
+    except READ_ERRORS as error:
+        status, metric_values = "broken", {}
+        problem = describe_error(error, run.directory / "summary.json")
+    return Record(
+        directory=run.directory,
+        overrides=tuple(map(str, record["overrides"])),
+        seed=int(seed),
+        config=config,
+        configuration_key=json.dumps(config, sort_keys=True),
+        code=str(record["identity"]["code"]),
+        started=str(record.get("started", "")),
+        status=status,
+        metric_values=metric_values,
+        last_epoch=last_epoch,
+        max_epochs=int(max_epochs),
+        image_counts=image_counts,
+        validation=validation,
+        problem=problem,
+        command=str(record.get("command", "")),
+    )
+
+
+def _unfinished_status(run: Run) -> tuple[str, str | None]:
+    """Return the status of a run without a summary, and why it failed."""
+    if (run.directory / "failure.json").exists():
+        return "failed", run.failure
+    return "running" if is_alive(run.record.get("process") or {}) else "interrupted", None
+
+
+def _metric_values(summary: dict[str, Any], config: dict[str, Any]) -> dict[str, float]:
+    """Return the metrics of the weights that a run keeps, without those that are missing or not finite (null)."""
+    keeps_best = summary["best"] is not None and bool(config["early_stopping.restore_best"])
+    kept, test = summary["best"] if keeps_best else summary["last"], summary["test"] or {}
+    values = {name: kept[name] for name in CURVES}
+    values |= {f"test_{name}": test.get(name) for name in METRICS}
+    values |= {name: summary[name] for name in ("best_epoch", "epochs", "seconds")}
+    if values["val_loss"] is not None and values["train_loss"] is not None:
+        values["gap"] = values["val_loss"] - values["train_loss"]
+    return {name: float(value) for name, value in values.items() if value is not None and math.isfinite(value)}
+
+
+def _count_recorded_epochs(directory: Path) -> int:
+    """Return how many epochs a run's metrics.csv holds; 0 if there is no such file."""
+    with suppress(OSError):
+        return max(0, (directory / "metrics.csv").read_bytes().count(b"\n") - 1)
+    return 0
+
+
+def describe_error(error: Exception, file: Path) -> str:
+    """Return what is wrong with a file of a run, after an attempt to read it."""
+    return str(error) if isinstance(error, RunError) else f"{file} is broken ({repr(error)[:100]})"
