@@ -184,7 +184,7 @@ def test_runs_with_options_from_a_config_dir_are_skipped(capsys: pytest.CaptureF
         ["skipped", f"{changed.directory.name}:"],
     ]
     assert all("--config-dir" in line for line in lines)
-    assert "augmentation is one of" in lines[0]
+    assert "augmentation must be one of" in lines[0]
     assert lines[1].endswith("it differs in optimizer.lr")
     recorded = run(SHORT, quiet=True)
     assert list(verify_runs()) == [recorded.directory.name]

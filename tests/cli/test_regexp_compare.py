@@ -1,4 +1,4 @@
-"""The regexp-compare command: what it reads, prints and writes, and what it answers to what is wrong."""
+"""The regexp-compare command: what it reads, prints and writes, and how it reports mistakes and broken files."""
 
 import csv
 import io
@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.run_folders import leave
+from helpers.commands import run_main
+from helpers.run_directories import write_run
 from PIL import Image
 
 import regexp
@@ -21,7 +22,7 @@ from regexp.comparison.compare import compare_all
 from regexp.comparison.curves import Curves
 from regexp.comparison.loading import collect
 from regexp.utils.console import Console
-from regexp.utils.processes import _started, this_process
+from regexp.utils.processes import _start_time, describe_this_process
 
 DEFAULT = Path("outputs/default")
 Command = Callable[..., tuple[int, str, str]]
@@ -29,62 +30,59 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def compare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """The command in this process: its status, and what it prints to the standard output and error."""
+    """Return a function that runs the command and returns its exit status, standard output and standard error."""
 
-    def command(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("regexp.utils.exit_codes._worst", 0)
-        monkeypatch.setattr(sys, "argv", ["regexp-compare", *words])
+    def run_compare(*words: str) -> tuple[int, str, str]:
         monkeypatch.setenv("COLUMNS", "80")
         monkeypatch.delenv("UV", raising=False)
-        with pytest.raises(SystemExit) as end:
-            main()
+        status = run_main(monkeypatch, main, "regexp-compare", *words)
         out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
+        return status, out, err
 
-    return command
+    return run_compare
 
 
-def sweep(folder: Path = DEFAULT, seeds: int = 5, id: str = "20260101-000000-000000") -> list[Path]:
-    """Runs of 2 x 2 configurations, and their sweep's file."""
-    draw = np.random.default_rng(0)
+def write_sweep(directory: Path = DEFAULT, seeds: int = 5, id: str = "20260101-000000-000000") -> list[Path]:
+    """Write a sweep of 2 x 2 configurations, and return the directories of its runs."""
+    generator = np.random.default_rng(0)
     runs, members = [], []
     for normalization in ("none", "batch"):
         for augmentation in ("none", "shift"):
             overrides = [f"normalization={normalization}", f"augmentation={augmentation}"]
             for seed in range(seeds):
-                figure = 0.9 + 0.05 * (normalization == "batch") + 0.002 * float(draw.normal())
-                runs.append(leave(folder, overrides, seed, test=figure, val=figure - 0.01))
+                accuracy = 0.9 + 0.05 * (normalization == "batch") + 0.002 * float(generator.normal())
+                runs.append(write_run(directory, overrides, seed, test_accuracy=accuracy, val_accuracy=accuracy - 0.01))
                 members.append({"directory": runs[-1].name, "overrides": [*overrides, f"seed={seed}"]})
-    (folder / "sweeps").mkdir(exist_ok=True)
-    facts = {"command": "regexp -m normalization=none,batch ...", "members": members}
-    (folder / "sweeps" / f"{id}.json").write_text(json.dumps(facts))
+    (directory / "sweeps").mkdir(exist_ok=True)
+    record = {"command": "regexp -m normalization=none,batch ...", "members": members}
+    (directory / "sweeps" / f"{id}.json").write_text(json.dumps(record))
     return runs
 
 
-def words(text: str) -> str:
+def normalize_spaces(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_without_an_argument_it_is_the_last_sweep(compare: Command) -> None:
-    sweep()
-    sweep(Path("outputs/other"), seeds=2, id="20250101-000000-000000")
-    leave(DEFAULT, ["model.dropout=0.5"], 0)
+def test_without_arguments_the_last_sweep_is_compared(compare: Command) -> None:
+    write_sweep()
+    write_sweep(Path("outputs/other"), seeds=2, id="20250101-000000-000000")
+    write_run(DEFAULT, ["model.dropout=0.5"], 0)
     status, out, err = compare()
     assert (status, err) == (0, "")
     assert out.startswith("regexp -m normalization=none,batch ...\n20 runs (20 finished), 4 configurations, 5 seeds\n")
-    assert "difference to normalization=none, augmentation=none, 5 pairs" in words(out)
+    assert "difference to normalization=none, augmentation=none, 5 pairs" in normalize_spaces(out)
     assert [line.split()[-1] for line in out.splitlines() if line.startswith("batch, ")][-1] == "better"
     assert "not distinguishable with 5 seeds" in out
     assert "\nnormalization=batch  none" in out
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_folders_may_be_of_a_run_of_runs_or_of_those(compare: Command) -> None:
-    runs = sweep(seeds=2)
-    sweep(Path("outputs/other"), seeds=1)
-    leave(Path("outputs/other"), ["model.dropout=0.5"], 0)
-    for given, count in ((["outputs/default"], 8), (["outputs"], 9), ([str(runs[0]), str(runs[2])], 2)):
-        assert f"{count} runs ({count} finished)" in compare(*given)[1]
+def test_a_directory_may_hold_one_run_or_runs_or_directories_of_runs(compare: Command) -> None:
+    runs = write_sweep(seeds=2)
+    write_sweep(Path("outputs/other"), seeds=1)
+    write_run(Path("outputs/other"), ["model.dropout=0.5"], 0)
+    for arguments, count in ((["outputs/default"], 8), (["outputs"], 9), ([str(runs[0]), str(runs[2])], 2)):
+        assert f"{count} runs ({count} finished)" in compare(*arguments)[1]
     twice = compare("outputs/default", str(DEFAULT.resolve()), str(runs[0]))[1]
     assert "8 runs (8 finished)" in twice
     assert "trained twice" not in twice
@@ -92,10 +90,10 @@ def test_folders_may_be_of_a_run_of_runs_or_of_those(compare: Command) -> None:
     assert "4 runs (4 finished)" in by_file
 
 
-def test_every_format_says_the_same(compare: Command) -> None:
-    sweep()
-    found = json.loads(compare("--format", "json")[1])
-    rows = found["configurations"]
+def test_all_formats_hold_the_same_values(compare: Command) -> None:
+    write_sweep()
+    content = json.loads(compare("--format", "json")[1])
+    rows = content["configurations"]
     table = list(csv.DictReader(io.StringIO(compare("--format", "csv")[1])))
     assert [row["normalization"] for row in rows] == [row["normalization"] for row in table]
     assert [f"{row['test_accuracy']}" for row in rows] == [row["test_accuracy"] for row in table]
@@ -106,34 +104,36 @@ def test_every_format_says_the_same(compare: Command) -> None:
             assert row["difference_low"] < row["difference"] < row["difference_high"]
             assert 0 < row["p"] <= row["p_holm"] <= 1
             assert row["pairs"] == 5
-    assert len(found["main_effects"]) == 2
-    assert len(found["interactions"]) == 1
+    assert len(content["main_effects"]) == 2
+    assert len(content["interactions"]) == 1
     markdown = compare("--format", "md")[1]
     for row in rows:
-        shown = f"{100 * row['test_accuracy']:.2f} ± {50 * (row['test_accuracy_high'] - row['test_accuracy_low']):.2f}"
+        estimate = (
+            f"{100 * row['test_accuracy']:.2f} ± {50 * (row['test_accuracy_high'] - row['test_accuracy_low']):.2f}"
+        )
         assert f"| {row['normalization']}, {row['augmentation']} | 5 |" in markdown
-        assert shown in markdown
+        assert estimate in markdown
         assert f" {row['verdict']} |" in markdown or row["baseline"]
-    assert all(f"- {note}" in markdown for note in found["notes"])
+    assert all(f"- {note}" in markdown for note in content["notes"])
     assert "\n| normalization=batch x augmentation=shift | none x none |" in markdown
 
 
 def test_python_gets_the_same_records(compare: Command) -> None:
-    sweep()
+    write_sweep()
     records = regexp.compare([DEFAULT])
     assert json.loads(compare(str(DEFAULT), "--format", "json")[1])["configurations"] == list(records)
     assert records.notes == json.loads(compare(str(DEFAULT), "--format", "json")[1])["notes"]
-    chosen = regexp.compare(
+    selected = regexp.compare(
         "outputs/default", by=["normalization"], metric="val_loss", where=["seed=0,1"], baseline=["normalization=batch"]
     )
-    assert [(row["normalization"], row["baseline"], row["seeds"]) for row in chosen] == [
+    assert [(row["normalization"], row["baseline"], row["seeds"]) for row in selected] == [
         ("batch", True, 2),
         ("none", False, 2),
     ]
 
 
-def test_a_folder_of_plots_and_markdown(compare: Command) -> None:
-    sweep()
+def test_output_writes_plots_and_markdown(compare: Command) -> None:
+    write_sweep()
     status, _, err = compare("--output", "report")
     assert status == 0
     assert err == "written  report/comparison.md\n"
@@ -145,7 +145,7 @@ def test_a_folder_of_plots_and_markdown(compare: Command) -> None:
     for name in names:
         assert f"]({name}.png)" in text
         with Image.open(f"report/{name}.png") as picture:
-            # Black and white: no colour says anything.
+            # The plots are in black, white and grey, so that they can be printed without colour.
             colours = np.asarray(picture.convert("RGB")).astype(int)
             assert np.abs(colours - colours.mean(axis=2, keepdims=True)).max() < 2
             assert (colours < 128).any()
@@ -154,9 +154,9 @@ def test_a_folder_of_plots_and_markdown(compare: Command) -> None:
     assert {path: path.read_bytes() for path in Path("report").iterdir()} == before
 
 
-def test_nothing_that_is_missing_is_silent(compare: Command) -> None:
-    runs = sweep()
-    process = {**this_process(), "pid": 1, "started": _started(1)}  # the first process of all still runs
+def test_all_missing_and_broken_runs_are_reported(compare: Command) -> None:
+    runs = write_sweep()
+    process = {**describe_this_process(), "pid": 1, "started": _start_time(1)}  # process 1 always runs
     (runs[0] / "summary.json").unlink()
     record = json.loads((runs[0] / "run.json").read_text())
     (runs[0] / "run.json").write_text(json.dumps({**record, "process": process}))
@@ -176,49 +176,49 @@ def test_nothing_that_is_missing_is_silent(compare: Command) -> None:
     (runs[9] / "summary.json").write_text(json.dumps({"status": "completed", "epochs": "many"}))
     status, out, err = compare()
     assert (status, err) == (0, "")
-    said = words(out)
-    assert "18 runs (11 finished, 1 diverged, 1 failed, 1 running, 1 interrupted, 3 broken, 1 missing)" in said
+    text = normalize_spaces(out)
+    assert "18 runs (11 finished, 1 diverged, 1 failed, 1 running, 1 interrupted, 3 broken, 1 missing)" in text
     for part in (
         "1 run diverged: not in the means",
         "1 run still training",
-        "1 run interrupted: the same command goes on",
+        "1 run interrupted: run the same command again to resume",
         f"failed: {runs[5]} (the data is gone)",
         f"broken: {runs[1] / 'summary.json'} is broken",
         f"broken: {runs[8] / 'summary.json'} is broken",
         f"broken: {runs[9] / 'summary.json'} is broken",
         f"left out: {runs[6] / 'run.json'} is broken",
-        "1 run of the sweep left nothing",
+        "1 run of the sweep left nothing behind",
         "1 finished run without test accuracy: not in the differences",
     ):
-        assert part.replace(" ", "") in said.replace(" ", ""), part
-    told = words(compare("--status")[1])
+        assert part.replace(" ", "") in text.replace(" ", ""), part
+    status_text = normalize_spaces(compare("--status")[1])
     for part in (
         f"running {runs[0].name} epoch 3 of 100",
-        f"interrupted {runs[2].name} epoch 3 of 100 again: regexp -m normalization=none augmentation=none seed=0,1",
+        f"interrupted {runs[2].name} epoch 3 of 100 to resume: regexp -m normalization=none augmentation=none seed=0,1",
         f"diverged {runs[3].name}",
-        f"failed {runs[5].name} the data is gone again: regexp -m",
+        f"failed {runs[5].name} the data is gone to train again: regexp -m",
         "missing normalization=none augmentation=shift seed=2",
     ):
-        assert part.replace(" ", "") in told.replace(" ", ""), part
+        assert part.replace(" ", "") in status_text.replace(" ", ""), part
 
 
-def test_status_of_a_whole_sweep_is_short(compare: Command) -> None:
-    sweep()
+def test_the_status_of_a_finished_sweep_is_one_line(compare: Command) -> None:
+    write_sweep()
     assert compare("--status") == (0, "20 runs (20 finished), 4 configurations, 5 seeds\nnothing is missing\n", "")
 
 
-def test_gaps_of_a_grid_are_missing(compare: Command) -> None:
+def test_the_status_lists_the_gaps_of_a_grid(compare: Command) -> None:
     for normalization, augmentation in (("none", "none"), ("none", "shift"), ("batch", "none")):
         for seed in (0, 1)[: 2 - (augmentation == "shift")]:
-            leave(DEFAULT, [f"normalization={normalization}", f"augmentation={augmentation}"], seed)
-    told = words(compare(str(DEFAULT), "--status")[1])
-    assert "missing none, shift regexp normalization=none augmentation=shift seed=1" in told
-    assert "missing batch, shift regexp -m normalization=batch augmentation=shift seed=0,1" in told
+            write_run(DEFAULT, [f"normalization={normalization}", f"augmentation={augmentation}"], seed)
+    status_text = normalize_spaces(compare(str(DEFAULT), "--status")[1])
+    assert "missing none, shift regexp normalization=none augmentation=shift seed=1" in status_text
+    assert "missing batch, shift regexp -m normalization=batch augmentation=shift seed=0,1" in status_text
 
 
-def test_all_that_failed_is_a_table_too(compare: Command) -> None:
+def test_a_sweep_that_failed_as_a_whole_is_reported(compare: Command) -> None:
     for seed in range(2):
-        leave(DEFAULT, ["normalization=batch"], seed, status="failed")
+        write_run(DEFAULT, ["normalization=batch"], seed, status="failed")
     status, out, _ = compare(str(DEFAULT), "--output", "report")
     assert status == 0
     assert "2 runs (2 failed), 1 configuration, 2 seeds" in out
@@ -226,17 +226,19 @@ def test_all_that_failed_is_a_table_too(compare: Command) -> None:
     assert [path.name for path in Path("report").iterdir()] == ["comparison.md"]
 
 
-def test_the_lessons_protocol_is_said(compare: Command) -> None:
+def test_the_notes_say_that_the_test_set_was_used_for_validation(compare: Command) -> None:
     for normalization in ("none", "batch"):
         for seed in range(3):
-            leave(DEFAULT, [f"normalization={normalization}"], seed, test=None, val=0.9 + seed / 100)
-    out = words(compare(str(DEFAULT))[1])
+            write_run(
+                DEFAULT, [f"normalization={normalization}"], seed, test_accuracy=None, val_accuracy=0.9 + seed / 100
+            )
+    out = normalize_spaces(compare(str(DEFAULT))[1])
     assert "Validation accuracy (percentage points): difference to normalization=none" in out
-    assert "there is no test figure: the test set has validated, as in the lesson" in out
+    assert "there is no separate test figure: the test set was used for validation, as in the lesson" in out
 
 
-def test_broken_curves_are_said_and_left_out(compare: Command) -> None:
-    runs = sweep(seeds=3)
+def test_broken_curves_are_reported_and_left_out(compare: Command) -> None:
+    runs = write_sweep(seeds=3)
     (runs[0] / "metrics.csv").write_text("epoch,objective\n1,zero\n")
     (runs[1] / "metrics.csv").unlink()
     lines = (runs[2] / "metrics.csv").read_text().splitlines()
@@ -249,55 +251,55 @@ def test_broken_curves_are_said_and_left_out(compare: Command) -> None:
 
 
 def test_curves_of_several_seeds() -> None:
-    runs = [leave(DEFAULT, [], seed, epochs=4 + seed) for seed in range(3)]
+    runs = [write_run(DEFAULT, [], seed, epochs=4 + seed) for seed in range(3)]
     [row] = compare_all(collect([DEFAULT])).rows
     curves = Curves([row])
     logs = np.log([[1 / epoch + seed / 100 for seed in range(3)] for epoch in range(1, 5)])
-    for (middle, low, high), values in zip(curves.logarithmic(row, "val_loss"), logs, strict=True):
+    for (middle, low, high), values in zip(curves.geometric_mean_and_range(row, "val_loss"), logs, strict=True):
         assert middle == pytest.approx(np.exp(values.mean()))
         assert low == pytest.approx(np.exp(values.mean() - values.std(ddof=1)))
         assert high == pytest.approx(np.exp(values.mean() + values.std(ddof=1)))
-    assert curves.runs(row) == len(runs)
+    assert curves.run_count(row) == len(runs)
     assert curves.problems == []
 
 
 @pytest.mark.parametrize("words", [[], ["--format", "csv"]], ids=str)
-def test_a_reader_that_goes_away_ends_nothing(words: list[str]) -> None:
+def test_a_closed_pipe_does_not_stop_the_command(words: list[str]) -> None:
     for i in range(3):
-        leave(DEFAULT, [f"optimizer.lr={0.001 * (i + 1)}"], 0)
+        write_run(DEFAULT, [f"optimizer.lr={0.001 * (i + 1)}"], 0)
     command = [sys.executable, "-m", "regexp.cli.compare", str(DEFAULT), "--output", "report", *words]
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    process = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writer)
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "written  report/comparison.md")
-    assert "Traceback" not in done.stderr
+    assert (process.returncode, process.stderr.splitlines()[-1]) == (0, "written  report/comparison.md")
+    assert "Traceback" not in process.stderr
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("words", "message"),
     [
         ([], "there is no sweep below outputs/ here; train one first: regexp -m seed=0,1,2"),
         (["nowhere"], "nowhere: there is no such folder; type a folder of runs, such as outputs/default"),
         (["."], ".: holds no runs; type a folder of runs"),
     ],
 )
-def test_where_there_are_no_runs_it_says_what_to_type(compare: Command, given: list[str], said: str) -> None:
-    status, out, err = compare(*given)
+def test_without_runs_the_message_says_what_to_type(compare: Command, words: list[str], message: str) -> None:
+    status, out, err = compare(*words)
     assert (status, out) == (2, "")
-    assert err.startswith(f"regexp: {said}")
+    assert err.startswith(f"regexp: {message}")
     assert len(err.splitlines()) == 1
 
 
-def test_single_runs_are_no_sweep(compare: Command) -> None:
-    leave(DEFAULT, [], 0)
+def test_without_a_sweep_the_message_names_the_directory_of_the_runs(compare: Command) -> None:
+    write_run(DEFAULT, [], 0)
     status, _, err = compare()
     assert status == 2
     assert err.endswith("type the folder of runs: regexp-compare outputs/default\n")
 
 
-def test_a_broken_sweep_is_named(compare: Command) -> None:
-    sweep()
+def test_a_broken_sweep_file_is_reported(compare: Command) -> None:
+    write_sweep()
     file = DEFAULT / "sweeps" / "20270101-000000-000000.json"
     for content in ("{", "[]", '{"command": "x", "members": [{"directory": 1}]}'):
         file.write_text(content)
@@ -305,11 +307,11 @@ def test_a_broken_sweep_is_named(compare: Command) -> None:
         assert status == 3
         assert err.startswith(f"regexp: {file} is broken")
         assert "type the folder of its runs: outputs/default" in err
-        assert f"{file} is broken" in words(compare(str(DEFAULT))[1]).replace("regexp-m", "")
+        assert f"{file} is broken" in normalize_spaces(compare(str(DEFAULT))[1]).replace("regexp-m", "")
 
 
-def test_an_output_that_cannot_be_written_is_named(compare: Command) -> None:
-    sweep()
+def test_an_output_that_cannot_be_written_is_reported(compare: Command) -> None:
+    write_sweep()
     Path("file").write_text("")
     status, _, err = compare("--output", "file/report")
     assert status == 4
@@ -317,27 +319,29 @@ def test_an_output_that_cannot_be_written_is_named(compare: Command) -> None:
     assert "--output DIR" in err
 
 
-def test_conditions_that_meet_nothing(compare: Command) -> None:
-    sweep()
-    assert compare("--where", "seed=9")[2].startswith("regexp: seed=9: no run has that; values are 0, 1, 2, 3, 4")
+def test_conditions_that_no_run_meets_are_reported(compare: Command) -> None:
+    write_sweep()
+    assert compare("--where", "seed=9")[2].startswith(
+        "regexp: seed=9: no run has this value; the values are 0, 1, 2, 3, 4"
+    )
     assert compare("--where", "sed=1")[2] == "regexp: sed: no run has such a key; did you mean seed?\n"
 
 
-def change(path: Path, *keys: object, value: object) -> None:
-    """Set, or with `...` drop, an entry of a JSON file."""
+def change_entry(path: Path, *keys: object, value: object) -> None:
+    """Set an entry of a JSON file, or delete it if the value is `...`."""
     content = json.loads(path.read_text())
-    place = content
+    parent = content
     for key in keys[:-1]:
-        place = place[key]
+        parent = parent[key]
     if value is ...:
-        place.pop(keys[-1])
+        parent.pop(keys[-1])
     else:
-        place[keys[-1]] = value
+        parent[keys[-1]] = value
     path.write_text(json.dumps(content))
 
 
-STRANGE: list[object] = [5, "x", None, float("inf"), [{"a": [1]}], ...]
-PLACES: list[tuple[str, tuple[object, ...]]] = [
+UNEXPECTED_VALUES: list[object] = [5, "x", None, float("inf"), [{"a": [1]}], ...]
+ENTRIES: list[tuple[str, tuple[object, ...]]] = [
     *(("run.json", keys) for keys in (
         ("config",), ("config", "seed"), ("config", "epochs"), ("config", "normalization"), ("overrides",),
         ("identity",), ("identity", "data"), ("identity", "code"), ("started",), ("command",),
@@ -352,17 +356,17 @@ PLACES: list[tuple[str, tuple[object, ...]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("file", "keys"), PLACES, ids=str)
-def test_whatever_a_file_holds_there_is_no_traceback(compare: Command, file: str, keys: tuple[object, ...]) -> None:
-    runs = sweep(seeds=2)
+@pytest.mark.parametrize(("file", "keys"), ENTRIES, ids=str)
+def test_unexpected_values_in_a_file_cause_no_traceback(compare: Command, file: str, keys: tuple[object, ...]) -> None:
+    runs = write_sweep(seeds=2)
     path = next((DEFAULT / "sweeps").iterdir()) if file == "sweeps" else runs[0] / file
-    whole = path.read_text()
-    for value in STRANGE:
-        path.write_text(whole)
-        change(path, *keys, value=value)
-        for given in ([], [str(DEFAULT), "--status"]):
-            status, out, err = compare(*given)
-            assert status in ((0, 2, 3) if file == "sweeps" else (0,)), (value, given, err)
+    original = path.read_text()
+    for value in UNEXPECTED_VALUES:
+        path.write_text(original)
+        change_entry(path, *keys, value=value)
+        for arguments in ([], [str(DEFAULT), "--status"]):
+            status, out, err = compare(*arguments)
+            assert status in ((0, 2, 3) if file == "sweeps" else (0,)), (value, arguments, err)
             assert out or err.startswith("regexp: ")
 
 
@@ -372,14 +376,14 @@ def test_whatever_a_file_holds_there_is_no_traceback(compare: Command, file: str
     ids=["empty", "deep", "binary", "cut", "list", "null", "number"],
 )
 @pytest.mark.parametrize("file", ["run.json", "summary.json", "failure.json"])
-def test_a_file_that_is_no_record_is_named(compare: Command, file: str, content: str) -> None:
-    runs = sweep(seeds=2)
+def test_a_file_that_holds_no_record_is_reported(compare: Command, file: str, content: str) -> None:
+    runs = write_sweep(seeds=2)
     if file == "failure.json":
         (runs[0] / "summary.json").unlink()
     (runs[0] / file).write_text(content)
     status, out, err = compare()
     assert (status, err) == (0, "")
-    assert str(runs[0] / file) in words(out)
+    assert str(runs[0] / file) in normalize_spaces(out)
 
 
 HEAD = "epoch,objective,train_loss,train_accuracy,val_loss,val_accuracy,lr,seconds"
@@ -398,8 +402,8 @@ HEAD = "epoch,objective,train_loss,train_accuracy,val_loss,val_accuracy,lr,secon
     ],
     ids=["nan", "inf", "zero", "renamed", "short", "huge", "empty"],
 )
-def test_strange_curves_end_nothing(compare: Command, rows: list[str], broken: bool) -> None:
-    runs = sweep(seeds=2)
+def test_unusual_curves_do_not_stop_the_command(compare: Command, rows: list[str], broken: bool) -> None:
+    runs = write_sweep(seeds=2)
     for run in runs[:3]:
         (run / "metrics.csv").write_text("\n".join(rows) + "\n")
     status, _, err = compare("--tensorboard", *([] if broken else ["--output", "report"]))
@@ -407,34 +411,34 @@ def test_strange_curves_end_nothing(compare: Command, rows: list[str], broken: b
     assert ("no curves of" in err) == broken
 
 
-def test_a_terminal_that_knows_ascii_only() -> None:
-    sweep()
+def test_the_command_works_on_an_ascii_terminal() -> None:
+    write_sweep()
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "1"}
     command = [sys.executable, "-m", "regexp.cli.compare"]
-    done = subprocess.run(command, env=environment, capture_output=True, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert b"94.99 ? 0.18" in done.stdout
+    process = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert (process.returncode, process.stderr) == (0, b"")
+    assert b"94.99 ? 0.18" in process.stdout
 
 
-def test_what_is_left_of_a_sweep_is_said_to_be_nothing(compare: Command) -> None:
-    for run in sweep():
+def test_a_sweep_without_any_run_is_reported(compare: Command) -> None:
+    for run in write_sweep():
         shutil.rmtree(run)
-    assert "20 runs were asked for, and none is left" in compare()[2]
-    runs = sweep(Path("outputs/other"), id="20270101-000000-000000")
+    assert "20 runs were planned, and none of them exists" in compare()[2]
+    runs = write_sweep(Path("outputs/other"), id="20270101-000000-000000")
     for run in runs:
         (run / "run.json").write_text("{")
     assert f"{runs[0] / 'run.json'} is broken" in compare()[2]
 
 
-def test_a_swept_key_that_is_a_metric_keeps_both(compare: Command) -> None:
+def test_a_swept_key_with_the_name_of_a_metric_gets_another_column(compare: Command) -> None:
     for epochs in (10, 20):
-        leave(DEFAULT, [f"epochs={epochs}"], 0, epochs=epochs)
+        write_run(DEFAULT, [f"epochs={epochs}"], 0, epochs=epochs)
     rows = json.loads(compare(str(DEFAULT), "--format", "json")[1])["configurations"]
     assert [(row["config.epochs"], row["epochs"]) for row in rows] == [("10", 10.0), ("20", 20.0)]
 
 
-def test_conditions_hold_for_all_that_is_said(compare: Command) -> None:
-    runs = sweep()
+def test_conditions_apply_to_titles_and_missing_runs(compare: Command) -> None:
+    runs = write_sweep()
     shutil.rmtree(runs[0])
     out = compare("--where", "normalization=batch")[1]
     assert "missing" not in out
@@ -442,68 +446,68 @@ def test_conditions_hold_for_all_that_is_said(compare: Command) -> None:
     assert "where normalization=batch" in compare("--where", "normalization=batch", "--format", "md")[1]
 
 
-def test_the_baseline_is_shown_whatever_its_place(compare: Command) -> None:
+def test_the_baseline_is_among_the_rows_that_are_shown(compare: Command) -> None:
     for i in range(40):
-        leave(DEFAULT, [f"optimizer.lr={0.001 * (i + 1)}"], 0, val=0.5 + i / 100)
+        write_run(DEFAULT, [f"optimizer.lr={0.001 * (i + 1)}"], 0, val_accuracy=0.5 + i / 100)
     table = compare(str(DEFAULT))[1].split("\n\n")[1]
     assert len(table.splitlines()) == 32
     assert table.splitlines()[-1].startswith("0.001 ")
 
 
-def test_the_status_has_no_other_format(compare: Command) -> None:
-    sweep()
+def test_the_status_has_no_other_format_than_text(compare: Command) -> None:
+    write_sweep()
     status, out, err = compare("--status", "--format", "json")
     assert (status, out) == (2, "")
     assert "drop --format" in err
 
 
-def test_runs_elsewhere_are_trained_again_there(compare: Command) -> None:
-    runs = sweep(Path("elsewhere/default"))
+def test_the_command_for_a_missing_run_names_its_directory(compare: Command) -> None:
+    runs = write_sweep(Path("elsewhere/default"))
     shutil.rmtree(runs[0])
-    told = words(compare("elsewhere/default", "--status")[1])
-    assert "regexp normalization=none augmentation=none seed=0 hydra.run.dir=elsewhere" in told
+    status_text = normalize_spaces(compare("elsewhere/default", "--status")[1])
+    assert "regexp normalization=none augmentation=none seed=0 hydra.run.dir=elsewhere" in status_text
 
 
-def test_added_and_dropped_steps_stay_in_what_is_to_be_typed(compare: Command) -> None:
-    changed = ["+augmentation.shift.padding=2", "augmentation=lesson", "~augmentation.flip"]
+def test_the_command_for_a_missing_run_keeps_added_and_dropped_steps(compare: Command) -> None:
+    overrides = ["+augmentation.shift.padding=2", "augmentation=lesson", "~augmentation.flip"]
     for seed in (0, 1):
-        leave(DEFAULT, ["augmentation=none"], seed)
-    leave(DEFAULT, changed, 0)
-    told = words(compare(str(DEFAULT), "--status")[1])
-    assert "regexp +augmentation.shift.padding=2 augmentation=lesson '~augmentation.flip' seed=1" in told
+        write_run(DEFAULT, ["augmentation=none"], seed)
+    write_run(DEFAULT, overrides, 0)
+    status_text = normalize_spaces(compare(str(DEFAULT), "--status")[1])
+    assert "regexp +augmentation.shift.padding=2 augmentation=lesson '~augmentation.flip' seed=1" in status_text
 
 
-def test_it_imports_no_torch_and_no_scipy_stats() -> None:
+def test_the_command_imports_no_torch_and_no_scipy_stats() -> None:
     code = (
         "import sys, regexp.cli.compare, regexp.comparison.compare, regexp.comparison.report\n"
         "import regexp.comparison.loading, regexp.comparison.missing_runs\n"
         "print([name for name in ('torch', 'scipy.stats', 'matplotlib', 'pandas', 'hydra') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert process.stdout.strip() == "[]"
 
 
-def test_what_was_set_aside_is_left_out_and_said(compare: Command) -> None:
-    runs = sweep()
+def test_runs_that_were_set_aside_are_left_out_and_counted(compare: Command) -> None:
+    runs = write_sweep()
     runs[0].rename(runs[0].with_name(f"{runs[0].name}.old-20260101-000000"))
-    out = words(compare(str(DEFAULT))[1])
+    out = normalize_spaces(compare(str(DEFAULT))[1])
     assert "19 runs (19 finished, 1 missing)" in out
     assert "1 run set aside (*.old-*) left out" in out
 
 
-def test_a_narrow_terminal_loses_nothing(compare: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    sweep()
+def test_a_narrow_terminal_loses_no_figures(compare: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_sweep()
     wide = compare()[1]
-    monkeypatch.setattr("regexp.comparison.report.Console", lambda **given: Console(**given, width=30))
+    monkeypatch.setattr("regexp.comparison.report.Console", lambda **options: Console(**options, width=30))
     narrow = compare()[1]
     for line in wide.splitlines():
         if "±" in line and "   " in line:
             assert line.rstrip() in narrow
 
 
-def test_more_rows_than_fit_are_counted(compare: Command) -> None:
+def test_hidden_rows_are_counted(compare: Command) -> None:
     for i in range(40):
-        leave(DEFAULT, [f"optimizer.lr={0.001 * (i + 1)}"], 0)
+        write_run(DEFAULT, [f"optimizer.lr={0.001 * (i + 1)}"], 0)
     out = compare(str(DEFAULT))[1]
-    assert "and 10 more rows (--format csv has all)" in out
+    assert "and 10 more rows (--format csv shows all)" in out
     assert len(compare(str(DEFAULT), "--format", "csv")[1].splitlines()) == 41
