@@ -1,6 +1,6 @@
 """Batched augmentation, and torchvision's own transforms image by image. Knows nothing of runs and models.
 
-The transforms are importable from here, as the documented `_target_: regexp.augmentation.RandomRotation` says.
+The transforms can be imported from this package, as the documented `_target_: regexp.augmentation.RandomRotation` says.
 """
 
 from typing import Any

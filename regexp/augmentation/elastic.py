@@ -1,4 +1,4 @@
-"""Elastic distortion: every pixel is read from a little beside its place, neighbours from about the same side."""
+"""Elastic distortion: every pixel is read from a point near it, and neighbouring pixels from nearly the same side."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,22 +11,29 @@ from torch import Generator, Tensor
 
 from regexp.augmentation.geometry import keep_size
 
-# The side that `alpha` and `sigma` are given for.
-_SIDE = 28
-# Images smoothed at a time on a processor: a field and what becomes of it stay within its cache.
-_BLOCK = 64
+# Side in pixels of the images that `alpha` and `sigma` are given for.
+_REFERENCE_SIDE = 28
+# Images smoothed at a time on a CPU, so that a displacement field and its smoothed form stay within the cache.
+_CPU_BLOCK = 64
 
 
 @final
 @dataclass(frozen=True)
 class ElasticTransform:
-    """Displacements uniform in [-1, 1], smoothed by a Gaussian and multiplied by `alpha`.
+    """Elastic distortion by displacements that are uniform in [-1, 1], smoothed by a Gaussian and scaled by `alpha`.
 
-    Simard, Steinkraus and Platt 2003, "Best practices for convolutional neural networks applied to visual document
-    analysis"; torchvision.transforms.ElasticTransform with twice this alpha. Both numbers are in pixels of an image of
-    28x28. On one of s times that side the Gaussian is s times as wide, and alpha counts s * s times: once because its
-    pixels are smaller, and once because the mean of s * s times as many draws is s times as close to zero. So an image
-    is bent alike at any size.
+    From Simard, Steinkraus and Platt 2003, "Best practices for convolutional neural networks applied to visual
+    document analysis". Counterpart: torchvision.transforms.ElasticTransform with twice this alpha.
+
+    `alpha` and `sigma` are in pixels of an image of 28x28. On an image of s times that side the Gaussian is s times as
+    wide, and alpha counts s * s times: once because the pixels are smaller, and once because the mean of s * s times
+    as many draws is s times as close to zero. So images of any size are distorted alike.
+
+    Attributes:
+        alpha: factor on the smoothed displacements, in pixels of a 28-pixel image.
+        sigma: standard deviation of the Gaussian, in pixels of a 28-pixel image.
+        interpolation: "nearest" or "bilinear".
+        fill: brightness of pixels read from outside the image, in [0, 1].
     """
 
     alpha: float = 34.0
@@ -36,33 +43,57 @@ class ElasticTransform:
     output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """Nothing: see displacements."""
+        """Draw nothing: `displacements` draws, pixel by pixel. Arguments as in GeometricTransform.draw."""
         return {}
 
     def matrix(self, parameters: Mapping[str, Tensor], height: int, width: int) -> Tensor:
-        """[1, 2, 3]: the pixels' own places."""
+        """Return the identity [1, 2, 3], which `displacements` are added to."""
         return torch.eye(2, 3).unsqueeze(0)
 
     def displacements(self, count: int, height: int, width: int, generator: Generator, device: torch.device) -> Tensor:
-        """[count, 2, height, width]: how far along x and along y from its place each pixel is read, in pixels."""
-        rows, columns = (_smoothing(self.sigma * side / _SIDE, side, device) for side in (height, width))
-        finer = self.alpha * (height * width) ** 0.5 / _SIDE**2
-        rows = torch.stack([rows * (finer * width), rows * (finer * height)])  # for x and for y: [2, H, H]
-        # float32 whatever the images' precision, so that both see the same draws
+        """Draw how far from its own position each pixel is read.
+
+        Args:
+            count: number of images.
+            height: height of the images, in pixels.
+            width: width of the images, in pixels.
+            generator: random generator on `device`.
+            device: where to compute.
+
+        Returns:
+            [count, 2, height, width]: the displacements along x and along y, in pixels.
+        """
+        rows, columns = (
+            _smoothing_matrix(self.sigma * side / _REFERENCE_SIDE, side, device) for side in (height, width)
+        )
+        factor = self.alpha * (height * width) ** 0.5 / _REFERENCE_SIDE**2
+        rows = torch.stack([rows * (factor * width), rows * (factor * height)])  # for x and for y: [2, H, H]
+        # float32 whatever the images' precision, so that both precisions see the same draws.
         field = torch.empty(count, 2, height, width, device=device).uniform_(-1, 1, generator=generator)
-        for block in field.split(_BLOCK if device.type == "cpu" else count):
+        for block in field.split(_CPU_BLOCK if device.type == "cpu" else count):
             block.copy_(rows @ block @ columns.T)
         return field
 
     def describe(self) -> str:
-        """See Geometric."""
+        """Return the transform's name and strength, in words."""
         return f"elastic (alpha {self.alpha:g}, sigma {self.sigma:g})"
 
 
 @lru_cache(maxsize=256)  # the runs of a cohort may differ in sigma
-def _smoothing(sigma: float, side: int, device: torch.device) -> Tensor:
-    """[side, side]: multiplies a column of `side` pixels by a Gaussian whose borders reflect (d c b a | a b c d)."""
-    reach = ceil(6 * sigma)  # what lies further out weighs less than float32 resolves
+def _smoothing_matrix(sigma: float, side: int, device: torch.device) -> Tensor:
+    """Return the matrix that smooths a column of pixels by a Gaussian.
+
+    Beyond the borders the column is reflected: d c b a | a b c d.
+
+    Args:
+        sigma: standard deviation of the Gaussian, in pixels.
+        side: number of pixels of the column.
+        device: where the matrix is used.
+
+    Returns:
+        [side, side].
+    """
+    reach = ceil(6 * sigma)  # weights further out are below float32's resolution
     offsets = torch.arange(-reach, reach + 1)
     weights = (-0.5 * (offsets.double() / sigma) ** 2).exp()
     sources = (torch.arange(side).unsqueeze(1) + offsets) % (2 * side)  # [side, 2 * reach + 1]

@@ -1,7 +1,7 @@
-"""Transforms that move the sampling grid: torchvision's, with a matrix an image instead of a resampling each.
+"""Geometric transforms: torchvision's, as one matrix per image instead of one resampling each.
 
-A matrix [2, 3] (affine) or [3, 3] (a homography) maps a pixel of the result to the place in the source that it is read
-from, both counted in pixels from the image's centre, x to the right and y down.
+A matrix [2, 3] (affine) or [3, 3] (homography) maps a pixel of the result to the point of the source that it is read
+from. Both are in pixels from the centre of their image, x to the right and y down.
 """
 
 from collections.abc import Mapping
@@ -15,42 +15,64 @@ from regexp.errors import ConfigError
 
 
 class GeometricTransform(Protocol):
-    """A geometric transform. `interpolation` and `fill` are None where the transform is content with any."""
+    """A transform that moves pixels. `interpolation` and `fill` are None if any value gives the same result."""
 
     @property
     def interpolation(self) -> str | None:
-        """Nearest or bilinear."""
+        """How values between pixels are read: "nearest" or "bilinear"."""
 
     @property
     def fill(self) -> float | None:
-        """Brightness of what comes from outside the image."""
+        """Brightness of pixels read from outside the image, in [0, 1]."""
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width of the result for images of these. Raises ConfigError if they do not suit."""
+        """Return height and width of the result for images of this size.
+
+        Raises:
+            ConfigError: the transform cannot be applied to images of this size.
+        """
         ...
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """torchvision's parameters for `count` images of this size, each [count, ...]."""
+        """Draw the parameters of images, with torchvision's distributions.
+
+        Args:
+            count: number of images.
+            height: height of the images, in pixels.
+            width: width of the images, in pixels.
+            generator: random generator on the CPU.
+
+        Returns:
+            Each parameter by name, [count, ...].
+        """
         ...
 
     def matrix(self, parameters: Mapping[str, Tensor], height: int, width: int) -> Tensor:
-        """[count, 2, 3] or [count, 3, 3] from what was drawn."""
+        """Return the matrices [count, 2, 3] or [count, 3, 3] of images of this size with these parameters."""
         ...
 
     def describe(self) -> str:
-        """Name and numbers, in words."""
+        """Return the transform's name and strength, in words."""
         ...
 
 
 def keep_size(height: int, width: int) -> tuple[int, int]:
-    """The `fit` of a transform that suits all images and keeps their size."""
+    """Return the size itself: the `output_size` of transforms that take images of any size and keep it."""
     return height, width
 
 
 @final
 @dataclass(frozen=True)
 class RandomRotation:
-    """Rotation by an angle uniform in [-degrees, degrees]; torchvision.transforms.RandomRotation."""
+    """Rotation about the centre by an angle uniform in [-degrees, degrees].
+
+    Counterpart: torchvision.transforms.RandomRotation.
+
+    Attributes:
+        degrees: the largest angle, in degrees.
+        interpolation: "nearest" or "bilinear".
+        fill: brightness of pixels read from outside the image, in [0, 1].
+    """
 
     degrees: float
     interpolation: str = "nearest"
@@ -58,24 +80,30 @@ class RandomRotation:
     output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """`angle` in degrees, counter-clockwise."""
+        """Draw `angle` [count], in degrees, counter-clockwise. Arguments as in GeometricTransform.draw."""
         return {"angle": draw_uniform(count, -self.degrees, self.degrees, generator)}
 
     def matrix(self, parameters: Mapping[str, Tensor], height: int, width: int) -> Tensor:
-        """See Geometric."""
+        """Return the rotations by `angle`, [count, 2, 3]."""
         angle = torch.deg2rad(parameters["angle"])
         cos, sin = angle.cos(), angle.sin()
-        return _matrix(cos, -sin, 0, sin, cos, 0)
+        return _affine_matrices(cos, -sin, 0, sin, cos, 0)
 
     def describe(self) -> str:
-        """See Geometric."""
+        """Return the transform's name and strength, in words."""
         return f"rotation by {self.degrees:g} degrees"
 
 
 @final
 @dataclass(frozen=True)
 class RandomHorizontalFlip:
-    """Mirror with probability p; torchvision.transforms.RandomHorizontalFlip."""
+    """Left and right exchanged, with probability p.
+
+    Counterpart: torchvision.transforms.RandomHorizontalFlip.
+
+    Attributes:
+        p: the probability.
+    """
 
     p: float = 0.5
     interpolation: ClassVar[None] = None
@@ -83,24 +111,28 @@ class RandomHorizontalFlip:
     output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """`flipped` 0 or 1."""
+        """Draw `flipped` [count], 0 or 1. Arguments as in GeometricTransform.draw."""
         return {"flipped": (torch.rand(count, generator=generator) < self.p).float()}
 
     def matrix(self, parameters: Mapping[str, Tensor], height: int, width: int) -> Tensor:
-        """See Geometric."""
-        return _matrix(1 - 2 * parameters["flipped"], 0, 0, 0, 1, 0)
+        """Return the reflections, or the identity where `flipped` is 0, [count, 2, 3]."""
+        return _affine_matrices(1 - 2 * parameters["flipped"], 0, 0, 0, 1, 0)
 
     def describe(self) -> str:
-        """See Geometric."""
+        """Return the transform's name and strength, in words."""
         return f"flip with p {self.p:g}"
 
 
 @final
 @dataclass(frozen=True)
 class RandomShift:
-    """A crop of the padded image, of its own size; torchvision.transforms.RandomCrop(size, padding).
+    """A crop of the padded image, of the image's own size.
 
-    `padding` is in pixels, or below 1 a fraction of the side.
+    Counterpart: torchvision.transforms.RandomCrop(size, padding).
+
+    Attributes:
+        padding: padding on every side, in pixels, or below 1 as a fraction of the side.
+        fill: brightness of the padding, in [0, 1].
     """
 
     padding: float
@@ -109,29 +141,39 @@ class RandomShift:
     output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """`i` and `j`: row and column of the padded image at which the crop begins, less the padding."""
-        pads = {"i": self.pixels(height), "j": self.pixels(width)}
-        return {name: torch.randint(-pad, pad + 1, (count,), generator=generator).float() for name, pad in pads.items()}
+        """Draw where the crop begins in the padded image. Arguments as in GeometricTransform.draw.
+
+        Returns:
+            `i` and `j` [count]: its first row and column, less the padding, in whole pixels.
+        """
+        max_shifts = {"i": self.padding_pixels(height), "j": self.padding_pixels(width)}
+        return {
+            name: torch.randint(-max_shift, max_shift + 1, (count,), generator=generator).float()
+            for name, max_shift in max_shifts.items()
+        }
 
     def matrix(self, parameters: Mapping[str, Tensor], height: int, width: int) -> Tensor:
-        """See Geometric."""
-        return _matrix(1, 0, parameters["j"], 0, 1, parameters["i"])
+        """Return the translations by `j` to the right and `i` down, [count, 2, 3]."""
+        return _affine_matrices(1, 0, parameters["j"], 0, 1, parameters["i"])
 
-    def pixels(self, side: int) -> int:
-        """The padding of one side."""
+    def padding_pixels(self, side: int) -> int:
+        """Return the padding, in pixels, at either end of a side of this many pixels."""
         return round(self.padding * side if self.padding < 1 else self.padding)
 
     def describe(self) -> str:
-        """See Geometric."""
+        """Return the transform's name and strength, in words."""
         return f"shift by {self.padding:g} {'of the side' if self.padding < 1 else 'pixels'}"
 
 
 @final
 @dataclass(frozen=True)
 class RandomCrop:
-    """A square cut out of the image; torchvision.transforms.RandomCrop(size).
+    """A rectangle cut out of the image at random, square if `size` is in pixels.
 
-    `size` is in pixels, or up to 1 a fraction of the side, so that the result is as wide and high as the image is.
+    Counterpart: torchvision.transforms.RandomCrop(size).
+
+    Attributes:
+        size: side of the square, in pixels; or up to 1 a fraction of each side, so that the proportions are kept.
     """
 
     size: float
@@ -139,42 +181,56 @@ class RandomCrop:
     fill: ClassVar[None] = None
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
-        """See Geometric."""
-        kept = self.pixels(height), self.pixels(width)
-        if kept[0] > height or kept[1] > width:
+        """Return height and width of the crop from images of this size.
+
+        Raises:
+            ConfigError: the images are smaller than the crop.
+        """
+        crop_height, crop_width = self.cropped_side(height), self.cropped_side(width)
+        if crop_height > height or crop_width > width:
             raise ConfigError(
                 f"size={self.size:g}: the images are {height}x{width}; use at most {min(height, width)}, "
                 "or up to 1 a fraction of the side"
             )
-        return kept
+        return crop_height, crop_width
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """`i` and `j`: row and column of the image at which the crop begins."""
-        free = {"i": height - self.pixels(height), "j": width - self.pixels(width)}
-        return {name: torch.randint(0, most + 1, (count,), generator=generator).float() for name, most in free.items()}
+        """Draw `i` and `j` [count]: first row and column of the crop. Arguments as in GeometricTransform.draw."""
+        max_starts = {"i": height - self.cropped_side(height), "j": width - self.cropped_side(width)}
+        return {
+            name: torch.randint(0, max_start + 1, (count,), generator=generator).float()
+            for name, max_start in max_starts.items()
+        }
 
     def matrix(self, parameters: Mapping[str, Tensor], height: int, width: int) -> Tensor:
-        """See Geometric."""
-        # What the crop is away from where a crop of the centre would begin.
-        right = parameters["j"] - (width - self.pixels(width)) / 2
-        down = parameters["i"] - (height - self.pixels(height)) / 2
-        return _matrix(1, 0, right, 0, 1, down)
+        """Return the translations from the centre of the image to the centre of the crop, [count, 2, 3]."""
+        right = parameters["j"] - (width - self.cropped_side(width)) / 2
+        down = parameters["i"] - (height - self.cropped_side(height)) / 2
+        return _affine_matrices(1, 0, right, 0, 1, down)
 
-    def pixels(self, side: int) -> int:
-        """What is kept of one side."""
+    def cropped_side(self, side: int) -> int:
+        """Return how many pixels are kept of a side of this many pixels."""
         return max(1, round(self.size * side)) if self.size <= 1 else round(self.size)
 
     def describe(self) -> str:
-        """See Geometric."""
+        """Return the transform's name and strength, in words."""
         return f"crop to {self.size:.3g} {'of the side' if self.size <= 1 else 'pixels'}"
 
 
 @final
 @dataclass(frozen=True)
 class RandomAffine:
-    """Rotation, whole-pixel shift, scale and shear along x; torchvision.transforms.RandomAffine.
+    """Rotation about the centre, shift by whole pixels, scale, and shear along x.
 
-    `translate` holds the largest shifts as fractions of width and height, `scale` the smallest and largest factor.
+    Counterpart: torchvision.transforms.RandomAffine.
+
+    Attributes:
+        degrees: the largest angle of rotation, in degrees.
+        translate: the largest shifts, as fractions of width and height.
+        scale: the smallest and the largest factor.
+        shear: the largest angle of shear, in degrees.
+        interpolation: "nearest" or "bilinear".
+        fill: brightness of pixels read from outside the image, in [0, 1].
     """
 
     degrees: float
@@ -186,26 +242,30 @@ class RandomAffine:
     output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """`angle` in degrees, clockwise; `tx`, `ty` in pixels; `scale`; `shear` in degrees."""
-        right, down = self.translate[0] * width, self.translate[1] * height
+        """Draw rotation, shift, scale and shear. Arguments as in GeometricTransform.draw.
+
+        Returns:
+            `angle` in degrees, clockwise; `tx` and `ty` in whole pixels; `scale`; `shear` in degrees; each [count].
+        """
+        max_tx, max_ty = self.translate[0] * width, self.translate[1] * height
         return {
             "angle": draw_uniform(count, -self.degrees, self.degrees, generator),
-            "tx": draw_uniform(count, -right, right, generator).round(),
-            "ty": draw_uniform(count, -down, down, generator).round(),
+            "tx": draw_uniform(count, -max_tx, max_tx, generator).round(),
+            "ty": draw_uniform(count, -max_ty, max_ty, generator).round(),
             "scale": draw_uniform(count, *self.scale, generator),
             "shear": draw_uniform(count, -self.shear, self.shear, generator),
         }
 
     def matrix(self, parameters: Mapping[str, Tensor], height: int, width: int) -> Tensor:
-        """The inverse of shift . rotation . scale . shear, where shear is [[1, -tan], [0, 1]]."""
+        """Return the inverses [count, 2, 3] of shift . rotation . scale . shear, with shear [[1, -tan], [0, 1]]."""
         angle = torch.deg2rad(parameters["angle"])
         cos, sin, tan = angle.cos(), angle.sin(), torch.deg2rad(parameters["shear"]).tan()
         a, b, c, d = (entry / parameters["scale"] for entry in (cos - tan * sin, sin + tan * cos, -sin, cos))
         tx, ty = parameters["tx"], parameters["ty"]
-        return _matrix(a, b, -(a * tx + b * ty), c, d, -(c * tx + d * ty))
+        return _affine_matrices(a, b, -(a * tx + b * ty), c, d, -(c * tx + d * ty))
 
     def describe(self) -> str:
-        """See Geometric."""
+        """Return the transform's name and strength, in words."""
         return (
             f"affine (rotation {self.degrees:g} degrees, shift {max(self.translate):g}, "
             f"scale {self.scale[0]:g} to {self.scale[1]:g}, shear {self.shear:g} degrees)"
@@ -213,11 +273,21 @@ class RandomAffine:
 
 
 def draw_uniform(count: int, low: float, high: float, generator: Generator) -> Tensor:
-    """[count] in [low, high]."""
+    """Draw numbers uniformly.
+
+    Args:
+        count: how many.
+        low: the smallest number.
+        high: the largest number.
+        generator: random generator on the CPU.
+
+    Returns:
+        [count], in [low, high].
+    """
     return torch.rand(count, generator=generator) * (high - low) + low
 
 
-def _matrix(*entries: Tensor | float) -> Tensor:
-    """[count, 2, 3] from six entries in row-major order, each [count] or one number for all."""
+def _affine_matrices(*entries: Tensor | float) -> Tensor:
+    """Return matrices [count, 2, 3] from six entries in row-major order, each [count] or one number for all."""
     columns = torch.broadcast_tensors(*(torch.as_tensor(entry).float() for entry in entries))
     return torch.stack(list(columns), -1).view(-1, 2, 3)

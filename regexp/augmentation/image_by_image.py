@@ -1,4 +1,4 @@
-"""Transforms of torchvision's that have no batched form here: applied to one image after the other, on the CPU."""
+"""Transforms of torchvision's that have no batched form: applied to one image after the other, on the CPU."""
 
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -10,90 +10,107 @@ import torch
 from torch import Generator, Tensor
 
 from regexp.augmentation.geometry import keep_size
-from regexp.augmentation.torchvision_names import first_line, needs_uint8, instantiate
+from regexp.augmentation.torchvision_names import first_line, instantiate, needs_uint8
 from regexp.errors import ConfigError
 
-_PROBES = 8  # images that a new transform is tried on
+_NUM_PROBES = 8  # images that a new transform is tried on
 
 
 @final
 @dataclass(frozen=True)
 class ImageByImage:
-    """One of torchvision's transforms; `arguments` are those of its class. See `image_by_image`.
+    """One of torchvision's transforms, applied image by image. Made by `wrap_torchvision_transform`.
 
-    `call` takes and gives one image [C, H, W]: uint8 with `levels`, else floating point in [0, 1].
+    Attributes:
+        target: dotted name of the class.
+        arguments: the arguments of the class, as text.
+        takes_uint8: whether the transform takes images as uint8, else as floating point in [0, 1].
+        transform: the transform, from an image [C, H, W] to an image [C, H, W].
     """
 
     target: str
     arguments: str
-    levels: bool
-    call: Callable[[Tensor], Tensor] = field(repr=False, compare=False)
+    takes_uint8: bool
+    transform: Callable[[Tensor], Tensor] = field(repr=False, compare=False)
     kind: ClassVar[str] = "foreign"
     output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """`seed` of each image's own randomness."""
+        """Draw `seed` [count], with which torchvision draws for each image. Arguments as in Transformation.draw."""
         return {"seed": torch.randint(2**31, (count,), generator=generator)}
 
     def apply(self, images: Tensor, parameters: Mapping[str, Tensor], generator: Generator) -> Tensor:
-        """See Stage. Waits for the device, and takes some hundred times as long as a batched transform."""
-        seeds = parameters["seed"].tolist()
-        with _randomness_kept():
-            made = [self._one(image, seed) for image, seed in zip(images.cpu(), seeds, strict=True)]
-        return torch.stack(made).to(images)
+        """Transform images [n, C, H, W] with the seeds of `parameters`; `generator` is not used.
 
-    def _one(self, image: Tensor, seed: int) -> Tensor:
-        # torch.manual_seed would seed every GPU's generator as well
+        Waits for the device, and takes about a hundred times as long as a batched transform.
+        """
+        seeds = parameters["seed"].tolist()
+        with _keeping_random_state():
+            results = [self.transform_image(image, seed) for image, seed in zip(images.cpu(), seeds, strict=True)]
+        return torch.stack(results).to(images)
+
+    def transform_image(self, image: Tensor, seed: int) -> Tensor:
+        """Transform one image [C, H, W] in [0, 1]. Sets torch's and Python's global generators to `seed`."""
+        # torch.manual_seed would seed every GPU's generator as well.
         torch.default_generator.manual_seed(seed)
         random.seed(seed)
-        made = self.call((image * 255).round().to(torch.uint8) if self.levels else image)
-        return made.to(image.dtype) / 255 if getattr(made, "dtype", None) == torch.uint8 else made
+        result = self.transform((image * 255).round().to(torch.uint8) if self.takes_uint8 else image)
+        return result.to(image.dtype) / 255 if getattr(result, "dtype", None) == torch.uint8 else result
 
     @property
     def name(self) -> str:
-        """Of the class."""
+        """Name of the class, without its module."""
         return self.target.rpartition(".")[2]
 
     def describe(self) -> str:
-        """See Geometric."""
+        """Return the transform's name and how it is applied, in words."""
         return f"{self.name}, image by image"
 
 
 def wrap_torchvision_transform(target: str, arguments: Mapping[str, Any], shape: tuple[int, int, int]) -> ImageByImage:
-    """One of torchvision's transforms for images of this shape, tried out on a few.
+    """Make one of torchvision's transforms fit for a pipeline, and try it on a few images.
 
-    Raises ConfigError as `foreign.resolve`, and if it does not give images of the same shape in [0, 1].
+    Args:
+        target: torchvision.transforms.NAME or torchvision.transforms.v2.NAME.
+        arguments: the arguments of the class; those with a `_target_` are themselves transforms.
+        shape: channels, height and width of the images.
+
+    Raises:
+        ConfigError: this is not a transform, torchvision refuses the arguments, or the results are not images of the
+            same shape in [0, 1].
     """
-    made = ImageByImage(target, repr(arguments), needs_uint8(target, arguments), instantiate(target, arguments))
+    wrapped = ImageByImage(target, repr(arguments), needs_uint8(target, arguments), instantiate(target, arguments))
     generator = Generator().manual_seed(0)
-    levels = torch.randint(256, (_PROBES, *shape), generator=generator)
+    probes = torch.randint(256, (_NUM_PROBES, *shape), generator=generator).float() / 255
     try:
-        with _randomness_kept():
-            results = [made._one(image, seed) for seed, image in enumerate(levels.float() / 255)]
-    except Exception as error:  # whatever code of someone else's objects to
+        with _keeping_random_state():
+            results = [wrapped.transform_image(probe, seed) for seed, probe in enumerate(probes)]
+    except Exception as error:  # code that is not ours may raise anything
         raise ConfigError(
-            f"_target_={target}: cannot work on images [C, H, W] of {list(shape)}: {first_line(error)}"
+            f"_target_={target}: does not work on images [C, H, W] of {list(shape)}: {first_line(error)}"
         ) from error
     for result in results:
         if not isinstance(result, Tensor) or not result.is_floating_point():
-            kind = result.dtype if isinstance(result, Tensor) else type(result).__name__
-            raise ConfigError(f"_target_={target}: makes {kind} of an image; name one that makes an image of it")
+            result_type = result.dtype if isinstance(result, Tensor) else type(result).__name__
+            raise ConfigError(
+                f"_target_={target}: returns {result_type} instead of an image; name one that returns an image"
+            )
         if tuple(result.shape) != shape:
             raise ConfigError(
-                f"_target_={target}: makes {list(result.shape)} of an image of {list(shape)}; "
+                f"_target_={target}: turns an image of {list(shape)} into one of {list(result.shape)}; "
                 "only augmentation.crop may change the size"
             )
     if not all(bool(((result >= -1e-3) & (result <= 1 + 1e-3)).all()) for result in results):
-        raise ConfigError(f"_target_={target}: leaves [0, 1], in which evaluation sees the images; leave it out")
-    return made
+        raise ConfigError(f"_target_={target}: leaves [0, 1], the range of the images in evaluation; leave it out")
+    return wrapped
 
 
 @contextmanager
-def _randomness_kept() -> Iterator[None]:
-    """Put torch's and Python's global generators back as they were."""
-    before, pythons = torch.get_rng_state(), random.getstate()
+def _keeping_random_state() -> Iterator[None]:
+    """Restore torch's and Python's global generators on leaving."""
+    torch_state, python_state = torch.get_rng_state(), random.getstate()
     try:
         yield
     finally:
-        torch.set_rng_state(before)
-        random.setstate(pythons)
+        torch.set_rng_state(torch_state)
+        random.setstate(python_state)

@@ -1,4 +1,4 @@
-"""The image seen from an angle: a homography that takes its corners to drawn places."""
+"""Random perspective: a homography that moves the corners of an image."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +13,16 @@ from regexp.augmentation.geometry import keep_size
 @final
 @dataclass(frozen=True)
 class RandomPerspective:
-    """Corners moved inwards, with probability p; torchvision.transforms.RandomPerspective.
+    """The image seen from an angle: its corners move inwards, with probability p.
 
-    Each corner moves by whole pixels up to `distortion_scale` times half the side, along x and along y.
+    Each corner moves by whole pixels, uniform up to `distortion_scale` times half the side, along x and along y.
+    Counterpart: torchvision.transforms.RandomPerspective.
+
+    Attributes:
+        distortion_scale: the largest move of a corner, as a fraction of half the side.
+        p: the probability.
+        interpolation: "nearest" or "bilinear".
+        fill: brightness of pixels read from outside the image, in [0, 1].
     """
 
     distortion_scale: float = 0.5
@@ -25,49 +32,57 @@ class RandomPerspective:
     output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """`corners` [count, 4, 2], where the image's go (x, y), clockwise from the top left; `applied` 0 or 1."""
+        """Draw where the corners go. Arguments as in GeometricTransform.draw.
+
+        Returns:
+            `corners` [count, 4, 2]: pixel indices (x, y) that the image's corners move to, clockwise from the top
+            left; `applied` [count], 0 or 1.
+        """
         applied = (torch.rand(count, generator=generator) < self.p).float()
-        # int, as torchvision: a corner stays where half the side times the scale is below one pixel
-        reach = [int(self.distortion_scale * (side // 2)) for side in (width, height)]
-        inwards = [torch.randint(0, most + 1, (count, 4), generator=generator).float() for most in reach]
-        x, y = (drawn * sign for drawn, sign in zip(inwards, _INWARDS, strict=True))
-        return {"corners": torch.stack([x, y], -1) + _rectangle(height, width).float(), "applied": applied}
+        # int, as in torchvision: a corner does not move if half the side times the scale is below one pixel.
+        max_moves = [int(self.distortion_scale * (side // 2)) for side in (width, height)]
+        moves = [torch.randint(0, max_move + 1, (count, 4), generator=generator).float() for max_move in max_moves]
+        x, y = (move * sign for move, sign in zip(moves, _INWARD_SIGNS, strict=True))
+        return {"corners": torch.stack([x, y], -1) + _corner_pixels(height, width).float(), "applied": applied}
 
     def matrix(self, parameters: Mapping[str, Tensor], height: int, width: int) -> Tensor:
-        """[count, 3, 3]: the homography from the moved corners back to the image's, about its centre.
+        """Return the homographies [count, 3, 3] from the moved corners back to the image's own, about its centre.
 
-        torchvision finds it between the pixels' indices, and reads at indices half a pixel further: so the centre is
-        half the side.
+        torchvision computes the homography between pixel indices, but applies it to indices half a pixel further.
+        Therefore the centre is half the side here, and not (side - 1) / 2.
         """
-        back = _homography_to_rectangle(parameters["corners"].double(), height, width)
+        to_own_corners = _homography_to_own_corners(parameters["corners"].double(), height, width)
         centre = torch.eye(3, dtype=torch.float64)
         centre[:2, 2] = torch.tensor([width / 2, height / 2])
-        centred = torch.linalg.inv(centre) @ back @ centre
-        # A homography's scale means nothing: what float32 holds should be near one. Corners without an area may give 0,
-        # and no numbers from here on, which resampling takes for outside.
+        centred = torch.linalg.inv(centre) @ to_own_corners @ centre
+        # The scale of a homography has no meaning; with entries up to one, float32 holds it well. Corners that enclose
+        # no area may give only zeros, and NaN from here on, which resampling takes for points outside the image.
         centred = centred / centred.abs().amax((1, 2), keepdim=True)
         applied = parameters["applied"].view(-1, 1, 1) > 0
         return torch.where(applied, centred, torch.eye(3, dtype=torch.float64)).float()
 
     def describe(self) -> str:
-        """See Geometric."""
+        """Return the transform's name and strength, in words."""
         return f"perspective by {self.distortion_scale:g} with p {self.p:g}"
 
 
-# Signs of x and of y of a move inwards, clockwise from the top left.
-_INWARDS = torch.tensor([[1.0, -1.0, -1.0, 1.0], [1.0, 1.0, -1.0, -1.0]])
+# Signs of x and of y of an inward move of each corner, clockwise from the top left.
+_INWARD_SIGNS = torch.tensor([[1.0, -1.0, -1.0, 1.0], [1.0, 1.0, -1.0, -1.0]])
 
 
-def _rectangle(height: int, width: int) -> Tensor:
-    """[4, 2]: indices (x, y) of an image's corner pixels, clockwise from the top left."""
+def _corner_pixels(height: int, width: int) -> Tensor:
+    """Return the indices (x, y) of an image's corner pixels, clockwise from the top left, [4, 2]."""
     return torch.tensor([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], dtype=torch.float64)
 
 
-def _homography_to_rectangle(corners: Tensor, height: int, width: int) -> Tensor:
-    """[n, 3, 3] that takes corners [n, 4, 2] to an image's own.
+def _homography_to_own_corners(corners: Tensor, height: int, width: int) -> Tensor:
+    """Return the homographies that map `corners` [n, 4, 2] to the corner pixels of an image of this size.
 
     In closed form: from the unit square to a quadrilateral (Heckbert 1989, "Fundamentals of texture mapping and image
-    warping", 2.2.3), inverted by its adjugate. Nothing is divided, so that it is exact, and a scale is left over.
+    warping", 2.2.3), inverted by its adjugate. There is no division, so the result is exact, up to a scale.
+
+    Returns:
+        [n, 3, 3].
     """
     (x0, y0), (x1, y1), (x2, y2), (x3, y3) = (corner.unbind(1) for corner in corners.unbind(1))
     sx, sy = x0 - x1 + x2 - x3, y0 - y1 + y2 - y3

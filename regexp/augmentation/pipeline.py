@@ -1,11 +1,14 @@
 """Batched augmentation: torchvision's transforms, drawn anew for every image, on the device.
 
-Images are in [0, 1]. Transforms that move the sampling grid are composed with their neighbours, and the image is
-resampled once (see resampling); the others follow one another. What belongs to an image (an angle, a factor, a
-rectangle) is drawn on the CPU for a whole epoch, so that it does not depend on the device; what belongs to a pixel
-(noise, displacements) would not fit in memory, and is drawn on the device when its images' turn comes.
+Images are in [0, 1]. Neighbouring transforms that move pixels are composed, so that an image is resampled only once
+(see resampling); the others are applied one after the other.
+
+What is drawn once for an image (an angle, a factor, a rectangle) is drawn on the CPU for a whole epoch, so that it does
+not depend on the device. What is drawn for every pixel (noise, displacements) would not fit in memory for an epoch. It
+is drawn on the device, when the images are augmented.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -28,7 +31,7 @@ from regexp.augmentation.pixels import ColorJitter, GaussianBlur, GaussianNoise,
 from regexp.augmentation.resampling import Resampling
 from regexp.utils.rng import random_stream
 
-# The class behind each step of the schema, whose fields are its arguments.
+# The class of each step in the schema; the step's fields are the arguments of the class.
 TRANSFORMS: dict[str, type[Any]] = {
     "rotate": RandomRotation,
     "flip": RandomHorizontalFlip,
@@ -50,77 +53,111 @@ Transform = GeometricTransform | PixelwiseTransform
 @final
 @dataclass(frozen=True)
 class Draws:
-    """What is drawn for an epoch's images.
+    """The random draws for the images of an epoch.
 
     Attributes:
-        parameters: of each stage, by name, [count, ...] on the device.
-        generators: one a stage, on the device, for what is drawn pixel by pixel.
+        parameters: for each transformation, what is drawn once for an image: by name, [count, ...], on the device.
+        generators: for each transformation, a generator on the device for what is drawn for every pixel.
     """
 
     parameters: Sequence[Mapping[str, Tensor]]
     generators: Sequence[Generator]
 
-    def __getitem__(self, chunk: slice) -> "Draws":
-        """Of some images. Chunks have to be used in order: the generators go on."""
-        parts = [{name: values[chunk] for name, values in own.items()} for own in self.parameters]
-        return Draws(parts, self.generators)
+    def __getitem__(self, images: slice) -> "Draws":
+        """Return the draws of some images. Slices must be used in order, because they share the generators."""
+        sliced = [{name: values[images] for name, values in parameters.items()} for parameters in self.parameters]
+        return Draws(sliced, self.generators)
 
 
 @final
 class Pipeline:
-    """Transforms applied in order to images [n, C, height, width].
+    """Transforms that are applied in order to images [n, C, height, width].
 
     Attributes:
-        size: height and width of the results.
+        steps: the transforms.
+        transformations: the steps as they are applied, neighbouring geometric ones merged into one resampling.
+        sizes: height and width of the images before each transformation and after the last.
+        output_size: height and width of the results.
     """
 
     def __init__(self, steps: Sequence[Transform], height: int, width: int) -> None:
-        """Raises ConfigError if a step does not suit images of this size."""
-        self.steps, self.transformations = tuple(steps), _stages(steps)
-        self.sizes = [(height, width)]  # before each stage, and after the last
-        for stage in self.transformations:
-            self.sizes.append(stage.output_size(*self.sizes[-1]))
+        """Prepare the transforms for images of one size.
+
+        Args:
+            steps: the transforms, in order.
+            height: height of the images, in pixels.
+            width: width of the images, in pixels.
+
+        Raises:
+            ConfigError: a step cannot be applied to images of this size.
+        """
+        self.steps, self.transformations = tuple(steps), _merge_geometric(steps)
+        self.sizes = [(height, width)]
+        for transformation in self.transformations:
+            self.sizes.append(transformation.output_size(*self.sizes[-1]))
         self.output_size = self.sizes[-1]
 
     def draw(
         self, count: int, seed: int, epoch: int, device: torch.device | str = "cpu", purpose: str = "augmentation"
     ) -> Draws:
-        """Fresh draws for `count` images, from the random streams of a run's seed, a purpose and an epoch."""
+        """Draw the parameters of the images of an epoch.
+
+        Args:
+            count: number of images.
+            seed: the run's seed.
+            epoch: number of the epoch; with the seed and the purpose it decides all draws.
+            device: where the images are.
+            purpose: name of the random streams.
+        """
         generator = random_stream(seed, purpose, epoch)
         parameters = [
-            {name: drawn.to(device) for name, drawn in stage.draw(count, *size, generator).items()}
-            for stage, size in zip(self.transformations, self.sizes, strict=False)
+            {name: values.to(device) for name, values in transformation.draw(count, *size, generator).items()}
+            for transformation, size in zip(self.transformations, self.sizes, strict=False)
         ]
-        # Numbered within their kind: two of a kind differ, and another kind beside them changes neither.
-        kinds = [stage.kind for stage in self.transformations]
-        names = [f"{purpose}/{kind}/{kinds[:place].count(kind)}" for place, kind in enumerate(kinds)]
-        return Draws(parameters, [random_stream(seed, name, epoch, device) for name in names])
+        # Streams are numbered within their kind: two of a kind differ, and adding one of another kind changes neither.
+        generators = []
+        kind_counts = Counter[str]()
+        for transformation in self.transformations:
+            kind = transformation.kind
+            generators.append(random_stream(seed, f"{purpose}/{kind}/{kind_counts[kind]}", epoch, device))
+            kind_counts[kind] += 1
+        return Draws(parameters, generators)
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
-        """images [n, C, H, W] in [0, 1], and the draws of these n on the same device -> [n, C, *size]."""
-        for stage, parameters, generator in zip(self.transformations, draws.parameters, draws.generators, strict=True):
-            images = stage.apply(images, parameters, generator)
+        """Augment images.
+
+        Args:
+            images: [n, C, H, W], in [0, 1].
+            draws: the draws of these n images, on the same device.
+
+        Returns:
+            [n, C, *output_size].
+        """
+        for transformation, parameters, generator in zip(
+            self.transformations, draws.parameters, draws.generators, strict=True
+        ):
+            images = transformation.apply(images, parameters, generator)
         return images
 
     def describe(self) -> str:
-        """The steps in words."""
+        """Return the steps in words."""
         return ", ".join(step.describe() for step in self.steps) or "none"
 
     def unbatched_transforms(self) -> list[str]:
-        """Names of the transforms that go image by image."""
+        """Return the names of the transforms that are applied image by image."""
         return [step.name for step in self.steps if isinstance(step, ImageByImage)]
 
 
-def _stages(steps: Sequence[Transform]) -> list[Transformation]:
-    """The steps, neighbours that move the grid put together where their interpolation and fill do not contradict."""
-    stages: list[Transformation] = []
+def _merge_geometric(steps: Sequence[Transform]) -> list[Transformation]:
+    """Return the steps with neighbouring geometric ones merged if their interpolation and fill allow it."""
+    transformations: list[Transformation] = []
     for step in steps:
         if isinstance(step, PixelwiseTransform):
-            stages.append(step)
+            transformations.append(step)
             continue
-        before = stages[-1] if stages else None
-        if isinstance(before, Resampling) and before.can_append(step):
-            stages[-1] = Resampling((*before.steps, step))
+        previous = transformations[-1] if transformations else None
+        if isinstance(previous, Resampling) and previous.can_append(step):
+            transformations[-1] = Resampling((*previous.steps, step))
         else:
-            stages.append(Resampling((step,)))
-    return stages
+            transformations.append(Resampling((step,)))
+    return transformations

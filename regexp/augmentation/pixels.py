@@ -1,4 +1,4 @@
-"""Transforms that leave pixels where they are and change their brightness: torchvision's, batched."""
+"""Transforms that change brightness and leave pixels where they are: torchvision's, batched."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,31 +9,51 @@ from typing import ClassVar, Protocol, final
 import torch
 from torch import Generator, Tensor
 
-from regexp.augmentation.geometry import keep_size, draw_uniform
+from regexp.augmentation.geometry import draw_uniform, keep_size
 from regexp.errors import ConfigError
 
-_TRIES = 10  # that RandomErasing gives a rectangle to fit
+_ERASING_TRIES = 10  # rectangles drawn per image, of which the first that fits is erased
 
 
 class Transformation(Protocol):
-    """What a pipeline does in one go. `kind` names the random stream of what is drawn pixel by pixel."""
+    """One operation of a pipeline on a batch of images."""
 
     @property
     def kind(self) -> str:
-        """Noise, erase, ..."""
+        """Name of the random stream for what is drawn for every pixel: "noise", "erase", ..."""
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width of the result for images of these. Raises ConfigError if they do not suit."""
+        """Return height and width of the result for images of this size.
+
+        Raises:
+            ConfigError: the transformation cannot be applied to images of this size.
+        """
         ...
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """torchvision's parameters for `count` images of this size, each [count, ...]."""
+        """Draw the parameters of images, with torchvision's distributions.
+
+        Args:
+            count: number of images.
+            height: height of the images, in pixels.
+            width: width of the images, in pixels.
+            generator: random generator on the CPU.
+
+        Returns:
+            Each parameter by name, [count, ...].
+        """
         ...
 
     def apply(self, images: Tensor, parameters: Mapping[str, Tensor], generator: Generator) -> Tensor:
-        """images [n, C, H, W] in [0, 1] and their parameters -> [n, C, h, w].
+        """Transform images.
 
-        `generator`, on the images' device, gives what is drawn for every pixel.
+        Args:
+            images: [n, C, H, W], in [0, 1].
+            parameters: what was drawn for these images, by name, [n, ...].
+            generator: random generator on the images' device, for what is drawn for every pixel.
+
+        Returns:
+            [n, C, *output_size(H, W)].
         """
         ...
 
@@ -41,34 +61,47 @@ class Transformation(Protocol):
 @final
 @dataclass(frozen=True)
 class GaussianNoise:
-    """A normal number for every pixel, then clipped to [0, 1]; torchvision.transforms.v2.GaussianNoise."""
+    """Gaussian noise added to every pixel of every channel; the result is clipped to [0, 1].
+
+    Counterpart: torchvision.transforms.v2.GaussianNoise.
+
+    Attributes:
+        std: standard deviation of the brightness, of which white is 1.
+    """
 
     std: float = 0.1
     kind: ClassVar[str] = "noise"
     output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """Nothing: see apply."""
+        """Draw nothing: `apply` draws, pixel by pixel. Arguments as in Transformation.draw."""
         return {}
 
     def apply(self, images: Tensor, parameters: Mapping[str, Tensor], generator: Generator) -> Tensor:
-        """See Stage."""
-        # float32 whatever the images' precision, so that both see the same draws
+        """Add noise to images [n, C, H, W]; `generator` draws it."""
+        # float32 whatever the images' precision, so that both precisions see the same draws.
         noise = torch.randn(images.shape, generator=generator, device=images.device)
         return noise.to(images.dtype).mul_(self.std).add_(images).clamp_(0, 1)
 
     def describe(self) -> str:
-        """See Geometric."""
+        """Return the transform's name and strength, in words."""
         return f"noise of {self.std:g}"
 
 
 @final
 @dataclass(frozen=True)
 class RandomErasing:
-    """A rectangle painted over, with probability p; torchvision.transforms.RandomErasing.
+    """A rectangle painted over, with probability p.
 
-    Its area is uniform in `scale` times the image's, and the logarithm of its height over its width uniform in
-    `ratio`'s, tried ten times until it fits (Zhong et al. 2020, "Random erasing data augmentation", algorithm 1).
+    Its area is uniform in `scale` times the image's area, and the logarithm of its height over its width is uniform
+    between the logarithms of `ratio`. Both are drawn up to ten times, until the rectangle fits into the image (Zhong et
+    al. 2020, "Random erasing data augmentation", algorithm 1). Counterpart: torchvision.transforms.RandomErasing.
+
+    Attributes:
+        p: the probability.
+        scale: the smallest and the largest area, as fractions of the image's.
+        ratio: the smallest and the largest height over width.
+        fill: brightness of the rectangle, in [0, 1].
     """
 
     p: float = 0.5
@@ -79,39 +112,47 @@ class RandomErasing:
     output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """Rows `i` up to `i + h`, columns `j` up to `j + w`; `h` and `w` are 0 where nothing is erased."""
+        """Draw the rectangles. Arguments as in Transformation.draw.
+
+        Returns:
+            `i` and `j`: first row and column; `h` and `w`: height and width, 0 where nothing is erased; each [count],
+            in whole pixels.
+        """
         applied = torch.rand(count, generator=generator) < self.p
-        area = height * width * draw_uniform(count * _TRIES, *self.scale, generator)
-        ratio = draw_uniform(count * _TRIES, log(self.ratio[0]), log(self.ratio[1]), generator).exp()
-        sizes = torch.stack([(area * ratio).sqrt().round(), (area / ratio).sqrt().round()]).view(2, count, _TRIES)
+        area = height * width * draw_uniform(count * _ERASING_TRIES, *self.scale, generator)
+        ratio = draw_uniform(count * _ERASING_TRIES, log(self.ratio[0]), log(self.ratio[1]), generator).exp()
+        sizes = torch.stack([(area * ratio).sqrt().round(), (area / ratio).sqrt().round()])
+        sizes = sizes.view(2, count, _ERASING_TRIES)
         fits = (sizes[0] < height) & (sizes[1] < width)
-        first = fits.int().argmax(1)  # [count], of the tries that fit
-        h, w = sizes[:, torch.arange(count), first] * (applied & fits.any(1))
-        i, j = (
-            (torch.rand(count, generator=generator) * (side - own + 1)).floor().clamp(max=side - 1)
-            for side, own in ((height, h), (width, w))
-        )
+        first_fit = fits.int().argmax(1)  # [count]
+        h, w = sizes[:, torch.arange(count), first_fit] * (applied & fits.any(1))
+        i = _draw_starts(height, h, generator)
+        j = _draw_starts(width, w, generator)
         return {"i": i, "j": j, "h": h, "w": w}
 
     def apply(self, images: Tensor, parameters: Mapping[str, Tensor], generator: Generator) -> Tensor:
-        """See Stage."""
+        """Paint the rectangles of `parameters` over images [n, C, H, W]; `generator` is not used."""
         height, width = images.shape[2:]
         i, j, h, w = (parameters[name].unsqueeze(1) for name in "ijhw")
-        y, x = _counted(height, images.device), _counted(width, images.device)
+        y, x = _float_range(height, images.device), _float_range(width, images.device)
         rows, columns = (y >= i) & (y < i + h), (x >= j) & (x < j + w)  # [n, H], [n, W]
         return images.masked_fill((rows.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1), self.fill)
 
     def describe(self) -> str:
-        """See Geometric."""
+        """Return the transform's name and strength, in words."""
         return f"erasing {self.scale[0]:g} to {self.scale[1]:g} of the area with p {self.p:g}"
 
 
 @final
 @dataclass(frozen=True)
 class GaussianBlur:
-    """Blur by a Gaussian cut off at `kernel_size`, of a standard deviation uniform in `sigma`, the borders reflected.
+    """Blur by a Gaussian kernel, whose standard deviation is uniform in `sigma`; the borders are reflected.
 
-    torchvision.transforms.GaussianBlur; a standard deviation of 0 changes nothing.
+    A standard deviation of 0 changes nothing. Counterpart: torchvision.transforms.GaussianBlur.
+
+    Attributes:
+        kernel_size: side of the kernel, in pixels, odd.
+        sigma: the smallest and the largest standard deviation, in pixels.
     """
 
     kernel_size: int = 5
@@ -119,40 +160,53 @@ class GaussianBlur:
     kind: ClassVar[str] = "blur"
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
-        """See Stage."""
+        """Return the size itself.
+
+        Raises:
+            ConfigError: half the kernel is as large as the images, so that a border cannot be reflected.
+        """
         side = min(height, width)
         if self.kernel_size // 2 >= side:
             raise ConfigError(
-                f"kernel_size={self.kernel_size}: reaches over images of {height}x{width}; use at most {2 * side - 1}"
+                f"kernel_size={self.kernel_size}: is too large for images of {height}x{width}; "
+                f"use at most {2 * side - 1}"
             )
         return height, width
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """`sigma` in pixels."""
+        """Draw `sigma` [count], in pixels. Arguments as in Transformation.draw."""
         return {"sigma": draw_uniform(count, *self.sigma, generator)}
 
     def apply(self, images: Tensor, parameters: Mapping[str, Tensor], generator: Generator) -> Tensor:
-        """See Stage."""
+        """Blur images [n, C, H, W] by `sigma` [n] of `parameters`; `generator` is not used."""
         reach, sigma = self.kernel_size // 2, parameters["sigma"].to(images.dtype).unsqueeze(1)
-        taps = _counted(reach + 1, images.device).to(images.dtype)
-        weights = torch.where(taps > 0, (-0.5 * (taps / sigma) ** 2).exp(), 1.0)  # [n, reach + 1], one side and centre
+        distances = _float_range(reach + 1, images.device).to(images.dtype)
+        # The kernel is symmetric: weights [n, reach + 1] are those of the centre and of one side.
+        weights = torch.where(distances > 0, (-0.5 * (distances / sigma) ** 2).exp(), 1.0)
         weights = weights / (2 * weights.sum(1, keepdim=True) - 1)
-        # An image's kernel as a matrix for its rows and one for its columns: [n, H, H] and [n, W, W].
+        # Each image's kernel as one matrix for its rows and one for its columns: [n, 1, H, H] and [n, 1, W, W].
         rows, columns = (
-            (weights @ _reflecting(side, reach, images.dtype, images.device)).view(-1, 1, side, side)
+            (weights @ _neighbour_matrices(side, reach, images.dtype, images.device)).view(-1, 1, side, side)
             for side in images.shape[2:]
         )
         return rows @ images @ columns.transpose(2, 3)
 
     def describe(self) -> str:
-        """See Geometric."""
+        """Return the transform's name and strength, in words."""
         return f"blur of {self.sigma[0]:g} to {self.sigma[1]:g} pixels"
 
 
 @final
 @dataclass(frozen=True)
 class ColorJitter:
-    """Brightness and contrast times factors uniform in [1 - x, 1 + x], in random order; torchvision's ColorJitter."""
+    """Brightness and contrast multiplied by factors uniform in [1 - x, 1 + x], in random order.
+
+    Factors are never negative. Counterpart: torchvision.transforms.ColorJitter(brightness, contrast).
+
+    Attributes:
+        brightness: x of the brightness.
+        contrast: x of the contrast.
+    """
 
     brightness: float = 0.2
     contrast: float = 0.2
@@ -160,7 +214,11 @@ class ColorJitter:
     output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """The factors, and `contrast_first` 0 or 1."""
+        """Draw the factors and their order. Arguments as in Transformation.draw.
+
+        Returns:
+            `brightness` and `contrast`: the factors; `contrast_first`: 0 or 1; each [count].
+        """
         return {
             "brightness": draw_uniform(count, max(0.0, 1 - self.brightness), 1 + self.brightness, generator),
             "contrast": draw_uniform(count, max(0.0, 1 - self.contrast), 1 + self.contrast, generator),
@@ -168,42 +226,67 @@ class ColorJitter:
         }
 
     def apply(self, images: Tensor, parameters: Mapping[str, Tensor], generator: Generator) -> Tensor:
-        """See Stage."""
-        brightness, contrast, first = (
+        """Change brightness and contrast of images [n, C, H, W] as `parameters` say; `generator` is not used."""
+        brightness, contrast, contrast_first = (
             parameters[name].to(images.dtype).view(-1, 1, 1, 1) for name in ("brightness", "contrast", "contrast_first")
         )
-        images = _blend(images, brightness.lerp(contrast, first), first)
-        return _blend(images, contrast.lerp(brightness, first), 1 - first)
+        images = _adjust(images, brightness.lerp(contrast, contrast_first), contrast_first)
+        return _adjust(images, contrast.lerp(brightness, contrast_first), 1 - contrast_first)
 
     def describe(self) -> str:
-        """See Geometric."""
+        """Return the transform's name and strength, in words."""
         return f"brightness by {self.brightness:g}, contrast by {self.contrast:g}"
 
 
-def _blend(images: Tensor, factor: Tensor, contrast: Tensor) -> Tensor:
-    """Images times `factor` [n, 1, 1, 1] about black, or where `contrast` is 1 about their mean gray; clamped."""
+def _draw_starts(side: int, lengths: Tensor, generator: Generator) -> Tensor:
+    """Draw where intervals of `lengths` [count] begin on a side of this many pixels, [count]."""
+    starts = (torch.rand(len(lengths), generator=generator) * (side - lengths + 1)).floor()
+    return starts.clamp(max=side - 1)
+
+
+def _adjust(images: Tensor, factor: Tensor, is_contrast: Tensor) -> Tensor:
+    """Adjust the brightness or the contrast of each image by a factor, and clip the result to [0, 1].
+
+    Args:
+        images: [n, C, H, W].
+        factor: [n, 1, 1, 1].
+        is_contrast: [n, 1, 1, 1]: 1 to scale an image's difference from its mean gray (contrast), 0 from black
+            (brightness).
+    """
     means = images.mean((2, 3), keepdim=True)  # [n, C, 1, 1]
     if images.shape[1] == 3:
         red, green, blue = means.split(1, 1)
         means = 0.2989 * red + 0.587 * green + 0.114 * blue  # ITU-R BT.601, as torchvision rounds it
     else:
         means = means.mean(1, keepdim=True)
-    return torch.addcmul((1 - factor) * contrast * means, images, factor).clamp_(0, 1)
+    return torch.addcmul((1 - factor) * is_contrast * means, images, factor).clamp_(0, 1)
 
 
 @lru_cache(maxsize=16)
-def _counted(count: int, device: torch.device) -> Tensor:
-    """0, 1, ... as float32. Kept, because making it costs a GPU."""
+def _float_range(count: int, device: torch.device) -> Tensor:
+    """Return 0, 1, ... as float32 [count]. Cached, because making it costs time on a GPU."""
     return torch.arange(count, dtype=torch.float32).to(device)
 
 
 @lru_cache(maxsize=16)
-def _reflecting(side: int, reach: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """[reach + 1, side * side]: row k's matrix adds the pixels k before and k after (d c b | a b c d | c b a)."""
+def _neighbour_matrices(side: int, reach: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return for each distance the matrix that adds up the two pixels at this distance from every pixel.
+
+    Beyond the borders pixels are reflected: d c b | a b c d | c b a.
+
+    Args:
+        side: number of pixels of a row or column.
+        reach: the largest distance.
+        dtype: of the images.
+        device: of the images.
+
+    Returns:
+        [reach + 1, side * side]; at distance 0 the identity.
+    """
     matrices = torch.zeros(reach + 1, side, side)
-    for k in range(reach + 1):
+    for distance in range(reach + 1):
         for pixel in range(side):
-            for source in {pixel - k, pixel + k}:  # a set: the centre is added once
-                inside = (side - 1) - abs((side - 1) - abs(source))
-                matrices[k, pixel, inside] += 1
+            for source in {pixel - distance, pixel + distance}:  # a set, so that the pixel itself is added once
+                reflected = (side - 1) - abs((side - 1) - abs(source))
+                matrices[distance, pixel, reflected] += 1
     return matrices.flatten(1).to(device, dtype)

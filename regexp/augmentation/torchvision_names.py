@@ -1,6 +1,7 @@
-"""Transforms of torchvision's that a configuration names: which may be named, and what is made of their arguments."""
+"""Transforms of torchvision's that a configuration may name, and how they are made from its arguments."""
 
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from regexp.errors import ConfigError
@@ -9,83 +10,83 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _MODULES = ("torchvision.transforms", "torchvision.transforms.v2")
-# They look levels of brightness up in tables: images come to them as uint8.
-_LEVELS = {"AugMix", "AutoAugment", "JPEG", "RandAugment", "RandomEqualize", "RandomPosterize", "TrivialAugmentWide"}
+# Transforms that take uint8 images only, because they use brightness as an index into tables.
+_UINT8 = {"AugMix", "AutoAugment", "JPEG", "RandAugment", "RandomEqualize", "RandomPosterize", "TrivialAugmentWide"}
 
 
 def instantiate(target: str, arguments: Mapping[str, Any]) -> "Callable[[Tensor], Tensor]":
-    """The transform of images [C, H, W] that a configuration names.
+    """Make the transform of images [C, H, W] that a configuration names.
 
     Args:
         target: torchvision.transforms.NAME or torchvision.transforms.v2.NAME.
-        arguments: of the class; those that hold a `_target_` are themselves transforms.
+        arguments: the arguments of the class; those with a `_target_` are themselves transforms.
 
     Raises:
-        ConfigError: this is no transform, or torchvision does not take these arguments.
+        ConfigError: this is not a transform, or torchvision refuses the arguments.
     """
-    found = _look_up(target)
-    given = {name: _argument(name, value) for name, value in arguments.items()}
+    transform_class = _find_class(target)
+    converted = {name: _convert_argument(name, value) for name, value in arguments.items()}
     try:
-        made: Callable[[Tensor], Tensor] = found(**given)
-    except Exception as error:  # whatever a class of someone else's objects to in what the user wrote
+        transform: Callable[[Tensor], Tensor] = transform_class(**converted)
+    except Exception as error:  # code that is not ours may raise anything for wrong arguments
         raise ConfigError(f"_target_={target}: torchvision says: {first_line(error)}") from error
-    return made
+    return transform
 
 
 def needs_uint8(target: str, arguments: Mapping[str, Any]) -> bool:
-    """Whether a transform, or one among its arguments, takes uint8 images only."""
-    return any(name.rpartition(".")[2] in _LEVELS for name in _targets({"_target_": target, **arguments}))
+    """Return whether a transform, or one among its arguments, takes uint8 images only."""
+    return any(name.rpartition(".")[2] in _UINT8 for name in _all_targets({"_target_": target, **arguments}))
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what an error says, or else its name."""
+    """Return the first line of an error's message, or the name of its class if it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _look_up(target: str) -> Any:
-    from importlib import import_module
-
+def _find_class(target: str) -> Any:
+    """Return the class of a transform by its dotted name."""
     module, _, name = target.rpartition(".")
     if module not in _MODULES or name.startswith("_"):
         raise ConfigError(f"_target_={target}: use torchvision.transforms.NAME or torchvision.transforms.v2.NAME")
-    found = getattr(import_module(module), name, None)
-    if found is None:
+    member = getattr(import_module(module), name, None)
+    if member is None:
         raise ConfigError(f"_target_={target}: {module} has no {name}")
-    # Lambda holds a function, which no configuration can; what is called must be an instance, not the class itself.
-    callable_instances = isinstance(found, type) and any("__call__" in vars(base) for base in found.__mro__)
-    if not callable_instances or name == "Lambda":
-        raise ConfigError(f"_target_={target}: is no transform that a configuration can make; name another class")
-    return found
+    # What is called is an instance, so the class must define __call__. Lambda needs a function as its argument, which
+    # a configuration cannot hold.
+    is_transform = isinstance(member, type) and any("__call__" in vars(base) for base in member.__mro__)
+    if not is_transform or name == "Lambda":
+        raise ConfigError(f"_target_={target}: is not a transform that a configuration can make; name another class")
+    return member
 
 
-def _argument(name: str, value: Any) -> Any:
-    """An argument as torchvision takes it: nested transforms made, names of interpolations and policies looked up."""
+def _convert_argument(name: str, value: Any) -> Any:
+    """Convert an argument to what torchvision takes: makes nested transforms, interpolations and policies."""
     if isinstance(value, Mapping):
         if "_target_" in value:
-            nested = {key: entry for key, entry in value.items() if key != "_target_"}
-            return instantiate(str(value["_target_"]), nested)
-        return {key: _argument(str(key), entry) for key, entry in value.items()}
+            nested_arguments = {key: entry for key, entry in value.items() if key != "_target_"}
+            return instantiate(str(value["_target_"]), nested_arguments)
+        return {key: _convert_argument(str(key), entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_argument(name, entry) for entry in value]
+        return [_convert_argument(name, entry) for entry in value]
     if isinstance(value, str) and name in ("interpolation", "policy"):
         from torchvision.transforms import AutoAugmentPolicy, InterpolationMode
 
-        kind = InterpolationMode if name == "interpolation" else AutoAugmentPolicy
+        enum = InterpolationMode if name == "interpolation" else AutoAugmentPolicy
         try:
-            return kind(value)
+            return enum(value)
         except ValueError:
-            known = ", ".join(str(member.value) for member in kind)
-            raise ConfigError(f"{name}={value}: must be one of {known}") from None
+            choices = ", ".join(str(member.value) for member in enum)
+            raise ConfigError(f"{name}={value}: must be one of {choices}") from None
     return value
 
 
-def _targets(node: Any) -> Iterator[str]:
-    """Every `_target_` at any depth."""
+def _all_targets(node: Any) -> Iterator[str]:
+    """Yield every `_target_` in nested mappings and lists."""
     if isinstance(node, Mapping):
         if "_target_" in node:
             yield str(node["_target_"])
         for entry in node.values():
-            yield from _targets(entry)
+            yield from _all_targets(entry)
     elif isinstance(node, list | tuple):
         for entry in node:
-            yield from _targets(entry)
+            yield from _all_targets(entry)

@@ -1,6 +1,7 @@
-"""Data sets as uint8 tensors: training, validation and test."""
+"""Data sets as uint8 tensors, split into training, validation and test images."""
 
 from dataclasses import dataclass, replace
+from math import ceil
 
 import torch
 from torch import Tensor
@@ -11,14 +12,19 @@ from regexp.data.splits import Split
 from regexp.errors import ConfigError, DataError
 from regexp.utils.rng import random_stream
 
-# The clean measurement of the training set reads at most this many of its images: the standard error of an accuracy
-# of 98 % is then 0.14 %, and an epoch of MNIST is 15 % faster than with all 55,000.
+# Training loss and accuracy are measured on at most this many training images: the standard error of an accuracy of
+# 98 % is then 0.14 %, and an epoch of MNIST is 15 % faster than with all 55,000.
 MAX_MEASURED_IMAGES = 10_000
 
 
 @dataclass(frozen=True)
 class Images:
-    """images [N, C, H, W] uint8, labels [N] int64."""
+    """Images and their labels as tensors.
+
+    Attributes:
+        images: [N, C, H, W], uint8.
+        labels: [N], int64.
+    """
 
     images: Tensor
     labels: Tensor
@@ -27,31 +33,32 @@ class Images:
         return len(self.labels)
 
     def to(self, device: torch.device) -> "Images":
-        """The same on a device."""
+        """Return the images and labels on a device."""
         return Images(self.images.to(device), self.labels.to(device))
 
     def center_crop(self, height: int, width: int) -> "Images":
-        """Cut to this size, as torchvision's CenterCrop does."""
+        """Return the images cropped to this size, as torchvision's CenterCrop does."""
         top, left = round((self.images.shape[2] - height) / 2), round((self.images.shape[3] - width) / 2)
         return Images(self.images[..., top : top + height, left : left + width].contiguous(), self.labels)
 
     def select(self, indices: Tensor) -> "Images":
-        """The images at `indices` [n]."""
+        """Return the images and labels at `indices` [n]."""
         return Images(self.images[indices], self.labels[indices])
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The parts of a data set.
+    """A data set, split into what is trained on and what is evaluated.
 
     Attributes:
-        train: what is trained on.
-        measured_at: indices [n] of the fixed part of `train` on which train_loss and train_accuracy are measured.
-        measured: that part.
-        validation: decides when to stop and which epoch is best.
-        test: read once, at the end of a run; None where it serves as validation.
-        classes: their names, by label.
-        fingerprint: of the files that it was read from.
+        name: the name by which the configuration chooses it.
+        train: the images to train on.
+        measured_indices: [n], which images of `train` are in `measured`.
+        measured: the fixed subset of `train` on which train_loss and train_accuracy are measured.
+        validation: the images that decide when to stop and which epoch is best.
+        test: the images that are evaluated once, at the end of a run; None if the test set serves as validation.
+        classes: the name of each class, in the order of the labels.
+        fingerprint: the hash of the files that the data set was read from.
     """
 
     name: str
@@ -65,26 +72,29 @@ class Dataset:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
+        """Channels, height and width of a training image."""
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of what the network sees: less than `shape` where augmentation crops."""
+        """Channels, height and width of the network's input: smaller than `shape` if augmentation crops."""
         channels, height, width = self.measured.images.shape[1:]
         return channels, height, width
 
     def center_crop(self, height: int, width: int) -> "Dataset":
-        """The same with all that is evaluated cut to this size, and the training images whole."""
+        """Return the data set with all evaluated images cropped to this size; the training images stay whole."""
         if (height, width) == self.shape[1:]:
             return self
-        measured, validation = self.measured.center_crop(height, width), self.validation.center_crop(height, width)
-        test = None if self.test is None else self.test.center_crop(height, width)
-        return replace(self, measured=measured, validation=validation, test=test)
+        return replace(
+            self,
+            measured=self.measured.center_crop(height, width),
+            validation=self.validation.center_crop(height, width),
+            test=None if self.test is None else self.test.center_crop(height, width),
+        )
 
     def to(self, device: torch.device) -> "Dataset":
-        """The same on a device."""
+        """Return the data set on a device."""
         return replace(
             self,
             train=self.train.to(device),
@@ -95,120 +105,167 @@ class Dataset:
         )
 
     def describe(self) -> str:
-        """Name, sizes and protocol, in words."""
+        """Return the name, the sizes of the splits and the size of an image, in words."""
         channels, height, width = self.shape
-        size = f"{height}x{width}" + (f"x{channels}" if channels > 1 else "")
+        image_size = f"{height}x{width}" + (f"x{channels}" if channels > 1 else "")
         if self.test is None:
-            parts = f"{len(self.train):,} training, {len(self.validation):,} validation = the test set"
+            split_sizes = f"{len(self.train):,} training, {len(self.validation):,} validation = the test set"
         else:
-            parts = f"{len(self.train):,} training, {len(self.validation):,} validation, {len(self.test):,} test"
-        return f"{self.name}: {parts}; {size}"
+            split_sizes = f"{len(self.train):,} training, {len(self.validation):,} validation, {len(self.test):,} test"
+        return f"{self.name}: {split_sizes}; {image_size}"
 
 
 def scale(images: Tensor, dtype: torch.dtype) -> Tensor:
-    """uint8 in 0..255 -> floating point in [0, 1], as torchvision's ToTensor."""
+    """Convert uint8 images in 0..255 to floating point in [0, 1], as torchvision's ToTensor does."""
     return images.to(dtype).div_(255)
 
 
 def load_splits(source: Source, val_size: float, train_size: float | None, split_seed: int, validation: str) -> Dataset:
-    """Read and split a data set.
+    """Read a data set and split it.
 
-    One without a test set sets aside a stratified fifth, fixed for good.
+    If the files have no test set, a fifth of all images becomes the test set, stratified by class. It is always the
+    same fifth: no seed changes it.
 
     Args:
-        source: from `sources.locate`.
-        val_size: images held out of the training set, by class; below 1 a fraction of it. Not used where the files
-            have a validation set of their own.
-        train_size: images kept of the rest, by class; below 1 a fraction of it; None: all.
-        split_seed: decides which; the run's seed does not.
-        validation: "holdout", or "test": nothing is held out, the test set validates, and a validation set of the
-            files' own is not used.
+        source: where the data set is, from `sources.locate`.
+        val_size: how many images to hold out of the training set for validation, stratified by class; below 1 a
+            fraction of it. Not used if the files have a validation set or `validation` is "test".
+        train_size: how many of the remaining images to keep, stratified by class; below 1 a fraction of them; None
+            keeps all.
+        split_seed: decides which images are held out and kept, independently of a run's seed.
+        validation: "holdout"; or "test": nothing is held out, the test set is the validation set, and a validation
+            set in the files is not used.
+
+    Returns:
+        The data set, on the CPU.
 
     Raises:
-        DataError: the files are not what they should be.
-        ConfigError: there are too few images for the sizes asked for.
+        DataError: the files are missing, broken or inconsistent.
+        ConfigError: the data set has too few images for these sizes.
     """
-    parts = read_splits(source)
-    train, test = _images(parts.train), None if parts.test is None else _images(parts.test)
+    splits = read_splits(source)
+    train, test = _to_images(splits.train), None if splits.test is None else _to_images(splits.test)
     if test is None:
-        train, test = _set_test_aside(source.name, train, parts.classes)
+        train, test = _split_off_test(source.name, train, splits.classes)
     if validation == "test":
-        held_out, kept_test = test, None
-    elif parts.validation is not None:
-        held_out, kept_test = _images(parts.validation), test
+        validation_images, test = test, None
+    elif splits.validation is not None:
+        validation_images = _to_images(splits.validation)
     else:
-        count = _count("data.val_size", val_size, len(train))
-        chosen = _stratified(train.labels, count, split_seed, "validation", spare=True)
-        held_out, train, kept_test = train.select(chosen), train.select(_complement(chosen, len(train))), test
+        count = _count_images("data.val_size", val_size, len(train))
+        held_out = _stratified_indices(train.labels, count, split_seed, "validation", spare_last=True)
+        validation_images, train = train.select(held_out), train.select(_complement(held_out, len(train)))
     if len(train) == 0:
-        raise ConfigError(f"data.val_size={val_size:g}: leaves nothing to train on; use a smaller data.val_size")
+        raise ConfigError(f"data.val_size={val_size:g}: leaves no images to train on; use a smaller data.val_size")
     if train_size is not None:
-        count = _count("data.train_size", train_size, len(train))
-        train = train.select(_stratified(train.labels, count, split_seed, "training"))
-    measured, measured_at = train, torch.arange(len(train))
+        count = _count_images("data.train_size", train_size, len(train))
+        train = train.select(_stratified_indices(train.labels, count, split_seed, "training"))
+    measured, measured_indices = train, torch.arange(len(train))
     if len(train) > MAX_MEASURED_IMAGES:
-        measured_at = _stratified(train.labels, MAX_MEASURED_IMAGES, split_seed, "measured")
-        measured = train.select(measured_at)
-    return Dataset(source.name, train, measured_at, measured, held_out, kept_test, parts.classes, source.fingerprint)
+        measured_indices = _stratified_indices(train.labels, MAX_MEASURED_IMAGES, split_seed, "measured")
+        measured = train.select(measured_indices)
+    return Dataset(
+        name=source.name,
+        train=train,
+        measured_indices=measured_indices,
+        measured=measured,
+        validation=validation_images,
+        test=test,
+        classes=splits.classes,
+        fingerprint=source.fingerprint,
+    )
 
 
-def add_label_noise(labels: Tensor, fraction: float, classes: int, seed: int) -> Tensor:
-    """Labels [N] of which round(fraction * N), chosen at random, are another class, uniformly.
+def add_label_noise(labels: Tensor, fraction: float, num_classes: int, seed: int) -> Tensor:
+    """Return labels of which a fraction is wrong.
 
-    With one seed, those that are wrong at a smaller fraction are as wrong at a larger one.
+    The wrong labels are chosen at random, and each is replaced by another class, uniformly. With the same seed, the
+    labels that are wrong at a smaller fraction are wrong at a larger one too, and in the same way.
+
+    Args:
+        labels: [N], the true labels.
+        fraction: in [0, 1]; exactly round(fraction * N) labels are wrong.
+        num_classes: number of classes.
+        seed: decides which labels are wrong, and how.
+
+    Returns:
+        [N], on the device of `labels`.
     """
     generator, count = random_stream(seed, "label_noise"), len(labels)
-    chosen = torch.randperm(count, generator=generator)[: round(fraction * count)].to(labels.device)
-    # Drawn for all images: what is drawn for one does not depend on the fraction.
-    steps = torch.randint(1, classes, (count,), generator=generator).to(labels.device)
-    wrong = labels.clone()
-    wrong[chosen] = (labels + steps)[chosen] % classes
-    return wrong
+    wrong_indices = torch.randperm(count, generator=generator)[: round(fraction * count)].to(labels.device)
+    # Drawn for all images, so that the draw of one image does not depend on the fraction.
+    offsets = torch.randint(1, num_classes, (count,), generator=generator).to(labels.device)
+    noisy = labels.clone()
+    noisy[wrong_indices] = (labels + offsets)[wrong_indices] % num_classes
+    return noisy
 
 
-def _images(part: Split) -> Images:
-    return Images(torch.from_numpy(part.images), torch.from_numpy(part.labels))
+def _to_images(split: Split) -> Images:
+    return Images(torch.from_numpy(split.images), torch.from_numpy(split.labels))
 
 
-def _set_test_aside(name: str, whole: Images, classes: tuple[str, ...]) -> tuple[Images, Images]:
-    """Training and test images."""
-    test = _stratified(whole.labels, -(-len(whole) // 5), seed=0, name="test", spare=True)
-    train = whole.select(_complement(test, len(whole)))
-    if 0 in (present := torch.bincount(train.labels, minlength=len(classes)).tolist()):
+def _split_off_test(name: str, images: Images, classes: tuple[str, ...]) -> tuple[Images, Images]:
+    """Split the images of the data set `name` into training images and a fifth for the test."""
+    test_indices = _stratified_indices(images.labels, ceil(len(images) / 5), seed=0, name="test", spare_last=True)
+    train = images.select(_complement(test_indices, len(images)))
+    class_counts = torch.bincount(train.labels, minlength=len(classes)).tolist()
+    if 0 in class_counts:
         raise DataError(
-            f"data={name}: class {classes[present.index(0)]} has a single image, and a fifth of all images is set "
-            "aside for the test; add images, or a test set of your own"
+            f"data={name}: class {classes[class_counts.index(0)]} has a single image, and a fifth of all images is "
+            "set aside for the test; add images, or a test set of your own"
         )
-    return train, whole.select(test)
+    return train, images.select(test_indices)
 
 
-def _count(key: str, size: float, available: int) -> int:
+def _count_images(key: str, size: float, available: int) -> int:
+    """Return the number of images that a size in the configuration asks for.
+
+    Raises:
+        ConfigError: this is none, or more than there are.
+    """
     count = round(size * available) if size < 1 else round(size)
     if not 1 <= count <= available:
-        raise ConfigError(f"{key}={size:g}: is {count:,} images, and there are {available:,}; use between 1 and that")
+        raise ConfigError(
+            f"{key}={size:g}: asks for {count:,} images, and there are {available:,}; use 1 to {available}"
+        )
     return count
 
 
-def _stratified(labels: Tensor, count: int, seed: int, name: str, spare: bool = False) -> Tensor:
-    """Sorted indices [count] of a random choice whose classes are in the proportions of `labels`, to within one.
+def _stratified_indices(labels: Tensor, count: int, seed: int, name: str, spare_last: bool = False) -> Tensor:
+    """Choose images at random, each class in its proportion to within one image.
 
-    Within that, classes that would have none go first; with `spare`, those of which none would be left go last.
+    Every class first gives the whole part of its share. The images that are then still missing come from the classes
+    with the largest remainders, but first from those that would otherwise give none.
+
+    Args:
+        labels: [N], the labels of all images.
+        count: number of images to choose.
+        seed: seed of the random stream.
+        name: name of the random stream.
+        spare_last: whether classes that would have no image left give one more only after all others.
+
+    Returns:
+        Sorted indices [count].
     """
     generator = random_stream(seed, f"split/{name}")
     members = [torch.nonzero(labels == label).flatten() for label in labels.unique()]
-    shares = torch.tensor([len(own) * count / len(labels) for own in members], dtype=torch.float64)
-    quota = shares.floor().long()
-    claims = shares - quota + (quota == 0).double()
-    if spare:
-        claims -= 2 * (quota + 1 == torch.tensor([len(own) for own in members])).double()
-    quota[claims.argsort(descending=True, stable=True)[: count - int(quota.sum())]] += 1
-    picked = [
-        own[torch.randperm(len(own), generator=generator)[: int(n)]] for own, n in zip(members, quota, strict=True)
-    ]
-    return torch.cat(picked).sort().values
+    class_sizes = [len(indices) for indices in members]
+    shares = torch.tensor([size * count / len(labels) for size in class_sizes], dtype=torch.float64)
+    quotas = shares.floor().long()
+    priorities = shares - quotas + (quotas == 0).double()
+    if spare_last:
+        priorities -= 2 * (quotas + 1 == torch.tensor(class_sizes)).double()
+    missing = count - int(quotas.sum())
+    quotas[priorities.argsort(descending=True, stable=True)[:missing]] += 1
+    chosen = []
+    for indices, quota in zip(members, quotas.tolist(), strict=True):
+        order = torch.randperm(len(indices), generator=generator)
+        chosen.append(indices[order[:quota]])
+    return torch.cat(chosen).sort().values
 
 
 def _complement(indices: Tensor, length: int) -> Tensor:
-    rest = torch.ones(length, dtype=torch.bool)
-    rest[indices] = False
-    return torch.nonzero(rest).flatten()
+    """Return the numbers below `length` that are not in `indices`, sorted."""
+    is_left = torch.ones(length, dtype=torch.bool)
+    is_left[indices] = False
+    return torch.nonzero(is_left).flatten()

@@ -1,4 +1,4 @@
-"""Pictures in PNG and JPEG files, decoded by Pillow in threads: it lets go of Python's lock meanwhile."""
+"""PNG and JPEG files, decoded by Pillow in threads: Pillow releases Python's lock while it decodes."""
 
 import contextlib
 import io
@@ -15,44 +15,53 @@ from PIL import Image, ImageOps
 from regexp.errors import DataError
 
 _GRAY, _COLOR, _TRANSPARENT = "gray", "in color", "partly transparent"
-# Pixels by Pillow's mode; the colors of a palette are exact, so that it needs no decision.
+# What Pillow's modes hold. A palette is converted to RGB without loss, so the user need not choose.
 _KINDS = {"1": _GRAY, "L": _GRAY, "RGB": _COLOR, "P": _COLOR, "CMYK": "in CMYK"}
 _KINDS |= dict.fromkeys(("LA", "La", "PA", "RGBA", "RGBa"), _TRANSPARENT)
-_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"  # how files begin
-_DEPTH = 24  # where a PNG file tells the bits of a sample
+_PNG_SIGNATURE, _JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
+_PNG_BIT_DEPTH_OFFSET = 24  # the byte of a PNG file that holds its bits per sample
 
 
 def decode_pictures(files: Sequence[Path], image_size: int | None, grayscale: bool | None) -> NDArray[np.uint8]:
-    """The pictures of all files [N, C, H, W], turned as their EXIF says.
+    """Decode pictures into one array, each rotated as its EXIF orientation says.
 
     Args:
-        files: at least one.
-        image_size: side of the square to which pictures are cut (about the centre) and resized (bilinearly); None: as
-            they are.
-        grayscale: True: one channel, False: three, either with what is transparent on white; None: as they are.
+        files: the PNG and JPEG files, at least one.
+        image_size: side in pixels of the square to which pictures are cropped (about the centre) and resized
+            (bilinearly); None keeps them as they are.
+        grayscale: True for one channel, False for three, either with transparent pixels on white; None keeps the
+            channels of the files.
 
-    Raises DataError that names the first file which cannot be read, or is not like the first one.
+    Returns:
+        [N, C, H, W], in the order of the files.
+
+    Raises:
+        DataError: a file cannot be decoded, or differs from the first one in size or channels. Names the first such
+            file.
     """
     decode = partial(_decode, image_size=image_size, grayscale=grayscale)
-    with _bombs_refused(), ThreadPoolExecutor() as pool:
-        decoded = pool.map(decode, files)
+    with _refusing_decompression_bombs(), ThreadPoolExecutor() as pool:
+        pictures = pool.map(decode, files)
         try:
-            first = next(decoded)
-            whole = np.empty((len(files), *first.shape), np.uint8)  # [N, H, W] or [N, H, W, 3]
-            whole[0] = first
-            for i, pixels in enumerate(decoded, 1):
-                _check_alike(files[0], first, files[i], pixels)
-                whole[i] = pixels
+            first = next(pictures)
+            stacked = np.empty((len(files), *first.shape), np.uint8)  # [N, H, W] or [N, H, W, 3]
+            stacked[0] = first
+            for i, picture in enumerate(pictures, 1):
+                _check_alike(files[0], first, files[i], picture)
+                stacked[i] = picture
         except MemoryError as error:
             raise _error(f"{len(files):,} pictures do not fit into memory; use data.image_size=64") from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # after an error the rest need not be decoded
-    return whole[:, None] if whole.ndim == 3 else np.ascontiguousarray(whole.transpose(0, 3, 1, 2))
+    return stacked[:, None] if stacked.ndim == 3 else np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))
 
 
 @contextlib.contextmanager
-def _bombs_refused() -> Iterator[None]:
-    """Make an error of the one warning of Pillow's that matters. Filters are no thread's own: not for inside one."""
+def _refusing_decompression_bombs() -> Iterator[None]:
+    """Turn Pillow's warning about huge pictures into an error, and ignore its other warnings.
+
+    Warning filters belong to the process, not to a thread, so this must not be entered inside the threads.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -60,39 +69,52 @@ def _bombs_refused() -> Iterator[None]:
 
 
 def _decode(file: Path, image_size: int | None, grayscale: bool | None) -> NDArray[np.uint8]:
-    """One picture: [H, W], or [H, W, 3] in color."""
+    """Decode one picture: [H, W], or [H, W, 3] in color."""
     try:
         content = file.read_bytes()
     except OSError as error:
         raise _error(f"cannot read {file}: {error.strerror}") from error
     if not content:
-        raise _error(f"{file} is empty; take it out of the folder")
-    # Pillow would drop half of the bits in silence.
-    if content.startswith(_PNG) and content[_DEPTH : _DEPTH + 1] == b"\x10":
-        raise _error(f"{file} has 16 bits a sample; convert it to 8")
+        raise _error(f"{file} is empty; remove it from the folder")
+    # Pillow would silently drop half of the bits.
+    if content.startswith(_PNG_SIGNATURE) and content[_PNG_BIT_DEPTH_OFFSET : _PNG_BIT_DEPTH_OFFSET + 1] == b"\x10":
+        raise _error(f"{file} has 16 bits per sample; convert it to 8")
     try:
         image: Image.Image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
         image.load()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _error(f"{file} has more than {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller") from error
-    except Exception as error:  # Pillow lets through whatever a broken file makes it stumble over
-        if not content.startswith((_PNG, _JPEG)):
-            raise _error(f"{file} is neither PNG nor JPEG, whatever its name; take it out of the folder") from error
-        raise _error(f"{file} is broken; replace it, or take it out of the folder") from error
+    except Exception as error:  # a broken file can make Pillow raise almost anything
+        if not content.startswith((_PNG_SIGNATURE, _JPEG_SIGNATURE)):
+            raise _error(f"{file} is neither PNG nor JPEG, despite its name; remove it from the folder") from error
+        raise _error(f"{file} is broken; replace it, or remove it from the folder") from error
     kind = _TRANSPARENT if "transparency" in image.info else _KINDS.get(image.mode, f"in mode {image.mode}")
-    with contextlib.suppress(Exception):  # of broken EXIF: without it the picture is as whole as before
+    with contextlib.suppress(Exception):  # broken EXIF data does not make the picture broken
         image = ImageOps.exif_transpose(image)
-    image = _converted(file, image, kind, grayscale)
+    image = _convert(file, image, kind, grayscale)
     if image_size is not None:
         image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR)
     return np.asarray(image)
 
 
-def _converted(file: Path, image: Image.Image, kind: str, grayscale: bool | None) -> Image.Image:
-    """A picture in one of Pillow's modes L and RGB."""
+def _convert(file: Path, image: Image.Image, kind: str, grayscale: bool | None) -> Image.Image:
+    """Convert a picture to Pillow's mode L or RGB.
+
+    Args:
+        file: the picture's file, for the error message.
+        image: the picture in any mode.
+        kind: what it holds, one of the values of `_KINDS`.
+        grayscale: True for L, False for RGB; None for the one that keeps its channels.
+
+    Raises:
+        DataError: `grayscale` is None, and the picture is neither gray nor in three colors.
+    """
     if grayscale is None:
         if kind not in (_GRAY, _COLOR):
-            raise _error(f"{file} is {kind}; type data.grayscale=false for three colors, or true for one channel")
+            raise _error(
+                f"{file} is {kind}; type data.grayscale=false for three color channels, "
+                "or data.grayscale=true for one gray channel"
+            )
         return image.convert("L" if kind == _GRAY else "RGB")
     if kind == _TRANSPARENT:
         image = image.convert("RGBA")
@@ -100,19 +122,31 @@ def _converted(file: Path, image: Image.Image, kind: str, grayscale: bool | None
     return image.convert("L" if grayscale else "RGB")
 
 
-def _check_alike(file: Path, pixels: NDArray[np.uint8], other: Path, others: NDArray[np.uint8]) -> None:
-    """Raises DataError if the second picture does not fit the first."""
-    if pixels.ndim != others.ndim:
-        kinds = [_GRAY if array.ndim == 2 else _COLOR for array in (others, pixels)]
+def _check_alike(first_file: Path, first: NDArray[np.uint8], other_file: Path, other: NDArray[np.uint8]) -> None:
+    """Check that two pictures have the same channels and size.
+
+    Args:
+        first_file: the file of the first picture, for the error message.
+        first: its pixels, [H, W] or [H, W, 3].
+        other_file: the file of the other picture, for the error message.
+        other: its pixels, [H, W] or [H, W, 3].
+
+    Raises:
+        DataError: they differ.
+    """
+    if first.ndim != other.ndim:
+        first_kind, other_kind = (_GRAY if pixels.ndim == 2 else _COLOR for pixels in (first, other))
         raise _error(
-            f"{other} is {kinds[0]}, and {file} {kinds[1]}; type data.grayscale=true for one channel, "
-            "or data.grayscale=false for three colors"
+            f"{other_file} is {other_kind}, but {first_file} is {first_kind}; type data.grayscale=true for one gray "
+            "channel, or data.grayscale=false for three color channels"
         )
-    if pixels.shape != others.shape:
-        sizes = [f"{array.shape[1]} pixels wide and {array.shape[0]} high" for array in (others, pixels)]
+    if first.shape != other.shape:
+        first_size, other_size = (
+            f"{pixels.shape[1]} pixels wide and {pixels.shape[0]} high" for pixels in (first, other)
+        )
         raise _error(
-            f"{other} is {sizes[0]}, and {file} {sizes[1]}; to cut and resize all of them to squares "
-            f"of one size, type data.image_size={min(pixels.shape[:2])}"
+            f"{other_file} is {other_size}, but {first_file} is {first_size}; to crop and resize all pictures to "
+            f"squares of one size, type data.image_size={min(first.shape[:2])}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Downloads: torchvision's own, whole or not at all."""
+"""Downloads of torchvision's data sets, each complete or not there at all."""
 
 import contextlib
 import io
@@ -13,88 +13,103 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.error import URLError
 
-from regexp.data.idx import IDX_FILES, IDX_DATASETS, read_idx
+from regexp.data.idx import IDX_DATASETS, IDX_FILES, read_idx
 from regexp.errors import DataError, StorageError
 from regexp.utils.atomic_io import sync_file
 
-# Seconds in which a server must send something. torchvision sets no limit of its own.
+# Seconds within which a server must send something. torchvision sets no limit.
 TIMEOUT = 30.0
-_OF_THE_DISK = (EACCES, EDQUOT, EFBIG, EIO, ENOSPC, EPERM, EROFS)
+_DISK_ERRORS = (EACCES, EDQUOT, EFBIG, EIO, ENOSPC, EPERM, EROFS)
 
 
 def download(name: str, root: Path) -> None:
     """Let torchvision download one of its data sets into `root`.
 
-    Its files go into a temporary folder there, and into place when all of them have the right checksums and could be
-    decoded: one that is half finished is never taken for data, and two downloads at once do not meet.
+    The files are downloaded into a temporary directory in `root` and moved to their final directory only when all of
+    them have the right checksums and can be decoded. So an incomplete download is never mistaken for data, and two
+    downloads at the same time do not disturb each other.
+
+    Args:
+        name: a key of `IDX_DATASETS`.
+        root: the directory to download into.
 
     Raises:
-        DataError: it could not be had; says what to put where.
-        StorageError: the folder cannot be written.
+        DataError: the download failed; the message says which files to put where.
+        StorageError: `root` cannot be written to.
     """
-    target = IDX_DATASETS[name].folder(root)
+    target = IDX_DATASETS[name].directory(root)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".download-", dir=root) as folder:
-            fetched = IDX_DATASETS[name].folder(Path(folder))
-            if reasons := _fetch(name, Path(folder)):
+        with TemporaryDirectory(prefix=".download-", dir=root) as temporary_root:
+            downloaded = IDX_DATASETS[name].directory(Path(temporary_root))
+            if reasons := _try_mirrors(name, Path(temporary_root)):
                 raise DataError(
-                    f"data={name}: not in {root}, and it could not be downloaded:\n"
+                    f"data={name}: not in {root}, and the download failed:\n"
                     + "\n".join(f"  {reason}" for reason in reasons)
                     + f"\nPut {', '.join(IDX_FILES)} into {target},\n"
-                    f"or name the folder that holds {IDX_DATASETS[name].loader}/raw with data.root=DIR, "
+                    f"or name the directory that contains {IDX_DATASETS[name].loader}/raw with data.root=DIR, "
                     "or use data=digits, which needs no download."
                 )
-            read_idx(name, fetched)
+            read_idx(name, downloaded)
             target.mkdir(parents=True, exist_ok=True)
             for file in IDX_FILES:
-                sync_file(fetched / file)
-                os.replace(fetched / file, target / file)
+                sync_file(downloaded / file)
+                os.replace(downloaded / file, target / file)
     except OSError as error:
         raise StorageError(
             f"data={name}: not in {root}, and it cannot be downloaded there "
             f"({error.filename or root}: {error.strerror or error});\n"
-            "name another folder with data.root=DIR, or use data=digits, which needs no download."
+            "name another directory with data.root=DIR, or use data=digits, which needs no download."
         ) from error
     finally:
-        if not target.exists():  # an empty folder would look as if the data were in it
+        if not target.exists():  # an empty directory would look as if it held the data
             with contextlib.suppress(OSError):
                 root.rmdir()
 
 
-def _fetch(name: str, folder: Path) -> list[str]:
-    """Download into an empty folder; returns why each mirror failed, nothing where one did not.
+def _try_mirrors(name: str, directory: Path) -> list[str]:
+    """Download a data set into an empty directory from the first mirror that works.
 
-    torchvision would try the next mirror itself, but not after every kind of failure. Raises OSError of the disk.
+    torchvision tries the next mirror by itself, but not after every kind of failure.
+
+    Args:
+        name: a key of `IDX_DATASETS`.
+        directory: an empty directory.
+
+    Returns:
+        Nothing after a success, else the reason why each mirror failed.
+
+    Raises:
+        OSError: the disk is full or cannot be written to.
     """
     import torchvision
 
     loader: Any = getattr(torchvision.datasets, IDX_DATASETS[name].loader)
-    downloader = loader.__new__(loader)  # its constructor would unpickle what older versions of it have left
-    downloader.root = str(folder)
+    downloader = loader.__new__(loader)  # its constructor would unpickle files that older versions of it have left
+    downloader.root = str(directory)
     reasons = []
     for mirror in loader.mirrors:
         downloader.mirrors = [mirror]
         try:
-            with _patient_for(TIMEOUT), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            with _socket_timeout(TIMEOUT), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 downloader.download()
             return []
         except (OSError, RuntimeError, HTTPException, ValueError) as error:
-            if isinstance(error, OSError) and not isinstance(error, URLError) and error.errno in _OF_THE_DISK:
+            if isinstance(error, OSError) and not isinstance(error, URLError) and error.errno in _DISK_ERRORS:
                 raise
-            # torchvision's own message is a heading, and in its last line the reason
+            # torchvision's message starts with a heading; its last line is the reason.
             lines = str(error).strip().splitlines() or [type(error).__name__]
             reasons.append(f"{mirror}: {lines[-1]}")
     return reasons or ["torchvision knows no mirror"]
 
 
 @contextlib.contextmanager
-def _patient_for(seconds: float) -> Iterator[None]:
-    """Let no socket opened in here wait longer for the other side."""
-    before = socket.getdefaulttimeout()
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    """Limit how long sockets opened inside wait for the other side."""
+    previous_timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
         yield
     finally:
-        socket.setdefaulttimeout(before)
+        socket.setdefaulttimeout(previous_timeout)

@@ -1,4 +1,4 @@
-"""The data sets in MNIST's file format, which torchvision downloads and decodes."""
+"""The data sets in MNIST's file format (IDX), which torchvision downloads and decodes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,18 +19,18 @@ IDX_FILES = (
 
 @dataclass(frozen=True)
 class IdxDataset:
-    """A data set of this family.
+    """A data set in MNIST's file format.
 
     Attributes:
-        loader: its class in torchvision.datasets, after which the folder of its files is named too.
-        classes: their names, by label.
+        loader: name of its class in torchvision.datasets, which is also the name of its directory.
+        classes: the name of each class, in the order of the labels.
     """
 
     loader: str
     classes: tuple[str, ...]
 
-    def folder(self, root: Path) -> Path:
-        """Where its files lie below a root."""
+    def directory(self, root: Path) -> Path:
+        """Return the directory below `root` that holds the files, where torchvision puts them too."""
         return root / self.loader / "raw"
 
 
@@ -47,33 +47,41 @@ IDX_DATASETS = {
 }
 
 
-def read_idx(name: str, folder: Path) -> "Splits":
-    """60,000 training and 10,000 test images of 28x28 pixels, from the files in `folder`.
+def read_idx(name: str, directory: Path) -> "Splits":
+    """Read a data set in MNIST's file format: 60,000 training and 10,000 test images of 28x28 pixels.
 
-    torchvision decodes them, file by file: its MNIST class would unpickle what older versions of it have left there.
-    Raises DataError if the files are not what they should be.
+    torchvision's functions decode file by file. Its MNIST class is not used: it would unpickle files that older
+    versions of it have left in the directory.
+
+    Args:
+        name: a key of `IDX_DATASETS`.
+        directory: the directory that holds `IDX_FILES`.
+
+    Raises:
+        DataError: a file is missing or broken, or images and labels do not fit each other.
     """
     from regexp.data.splits import Splits
 
-    train, test = (_read_part(name, folder, prefix) for prefix in ("train", "t10k"))
+    train, test = (_read_split(name, directory, prefix) for prefix in ("train", "t10k"))
     return Splits(train, None, test, IDX_DATASETS[name].classes)
 
 
-def _read_part(name: str, folder: Path, prefix: str) -> "Split":
+def _read_split(name: str, directory: Path, prefix: str) -> "Split":
+    """Read the images and labels in the two files whose names begin with `prefix`."""
     from torchvision.datasets.mnist import read_image_file, read_label_file
 
     from regexp.data.splits import Split
 
     try:
-        images = read_image_file(str(folder / f"{prefix}-images-idx3-ubyte"))
-        labels = read_label_file(str(folder / f"{prefix}-labels-idx1-ubyte"))
+        images = read_image_file(str(directory / f"{prefix}-images-idx3-ubyte"))
+        labels = read_label_file(str(directory / f"{prefix}-labels-idx1-ubyte"))
     except (OSError, RuntimeError, AssertionError, ValueError, TypeError, KeyError, IndexError) as error:
-        raise DataError(f"data={name}: {folder} holds broken files; remove them to download them again") from error
-    largest = len(IDX_DATASETS[name].classes) - 1
-    if len(images) != len(labels) or len(labels) == 0 or int(labels.max()) > largest:
+        raise DataError(f"data={name}: {directory} holds broken files; remove them to download them again") from error
+    max_label = len(IDX_DATASETS[name].classes) - 1
+    if len(images) != len(labels) or len(labels) == 0 or int(labels.max()) > max_label:
         highest = f" up to {int(labels.max())}" if len(labels) else ""
         raise DataError(
-            f"data={name}: {len(images):,} images and {len(labels):,} labels{highest} in {folder}; "
+            f"data={name}: {len(images):,} images and {len(labels):,} labels{highest} in {directory}; "
             "remove the files to download them again"
         )
     return Split(images.unsqueeze(1).numpy(), labels.long().numpy())

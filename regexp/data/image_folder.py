@@ -1,4 +1,4 @@
-"""Which picture of an image folder belongs to which part and class. Opens no picture."""
+"""The split and class of each picture in a folder of pictures. Opens no picture."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -7,135 +7,169 @@ from pathlib import Path
 
 from regexp.errors import DataError
 
-SPLIT_DIRECTORIES = {"train": "train", "val": "validation", "test": "test"}
+# The split that each folder name stands for.
+SPLIT_FOLDERS = {"train": "train", "val": "validation", "test": "test"}
 SUFFIXES = (".png", ".jpg", ".jpeg")
-# Pictures that we would miss silently if they were taken for any other file.
+# Suffixes of pictures that are refused, because skipping them like any other file would lose them silently.
 _UNREAD = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".pbm", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
-# What others call their parts: a folder of these is not one of classes.
-_OTHER_NAMES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
+# Other usual names for the folders of splits, which are therefore not taken for classes.
+_SYNONYMS = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
 
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """An image folder.
+    """The pictures of a folder, by split and class.
 
     Attributes:
-        classes: names of the class folders, in the order of labels.
-        pictures: (file, label) of each picture, by part: "train", and where there are "validation" and "test".
+        root: the folder.
+        classes: names of the class folders, in the order of the labels.
+        samples: (file, label) of each picture, by split: "train", and if they exist "validation" and "test".
     """
 
     root: Path
     classes: tuple[str, ...]
-    pictures: dict[str, list[tuple[Path, int]]]
+    samples: dict[str, list[tuple[Path, int]]]
 
     def files(self) -> list[Path]:
-        """All pictures, part by part."""
-        return [file for part in self.pictures.values() for file, _ in part]
+        """Return the files of all pictures, split by split."""
+        return [file for samples in self.samples.values() for file, _ in samples]
 
 
-def scan_image_folder(given: str | None) -> ImageFolder:
-    """The pictures below the folder that the user named: in class folders, or in class folders of train/, val/, test/.
+def scan_image_folder(root: str | None) -> ImageFolder:
+    """Find the pictures below a folder.
 
-    Labels are in the order of sorted class names.
+    They lie in class folders, or in class folders of train/, val/ and test/. Labels follow the sorted class names.
+
+    Args:
+        root: the folder as the user typed it; None or "" if no folder was named.
 
     Raises:
-        DataError: the folder is not laid out like this.
+        DataError: no folder was named, or it is not laid out like this.
         OSError: it cannot be read.
     """
-    if not given:
+    if not root:
         raise _error("name the folder that holds a folder of pictures for each class: data.root=DIR")
-    root = Path(given).expanduser()
-    if not root.is_dir():
-        what = "is a file, not a folder; unpack an archive" if root.is_file() else "there is no such folder"
-        raise _error(f"data.root={given}: {what}")
-    parts = {SPLIT_DIRECTORIES[name]: root / name for name in _part_names(root)} or {"train": root}
-    classes = _classes(parts["train"])
-    for folder in parts.values():
-        _agree(parts["train"], classes, folder)
-    pictures = {
-        part: [(file, label) for label, name in enumerate(classes) for file in _pictures_of(folder / name)]
-        for part, folder in parts.items()
-    }
-    return ImageFolder(root, tuple(classes), pictures)
+    folder = Path(root).expanduser()
+    if not folder.is_dir():
+        problem = (
+            "is a file, not a folder; if it is an archive, unpack it" if folder.is_file() else "there is no such folder"
+        )
+        raise _error(f"data.root={root}: {problem}")
+    split_folders = {SPLIT_FOLDERS[name]: folder / name for name in _split_folder_names(folder)} or {"train": folder}
+    classes = _class_names(split_folders["train"])
+    for split_folder in split_folders.values():
+        _check_classes(split_folders["train"], classes, split_folder)
+    samples: dict[str, list[tuple[Path, int]]] = {}
+    for split, split_folder in split_folders.items():
+        samples[split] = []
+        for label, name in enumerate(classes):
+            samples[split] += [(file, label) for file in _find_pictures(split_folder / name)]
+    return ImageFolder(folder, tuple(classes), samples)
 
 
-def _part_names(root: Path) -> list[str]:
-    """Those of train, val and test that a folder has; none where it holds class folders."""
-    names = _folders(root)
-    meant = {name: _OTHER_NAMES.get(name.lower(), name.lower()) for name in names}
-    found = [name for name in SPLIT_DIRECTORIES if name in names]
-    others = [name for name in names if name not in SPLIT_DIRECTORIES]
-    if others and not found and all(part in SPLIT_DIRECTORIES for part in meant.values()):
-        found = others  # Train/ and Test/ are no two classes
-    if not found:
+def _split_folder_names(root: Path) -> list[str]:
+    """Return which of train, val and test a folder has; none if it holds class folders."""
+    names = _folder_names(root)
+    meanings = {name: _SYNONYMS.get(name.lower(), name.lower()) for name in names}
+    split_names = [name for name in SPLIT_FOLDERS if name in names]
+    other_names = [name for name in names if name not in SPLIT_FOLDERS]
+    if other_names and not split_names and all(meaning in SPLIT_FOLDERS for meaning in meanings.values()):
+        split_names = other_names  # Train/ and Test/ are misspelt splits, not two classes
+    if not split_names:
         return []
-    if others:
-        better = meant[others[0]]
-        remedy = f"call it {better}/" if better in SPLIT_DIRECTORIES else "class folders belong below train/, val/ and test/"
-        raise _error(f"{root / others[0]} stands beside or in place of train/, val/ and test/; {remedy}")
-    if "train" not in found:
-        raise _error(f"{root} holds {found[0]}/, but no train/; add it (no class can be called train, val or test)")
-    return found
+    if other_names:
+        meaning = meanings[other_names[0]]
+        remedy = (
+            f"rename it to {meaning}/" if meaning in SPLIT_FOLDERS else "put class folders into train/, val/ and test/"
+        )
+        raise _error(f"{root / other_names[0]} is not one of train/, val/ and test/; {remedy}")
+    if "train" not in split_names:
+        raise _error(f"{root} has {split_names[0]}/ but no train/; add it (no class can be called train, val or test)")
+    return split_names
 
 
-def _classes(folder: Path) -> list[str]:
-    """Sorted names of the class folders, at least two."""
-    names = _folders(folder)
+def _class_names(folder: Path) -> list[str]:
+    """Return the sorted names of the class folders, at least two."""
+    names, loose_pictures = _folder_names(folder), _loose_pictures(folder)
     if not names:
-        loose = _loose(folder)
-        lie = f"its pictures, such as {loose[0]}, lie directly in it" if loose else "it holds no folders"
-        raise _error(f"{folder} needs a folder of pictures for each class, such as {folder / 'cats'}, but {lie}")
-    if loose := _loose(folder):
-        raise _error(f"{folder / loose[0]} belongs to no class; put it into one of the folders beside it, or elsewhere")
+        problem = (
+            f"its pictures, such as {loose_pictures[0]}, lie directly in it"
+            if loose_pictures
+            else "it holds no folders"
+        )
+        raise _error(f"{folder} needs a folder of pictures for each class, such as {folder / 'cats'}, but {problem}")
+    if loose_pictures:
+        raise _error(
+            f"{folder / loose_pictures[0]} belongs to no class; move it into one of the folders beside it, or elsewhere"
+        )
     if len(names) == 1:
-        only = folder / names[0]
-        deeper = f"; if the classes are the folders in it, use data.root={only}" if _folders(only) else ""
-        raise _error(f"{folder} holds one class only, {names[0]}; it takes two{deeper}")
+        only_class = folder / names[0]
+        hint = (
+            f"; if the classes are the folders in it, use data.root={only_class}" if _folder_names(only_class) else ""
+        )
+        raise _error(f"{folder} holds only one class, {names[0]}; at least two are needed{hint}")
     return names
 
 
-def _loose(folder: Path) -> list[str]:
-    """Names of the pictures directly in a folder."""
+def _loose_pictures(folder: Path) -> list[str]:
+    """Return the names of the pictures that lie directly in a folder."""
     names = sorted(os.listdir(folder))
     return [name for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
 
 
-def _agree(train: Path, classes: Sequence[str], folder: Path) -> None:
-    """Raises DataError unless a part has the classes of the training set."""
-    for one, names, other in ((folder, _folders(folder), classes), (train, classes, _folders(folder))):
-        for name in names:
-            if name not in other:
-                lacking = train if one == folder else folder
-                raise _error(f"{one / name} has no counterpart in {lacking}; every part needs pictures of every class")
+def _check_classes(train: Path, classes: Sequence[str], folder: Path) -> None:
+    """Check that the folder of a split has the class folders of the training set.
+
+    Raises:
+        DataError: a class folder has no counterpart.
+    """
+    names = _folder_names(folder)
+    for name in names:
+        if name not in classes:
+            raise _missing_counterpart(folder / name, train)
+    for name in classes:
+        if name not in names:
+            raise _missing_counterpart(train / name, folder)
 
 
-def _pictures_of(folder: Path) -> list[Path]:
-    """The pictures of a class, at least one."""
+def _missing_counterpart(class_folder: Path, split_folder: Path) -> DataError:
+    return _error(f"{class_folder} has no counterpart in {split_folder}; every split needs pictures of every class")
+
+
+def _find_pictures(folder: Path) -> list[Path]:
+    """Return the pictures of a class, at least one."""
     pictures = list(_walk(folder, ()))
     if not pictures:
         raise _error(f"{folder} holds no pictures ({', '.join(SUFFIXES)})")
     return pictures
 
 
-def _walk(folder: Path, above: Sequence[str]) -> Iterator[Path]:
-    """The pictures below a folder, sorted; links are followed, but not back to a folder that we are in."""
-    real = os.path.realpath(folder)
-    if real in above:
+def _walk(folder: Path, parents: Sequence[str]) -> Iterator[Path]:
+    """Yield the pictures below a folder, sorted by name.
+
+    Links are followed, except back to one of the folders that the walk is in.
+
+    Args:
+        folder: the folder to walk through.
+        parents: the real paths of the folders that the walk is in.
+    """
+    real_path = os.path.realpath(folder)
+    if real_path in parents:
         return
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        kind = os.path.splitext(entry.name)[1].lower()
+        suffix = os.path.splitext(entry.name)[1].lower()
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            yield from _walk(folder / entry.name, (*above, real))
-        elif kind in SUFFIXES:
+            yield from _walk(folder / entry.name, (*parents, real_path))
+        elif suffix in SUFFIXES:
             yield folder / entry.name
-        elif kind in _UNREAD:
-            raise _error(f"{entry.path} is neither PNG nor JPEG; convert it, or take it out of the folder")
+        elif suffix in _UNREAD:
+            raise _error(f"{entry.path} is neither PNG nor JPEG; convert it, or remove it from the folder")
 
 
-def _folders(folder: Path) -> list[str]:
-    """Sorted names of the folders in a folder, without hidden ones."""
+def _folder_names(folder: Path) -> list[str]:
+    """Return the sorted names of the folders in a folder, without hidden ones."""
     return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
 
 

@@ -1,4 +1,4 @@
-"""From files to decoded parts, each data set decoded once and kept in the cache."""
+"""Readers from files to decoded splits; each data set is decoded once and kept in the cache."""
 
 import contextlib
 import json
@@ -20,18 +20,22 @@ from regexp.data.splits import Split, Splits
 
 
 def read_splits(source: Source) -> Splits:
-    """The parts of a data set, from the cache where it is whole, else decoded and cached. Raises DataError."""
-    if source.name == "digits":  # as quick to decode
+    """Read the splits of a data set from the cache, or decode and cache them.
+
+    Raises:
+        DataError: the files are missing, broken or inconsistent.
+    """
+    if source.name == "digits":  # decoding takes no longer than reading a cache
         return read_digits(source)
-    parts = _read_cache(source)
-    if parts is None:
-        parts = READERS[source.name](source)
-        _write_cache(source, parts)
-    return parts
+    splits = _read_cache(source)
+    if splits is None:
+        splits = READERS[source.name](source)
+        _write_cache(source, splits)
+    return splits
 
 
 def read_digits(source: Source) -> Splits:
-    """scikit-learn's digits: 1,797 images of 8x8 pixels, whose 17 levels are spread over 0..255.
+    """Read scikit-learn's digits: 1,797 images of 8x8 pixels, whose 17 levels are spread over 0..255.
 
     From the UCI repository's "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak 1998).
     """
@@ -41,57 +45,67 @@ def read_digits(source: Source) -> Splits:
 
 
 def read_image_folder(source: Source) -> Splits:
-    """The user's pictures."""
+    """Read the pictures in the user's folder."""
     folder = scan_image_folder(str(source.root))
     images = decode_pictures(folder.files(), source.image_size, source.grayscale)
-    parts, start = {}, 0
-    for name, pictures in folder.pictures.items():
-        labels = np.array([label for _, label in pictures], np.int64)
-        parts[name] = Split(images[start : start + len(labels)], labels)
+    splits, start = {}, 0
+    for name, samples in folder.samples.items():
+        labels = np.array([label for _, label in samples], np.int64)
+        splits[name] = Split(images[start : start + len(labels)], labels)
         start += len(labels)
-    # A name on disk need not be text.
+    # The name of a folder on disk need not be valid text.
     classes = tuple(os.fsencode(name).decode(errors="replace") for name in folder.classes)
-    return Splits(parts["train"], parts.get("validation"), parts.get("test"), classes)
+    return Splits(splits["train"], splits.get("validation"), splits.get("test"), classes)
 
 
+def _read_idx_source(source: Source) -> Splits:
+    return read_idx(source.name, IDX_DATASETS[source.name].directory(source.root))
+
+
+# The reader of each data set, by the name that the configuration gives it.
 READERS: dict[str, Callable[[Source], Splits]] = {
     "digits": read_digits,
-    **{name: lambda source: read_idx(source.name, IDX_DATASETS[source.name].folder(source.root)) for name in IDX_DATASETS},
+    **dict.fromkeys(IDX_DATASETS, _read_idx_source),
     "image_folder": read_image_folder,
     "arrays": lambda source: read_arrays(source.root),
 }
 
 
 def _read_cache(source: Source) -> Splits | None:
-    """The parts in the cache; None if there are none of this source, or not whole."""
+    """Return the splits in the cache; None if it has none of this source, or is incomplete or broken."""
     with contextlib.suppress(OSError, SafetensorError, KeyError, ValueError, TypeError):
         with safe_open(source.cache, framework="numpy") as file:
-            facts, names = file.metadata() or {}, {name.split("_")[0] for name in file.keys()}  # noqa: SIM118
-            if facts["fingerprint"] != source.fingerprint:
+            metadata = file.metadata() or {}
+            if metadata["fingerprint"] != source.fingerprint:
                 return None
-            found = {
+            names = {key.split("_")[0] for key in file.keys()}  # noqa: SIM118
+            cached = {
                 name: Split(file.get_tensor(f"{name}_images"), file.get_tensor(f"{name}_labels")) for name in names
             }
-        parts = Splits(found["train"], found.get("validation"), found.get("test"), tuple(json.loads(facts["classes"])))
-        return parts if parts.whole() else None
+        classes = tuple(json.loads(metadata["classes"]))
+        splits = Splits(cached["train"], cached.get("validation"), cached.get("test"), classes)
+        return splits if splits.is_consistent() else None
     return None
 
 
-def _write_cache(source: Source, parts: Splits) -> None:
-    """Write the cache, in place of what it held of this source before; one that cannot be written costs time."""
+def _write_cache(source: Source, splits: Splits) -> None:
+    """Write splits to the cache, in place of older ones of the same data set.
+
+    A cache that cannot be written is no error: the data set is decoded again next time.
+    """
     tensors: dict[str, NDArray[Any]] = {}
-    for name, part in parts.named().items():
-        tensors |= {f"{name}_images": np.ascontiguousarray(part.images), f"{name}_labels": part.labels}
-    facts = {"fingerprint": source.fingerprint, "classes": json.dumps(parts.classes)}
-    folder, place = source.cache.parent, source.cache.name.rpartition("-")[0]
+    for name, split in splits.by_name().items():
+        tensors |= {f"{name}_images": np.ascontiguousarray(split.images), f"{name}_labels": split.labels}
+    metadata = {"fingerprint": source.fingerprint, "classes": json.dumps(splits.classes)}
+    directory, prefix = source.cache.parent, source.cache.name.rpartition("-")[0]
     unfinished = source.cache.with_suffix(f".{os.getpid()}.part")
     with contextlib.suppress(OSError, SafetensorError):
-        folder.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
         try:
-            save_file(tensors, unfinished, facts)
+            save_file(tensors, unfinished, metadata)
             os.replace(unfinished, source.cache)
         finally:
             unfinished.unlink(missing_ok=True)
-        for older in folder.glob(f"{place}-*.safetensors"):
+        for older in directory.glob(f"{prefix}-*.safetensors"):
             if older != source.cache:
                 older.unlink(missing_ok=True)

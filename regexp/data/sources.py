@@ -1,4 +1,7 @@
-"""The files behind each data set and their fingerprint. Imports no torch: a finished run is recognized without it."""
+"""The files of each data set and their fingerprint.
+
+Imports no torch, so that a finished run is recognized without it.
+"""
 
 import hashlib
 import importlib.util
@@ -12,22 +15,24 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from regexp.data.download import download
-from regexp.data.idx import IDX_FILES, IDX_DATASETS
+from regexp.data.idx import IDX_DATASETS, IDX_FILES
 from regexp.data.image_folder import scan_image_folder
 from regexp.errors import DataError
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set comes from.
+    """The files of a data set, and how they are decoded.
 
     Attributes:
-        name: of the data set.
-        root: folder to read it from; of arrays the file.
-        cache: file for its decoded tensors, named after the source files' places, sizes and times, and how they are
-            decoded.
-        fingerprint: hash of the source files' bytes.
-        image_size, grayscale: of an image folder, as in decoding.
+        name: the name by which the configuration chooses the data set.
+        root: the directory to read from; for arrays the file.
+        cache: the file for the decoded tensors. Its name depends on the paths, sizes and times of the source files and
+            on how they are decoded.
+        fingerprint: the hash of the source files' bytes; for image folders also of their names.
+        image_size: side in pixels to which the pictures of an image folder are resized; None keeps their size.
+        grayscale: whether to decode the pictures of an image folder as gray (True) or in color (False); None keeps
+            their channels.
     """
 
     name: str
@@ -39,9 +44,9 @@ class Source:
 
 
 def cache_directory() -> Path:
-    """The user's cache folder: $REGEXP_CACHE, else `regexp` in $XDG_CACHE_HOME, else in ~/.cache."""
-    if given := os.environ.get("REGEXP_CACHE"):
-        return Path(given)
+    """Return the user's cache directory: $REGEXP_CACHE, else `regexp` in $XDG_CACHE_HOME, else in ~/.cache."""
+    if configured := os.environ.get("REGEXP_CACHE"):
+        return Path(configured)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "regexp"
 
 
@@ -52,59 +57,66 @@ def locate(
     image_size: int | None = None,
     grayscale: bool | None = None,
 ) -> Source:
-    """The source of a data set; one that torchvision knows is downloaded into `root` if it is not there.
+    """Find the files of a data set and take their fingerprint.
+
+    A data set that torchvision can download is downloaded into `root` if it is not there.
 
     Args:
-        name: of the data set.
-        root: its folder; None: the environment's or the cache's. Ignored by digits and arrays.
-        path: the file of arrays.
-        image_size, grayscale: of an image folder, as in decoding.
+        name: the name by which the configuration chooses the data set.
+        root: its directory; None for $REGEXP_DATA_ROOT, else `data` in the cache directory. Ignored for digits and
+            arrays; required for an image folder.
+        path: the .npz file of arrays; ignored for other data sets.
+        image_size: side in pixels to which the pictures of an image folder are resized; None keeps their size.
+        grayscale: whether to decode the pictures of an image folder as gray (True) or in color (False); None keeps
+            their channels.
 
     Raises:
-        DataError: it is not there, or cannot be read or downloaded.
-        StorageError: it cannot be downloaded there.
+        DataError: the files are missing, cannot be read or cannot be downloaded.
+        StorageError: the download cannot be stored in `root`.
     """
     try:
-        folder, files = _files(name, root, path)
-        names = [str(file.relative_to(folder)) for file in files]
-        states = [file.stat() for file in files]
-        # A copy may keep the time of the last change of its content, but not of its being put there.
-        stamps = [(n, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for n, s in zip(names, states, strict=True)]
-        place = _short(repr((str(folder.resolve()), image_size, grayscale)).encode())
-        cache = cache_directory() / f"{name}-{place}-{_short(repr(stamps).encode())}.safetensors"
-        hashed = tuple(names) if name == "image_folder" else ()  # they are its classes
-        fingerprint = read_cached_fingerprint(cache) or _hash(cache, tuple(files), hashed)
-        return Source(name, folder, cache, fingerprint, image_size, grayscale)
+        base, files = _find_files(name, root, path)
+        names = [str(file.relative_to(base)) for file in files]
+        # A copied file may keep the modification time of the original, but its own change time (ctime) is new.
+        stats = [file.stat() for file in files]
+        stamps = [
+            (file_name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+            for file_name, stat in zip(names, stats, strict=True)
+        ]
+        base_hash = _short_hash(repr((str(base.resolve()), image_size, grayscale)).encode())
+        cache = cache_directory() / f"{name}-{base_hash}-{_short_hash(repr(stamps).encode())}.safetensors"
+        hashed_names = tuple(names) if name == "image_folder" else ()  # there the names decide the classes
+        fingerprint = read_cached_fingerprint(cache) or _hash_files(cache, tuple(files), hashed_names)
+        return Source(name, base, cache, fingerprint, image_size, grayscale)
     except OSError as error:
         raise DataError(f"data={name}: cannot read {error.filename}: {error.strerror}") from error
 
 
-def _files(name: str, root: str | None, path: str | None) -> tuple[Path, list[Path]]:
-    """Folder (of arrays the file) and files of a data set."""
+def _find_files(name: str, root: str | None, path: str | None) -> tuple[Path, list[Path]]:
+    """Return the directory of a data set (for arrays the file) and its files."""
     if name == "digits":
-        folder = _digits_folder()
-        return folder, [folder / "digits.csv.gz"]
+        directory = _digits_directory()
+        return directory, [directory / "digits.csv.gz"]
     if name == "image_folder":
-        found = scan_image_folder(root)
-        return found.root, found.files()
+        folder = scan_image_folder(root)
+        return folder.root, folder.files()
     if name == "arrays":
         if not path:
             raise DataError("data=arrays: name the file that holds images and labels: data.path=FILE.npz")
         file = Path(path).expanduser()
         if not file.is_file():
-            raise DataError(
-                f"data=arrays: data.path={path}: {'is a folder' if file.is_dir() else 'there is no such file'}"
-            )
+            problem = "is a folder" if file.is_dir() else "there is no such file"
+            raise DataError(f"data=arrays: data.path={path}: {problem}")
         return file, [file]
-    folder = Path(root or os.environ.get("REGEXP_DATA_ROOT") or cache_directory() / "data").expanduser()
-    files = [IDX_DATASETS[name].folder(folder) / file for file in IDX_FILES]
+    directory = Path(root or os.environ.get("REGEXP_DATA_ROOT") or cache_directory() / "data").expanduser()
+    files = [IDX_DATASETS[name].directory(directory) / file for file in IDX_FILES]
     if not all(file.is_file() for file in files):
-        download(name, folder)
-    return folder, files
+        download(name, directory)
+    return directory, files
 
 
 def read_cached_fingerprint(cache: Path) -> str | None:
-    """What the cache file says of its source; None if it is not there or broken."""
+    """Return the fingerprint that a cache file holds of its source; None if the file is missing or broken."""
     try:
         with safe_open(cache, framework="numpy") as file:
             return (file.metadata() or {}).get("fingerprint")
@@ -112,9 +124,20 @@ def read_cached_fingerprint(cache: Path) -> str | None:
         return None
 
 
-@lru_cache(maxsize=8)  # the cache's name changes with the files; until it is written they would be read again and again
-def _hash(cache: Path, files: Sequence[Path], names: Sequence[str]) -> str:
-    """Of the bytes of files, and of their names where they are given."""
+# Until the cache is written, the same files would be hashed again and again. The path of the cache is part of the key,
+# because it changes when the files do.
+@lru_cache(maxsize=8)
+def _hash_files(cache: Path, files: Sequence[Path], names: Sequence[str]) -> str:
+    """Return the hash of the bytes of files.
+
+    Args:
+        cache: the path of the data set's cache, which only serves as a key.
+        files: the files to hash.
+        names: a name for each file, hashed too; empty to hash the bytes only.
+
+    Returns:
+        16 hexadecimal digits.
+    """
     digest = hashlib.sha256()
     for file, name in zip_longest(files, names):
         if name is not None:
@@ -124,12 +147,12 @@ def _hash(cache: Path, files: Sequence[Path], names: Sequence[str]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _short(content: bytes) -> str:
+def _short_hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _digits_folder() -> Path:
+def _digits_directory() -> Path:
     spec = importlib.util.find_spec("sklearn")  # finds the package without importing it
     if spec is None or not spec.submodule_search_locations:
-        raise DataError("data=digits: scikit-learn, which holds the digits, is not installed; type: uv sync")
+        raise DataError("data=digits: the digits come with scikit-learn, which is not installed; type: uv sync")
     return Path(spec.submodule_search_locations[0]) / "datasets" / "data"

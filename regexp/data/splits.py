@@ -1,4 +1,4 @@
-"""A data set as its files hold it: parts of decoded images and labels."""
+"""The splits of a data set as its files hold them: decoded images and labels in NumPy arrays."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Split:
-    """images [N, C, H, W] uint8, labels [N] int64."""
+    """The decoded images and labels of one split.
+
+    Attributes:
+        images: [N, C, H, W], uint8.
+        labels: [N], int64, each the index of a class.
+    """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -19,10 +24,13 @@ class Split:
 
 @dataclass(frozen=True)
 class Splits:
-    """What was decoded; validation and test are None where the files have none.
+    """All splits that the files of a data set hold.
 
     Attributes:
-        classes: their names, by label.
+        train: the training images.
+        validation: the validation images; None if the files have none.
+        test: the test images; None if the files have none.
+        classes: the name of each class, in the order of the labels.
     """
 
     train: Split
@@ -30,20 +38,20 @@ class Splits:
     test: Split | None
     classes: tuple[str, ...]
 
-    def named(self) -> dict[str, Split]:
-        """Those that are there, by their attributes' names."""
-        parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: part for name, part in parts.items() if part is not None}
+    def by_name(self) -> dict[str, Split]:
+        """Return the splits that exist, by name: "train", "validation", "test"."""
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in splits.items() if split is not None}
 
-    def whole(self) -> bool:
-        """Whether shapes, types and labels fit each other."""
-        shape = self.train.images.shape[1:]
-        return len(shape) == 3 and all(
-            part.images.dtype == np.uint8
-            and part.labels.dtype == np.int64
-            and part.images.shape == (len(part), *shape)
-            and part.labels.shape == (len(part),)
-            and len(part) > 0
-            and 0 <= part.labels.min() <= part.labels.max() < len(self.classes)
-            for part in self.named().values()
+    def is_consistent(self) -> bool:
+        """Return whether shapes, types and labels of all splits fit each other."""
+        image_shape = self.train.images.shape[1:]
+        return len(image_shape) == 3 and all(
+            split.images.dtype == np.uint8
+            and split.labels.dtype == np.int64
+            and split.images.shape == (len(split), *image_shape)
+            and split.labels.shape == (len(split),)
+            and len(split) > 0
+            and 0 <= split.labels.min() <= split.labels.max() < len(self.classes)
+            for split in self.by_name().values()
         )

@@ -9,16 +9,16 @@ import torch
 from helpers.transforms import (
     COUNT,
     EPOCH,
-    NOTHING,
+    NEUTRAL_ARGUMENTS,
     ORACLES,
     SEED,
-    STRONG,
-    apply,
-    make,
-    of,
-    own_fields,
+    STRONG_ARGUMENTS,
+    apply_steps,
+    make_transform,
+    drawn_for_image,
+    field_names,
     random_images,
-    torchvisions,
+    apply_torchvision,
 )
 from torch import Tensor
 from torch.testing import assert_close
@@ -42,13 +42,13 @@ def test_steps_transforms_targets_and_tables_name_the_same() -> None:
     assert {name: kind for kind, found in TRANSFORMS.items() for name in [found.__name__]} == TARGETS
     for name, kind in TARGETS.items():
         assert getattr(regexp.augmentation, name) is TRANSFORMS[kind]
-    assert set(STRONG) == set(NOTHING) == set(ORACLES) == set(TRANSFORMS)
+    assert set(STRONG_ARGUMENTS) == set(NEUTRAL_ARGUMENTS) == set(ORACLES) == set(TRANSFORMS)
 
 
 @KINDS
 def test_a_transforms_fields_are_its_steps_with_the_same_defaults(kind: str) -> None:
     schema = STEPS[kind]()
-    assert own_fields(kind) == [item.name for item in fields(STEPS[kind])]
+    assert field_names(kind) == [item.name for item in fields(STEPS[kind])]
     for item in fields(TRANSFORMS[kind]):
         given = getattr(schema, item.name)
         if item.default is not MISSING and (kind, item.name) != ("rotate", "interpolation"):
@@ -61,8 +61,8 @@ def test_a_transforms_fields_are_its_steps_with_the_same_defaults(kind: str) -> 
 def test_shape_dtype_and_range_are_kept_and_the_images_too(kind: str, shape: Sequence[int], dtype: torch.dtype) -> None:
     images = random_images(shape).to(dtype)
     before = images.clone()
-    step = make(kind)
-    result, _ = apply([step], images)
+    step = make_transform(kind)
+    result, _ = apply_steps([step], images)
     assert result.shape == (COUNT, shape[0], *step.output_size(*shape[1:]))
     assert result.dtype == dtype
     assert result.min() >= -1e-6
@@ -75,7 +75,9 @@ def test_shape_dtype_and_range_are_kept_and_the_images_too(kind: str, shape: Seq
 @SHAPES
 def test_both_precisions_see_the_same_draws(kind: str, shape: Sequence[int]) -> None:
     images = random_images(shape)
-    (single, _), (double, _) = (apply([make(kind, "bilinear")], images.to(d)) for d in (torch.float32, torch.float64))
+    (single, _), (double, _) = (
+        apply_steps([make_transform(kind, "bilinear")], images.to(d)) for d in (torch.float32, torch.float64)
+    )
     assert_close(single.double(), double, rtol=0, atol=1e-4)
 
 
@@ -83,9 +85,9 @@ def test_both_precisions_see_the_same_draws(kind: str, shape: Sequence[int]) -> 
 @SHAPES
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])
 def test_torchvisions_functional_form_agrees(kind: str, shape: Sequence[int], mode: str) -> None:
-    step, images = make(kind, mode, None if kind == "erase" else 0.0), random_images(shape).double()
-    mine, (drawn,) = apply([step], images)
-    theirs = torch.stack([torchvisions(step, image, of(drawn, n)) for n, image in enumerate(images)])
+    step, images = make_transform(kind, mode, None if kind == "erase" else 0.0), random_images(shape).double()
+    mine, (drawn,) = apply_steps([step], images)
+    theirs = torch.stack([apply_torchvision(step, image, drawn_for_image(drawn, n)) for n, image in enumerate(images)])
     difference = (mine - theirs).abs()
     if getattr(step, "interpolation", None) == "nearest":
         # On the border of two pixels rounding decides; perspective's corners are whole pixels, and put many there.
@@ -100,8 +102,8 @@ def test_torchvisions_functional_form_agrees(kind: str, shape: Sequence[int], mo
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])
 def test_nothing_happens_at_zero_strength(kind: str, shape: Sequence[int], dtype: torch.dtype, mode: str) -> None:
     images = random_images(shape).to(dtype)
-    options = {"interpolation": mode} if "interpolation" in own_fields(kind) else {}
-    result, _ = apply([TRANSFORMS[kind](**NOTHING[kind], **options)], images)
+    options = {"interpolation": mode} if "interpolation" in field_names(kind) else {}
+    result, _ = apply_steps([TRANSFORMS[kind](**NEUTRAL_ARGUMENTS[kind], **options)], images)
     assert_close(result, images, rtol=0, atol=1e-5 if options.get("interpolation") == "bilinear" else 1e-7)
 
 
@@ -111,7 +113,7 @@ def same_image(count: int) -> Tensor:
 
 @KINDS
 def test_draws_are_new_for_every_image_epoch_and_seed_and_repeat(kind: str) -> None:
-    pipeline, images = Pipeline([make(kind)], 28, 28), same_image(20)
+    pipeline, images = Pipeline([make_transform(kind)], 28, 28), same_image(20)
     first, again, epoch, seed, purpose = (
         pipeline(images, pipeline.draw(20, *numbers))
         for numbers in ((SEED, 1), (SEED, 1), (SEED, 2), (SEED + 1, 1), (SEED, 1, "cpu", "preview"))
@@ -125,7 +127,7 @@ def test_draws_are_new_for_every_image_epoch_and_seed_and_repeat(kind: str) -> N
 
 @KINDS
 def test_two_of_a_kind_draw_differently(kind: str) -> None:
-    images, step = same_image(40), make(kind)
+    images, step = same_image(40), make_transform(kind)
     pipeline = Pipeline([step, step], 28, 28)
     draws = pipeline.draw(40, SEED, EPOCH)
     once = Pipeline([step], 28, 28)
@@ -139,8 +141,8 @@ def test_two_of_a_kind_draw_differently(kind: str) -> None:
 def test_what_is_drawn_does_not_depend_on_company(kind: str) -> None:
     train = Images((same_image(300) * 255).byte(), torch.zeros(300).long())
     # Every transform keeps the size here: those of one cohort do.
-    own = ImageStream(3, Pipeline([make(kind)], 28, 28))
-    other = ImageStream(4, Pipeline([make(kind), make("noise")], 28, 28))
+    own = ImageStream(3, Pipeline([make_transform(kind)], 28, 28))
+    other = ImageStream(4, Pipeline([make_transform(kind), make_transform("noise")], 28, 28))
     alone, together = (
         list(batches(train, streams, [1] * len(streams), 100, 1, torch.float32))
         for streams in ([own], [other, own, ImageStream(5, own.pipeline)])
@@ -153,7 +155,10 @@ def test_what_is_drawn_does_not_depend_on_company(kind: str) -> None:
 @KINDS
 def test_a_kind_beside_it_changes_no_pixelwise_draw(kind: str) -> None:
     """Comparisons with and without another step stay paired."""
-    alone, beside = Pipeline([make("noise")], 28, 28), Pipeline([make("noise"), make(kind)], 28, 28)
+    alone, beside = (
+        Pipeline([make_transform("noise")], 28, 28),
+        Pipeline([make_transform("noise"), make_transform(kind)], 28, 28),
+    )
     if kind != "noise":
         first, second = (pipeline.draw(4, SEED, EPOCH).generators[0].get_state() for pipeline in (alone, beside))
         assert torch.equal(first, second)

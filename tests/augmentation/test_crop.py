@@ -94,7 +94,7 @@ def test_crops_larger_than_the_images_are_refused_before_anything_trains() -> No
 
 
 def test_what_only_one_run_of_a_cohort_asks_for_is_checked_too() -> None:
-    with pytest.raises(ConfigError, match=r"augmentation\.blur\.kernel_size=17: reaches over images of 8x8"):
+    with pytest.raises(ConfigError, match=r"augmentation\.blur\.kernel_size=17: is too large for images of 8x8"):
         sweep([["augmentation=blur", f"augmentation.blur.kernel_size={size}", *SHORT] for size in (5, 17)], quiet=True)
     folders = {path.parent.name: load_run(path.parent).status for path in Path("outputs/default").glob("*/run.json")}
     assert {status for name, status in folders.items() if "=17" in name} == {"failed"}

@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 import torch
-from helpers.transforms import COUNT, EPOCH, SEED, apply, make, random_images
+from helpers.transforms import COUNT, EPOCH, SEED, apply_steps, make_transform, random_images
 from scipy import stats
 from scipy.ndimage import gaussian_filter
 from torch import Generator, Tensor
 from torch.testing import assert_close
 from torchvision import transforms as torchvision_transforms
 
-from regexp.augmentation.elastic import _smoothing
+from regexp.augmentation.elastic import _smoothing_matrix
 from regexp.augmentation.pipeline import (
     ColorJitter,
     ElasticTransform,
@@ -69,8 +69,11 @@ def test_corners_have_torchvisions_distribution(height: int, width: int, scale: 
 @pytest.mark.parametrize("names", [["perspective"], ["affine", "perspective", "elastic"]], ids=" ".join)
 def test_corners_that_cross_give_numbers(side: int, mode: str, names: list[str]) -> None:
     """At full strength the corners of small images meet, and the quadrilateral has no area."""
-    steps = [RandomPerspective(1.0, 1.0, mode) if name == "perspective" else make(name, mode, 0.0) for name in names]
-    result, _ = apply(steps, random_images((1, side, side), 3000))
+    steps = [
+        RandomPerspective(1.0, 1.0, mode) if name == "perspective" else make_transform(name, mode, 0.0)
+        for name in names
+    ]
+    result, _ = apply_steps(steps, random_images((1, side, side), 3000))
     assert result.isfinite().all()
     assert result.min() >= -1e-5
     assert result.max() <= 1 + 1e-5
@@ -95,7 +98,7 @@ def test_a_crops_size_is_in_pixels_or_up_to_one_a_fraction(size: float, side: in
 @pytest.mark.parametrize("sigma", [0.3, 1.0, 4.0, 20.0])
 @pytest.mark.parametrize("side", [1, 2, 8, 28])
 def test_smoothing_is_scipys(sigma: float, side: int) -> None:
-    mine = _smoothing(sigma, side, CPU)
+    mine = _smoothing_matrix(sigma, side, CPU)
     theirs = gaussian_filter(torch.eye(side, dtype=torch.float64).numpy(), [sigma, 0], mode="reflect", truncate=9)
     assert_close(mine.double(), torch.from_numpy(theirs), rtol=0, atol=1e-6)
 
@@ -133,7 +136,7 @@ def test_torchvisions_elastic_transform_bends_as_much_with_twice_alpha() -> None
 
 def test_noise_is_normal_and_independent() -> None:
     images = torch.full((200, 1, 10, 10), 0.5)
-    result, _ = apply([GaussianNoise(0.05)], images)
+    result, _ = apply_steps([GaussianNoise(0.05)], images)
     noise = ((result - images) / 0.05).flatten(1).double()
     assert stats.kstest(noise.flatten().numpy(), "norm").pvalue > 1e-3
     assert torch.corrcoef(noise[:20]).sub(torch.eye(20)).abs().max() < 0.5
@@ -183,7 +186,11 @@ def test_blurs_and_factors_are_uniform() -> None:
     assert abs(float(drawn["contrast_first"].mean()) - 0.5) < 4 * math.sqrt(0.25 / DRAWS)
 
 
-@pytest.mark.parametrize("step", [make("erase"), make("jitter"), make("perspective")], ids=lambda step: step.describe())
+@pytest.mark.parametrize(
+    "step",
+    [make_transform("erase"), make_transform("jitter"), make_transform("perspective")],
+    ids=lambda step: step.describe(),
+)
 def test_the_parameters_of_a_draw_are_independent(step: RandomErasing | ColorJitter | RandomPerspective) -> None:
     drawn = {name: values.float() for name, values in step.draw(DRAWS, 28, 28, seeded()).items()}
     if isinstance(step, RandomErasing):
@@ -201,7 +208,7 @@ def test_the_parameters_of_a_draw_are_independent(step: RandomErasing | ColorJit
 
 def test_blur_changes_each_image_by_its_own_sigma() -> None:
     images = random_images((1, 28, 28), 1).expand(COUNT, -1, -1, -1)
-    result, (drawn,) = apply([GaussianBlur(7, (0.1, 2.0))], images)
+    result, (drawn,) = apply_steps([GaussianBlur(7, (0.1, 2.0))], images)
     roughness = (result[..., 1:] - result[..., :-1]).abs().mean((1, 2, 3))
     assert torch.equal(roughness.argsort(), drawn["sigma"].argsort(descending=True))
 
@@ -228,11 +235,13 @@ def test_images_that_are_too_small_are_refused(fit: Fit, words: Sequence[str]) -
 
 def test_the_largest_kernel_works() -> None:
     images = random_images((1, 8, 8))
-    assert apply([GaussianBlur(15, (3.0, 3.0))], images)[0].std() < images.std() / 2
+    assert apply_steps([GaussianBlur(15, (3.0, 3.0))], images)[0].std() < images.std() / 2
 
 
 def test_pixelwise_draws_come_from_streams_of_their_own() -> None:
-    draws = Pipeline([make("elastic"), make("noise"), make("noise")], 8, 8).draw(4, SEED, EPOCH)
+    draws = Pipeline([make_transform("elastic"), make_transform("noise"), make_transform("noise")], 8, 8).draw(
+        4, SEED, EPOCH
+    )
     names = ["augmentation/elastic/0", "augmentation/noise/0", "augmentation/noise/1"]
     for generator, name in zip(draws.generators, names, strict=True):
         assert torch.equal(generator.get_state(), random_stream(SEED, name, EPOCH).get_state())
@@ -242,6 +251,6 @@ def test_a_step_added_at_the_end_changes_no_earlier_draw() -> None:
     shorter: Mapping[str, Tensor]
     shorter, longer = (
         Pipeline(steps, 28, 28).draw(4, SEED, EPOCH).parameters[0]
-        for steps in ([make("jitter")], [make("jitter"), make("erase")])
+        for steps in ([make_transform("jitter")], [make_transform("jitter"), make_transform("erase")])
     )
     assert all(torch.equal(shorter[name], longer[name]) for name in shorter)

@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 import pytest
 import torch
 import torchvision.transforms.functional as TF
-from helpers.transforms import COUNT, SEED, apply, make, of, random_images, torchvisions
+from helpers.transforms import (
+    COUNT,
+    SEED,
+    apply_steps,
+    make_transform,
+    drawn_for_image,
+    random_images,
+    apply_torchvision,
+)
 from scipy import stats
 from torch import Generator, Tensor
 from torch.testing import assert_close
@@ -44,7 +52,7 @@ def on_a_canvas(images: Tensor, steps: Sequence[Transform], drawn: Sequence[Mapp
     for n, image in enumerate(images.double()):
         canvas = TF.pad(image - fill, [border])  # so that what lies outside is 0, beyond the canvas too
         for step, parameters in zip(steps, drawn, strict=True):
-            canvas = torchvisions(step, canvas, of(parameters, n), None, border)
+            canvas = apply_torchvision(step, canvas, drawn_for_image(parameters, n), None, border)
         results.append(TF.crop(canvas, border, border, *(side - 2 * border for side in canvas.shape[1:])))
     return torch.stack(results) + fill
 
@@ -62,12 +70,12 @@ def agree(mine: Tensor, theirs: Tensor, mode: str, ties: float = TIES) -> None:
 @FILLS
 @pytest.mark.parametrize("name", ["rotate", "affine", "elastic"])
 def test_a_resampling_is_torchvisions(name: str, shape: Sequence[int], mode: str, fill: float) -> None:
-    step, images = make(name, mode, fill), random_images(shape)
-    mine, (parameters,) = apply([step], images)
+    step, images = make_transform(name, mode, fill), random_images(shape)
+    mine, (parameters,) = apply_steps([step], images)
     theirs, inside = [], []
     for n, image in enumerate(images.double()):
-        theirs.append(torchvisions(step, image, of(parameters, n), [fill] * shape[0]))
-        inside.append(torchvisions(step, torch.ones_like(image), of(parameters, n)))
+        theirs.append(apply_torchvision(step, image, drawn_for_image(parameters, n), [fill] * shape[0]))
+        inside.append(apply_torchvision(step, torch.ones_like(image), drawn_for_image(parameters, n)))
     # Where a pixel is read half from the frame and half from outside, torchvision weighs the frame's half twice
     # (see the test below, which covers those).
     weight = torch.stack(inside)
@@ -81,18 +89,18 @@ def test_a_resampling_is_torchvisions(name: str, shape: Sequence[int], mode: str
 @FILLS
 @pytest.mark.parametrize("name", ["rotate", "affine", "perspective", "elastic"])
 def test_outside_the_frame_is_fill(name: str, shape: Sequence[int], mode: str, fill: float) -> None:
-    step, images = make(name, mode, fill), random_images(shape)
-    mine, drawn = apply([step], images)
+    step, images = make_transform(name, mode, fill), random_images(shape)
+    mine, drawn = apply_steps([step], images)
     agree(mine, on_a_canvas(images, [step], drawn), mode, 0.02 if name == "perspective" else TIES)
 
 
 @SHAPES
 def test_a_flip_is_torchvisions(shape: Sequence[int]) -> None:
     images = random_images(shape)
-    mine, (parameters,) = apply([RandomHorizontalFlip(0.5)], images)
+    mine, (parameters,) = apply_steps([RandomHorizontalFlip(0.5)], images)
     assert 0 < parameters["flipped"].sum() < COUNT
     for n, image in enumerate(images):
-        assert torch.equal(mine[n], torchvisions(RandomHorizontalFlip(), image, of(parameters, n)))
+        assert torch.equal(mine[n], apply_torchvision(RandomHorizontalFlip(), image, drawn_for_image(parameters, n)))
 
 
 @SHAPES
@@ -100,8 +108,8 @@ def test_a_flip_is_torchvisions(shape: Sequence[int]) -> None:
 @pytest.mark.parametrize("padding", [1, 3, 0.25, 20], ids=str)
 def test_a_shift_is_torchvisions_padded_crop(shape: Sequence[int], fill: float, padding: float) -> None:
     step, images = RandomShift(padding, fill), random_images(shape)
-    mine, (parameters,) = apply([step], images)
-    theirs = [torchvisions(step, image, of(parameters, n), [fill]) for n, image in enumerate(images)]
+    mine, (parameters,) = apply_steps([step], images)
+    theirs = [apply_torchvision(step, image, drawn_for_image(parameters, n), [fill]) for n, image in enumerate(images)]
     if fill == 0:
         assert torch.equal(mine, torch.stack(theirs))
     else:
@@ -112,7 +120,7 @@ def test_a_shift_is_torchvisions_padded_crop(shape: Sequence[int], fill: float, 
     ("padding", "side", "pixels"), [(3, 28, 3), (0, 28, 0), (0.25, 28, 7), (0.125, 8, 1), (0.01, 8, 0), (1, 28, 1)]
 )
 def test_a_shifts_padding_is_in_pixels_or_below_one_a_fraction(padding: float, side: int, pixels: int) -> None:
-    assert RandomShift(padding).pixels(side) == pixels
+    assert RandomShift(padding).padding_pixels(side) == pixels
 
 
 def uniform(draws: Tensor, low: float, high: float) -> None:
@@ -201,10 +209,12 @@ def test_neighbours_share_a_resampling_unless_they_contradict(steps: list[Transf
 @SHAPES
 @pytest.mark.parametrize("names", [["flip", "shift"], ["shift", "flip"]], ids=" ".join)
 def test_flip_and_shift_follow_torchvisions_order_to_the_bit(names: list[str], shape: Sequence[int]) -> None:
-    steps, images = [make(name) for name in names], random_images(shape)
-    mine, (first, second) = apply(steps, images)
+    steps, images = [make_transform(name) for name in names], random_images(shape)
+    mine, (first, second) = apply_steps(steps, images)
     for n, image in enumerate(images):
-        expected = torchvisions(steps[1], torchvisions(steps[0], image, of(first, n)), of(second, n))
+        expected = apply_torchvision(
+            steps[1], apply_torchvision(steps[0], image, drawn_for_image(first, n)), drawn_for_image(second, n)
+        )
         assert torch.equal(mine[n], expected)
 
 
@@ -232,8 +242,8 @@ def test_flip_and_shift_follow_torchvisions_order_to_the_bit(names: list[str], s
 def test_one_resampling_is_torchvisions_sequence(
     names: list[str], shape: Sequence[int], mode: str, fill: float
 ) -> None:
-    steps, images = [make(name, mode, fill) for name in names], random_images(shape)
-    mine, drawn = apply(steps, images)
+    steps, images = [make_transform(name, mode, fill) for name in names], random_images(shape)
+    mine, drawn = apply_steps(steps, images)
     agree(mine, on_a_canvas(images, steps, drawn), mode, 0.02 if "perspective" in names else TIES)
 
 
@@ -261,13 +271,13 @@ def test_what_a_bilinear_resampling_keeps_does_not_tell_one_from_many(names: lis
     )
     plane = torch.stack([x, y, torch.ones_like(x)]).double()  # linear in x and in y: interpolated without an error
     images = TF.crop(plane, border, border, height, width).expand(COUNT, -1, -1, -1)
-    steps = [make(name, "bilinear", 0.0) for name in names]
-    mine, drawn = apply(steps, images)
+    steps = [make_transform(name, "bilinear", 0.0) for name in names]
+    mine, drawn = apply_steps(steps, images)
     assert len(Pipeline(steps, height, width).transformations) == 1
     for n in range(COUNT):
         canvas = plane
         for step, parameters in zip(steps, drawn, strict=True):
-            canvas = torchvisions(step, canvas, of(parameters, n), None, border)
+            canvas = apply_torchvision(step, canvas, drawn_for_image(parameters, n), None, border)
         theirs = TF.crop(canvas, border, border, *mine.shape[2:])
         inside = mine[n, 2] > 1 - 1e-6
         assert inside.double().mean() > 0.15
@@ -280,10 +290,12 @@ def test_what_a_bilinear_resampling_keeps_does_not_tell_one_from_many(names: lis
 
 
 def test_contradicting_neighbours_are_resampled_one_after_the_other() -> None:
-    rotate, affine = make("rotate", "nearest", 0.0), make("affine", "bilinear", 0.5)
+    rotate, affine = make_transform("rotate", "nearest", 0.0), make_transform("affine", "bilinear", 0.5)
     images = random_images((1, 10, 14)).double()
-    mine, (angles, parameters) = apply([rotate, affine], images)
-    turned = torch.stack([torchvisions(rotate, image, of(angles, n)) for n, image in enumerate(images)])
+    mine, (angles, parameters) = apply_steps([rotate, affine], images)
+    turned = torch.stack(
+        [apply_torchvision(rotate, image, drawn_for_image(angles, n)) for n, image in enumerate(images)]
+    )
     assert_close(mine, on_a_canvas(turned, [affine], [parameters]), rtol=0, atol=1e-5)
 
 
@@ -294,13 +306,13 @@ def test_nothing_happens_at_zero_strength(shape: Sequence[int], mode: str, fill:
     images = random_images(shape)
     nothing = RandomAffine(0.0, (0.0, 0.0), (1.0, 1.0), 0.0, mode, fill)
     for step in (RandomRotation(0.0, mode, fill), RandomHorizontalFlip(0.0), RandomShift(0, fill), nothing):
-        result, _ = apply([step], images)
+        result, _ = apply_steps([step], images)
         assert_close(result, images, rtol=0, atol=1e-5 if step.interpolation == "bilinear" else 1e-7)
 
 
 def test_no_steps_return_the_images() -> None:
     images = random_images((1, 8, 8))
-    assert apply([], images)[0] is images
+    assert apply_steps([], images)[0] is images
     assert Pipeline([], 8, 8).describe() == "none"
 
 
@@ -311,7 +323,7 @@ def test_no_steps_return_the_images() -> None:
 def test_shape_dtype_and_range_are_kept(names: str, dtype: torch.dtype, mode: str, fill: float) -> None:
     images = random_images((3, 10, 14)).to(dtype)
     before = images.clone()
-    result, _ = apply([make(name, mode, fill) for name in names.split()], images)
+    result, _ = apply_steps([make_transform(name, mode, fill) for name in names.split()], images)
     assert result.shape == images.shape
     assert result.dtype == dtype
     assert result.min() >= -1e-6
@@ -320,7 +332,7 @@ def test_shape_dtype_and_range_are_kept(names: str, dtype: torch.dtype, mode: st
 
 
 def test_a_pipeline_serves_both_precisions_in_turn() -> None:
-    images, pipeline = random_images((1, 10, 14)), Pipeline([make("affine", "bilinear")], 10, 14)
+    images, pipeline = random_images((1, 10, 14)), Pipeline([make_transform("affine", "bilinear")], 10, 14)
     drawn = pipeline.draw(COUNT, SEED, 1)
     single, double, again = pipeline(images, drawn), pipeline(images.double(), drawn), pipeline(images, drawn)
     assert_close(single.double(), double, rtol=0, atol=1e-5)
@@ -328,7 +340,9 @@ def test_a_pipeline_serves_both_precisions_in_turn() -> None:
 
 
 def test_a_pipeline_describes_its_steps_in_order() -> None:
-    words = Pipeline([make("affine"), make("flip"), RandomShift(0.1), RandomRotation(9)], 8, 8).describe()
+    words = Pipeline(
+        [make_transform("affine"), make_transform("flip"), RandomShift(0.1), RandomRotation(9)], 8, 8
+    ).describe()
     assert words == (
         "affine (rotation 30 degrees, shift 0.2, scale 0.7 to 1.4, shear 20 degrees), "
         "flip with p 0.5, shift by 0.1 of the side, rotation by 9 degrees"

@@ -86,7 +86,7 @@ def test_train_size_keeps_a_stratified_part_of_the_rest(train_size: float) -> No
 
 def test_a_small_class_has_its_share_before_others_have_more() -> None:
     labels = torch.tensor([0] * 19 + [1] * 19 + [2] * 2)
-    chosen = labels[dataset._stratified(labels, 10, 0, "some")]
+    chosen = labels[dataset._stratified_indices(labels, 10, 0, "some")]
     assert torch.bincount(chosen).tolist() == [5, 4, 1]
 
 

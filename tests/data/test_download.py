@@ -91,7 +91,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def packed(tmp_path: Path) -> dict[str, bytes]:
-    raw = IDX_DATASETS["mnist"].folder(write_idx(tmp_path / "original"))
+    raw = IDX_DATASETS["mnist"].directory(write_idx(tmp_path / "original"))
     return {f"{file}.gz": gzip.compress((raw / file).read_bytes()) for file in IDX_FILES}
 
 
@@ -131,10 +131,10 @@ def root(tmp_path: Path) -> Path:
 
 
 def assert_original(root: Path, tmp_path: Path, name: str = "mnist") -> None:
-    assert everything(root) == sorted(str(IDX_DATASETS[name].folder(Path()) / file) for file in IDX_FILES)
+    assert everything(root) == sorted(str(IDX_DATASETS[name].directory(Path()) / file) for file in IDX_FILES)
     for file in IDX_FILES:
-        original = IDX_DATASETS["mnist"].folder(tmp_path / "original") / file
-        assert (IDX_DATASETS[name].folder(root) / file).read_bytes() == original.read_bytes()
+        original = IDX_DATASETS["mnist"].directory(tmp_path / "original") / file
+        assert (IDX_DATASETS[name].directory(root) / file).read_bytes() == original.read_bytes()
 
 
 @pytest.mark.parametrize("name", IDX_DATASETS)
@@ -163,7 +163,7 @@ def test_a_download_that_fails_leaves_nothing_and_says_what_to_do(
     with pytest.raises(DataError) as caught:
         locate("mnist", str(root))
     message = str(caught.value)
-    assert message.startswith(f"data=mnist: not in {root}, and it could not be downloaded:\n  {server.address}: ")
+    assert message.startswith(f"data=mnist: not in {root}, and the download failed:\n  {server.address}: ")
     assert all(file in message for file in IDX_FILES)
     assert f"into {root / 'MNIST' / 'raw'}" in message
     assert "data.root=" in message
@@ -303,7 +303,7 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
 def test_what_is_downloaded_can_be_decoded(serve: Callable[..., list[Server]], root: Path) -> None:
     serve(whole)
     download("kmnist", root)
-    parts = read_idx("kmnist", IDX_DATASETS["kmnist"].folder(root))
+    parts = read_idx("kmnist", IDX_DATASETS["kmnist"].directory(root))
     assert parts.train.images.shape == (60, 1, 28, 28)
     assert parts.test is not None
     assert torch.equal(torch.from_numpy(parts.test.labels), torch.arange(20) % 10)

@@ -210,7 +210,9 @@ def test_threads_keep_the_order(root: Path) -> None:
 
 
 def test_the_root_must_be_given_and_be_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REGEXP_DATA_ROOT", str(write_image_folder(tmp_path / "data")))  # is no place of one's own pictures
+    monkeypatch.setenv(
+        "REGEXP_DATA_ROOT", str(write_image_folder(tmp_path / "data"))
+    )  # is no place of one's own pictures
     assert "data.root=DIR" in refused(None)
     assert "data.root=DIR" in refused("")
     missing = tmp_path / "missing"
@@ -237,7 +239,7 @@ def test_one_class_is_not_enough(tmp_path: Path) -> None:
         for file in (folder / name).iterdir():
             file.unlink()
         (folder / name).rmdir()
-    assert f"{folder} holds one class only, {CLASSES[0]}" in refused(folder)
+    assert f"{folder} holds only one class, {CLASSES[0]}" in refused(folder)
 
 
 def test_an_empty_class_is_named(root: Path) -> None:
@@ -260,14 +262,14 @@ def test_a_class_missing_from_a_part_is_named(tmp_path: Path, part: str) -> None
 def test_parts_and_classes_are_not_to_be_mixed(tmp_path: Path) -> None:
     root = write_image_folder(tmp_path / "data", ("train", "test"), 2)
     (root / "zebras").mkdir()
-    assert f"{root / 'zebras'} stands beside" in refused(root)
+    assert f"{root / 'zebras'} is not one of train/, val/ and test/" in refused(root)
     (root / "zebras").rename(root / "valid")
-    assert "call it val/" in refused(root)
+    assert "rename it to val/" in refused(root)
     (root / "valid").rmdir()
     (root / "train").rename(root / "Training")
-    assert "call it train/" in refused(root)
+    assert "rename it to train/" in refused(root)
     (root / "test").rename(root / "Test")
-    assert "call it test/" in refused(root)
+    assert "rename it to test/" in refused(root)
     (root / "Test").rename(root / "test")
     (root / "Training").rename(tmp_path / "away")
     assert "no train/" in refused(root)
@@ -303,10 +305,10 @@ def deep(color: int, samples: int) -> bytes:
         (lambda whole: whole[:-30], "is broken"),
         (lambda whole: whole[:60] + b"\xff" * 5 + whole[65:], "is broken"),
         (lambda whole: whole[:10], "is broken"),
-        (lambda whole: b"GIF89a" + whole, "is neither PNG nor JPEG, whatever its name"),
-        (lambda whole: deep(0, 1), "has 16 bits a sample"),
-        (lambda whole: deep(2, 3), "has 16 bits a sample"),
-        (lambda whole: deep(6, 4), "has 16 bits a sample"),
+        (lambda whole: b"GIF89a" + whole, "is neither PNG nor JPEG, despite its name"),
+        (lambda whole: deep(0, 1), "has 16 bits per sample"),
+        (lambda whole: deep(2, 3), "has 16 bits per sample"),
+        (lambda whole: deep(6, 4), "has 16 bits per sample"),
     ],
 )
 @pytest.mark.parametrize("grayscale", [None, True])
@@ -334,7 +336,7 @@ def test_pictures_of_other_sizes_are_named_with_the_remedy(root: Path) -> None:
     Image.fromarray(make_pixels(0, 0, 10, 12)).save(first(root))
     message = refused(root)
     assert f"{first(root)} is 12 pixels wide and 10 high" in message
-    assert f"{root / CLASSES[0] / '000.png'} 9 pixels wide and 7 high" in message
+    assert f"{root / CLASSES[0] / '000.png'} is 9 pixels wide and 7 high" in message
     assert "data.image_size=7" in message
     assert parts(root, image_size=7).train.images.shape == (30, 1, 7, 7)
 
@@ -342,7 +344,7 @@ def test_pictures_of_other_sizes_are_named_with_the_remedy(root: Path) -> None:
 def test_pictures_of_another_kind_are_named_with_the_remedy(root: Path) -> None:
     Image.fromarray(make_pixels(0, 0, 7, 9, 3)).save(first(root))
     message = refused(root)
-    assert f"{first(root)} is in color, and {root / CLASSES[0] / '000.png'} gray" in message
+    assert f"{first(root)} is in color, but {root / CLASSES[0] / '000.png'} is gray" in message
     assert "data.grayscale=true" in message
     assert "data.grayscale=false" in message
     assert parts(root, grayscale=True).train.images.shape[1] == 1

@@ -12,7 +12,6 @@ from regexp.config.compose import compose_job
 from regexp.config.schema import cohort_key
 from regexp.data.dataset import add_label_noise, load_splits
 from regexp.execution.builders import load_dataset, make_noisy_labels, make_stream
-from regexp.models.mlp import as_sequential
 from regexp.training.batches import Batch
 from regexp.training.evaluation import confusion
 
@@ -138,8 +137,8 @@ def test_training_figures_are_of_the_labels_trained_on_and_others_of_clean_ones(
     cohort, _ = make_cohort(overrides)
     [memory] = train_runs(overrides)
     data = cohort.dataset
-    model = as_sequential(cohort.model.architecture).double()
-    model.load_state_dict(memory.final_result.state.part("model"))
+    model = cohort.model.architecture.make_module().double()
+    model.load_state_dict(memory.final_result.checkpoint.tensors_of("model"))
     model.eval()
 
     def accuracy(images: Tensor, expected: Tensor) -> float:
@@ -153,7 +152,7 @@ def test_training_figures_are_of_the_labels_trained_on_and_others_of_clean_ones(
     assert data.test is not None
     assert memory.final_result.test_last is not None
     assert memory.final_result.test_last.accuracy == pytest.approx(accuracy(data.test.images, data.test.labels))
-    model.load_state_dict(memory.final_result.state.part("best"))
+    model.load_state_dict(memory.final_result.checkpoint.tensors_of("best"))
     with torch.no_grad():
         predictions = model(data.test.images.double() / 255).argmax(1)
     assert torch.equal(memory.final_result.confusion, confusion(predictions, data.test.labels, 10))

@@ -117,25 +117,25 @@ TEST = {"test_images": GRAY, "test_labels": LABELS}
 @pytest.mark.parametrize(
     ("arrays", "part"),
     [
-        ({"labels": None}, "has no array labels, but images"),
-        ({"images": None}, "has no array images, but labels"),
-        ({"images": None, "labels": None}, "holds no images and labels, but nothing"),
-        ({"images": None, "labels": None, "X": GRAY}, "holds no images and labels, but X"),
+        ({"labels": None}, "has no array labels, only images"),
+        ({"images": None}, "has no array images, only labels"),
+        ({"images": None, "labels": None}, "holds no images and labels, nothing at all"),
+        ({"images": None, "labels": None, "X": GRAY}, "holds no images and labels, only X"),
         (
             {"images": None, "labels": None, **TEST},
-            "holds no images and labels to train on, but test_images, test_labels",
+            "holds no images and labels to train on, only test_images, test_labels",
         ),
         ({"x_train": GRAY}, "holds both images and x_train"),
         ({"val_images": GRAY}, "has no array val_labels"),
         ({"images": np.array([None] * 6)}, "images holds Python objects (pickle)"),
         ({"labels": np.array([0, "a", None, 0, 0, 0], dtype=object)}, "labels holds Python objects (pickle)"),
-        ({"labels": LABELS[:5]}, "images holds 6 images, and labels 5 labels"),
-        ({**TEST, "test_labels": LABELS[:5]}, "test_images holds 6 images, and test_labels 5 labels"),
-        ({"images": GRAY[0]}, "images is [5, 4]; images are [N, H, W]"),
-        ({"images": COLOR[:, :2]}, "images is [6, 2, 5, 4]; images are [N, H, W]"),
-        ({"images": np.float64(3)}, "images is []; images are [N, H, W]"),
-        ({"images": GRAY[:0]}, "images is [0, 1, 5, 4]: it holds nothing"),
-        ({"images": GRAY.astype(np.int64)}, "images holds int64; images are uint8"),
+        ({"labels": LABELS[:5]}, "images holds 6 images, but labels 5 labels"),
+        ({**TEST, "test_labels": LABELS[:5]}, "test_images holds 6 images, but test_labels 5 labels"),
+        ({"images": GRAY[0]}, "images has shape [5, 4]; images are [N, H, W]"),
+        ({"images": COLOR[:, :2]}, "images has shape [6, 2, 5, 4]; images are [N, H, W]"),
+        ({"images": np.float64(3)}, "images has shape []; images are [N, H, W]"),
+        ({"images": GRAY[:0]}, "images is empty: its shape is [0, 1, 5, 4]"),
+        ({"images": GRAY.astype(np.int64)}, "images holds int64; images must be uint8"),
         ({"labels": LABELS[:0]}, "labels is empty"),
         ({"images": GRAY > 9}, "images holds bool"),
         ({"images": GRAY.astype(complex)}, "images holds complex128"),
@@ -143,31 +143,31 @@ TEST = {"test_images": GRAY, "test_labels": LABELS}
         ({"images": GRAY / 255 - 1}, "images holds -1 to -0.027451; floating point must be in [0, 1]"),
         ({"images": NAN}, "images holds NaN"),
         ({"labels": LABELS - 1}, "labels holds -1 to 1; labels count from 0"),
-        ({"labels": LABELS + 0.5}, "labels holds float64 that are no whole numbers"),
-        ({"labels": LABELS * np.nan}, "labels holds float64 that are no whole numbers"),
-        ({"labels": LABELS.astype("M8[s]")}, "labels holds datetime64[s] that are no whole numbers"),
+        ({"labels": LABELS + 0.5}, "labels holds float64 values that are not whole numbers"),
+        ({"labels": LABELS * np.nan}, "labels holds float64 values that are not whole numbers"),
+        ({"labels": LABELS.astype("M8[s]")}, "labels holds datetime64[s] values that are not whole numbers"),
         ({"labels": LABELS * 10**17}, "labels count from 0"),
-        ({"labels": np.eye(3)[LABELS]}, "labels is [6, 3]; labels are [N] or [N, 1]"),
-        ({"labels": LABELS * 0}, "labels knows one class only"),
-        ({"labels": ["a"] * 6}, "labels knows one class only"),
-        ({"labels": LABELS * 2}, "labels never is 1 (1); labels count from 0 without gaps"),
-        ({"labels": LABELS + 1}, "labels never is 0 (0)"),
-        ({"classes": ["a", "b"]}, "labels goes up to 2, and there are 2 classes"),
-        ({"classes": ["a", "b", "c", "d"]}, "labels never is 3 (d)"),
+        ({"labels": np.eye(3)[LABELS]}, "labels has shape [6, 3]; labels are [N] or [N, 1]"),
+        ({"labels": LABELS * 0}, "labels has only one class"),
+        ({"labels": ["a"] * 6}, "labels has only one class"),
+        ({"labels": LABELS * 2}, "labels does not contain 1 (1); labels count from 0 without gaps"),
+        ({"labels": LABELS + 1}, "labels does not contain 0 (0)"),
+        ({"classes": ["a", "b"]}, "labels goes up to 2, but there are 2 classes"),
+        ({"classes": ["a", "b", "c", "d"]}, "labels does not contain 3 (d)"),
         ({"classes": ["a", "b", "a"]}, "classes must be a list of different strings"),
         ({"classes": [1, 2, 3]}, "classes must be a list of different strings"),
         ({"classes": "abc"}, "classes must be a list of different strings"),
         (
             {"labels": ["a", "b", "c"] * 2, "classes": ["a", "b"]},
-            "labels holds 'c', which is none of the classes (a, b)",
+            "labels holds 'c', which is not one of the classes (a, b)",
         ),
-        ({**TEST, "test_labels": LABELS + 1}, "test_labels goes up to 3, and there are 3 classes"),
-        ({**TEST, "test_labels": ["a"] * 6}, "test_labels holds 'a', which is none of the classes (0, 1, 2)"),
+        ({**TEST, "test_labels": LABELS + 1}, "test_labels goes up to 3, but there are 3 classes"),
+        ({**TEST, "test_labels": ["a"] * 6}, "test_labels holds 'a', which is not one of the classes (0, 1, 2)"),
         (
             {**TEST, "test_images": GRAY[:, :4]},
-            "images [C, H, W] are [1, 4, 4] in test_images, and [1, 5, 4] in images",
+            "images [C, H, W] are [1, 4, 4] in test_images, but [1, 5, 4] in images",
         ),
-        ({**TEST, "test_images": COLOR}, "images [C, H, W] are [3, 5, 4] in test_images, and [1, 5, 4] in images"),
+        ({**TEST, "test_images": COLOR}, "images [C, H, W] are [3, 5, 4] in test_images, but [1, 5, 4] in images"),
     ],
 )
 def test_what_does_not_fit_is_named(path: Path, arrays: dict[str, Any], part: str) -> None:
@@ -182,7 +182,7 @@ def test_what_does_not_fit_is_named(path: Path, arrays: dict[str, Any], part: st
 def test_a_broken_file_is_named(path: Path, length: int) -> None:
     whole = write_arrays(path).read_bytes()
     path.write_bytes(whole[:length])
-    with pytest.raises(DataError, match=r"is no whole \.npz file"):
+    with pytest.raises(DataError, match=r"is not a complete \.npz file"):
         read_arrays(path)
 
 

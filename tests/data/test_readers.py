@@ -77,7 +77,7 @@ def test_a_second_start_reads_the_same_and_decodes_nothing(
 
     if name != "digits":
         monkeypatch.setitem(READERS, name, refuse)
-        monkeypatch.setattr(sources, "_hash", refuse)
+        monkeypatch.setattr(sources, "_hash_files", refuse)
     second = load(overrides)
     assert same(first, second)
     assert first.classes == second.classes
@@ -240,7 +240,7 @@ def test_data_that_changes_after_the_start_is_not_trained_on(tmp_path: Path, mon
 
 
 def test_an_option_of_another_name_is_refused() -> None:
-    with pytest.raises(ConfigError, match="choose it with data=image_folder"):
+    with pytest.raises(ConfigError, match="choose this one with data=image_folder"):
         compose_job(["data=arrays", "data.name=image_folder"])
 
 

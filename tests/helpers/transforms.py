@@ -1,4 +1,4 @@
-"""What tests of augmentation share: examples of every transform, what it drew, and torchvision's result for that."""
+"""Helpers for tests of augmentation: examples of every transform, their draws, and torchvision's results for these."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -16,8 +16,8 @@ from regexp.utils.rng import random_stream
 
 SEED, EPOCH, COUNT = 5, 3, 12
 
-# Arguments with which every transform does much. A transform without an entry fails its tests.
-STRONG: dict[str, dict[str, Any]] = {
+# Arguments with which each transform has a strong effect. A transform without an entry fails its tests.
+STRONG_ARGUMENTS: dict[str, dict[str, Any]] = {
     "rotate": {"degrees": 180.0},
     "flip": {"p": 0.5},
     "shift": {"padding": 3},
@@ -31,8 +31,8 @@ STRONG: dict[str, dict[str, Any]] = {
     "jitter": {"brightness": 0.7, "contrast": 0.9},
 }
 
-# Arguments with which it does nothing.
-NOTHING: dict[str, dict[str, Any]] = {
+# Arguments with which each transform has no effect.
+NEUTRAL_ARGUMENTS: dict[str, dict[str, Any]] = {
     "rotate": {"degrees": 0.0},
     "flip": {"p": 0.0},
     "shift": {"padding": 0},
@@ -47,14 +47,14 @@ NOTHING: dict[str, dict[str, Any]] = {
 }
 
 
-def own_fields(kind: str) -> list[str]:
-    return [item.name for item in fields(TRANSFORMS[kind])]
+def field_names(kind: str) -> list[str]:
+    return [field.name for field in fields(TRANSFORMS[kind])]
 
 
-def make(kind: str, mode: str | None = None, fill: float | None = None) -> Any:
-    """A strong one, with this interpolation and fill where it has them."""
-    arguments = dict(STRONG[kind])
-    names = own_fields(kind)
+def make_transform(kind: str, mode: str | None = None, fill: float | None = None) -> Any:
+    """Return a strong transform of this kind, with this interpolation and fill if it has such fields."""
+    arguments = dict(STRONG_ARGUMENTS[kind])
+    names = field_names(kind)
     if mode is not None and "interpolation" in names:
         arguments["interpolation"] = mode
     if fill is not None and "fill" in names:
@@ -63,40 +63,48 @@ def make(kind: str, mode: str | None = None, fill: float | None = None) -> Any:
 
 
 def kind_of(step: Transform) -> str:
-    return next(kind for kind, found in TRANSFORMS.items() if found is type(step))
+    return next(kind for kind, transform_class in TRANSFORMS.items() if transform_class is type(step))
 
 
 def random_images(shape: Sequence[int], count: int = COUNT) -> Tensor:
     return torch.rand(count, *shape, generator=torch.Generator().manual_seed(1))
 
 
-def apply(steps: Sequence[Transform], images: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
-    """What the pipeline makes of the images, and all that every step drew for that."""
+def apply_steps(steps: Sequence[Transform], images: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
+    """Return what a pipeline makes of images, and the draws of every step, those for every pixel included."""
     count, _, height, width = images.shape
     pipeline = Pipeline(steps, height, width)
-    generator, everything = random_stream(SEED, "augmentation", EPOCH), []
+    generator, all_drawn = random_stream(SEED, "augmentation", EPOCH), []
     for step in steps:
         drawn = step.draw(count, height, width, generator)
         if kind_of(step) == "elastic":
-            field = random_stream(SEED, "augmentation/elastic/0", EPOCH)
-            drawn["displacements"] = step.displacements(count, height, width, field, images.device)
+            elastic_generator = random_stream(SEED, "augmentation/elastic/0", EPOCH)
+            drawn["displacements"] = step.displacements(count, height, width, elastic_generator, images.device)
         if kind_of(step) == "noise":
             shape = (count, images.shape[1], height, width)
             drawn["noise"] = torch.randn(shape, generator=random_stream(SEED, "augmentation/noise/0", EPOCH))
-        everything.append(drawn)
+        all_drawn.append(drawn)
         height, width = step.output_size(height, width)
-    return pipeline(images, pipeline.draw(count, SEED, EPOCH)), everything
+    return pipeline(images, pipeline.draw(count, SEED, EPOCH)), all_drawn
 
 
-def of(drawn: Mapping[str, Tensor], n: int) -> dict[str, Any]:
-    """What was drawn for one image: numbers, or what an image has several of."""
+def drawn_for_image(drawn: Mapping[str, Tensor], n: int) -> dict[str, Any]:
+    """Return the draws for image n: numbers, or tensors where a draw has several."""
     return {name: values[n].item() if values.dim() == 1 else values[n] for name, values in drawn.items()}
 
 
-def torchvisions(
+def apply_torchvision(
     step: Any, image: Tensor, drawn: Mapping[str, Any], fill: Sequence[float] | None = None, border: int = 0
 ) -> Tensor:
-    """torchvision's result for one image [C, H, W], which stands in the middle of a border of this many pixels."""
+    """Return torchvision's result for one image and its draws.
+
+    Args:
+        step: the transform.
+        image: [C, H, W], with the actual image in the middle of a border.
+        drawn: the draws for this image.
+        fill: brightness of what comes from outside, per channel.
+        border: width of the border, in pixels.
+    """
     return ORACLES[kind_of(step)](step, image, drawn, fill, border)
 
 
@@ -107,60 +115,60 @@ def _mode(step: Any) -> InterpolationMode:
     return InterpolationMode(step.interpolation or "nearest")
 
 
-def _shift(step: Any, image: Tensor, p: Mapping[str, Any], fill: Any, border: int) -> Tensor:
-    down, right = (step.pixels(side - 2 * border) for side in image.shape[1:])
+def _shift(step: Any, image: Tensor, drawn: Mapping[str, Any], fill: Any, border: int) -> Tensor:
+    down, right = (step.padding_pixels(side - 2 * border) for side in image.shape[1:])
     padded = TF.pad(image, [right, down], fill=fill[0] if fill else 0.0)
-    return TF.crop(padded, int(p["i"]) + down, int(p["j"]) + right, *image.shape[1:])
+    return TF.crop(padded, int(drawn["i"]) + down, int(drawn["j"]) + right, *image.shape[1:])
 
 
-def _crop(step: Any, image: Tensor, p: Mapping[str, Any], fill: Any, border: int) -> Tensor:
-    height, width = (step.pixels(side - 2 * border) + 2 * border for side in image.shape[1:])
-    return TF.crop(image, int(p["i"]), int(p["j"]), height, width)
+def _crop(step: Any, image: Tensor, drawn: Mapping[str, Any], fill: Any, border: int) -> Tensor:
+    height, width = (step.cropped_side(side - 2 * border) + 2 * border for side in image.shape[1:])
+    return TF.crop(image, int(drawn["i"]), int(drawn["j"]), height, width)
 
 
-def _perspective(step: Any, image: Tensor, p: Mapping[str, Any], fill: Any, border: int) -> Tensor:
-    if not p["applied"]:
+def _perspective(step: Any, image: Tensor, drawn: Mapping[str, Any], fill: Any, border: int) -> Tensor:
+    if not drawn["applied"]:
         return image
     bottom, right = (side - border - 1 for side in image.shape[1:])
     start = [[border, border], [right, border], [right, bottom], [border, bottom]]
-    end = [[int(x) + border, int(y) + border] for x, y in p["corners"]]
+    end = [[int(x) + border, int(y) + border] for x, y in drawn["corners"]]
     return TF.perspective(image, start, end, _mode(step), fill)
 
 
-def _elastic(step: Any, image: Tensor, p: Mapping[str, Any], fill: Any, border: int) -> Tensor:
-    field = TF.pad(p["displacements"].to(image.dtype), [border])
+def _elastic(step: Any, image: Tensor, drawn: Mapping[str, Any], fill: Any, border: int) -> Tensor:
+    displacements = TF.pad(drawn["displacements"].to(image.dtype), [border])
     height, width = image.shape[1:]
-    normal = torch.stack([field[0] * 2 / width, field[1] * 2 / height], -1)  # [H, W, 2]
-    return TF.elastic_transform(image, normal.unsqueeze(0), _mode(step), fill)
+    normalized = torch.stack([displacements[0] * 2 / width, displacements[1] * 2 / height], -1)  # [H, W, 2]
+    return TF.elastic_transform(image, normalized.unsqueeze(0), _mode(step), fill)
 
 
-def _noise(step: Any, image: Tensor, p: Mapping[str, Any], fill: Any, border: int) -> Tensor:
-    with patch("torch.randn_like", lambda like: p["noise"].to(like.dtype)):
+def _noise(step: Any, image: Tensor, drawn: Mapping[str, Any], fill: Any, border: int) -> Tensor:
+    with patch("torch.randn_like", lambda image: drawn["noise"].to(image.dtype)):
         return TF2.gaussian_noise(image, 0.0, step.std, clip=True)
 
 
-def _erase(step: Any, image: Tensor, p: Mapping[str, Any], fill: Any, border: int) -> Tensor:
-    return TF.erase(image, *(int(p[name]) for name in "ijhw"), torch.tensor(step.fill))
+def _erase(step: Any, image: Tensor, drawn: Mapping[str, Any], fill: Any, border: int) -> Tensor:
+    return TF.erase(image, *(int(drawn[name]) for name in "ijhw"), torch.tensor(step.fill))
 
 
-def _blur(step: Any, image: Tensor, p: Mapping[str, Any], fill: Any, border: int) -> Tensor:
-    return TF.gaussian_blur(image, [step.kernel_size] * 2, [p["sigma"]] * 2)
+def _blur(step: Any, image: Tensor, drawn: Mapping[str, Any], fill: Any, border: int) -> Tensor:
+    return TF.gaussian_blur(image, [step.kernel_size] * 2, [drawn["sigma"]] * 2)
 
 
-def _jitter(step: Any, image: Tensor, p: Mapping[str, Any], fill: Any, border: int) -> Tensor:
-    if p["contrast_first"]:
-        return TF.adjust_brightness(TF.adjust_contrast(image, p["contrast"]), p["brightness"])
-    return TF.adjust_contrast(TF.adjust_brightness(image, p["brightness"]), p["contrast"])
+def _jitter(step: Any, image: Tensor, drawn: Mapping[str, Any], fill: Any, border: int) -> Tensor:
+    if drawn["contrast_first"]:
+        return TF.adjust_brightness(TF.adjust_contrast(image, drawn["contrast"]), drawn["brightness"])
+    return TF.adjust_contrast(TF.adjust_brightness(image, drawn["brightness"]), drawn["contrast"])
 
 
-# torchvision's functional form with what was drawn. A transform without an entry fails its tests.
+# torchvision's functional form of each transform. A transform without an entry fails its tests.
 ORACLES: dict[str, Oracle] = {
-    "rotate": lambda step, image, p, fill, border: TF.rotate(image, p["angle"], _mode(step), fill=fill),
-    "flip": lambda step, image, p, fill, border: TF.hflip(image) if p["flipped"] else image,
+    "rotate": lambda step, image, drawn, fill, border: TF.rotate(image, drawn["angle"], _mode(step), fill=fill),
+    "flip": lambda step, image, drawn, fill, border: TF.hflip(image) if drawn["flipped"] else image,
     "shift": _shift,
     "crop": _crop,
-    "affine": lambda step, image, p, fill, border: TF.affine(
-        image, p["angle"], [p["tx"], p["ty"]], p["scale"], [p["shear"], 0.0], _mode(step), fill=fill
+    "affine": lambda step, image, drawn, fill, border: TF.affine(
+        image, drawn["angle"], [drawn["tx"], drawn["ty"]], drawn["scale"], [drawn["shear"], 0.0], _mode(step), fill=fill
     ),
     "perspective": _perspective,
     "elastic": _elastic,
