@@ -1,4 +1,4 @@
-"""What is compared with what, and how often it is wrong."""
+"""Comparisons: differences, effects, verdicts and notes, and how often their findings are false."""
 
 import math
 from itertools import product
@@ -6,23 +6,38 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.run_folders import grid, leave, table
+from helpers.run_directories import simulate_grid, simulate_runs, write_run
 from scipy import stats
 
 from regexp.comparison.compare import Comparison, compare_all
 from regexp.comparison.effects import Effect
 from regexp.comparison.grouping import group_by_configuration
 from regexp.comparison.loading import Collection, collect
-from regexp.comparison.notes import brief_notes, notes
-from regexp.comparison.rows import METRICS
-from regexp.comparison.statistics import sd_confidence_interval, count_required_seeds
-from regexp.comparison.verdicts import INTERACTION, verdict
+from regexp.comparison.notes import make_brief_notes, make_notes
+from regexp.comparison.statistics import count_required_seeds, sd_confidence_interval
+from regexp.comparison.verdicts import INTERACTION, format_verdict
+from regexp.config.metrics import RUN_METRICS
 from regexp.errors import ConfigError
 
-ARMS = ("none", "a", "b", "c")
+CONFIGURATIONS = ("none", "a", "b", "c")
 
 
-def differences(comparison: Comparison) -> dict[str, tuple[float, float | None, float | None, bool]]:
+def find_notes(comparison: Comparison, words: str) -> list[str]:
+    """Return the notes that contain these words."""
+    return [note for note in make_notes(comparison) if words in note]
+
+
+def format_verdicts(comparison: Comparison) -> dict[str, str]:
+    """Return the verdict on the difference of each row, by label."""
+    return {
+        row.label: format_verdict(row.difference, comparison.metric)
+        for row in comparison.rows
+        if row.difference is not None
+    }
+
+
+def summarize_differences(comparison: Comparison) -> dict[str, tuple[float, float | None, float | None, bool]]:
+    """Return the mean, p-value, adjusted p-value and significance of the difference of each row, by label."""
     return {
         row.label: (
             row.difference.test.estimate.mean,
@@ -35,63 +50,64 @@ def differences(comparison: Comparison) -> dict[str, tuple[float, float | None, 
     }
 
 
-def named(effect: Effect) -> str:
+def format_effect(effect: Effect) -> str:
+    """Return the values of an effect in one line."""
     return " x ".join(f"{key}={value}" for key, value in effect.values.items())
 
 
 def test_differences_are_paired_by_seed() -> None:
     none = {0: 0.90, 1: 0.92, 2: 0.97, 3: 0.80}
     batch = {3: 0.83, 0: 0.92, 1: 0.93, 2: 0.99, 7: 0.1}
-    found = compare_all(table({"none": none, "batch": batch}))
-    assert found.baseline.label == "none"
-    mean, p, corrected, real = differences(found)["batch"]
+    comparison = compare_all(simulate_runs({"none": none, "batch": batch}))
+    assert comparison.baseline.label == "none"
+    mean, p_value, p_adjusted, significant = summarize_differences(comparison)["batch"]
     expected = stats.ttest_rel([batch[seed] for seed in none], list(none.values()))
     assert mean == pytest.approx(0.02)
-    assert p == corrected == pytest.approx(expected.pvalue, abs=1e-12)
-    assert real == (expected.pvalue <= 0.05)
-    assert any(note.startswith("Rows have different seeds") for note in notes(found))
+    assert p_value == p_adjusted == pytest.approx(expected.pvalue, abs=1e-12)
+    assert significant == (expected.pvalue <= 0.05)
+    assert any(note.startswith("Rows have different seeds") for note in make_notes(comparison))
 
 
-def test_of_nothing_nothing_is_found_too_often() -> None:
+def test_false_findings_are_as_rare_as_stated() -> None:
     """Tables without any difference: 1,000 families of three comparisons with 5 seeds."""
-    draw = np.random.default_rng(0)
-    unadjusted, families, made = 0, 0, 1000
-    for _ in range(made):
-        shared = draw.normal(size=5)  # what seeds have in common, as image streams
-        arms = {name: dict(enumerate(0.9 + 0.01 * (shared + draw.normal(size=5)))) for name in ARMS}
-        found = list(differences(compare_all(table(arms))).values())
-        unadjusted += sum(p <= 0.05 for _, p, _, _ in found if p is not None)
-        families += any(real for _, _, _, real in found)
-    assert unadjusted <= stats.binom.ppf(0.999, 3 * made, 0.05)
-    assert families <= stats.binom.ppf(0.999, made, 0.05)
-    # And not for want of power.
-    assert unadjusted >= stats.binom.ppf(0.001, 3 * made, 0.04)
+    rng = np.random.default_rng(0)
+    unadjusted, families_with_findings, families = 0, 0, 1000
+    for _ in range(families):
+        shared = rng.normal(size=5)  # common to the seeds of all configurations, like an image stream
+        scores = {name: dict(enumerate(0.9 + 0.01 * (shared + rng.normal(size=5)))) for name in CONFIGURATIONS}
+        differences = list(summarize_differences(compare_all(simulate_runs(scores))).values())
+        unadjusted += sum(p <= 0.05 for _, p, _, _ in differences if p is not None)
+        families_with_findings += any(significant for _, _, _, significant in differences)
+    assert unadjusted <= stats.binom.ppf(0.999, 3 * families, 0.05)
+    assert families_with_findings <= stats.binom.ppf(0.999, families, 0.05)
+    # The tests do find differences as often as their level allows.
+    assert unadjusted >= stats.binom.ppf(0.001, 3 * families, 0.04)
 
 
-def test_of_counted_images_nothing_is_found_too_often() -> None:
-    """Accuracies on 360 images are no continuous figures; the t test has to bear that."""
-    draw = np.random.default_rng(1)
+def test_false_findings_are_as_rare_as_stated_for_accuracies_on_few_images() -> None:
+    """Accuracies on 360 images take few values, so that they are not normal."""
+    rng = np.random.default_rng(1)
     for seeds, spread in ((3, 0.8), (5, 1.5), (8, 1.5)):
-        counts = np.round(draw.normal(350, spread, size=(2, 1000, seeds))) / 360
-        found = sum(
-            real
-            for one, other in zip(*counts, strict=True)
-            for _, _, _, real in differences(
-                compare_all(table({"none": dict(enumerate(one)), "a": dict(enumerate(other))}))
+        accuracies = np.round(rng.normal(350, spread, size=(2, 1000, seeds))) / 360
+        findings = sum(
+            significant
+            for baseline, scores in zip(*accuracies, strict=True)
+            for _, _, _, significant in summarize_differences(
+                compare_all(simulate_runs({"none": dict(enumerate(baseline)), "a": dict(enumerate(scores))}))
             ).values()
         )
-        assert found <= stats.binom.ppf(0.999, 1000, 0.06)
+        assert findings <= stats.binom.ppf(0.999, 1000, 0.06)
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 12])
 def test_the_interval_covers_a_known_difference(seeds: int) -> None:
-    draw = np.random.default_rng(seeds)
+    rng = np.random.default_rng(seeds)
     covered = 0
     for _ in range(1000):
-        shared = draw.normal(size=seeds)
-        one = dict(enumerate(0.9 + 0.01 * (shared + draw.normal(size=seeds))))
-        other = dict(enumerate(0.902 + 0.01 * (shared + draw.normal(size=seeds))))
-        row = next(row for row in compare_all(table({"none": one, "a": other})).rows if row.label == "a")
+        shared = rng.normal(size=seeds)
+        baseline = dict(enumerate(0.9 + 0.01 * (shared + rng.normal(size=seeds))))
+        scores = dict(enumerate(0.902 + 0.01 * (shared + rng.normal(size=seeds))))
+        row = next(row for row in compare_all(simulate_runs({"none": baseline, "a": scores})).rows if row.label == "a")
         assert row.difference is not None
         assert row.difference.test is not None
         low, high = row.difference.test.estimate.confidence_interval or (math.nan, math.nan)
@@ -100,162 +116,164 @@ def test_the_interval_covers_a_known_difference(seeds: int) -> None:
 
 
 def test_a_large_difference_is_found_and_named() -> None:
-    seeds = {seed: 0.9 + 0.001 * (seed % 3) for seed in range(6)}
-    arms = {
-        "none": seeds,
-        "up": {seed: value + 0.05 + 0.001 * (seed % 2) for seed, value in seeds.items()},
-        "down": {seed: value - 0.05 - 0.001 * (seed % 2) for seed, value in seeds.items()},
-        "noise": {seed: value + (-1) ** seed * 0.01 + 0.001 for seed, value in seeds.items()},
-        "same": seeds,
+    baseline = {seed: 0.9 + 0.001 * (seed % 3) for seed in range(6)}
+    scores = {
+        "none": baseline,
+        "up": {seed: value + 0.05 + 0.001 * (seed % 2) for seed, value in baseline.items()},
+        "down": {seed: value - 0.05 - 0.001 * (seed % 2) for seed, value in baseline.items()},
+        "noise": {seed: value + (-1) ** seed * 0.01 + 0.001 for seed, value in baseline.items()},
+        "same": baseline,
     }
-    said = {
-        row.label: verdict(row.difference, METRICS["test_accuracy"])
-        for row in compare_all(table(arms)).rows
-        if row.difference is not None
-    }
-    assert said["up"] == "better"
-    assert said["down"] == "worse"
-    assert said["same"] == "the same with all 6 seeds"
-    assert said["noise"].startswith("not distinguishable with 6 seeds (a difference of 0.10 points would need ")
-    losses = table(arms, metric="test_loss")
+    verdicts = format_verdicts(compare_all(simulate_runs(scores)))
+    assert verdicts["up"] == "better"
+    assert verdicts["down"] == "worse"
+    assert verdicts["same"] == "the same with all 6 seeds"
+    assert verdicts["noise"].startswith("not distinguishable with 6 seeds (a difference of 0.10 points would need ")
+    losses = simulate_runs(scores, metric="test_loss")
     for record in losses.records:
         record.metric_values["val_accuracy"] = 0.5
-    by_loss = compare_all(losses, metric="test/loss")
-    assert {row.label: verdict(row.difference, by_loss.metric) for row in by_loss.rows if row.difference is not None}[
-        "up"
-    ] == "worse"
-    gaps = compare_all(table(arms, metric="gap"), metric="gap")
-    assert {row.label: verdict(row.difference, gaps.metric) for row in gaps.rows if row.difference is not None}[
-        "up"
-    ] == "higher"
+    assert format_verdicts(compare_all(losses, metric="test/loss"))["up"] == "worse"
+    gaps = simulate_runs(scores, metric="gap")
+    assert format_verdicts(compare_all(gaps, metric="gap"))["up"] == "higher"
 
 
-def test_a_verdict_that_sign_flips_doubt_says_so() -> None:
-    """One seed of six pulls the other way: Student's p is below 5 %, that of the flips is not."""
-    base = dict.fromkeys(range(6), 0.5)
+def test_a_verdict_says_when_sign_flips_contradict_it() -> None:
+    """The last of six differences gets smaller, until the t test is below 5 % and the sign-flip test is not."""
+    baseline = dict.fromkeys(range(6), 0.5)
     for last in np.linspace(0.0, 0.2, 400):
-        moved = [0.1, 0.101, 0.1, 0.099, 0.1, 0.1 - last]
-        comparison = compare_all(table({"none": base, "a": {i: 0.5 + d for i, d in enumerate(moved)}}))
+        differences = [0.1, 0.101, 0.1, 0.099, 0.1, 0.1 - last]
+        comparison = compare_all(
+            simulate_runs({"none": baseline, "a": {i: 0.5 + d for i, d in enumerate(differences)}})
+        )
         [difference] = [row.difference for row in comparison.rows if row.difference is not None]
         assert difference.test is not None
         assert difference.significant == (difference.test.p_value is not None and difference.test.p_value <= 0.05)
         if difference.significant and (difference.test.sign_flip_p or 0) > 0.05:
-            assert verdict(difference, comparison.metric) == "better, though not by sign flips"
+            assert format_verdict(difference, comparison.metric) == "better, though not by the sign-flip test"
             break
     else:
-        pytest.fail("no such table was tried")
+        pytest.fail("no such comparison was tried")
 
 
 @pytest.mark.parametrize("metric", ["test_accuracy", "val_accuracy"])
-def test_the_same_difference_of_two_seeds_is_not_certain(metric: str) -> None:
-    """Twice one image of 360 more: in floating point not quite the same number, and no spread all the same."""
+def test_equal_differences_of_two_seeds_are_not_significant(metric: str) -> None:
+    """One image of 360 more for both seeds: differences that differ in floating point, but have no spread."""
     for k in range(300, 358):
-        arms = {"none": {0: k / 360, 1: (k + 1) / 360}, "a": {0: (k + 1) / 360, 1: (k + 2) / 360}}
-        comparison = compare_all(table(arms, metric), metric=metric)
+        scores = {"none": {0: k / 360, 1: (k + 1) / 360}, "a": {0: (k + 1) / 360, 1: (k + 2) / 360}}
+        comparison = compare_all(simulate_runs(scores, metric), metric=metric)
         [difference] = [row.difference for row in comparison.rows if row.difference is not None]
         assert difference.test is not None
         assert difference.test.estimate.sd == 0
         assert difference.test.p_value == 0.5
         assert not difference.significant
-    same = table({"none": {0: 0.1 + 0.2, 1: 0.5}, "a": {0: 0.3, 1: 0.5}})
-    [difference] = [row.difference for row in compare_all(same).rows if row.difference is not None]
-    assert verdict(difference, METRICS["test_accuracy"]) == "the same with all 2 seeds"
+    equal = simulate_runs({"none": {0: 0.1 + 0.2, 1: 0.5}, "a": {0: 0.3, 1: 0.5}})
+    [difference] = [row.difference for row in compare_all(equal).rows if row.difference is not None]
+    assert format_verdict(difference, RUN_METRICS["test_accuracy"]) == "the same with all 2 seeds"
 
 
-def test_two_seeds_of_counted_images_find_nothing_too_often() -> None:
-    draw = np.random.default_rng(2)
-    wrong = 0
-    for counts in np.round(draw.normal(350, 3, size=(400, 9, 2))) / 360:
-        arms = {str(i): dict(enumerate(map(float, arm))) for i, arm in enumerate(counts)}
-        wrong += any(real for _, _, _, real in differences(compare_all(table(arms))).values())
-    assert wrong <= stats.binom.ppf(0.999, 400, 0.05)
+def test_false_findings_are_as_rare_as_stated_with_two_seeds() -> None:
+    rng = np.random.default_rng(2)
+    families_with_findings = 0
+    for accuracies in np.round(rng.normal(350, 3, size=(400, 9, 2))) / 360:
+        scores = {str(i): dict(enumerate(map(float, by_seed))) for i, by_seed in enumerate(accuracies)}
+        families_with_findings += any(
+            significant for _, _, _, significant in summarize_differences(compare_all(simulate_runs(scores))).values()
+        )
+    assert families_with_findings <= stats.binom.ppf(0.999, 400, 0.05)
 
 
-def test_who_survived_is_said(tmp_path: Path) -> None:
+def test_a_verdict_says_that_diverged_seeds_are_left_out(tmp_path: Path) -> None:
     for seed in range(6):
-        leave(tmp_path, ["normalization=none"], seed, test=0.9 + 0.001 * seed)
+        write_run(tmp_path, ["normalization=none"], seed, test_accuracy=0.9 + 0.001 * seed)
         status = "diverged" if seed > 2 else "completed"
-        leave(tmp_path, ["normalization=batch"], seed, test=0.95 + 0.0011 * seed, val=0.9, status=status)
+        write_run(
+            tmp_path, ["normalization=batch"], seed, test_accuracy=0.95 + 0.0011 * seed, val_accuracy=0.9, status=status
+        )
     comparison = compare_all(collect([tmp_path]))
     [row] = [row for row in comparison.rows if row.difference is not None]
     assert row.difference is not None
-    assert verdict(row.difference, comparison.metric) == "better, of the seeds that did not diverge"
-    assert any("(3 seeds; 3 diverged)" in note for note in notes(comparison) if note.startswith("Chosen"))
+    assert format_verdict(row.difference, comparison.metric) == "better, among the seeds that did not diverge"
+    assert any("(3 seeds; 3 diverged)" in note for note in make_notes(comparison) if note.startswith("Chosen"))
 
 
-def test_time_is_shared_and_not_compared() -> None:
+def test_seconds_are_not_compared() -> None:
     with pytest.raises(ConfigError, match="runs that train together share their time"):
-        compare_all(table({"none": {0: 1.0}, "a": {0: 2.0}}), metric="seconds")
+        compare_all(simulate_runs({"none": {0: 1.0}, "a": {0: 2.0}}), metric="seconds")
 
 
-def test_other_data_is_another_test_set(tmp_path: Path) -> None:
-    leave(tmp_path, ["normalization=batch"], 0, data="one")
-    leave(tmp_path, ["normalization=none"], 0, data="other")
+def test_runs_on_other_data_are_said_to_be_measured_on_different_images(tmp_path: Path) -> None:
+    write_run(tmp_path, ["normalization=batch"], 0, data="one")
+    write_run(tmp_path, ["normalization=none"], 0, data="other")
     comparison = compare_all(collect([tmp_path]))
-    for said in (notes(comparison), brief_notes(comparison)):
-        assert any(note.startswith("The configurations are measured on different images") for note in said)
+    for notes in (make_notes(comparison), make_brief_notes(comparison)):
+        assert any(note.startswith("The configurations are measured on different images") for note in notes)
 
 
-def test_the_seeds_needed_are_for_the_corrected_level() -> None:
-    draw = np.random.default_rng(6)
-    arms = {name: dict(enumerate(0.9 + 0.01 * draw.normal(size=5))) for name in ARMS}
-    found = [row.difference for row in compare_all(table(arms)).rows if row.difference is not None]
-    for difference in found:
+def test_required_seeds_are_computed_for_the_corrected_level() -> None:
+    rng = np.random.default_rng(6)
+    scores = {name: dict(enumerate(0.9 + 0.01 * rng.normal(size=5))) for name in CONFIGURATIONS}
+    differences = [row.difference for row in compare_all(simulate_runs(scores)).rows if row.difference is not None]
+    for difference in differences:
         assert difference.test is not None
-        seen = difference.test.estimate
-        assert seen.sd is not None
-        low, high = (count_required_seeds(seen.mean, sd, 0.05 / 3) for sd in sd_confidence_interval(seen.sd, 5, 0.8))
+        estimate = difference.test.estimate
+        assert estimate.sd is not None
+        low, high = (
+            count_required_seeds(estimate.mean, sd, 0.05 / 3) for sd in sd_confidence_interval(estimate.sd, 5, 0.8)
+        )
         assert difference.required_seeds == (max(low, 6), max(high, 6))
 
 
-def test_few_pairs_are_said_to_be_too_few_for_a_permutation_test() -> None:
-    draw = np.random.default_rng(0)
-    for seeds, said in (
-        (4, "No two-sided sign-flip permutation test of 4 pairs could reach 5 % (at best 12.5 %"),
+def test_a_note_says_when_pairs_are_too_few_for_a_permutation_test() -> None:
+    rng = np.random.default_rng(0)
+    for seeds, expected in (
+        (4, "A two-sided sign-flip permutation test of 4 pairs cannot reach 5 % (at best 12.5 %"),
         (6, None),
     ):
-        arms = {name: dict(enumerate(draw.normal(size=seeds))) for name in ARMS}
-        lines = [note for note in notes(compare_all(table(arms))) if "could reach" in note]
-        assert len(lines) == (said is not None)
-        assert all(line.startswith(str(said)) for line in lines)
+        scores = {name: dict(enumerate(rng.normal(size=seeds))) for name in CONFIGURATIONS}
+        notes = find_notes(compare_all(simulate_runs(scores)), "cannot reach")
+        assert len(notes) == (expected is not None)
+        assert all(note.startswith(str(expected)) for note in notes)
 
 
-def test_one_seed_gets_no_interval_but_the_command_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_seed_has_no_interval_and_a_note_with_the_command_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("UV", raising=False)
-    comparison = compare_all(table({"none": {3: 0.9}, "a": {3: 0.8}}))
+    comparison = compare_all(simulate_runs({"none": {3: 0.9}, "a": {3: 0.8}}))
     assert all(row.estimate("test_accuracy").half_width is None for row in comparison.rows)  # type: ignore[union-attr]
-    assert differences(comparison)["a"][1:] == (None, None, False)
-    assert any(note.endswith("For both: regexp -m normalization=a,b 'seed=range(5)'") for note in notes(comparison))
-    assert verdict(next(r.difference for r in comparison.rows if r.difference), comparison.metric).startswith(
+    assert summarize_differences(comparison)["a"][1:] == (None, None, False)
+    assert any(
+        note.endswith("To get both: regexp -m normalization=a,b 'seed=range(5)'") for note in make_notes(comparison)
+    )
+    assert format_verdict(next(r.difference for r in comparison.rows if r.difference), comparison.metric).startswith(
         "one pair"
     )
 
 
 def test_rows_without_a_seed_in_common_are_not_compared() -> None:
-    comparison = compare_all(table({"none": {0: 0.9, 1: 0.91}, "a": {2: 0.8, 3: 0.81}}))
+    comparison = compare_all(simulate_runs({"none": {0: 0.9, 1: 0.91}, "a": {2: 0.8, 3: 0.81}}))
     [row] = [row for row in comparison.rows if row.difference is not None]
     assert row.difference is not None
     assert row.difference.test is None
-    assert verdict(row.difference, comparison.metric) == "no pairs"
+    assert format_verdict(row.difference, comparison.metric) == "no pairs"
 
 
 LEVELS = {"normalization": ["none", "batch"], "augmentation": ["none", "shift", "affine"]}
 
 
-def full(draw: np.random.Generator, seeds: int = 4) -> dict[tuple[str, ...], dict[int, float]]:
-    return {values: dict(enumerate(draw.normal(size=seeds))) for values in product(*LEVELS.values())}
+def draw_scores(rng: np.random.Generator, seeds: int = 4) -> dict[tuple[str, ...], dict[int, float]]:
+    """Return random scores for every combination of values and seed."""
+    return {values: dict(enumerate(rng.normal(size=seeds))) for values in product(*LEVELS.values())}
 
 
-def test_averages_are_those_of_a_plain_loop() -> None:
-    cells = full(np.random.default_rng(5))
-    found = compare_all(grid(cells, tuple(LEVELS)), by=["augmentation"])
-    assert found.averaged_keys == ["normalization"]
-    for row in found.rows:
+def test_averages_equal_those_of_a_plain_loop() -> None:
+    cells = draw_scores(np.random.default_rng(5))
+    comparison = compare_all(simulate_grid(cells, tuple(LEVELS)), by=["augmentation"])
+    assert comparison.averaged_keys == ["normalization"]
+    for row in comparison.rows:
         for seed, value in row.scores["test_accuracy"].items():
             assert value == pytest.approx(
                 sum(cells[n, row.values["augmentation"]][seed] for n in LEVELS["normalization"]) / 2
             )
-    shift = differences(found)["shift"]
+    shift = summarize_differences(comparison)["shift"]
     gains = [
         np.mean([cells[n, "shift"][seed] - cells[n, "none"][seed] for n in LEVELS["normalization"]])
         for seed in range(4)
@@ -263,32 +281,32 @@ def test_averages_are_those_of_a_plain_loop() -> None:
     assert shift[1] == pytest.approx(stats.ttest_1samp(gains, 0).pvalue, abs=1e-12)
 
 
-def test_averages_are_over_what_all_have() -> None:
-    """batch with affine is not there: neither is averaged over affine."""
-    cells = full(np.random.default_rng(6))
+def test_averages_are_over_the_combinations_that_all_rows_have() -> None:
+    """The combination of batch and affine is missing, so neither row is averaged over affine."""
+    cells = draw_scores(np.random.default_rng(6))
     del cells["batch", "affine"]
-    found = compare_all(grid(cells, tuple(LEVELS)), by=["normalization"])
-    for row in found.rows:
-        one, other = (cells[row.values["normalization"], a] for a in ("none", "shift"))
-        assert row.scores["test_accuracy"] == {seed: pytest.approx((one[seed] + other[seed]) / 2) for seed in range(4)}
-    assert not found.main_effects
-    assert "augmentation: not averaged over affine, which not all rows have." in notes(found)
-    lonely = {("none", "none"): {0: 1.0}, ("batch", "shift"): {0: 1.0}}
+    comparison = compare_all(simulate_grid(cells, tuple(LEVELS)), by=["normalization"])
+    for row in comparison.rows:
+        none, shift = (cells[row.values["normalization"], a] for a in ("none", "shift"))
+        assert row.scores["test_accuracy"] == {seed: pytest.approx((none[seed] + shift[seed]) / 2) for seed in range(4)}
+    assert not comparison.main_effects
+    assert "augmentation: not averaged over affine, which not all rows have." in make_notes(comparison)
+    without_common = {("none", "none"): {0: 1.0}, ("batch", "shift"): {0: 1.0}}
     with pytest.raises(ConfigError, match="--by normalization: no combination of augmentation is there for all"):
-        compare_all(grid(lonely, tuple(LEVELS)), by=["normalization"])
+        compare_all(simulate_grid(without_common, tuple(LEVELS)), by=["normalization"])
 
 
-def test_effects_and_interactions_are_those_of_least_squares() -> None:
+def test_effects_and_interactions_equal_those_of_least_squares() -> None:
     """A linear model with treatment-coded interactions, fitted to each seed, gives the same contrasts."""
-    cells = full(np.random.default_rng(7))
-    found = compare_all(grid(cells, tuple(LEVELS)))
-    assert [named(effect) for effect in found.main_effects] == [
+    cells = draw_scores(np.random.default_rng(7))
+    comparison = compare_all(simulate_grid(cells, tuple(LEVELS)))
+    assert [format_effect(effect) for effect in comparison.main_effects] == [
         "normalization=batch",
         "augmentation=shift",
         "augmentation=affine",
     ]
-    for effect in found.interactions:
-        _, a = effect.values.values()
+    for effect in comparison.interactions:
+        _, augmentation = effect.values.values()
         samples = []
         for seed in range(4):
             design = [
@@ -302,56 +320,59 @@ def test_effects_and_interactions_are_those_of_least_squares() -> None:
                 ]
                 for x, y in cells
             ]
-            fitted, *_ = np.linalg.lstsq(np.array(design, float), [own[seed] for own in cells.values()])
-            samples.append(fitted[4 if a == "shift" else 5])
+            fitted, *_ = np.linalg.lstsq(np.array(design, float), [by_seed[seed] for by_seed in cells.values()])
+            samples.append(fitted[4 if augmentation == "shift" else 5])
         assert effect.difference.test is not None
         assert effect.difference.test.estimate.mean == pytest.approx(np.mean(samples))
         assert effect.difference.test.p_value == pytest.approx(stats.ttest_1samp(samples, 0).pvalue)
-    main = found.main_effects[0].difference.test
+    main = comparison.main_effects[0].difference.test
     assert main is not None
     assert main.estimate.mean == pytest.approx(
         np.mean([[cells["batch", a][s] - cells["none", a][s] for a in LEVELS["augmentation"]] for s in range(4)])
     )
 
 
-def test_an_interaction_is_called_what_it_is() -> None:
+def test_an_interaction_has_a_verdict_of_its_own() -> None:
     cells = {values: {s: 0.5 + 0.001 * s for s in range(5)} for values in product(*LEVELS.values())}
     cells["batch", "shift"] = {s: 0.9 + 0.0011 * s for s in range(5)}
-    found = compare_all(grid(cells, tuple(LEVELS)))
-    said = {named(effect): verdict(effect.difference, found.metric, INTERACTION) for effect in found.interactions}
-    assert said["normalization=batch x augmentation=shift"] == "more than additive"
-    assert any(note.startswith("Keys interact") for note in notes(found))
+    comparison = compare_all(simulate_grid(cells, tuple(LEVELS)))
+    interaction_verdicts = {
+        format_effect(effect): format_verdict(effect.difference, comparison.metric, INTERACTION)
+        for effect in comparison.interactions
+    }
+    assert interaction_verdicts["normalization=batch x augmentation=shift"] == "more than additive"
+    assert any(note.startswith("Keys interact") for note in make_notes(comparison))
 
 
 def test_a_grid_with_a_gap_has_no_effects() -> None:
-    cells = full(np.random.default_rng(8))
+    cells = draw_scores(np.random.default_rng(8))
     del cells["batch", "shift"]
-    found = compare_all(grid(cells, tuple(LEVELS)))
-    assert found.main_effects == found.interactions == []
-    cells = full(np.random.default_rng(8))
+    incomplete = compare_all(simulate_grid(cells, tuple(LEVELS)))
+    assert incomplete.main_effects == incomplete.interactions == []
+    cells = draw_scores(np.random.default_rng(8))
     cells["batch", "shift"] = {9: 0.5}
-    apart = compare_all(grid(cells, tuple(LEVELS)))
-    assert apart.main_effects == []
-    assert "No effects of single keys: the configurations have no seed in common." in notes(apart)
-    assert "No effects of single keys: not all combinations of values are there." in notes(found)
+    without_common_seed = compare_all(simulate_grid(cells, tuple(LEVELS)))
+    assert without_common_seed.main_effects == []
+    assert "No effects of single keys: the configurations have no seed in common." in make_notes(without_common_seed)
+    assert "No effects of single keys: some combinations of values are missing." in make_notes(incomplete)
 
 
 def test_the_baseline_is_chosen_by_conditions() -> None:
-    collection = grid(full(np.random.default_rng(9)), tuple(LEVELS))
+    collection = simulate_grid(draw_scores(np.random.default_rng(9)), tuple(LEVELS))
     assert compare_all(collection).baseline.label == "none, none"
     assert compare_all(collection, baseline=["augmentation=affine"]).baseline.label == "none, affine"
-    both = ["normalization=batch", "augmentation=shift"]
-    chosen = compare_all(collection, baseline=both)
-    assert chosen.baseline.label == "batch, shift"
-    # Effects are against the same values.
-    assert {(key, value) for effect in chosen.main_effects for key, value in effect.reference.items()} == {
+    conditions = ["normalization=batch", "augmentation=shift"]
+    comparison = compare_all(collection, baseline=conditions)
+    assert comparison.baseline.label == "batch, shift"
+    # Effects are differences to the same values.
+    assert {(key, value) for effect in comparison.main_effects for key, value in effect.reference.items()} == {
         ("normalization", "batch"),
         ("augmentation", "shift"),
     }
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("options", "message"),
     [
         (
             {"baseline": ["normalization=batsh"]},
@@ -372,71 +393,77 @@ def test_the_baseline_is_chosen_by_conditions() -> None:
     ],
     ids=str,
 )
-def test_a_mistake_is_answered(asked: dict[str, list[str]], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
-        compare_all(grid(full(np.random.default_rng(0)), tuple(LEVELS)), **asked)  # type: ignore[arg-type]
+def test_mistakes_in_options_are_answered(options: dict[str, list[str]], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        compare_all(simulate_grid(draw_scores(np.random.default_rng(0)), tuple(LEVELS)), **options)  # type: ignore[arg-type]
 
 
 def test_rows_are_sorted_as_asked() -> None:
-    arms = {"none": {0: 0.5}, "a": {0: 0.9}, "b": {0: 0.7}}
-    assert [row.label for row in compare_all(table(arms)).rows] == ["a", "b", "none"]
-    assert [row.label for row in compare_all(table(arms), sort="normalization").rows] == ["none", "a", "b"]
-    assert [row.label for row in compare_all(table(arms, "test_loss"), sort="test/loss").rows] == ["none", "b", "a"]
+    scores = {"none": {0: 0.5}, "a": {0: 0.9}, "b": {0: 0.7}}
+    by_default = compare_all(simulate_runs(scores))
+    by_key = compare_all(simulate_runs(scores), sort="normalization")
+    by_loss = compare_all(simulate_runs(scores, "test_loss"), sort="test/loss")
+    assert [row.label for row in by_default.rows] == ["a", "b", "none"]
+    assert [row.label for row in by_key.rows] == ["none", "a", "b"]
+    assert [row.label for row in by_loss.rows] == ["none", "b", "a"]
 
 
-def test_the_best_of_many_is_said_to_be_that() -> None:
-    [line] = [note for note in notes(compare_all(table({"none": {0: 0.5}, "a": {0: 0.9}}))) if "Chosen" in note]
-    assert line.startswith("Chosen on validation, the best of 2: a, with 90.00 % (1 seed).")
-    assert "had no part in the choice" in line
+def test_a_note_says_that_the_best_of_many_was_chosen() -> None:
+    [note] = find_notes(compare_all(simulate_runs({"none": {0: 0.5}, "a": {0: 0.9}})), "Chosen")
+    assert note.startswith("Chosen on validation, the best of 2: a, with 90.00 % (1 seed).")
+    assert "had no part in the choice" in note
 
 
-def test_the_test_sets_own_error_is_shown() -> None:
+def test_a_note_gives_the_sampling_error_of_the_test_set() -> None:
     low, high = stats.binomtest(360, 400).proportion_ci(method="wilson")
-    [line] = [note for note in notes(compare_all(table({"none": {0: 0.5}, "a": {0: 0.9}}))) if "400 images" in note]
-    assert f"From 90.00 % on it the accuracy on the population they are drawn from is between {100 * low:.1f}" in line
-    assert f"and {100 * high:.1f} % (95 %, Wilson)" in line
-    # Two models that never fail on the same image: 10 and 50 % errors, a difference of 0.4 a image.
-    most = 1.96 * math.sqrt((0.1 + 0.5 - 0.4**2) / 400)
-    assert f"its difference to none may be off by up to {100 * most:.1f} points" in line
+    [note] = find_notes(compare_all(simulate_runs({"none": {0: 0.5}, "a": {0: 0.9}})), "400 images")
+    assert (
+        "An accuracy of 90.00 % on them puts the accuracy on the population that they are drawn from between "
+        f"{100 * low:.1f}"
+    ) in note
+    assert f"and {100 * high:.1f} % (95 %, Wilson)" in note
+    # Two models with 10 and 50 % errors, never on the same image: the mean difference for an image is 0.4.
+    bound = 1.96 * math.sqrt((0.1 + 0.5 - 0.4**2) / 400)
+    assert f"its difference to none may be off by up to {100 * bound:.1f} points" in note
 
 
-def test_the_bound_of_the_images_error_is_one() -> None:
-    """Of paired images, right or wrong: the standard error of a difference is never above what is printed."""
-    draw = np.random.default_rng(3)
+def test_the_sampling_error_of_a_difference_is_an_upper_bound() -> None:
+    """The standard error of the difference on paired images is never above the bound that is printed."""
+    rng = np.random.default_rng(3)
     for _ in range(50):
-        one, other = (draw.random(400) < share for share in draw.uniform(0.5, 1, size=2))
-        exact = 1.96 * np.std(one.astype(float) - other) / math.sqrt(400)
-        arms = {"none": {0: float(other.mean())}, "a": {0: float(one.mean())}}
-        if one.mean() > other.mean():
-            [line] = [note for note in notes(compare_all(table(arms))) if "400 images" in note]
-            assert float(line.split("up to ")[1].split(" ")[0]) >= 100 * exact - 0.05
+        correct, baseline_correct = (rng.random(400) < share for share in rng.uniform(0.5, 1, size=2))
+        exact = 1.96 * np.std(correct.astype(float) - baseline_correct) / math.sqrt(400)
+        scores = {"none": {0: float(baseline_correct.mean())}, "a": {0: float(correct.mean())}}
+        if correct.mean() > baseline_correct.mean():
+            [note] = find_notes(compare_all(simulate_runs(scores)), "400 images")
+            assert float(note.split("up to ")[1].split(" ")[0]) >= 100 * exact - 0.05
 
 
-def varied(folder: Path) -> list[dict[str, str]]:
-    return [found.values for found in group_by_configuration(collect([folder]).records)]
+def find_varied_values(directory: Path) -> list[dict[str, str]]:
+    """Return the values that varied, for each configuration of a directory."""
+    return [configuration.values for configuration in group_by_configuration(collect([directory]).records)]
 
 
-def test_what_varied_is_found(tmp_path: Path) -> None:
+def test_the_keys_that_varied_are_found(tmp_path: Path) -> None:
     for lr in ("1e-3", "0.01"):
         for seed in (0, 1):
-            leave(tmp_path, ["data=digits", f"optimizer.lr={lr}", "normalization=batch"], seed)
-    assert varied(tmp_path) == [{"optimizer.lr": "0.001"}, {"optimizer.lr": "0.01"}]
-    leave(tmp_path, ["optimizer.lr=0.001", "normalization=batch"], 2)  # the same as the first, typed otherwise
-    leave(tmp_path, [], 0)
-    assert varied(tmp_path) == [
+            write_run(tmp_path, ["data=digits", f"optimizer.lr={lr}", "normalization=batch"], seed)
+    assert find_varied_values(tmp_path) == [{"optimizer.lr": "0.001"}, {"optimizer.lr": "0.01"}]
+    write_run(tmp_path, ["optimizer.lr=0.001", "normalization=batch"], 2)  # the same as the first, typed otherwise
+    write_run(tmp_path, [], 0)
+    assert find_varied_values(tmp_path) == [
         {"optimizer.lr": "0.001", "normalization": "batch"},
         {"optimizer.lr": "0.01", "normalization": "batch"},
         {"optimizer.lr": "0.001", "normalization": "none"},
     ]
 
 
-def test_sweeps_with_other_keys_are_compared_by_all(tmp_path: Path) -> None:
-    leave(tmp_path / "one", ["augmentation=lesson"], 0, started="1")
-    leave(tmp_path / "one", ["augmentation=none"], 0, started="2")
-    leave(tmp_path / "two", ["model.dropout=0.5"], 0, started="3")
-    leave(tmp_path / "two", ["augmentation=lesson", "augmentation.rotate.degrees=5"], 0, started="4")
-    found = [c.values for c in group_by_configuration(collect([tmp_path]).records)]
-    assert found == [
+def test_sweeps_over_different_keys_are_compared_by_all_of_them(tmp_path: Path) -> None:
+    write_run(tmp_path / "one", ["augmentation=lesson"], 0, started="1")
+    write_run(tmp_path / "one", ["augmentation=none"], 0, started="2")
+    write_run(tmp_path / "two", ["model.dropout=0.5"], 0, started="3")
+    write_run(tmp_path / "two", ["augmentation=lesson", "augmentation.rotate.degrees=5"], 0, started="4")
+    assert find_varied_values(tmp_path) == [
         {"augmentation": "lesson", "model.dropout": "0", "augmentation.rotate.degrees": "10"},
         {"augmentation": "none", "model.dropout": "0", "augmentation.rotate.degrees": "-"},
         {"augmentation": "none", "model.dropout": "0.5", "augmentation.rotate.degrees": "-"},
@@ -444,54 +471,54 @@ def test_sweeps_with_other_keys_are_compared_by_all(tmp_path: Path) -> None:
     ]
 
 
-def test_what_nobody_typed_is_found_as_well(tmp_path: Path) -> None:
-    """As where a default has changed, or the data."""
-    one = leave(tmp_path, ["normalization=batch"], 0)
-    text = (one / "run.json").read_text()
-    other = leave(tmp_path, ["normalization=batch"], 1, data="other")
-    (other / "run.json").write_text((other / "run.json").read_text().replace('"epochs": 100', '"epochs": 7'))
+def test_keys_that_nobody_typed_are_found_if_they_varied(tmp_path: Path) -> None:
+    """Such keys vary when a default has changed, or the data."""
+    first = write_run(tmp_path, ["normalization=batch"], 0)
+    text = (first / "run.json").read_text()
+    second = write_run(tmp_path, ["normalization=batch"], 1, data="other")
+    (second / "run.json").write_text((second / "run.json").read_text().replace('"epochs": 100', '"epochs": 7'))
     assert '"epochs": 100' in text
-    assert varied(tmp_path) in ([{"epochs": "100"}, {"epochs": "7"}],)
+    assert find_varied_values(tmp_path) in ([{"epochs": "100"}, {"epochs": "7"}],)
 
 
-def test_another_split_is_measured_on_other_images(tmp_path: Path) -> None:
+def test_runs_with_another_split_are_said_to_be_measured_on_different_images(tmp_path: Path) -> None:
     for size in (0.1, 0.2):
-        leave(tmp_path, [f"data.val_size={size}"], 0)
+        write_run(tmp_path, [f"data.val_size={size}"], 0)
     collection = collect([tmp_path])
-    assert not any("different images" in note for note in notes(compare_all(collection)))  # their test set is the same
+    assert not any("different images" in note for note in make_notes(compare_all(collection)))
     for record in collection.records:
         del record.metric_values["test_accuracy"]
-    assert any("different images" in note for note in notes(compare_all(collection)))
+    assert find_notes(compare_all(collection), "different images")
 
 
-def test_several_commands_make_no_command_for_more_seeds(tmp_path: Path) -> None:
+def test_runs_of_several_commands_get_no_command_for_more_seeds(tmp_path: Path) -> None:
     for normalization in ("none", "batch"):
-        leave(tmp_path, [f"normalization={normalization}"], 0)
-    [line] = [note for note in notes(compare_all(collect([tmp_path]))) if note.startswith("One seed")]
-    assert line.endswith("train the same with more seeds, such as 'seed=range(5)'")
+        write_run(tmp_path, [f"normalization={normalization}"], 0)
+    [note] = [note for note in make_notes(compare_all(collect([tmp_path]))) if note.startswith("One seed")]
+    assert note.endswith("train the same configurations with more seeds, such as 'seed=range(5)'")
 
 
-def test_the_first_command_of_all_is_told_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_default_run_gets_the_command_for_more_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("UV", raising=False)
-    leave(tmp_path, [], 0, command="regexp")
-    [line] = [note for note in notes(compare_all(collect([tmp_path]))) if note.startswith("One seed")]
-    assert line.endswith("For both: regexp -m 'seed=range(5)'")
+    write_run(tmp_path, [], 0, command="regexp")
+    [note] = [note for note in make_notes(compare_all(collect([tmp_path]))) if note.startswith("One seed")]
+    assert note.endswith("To get both: regexp -m 'seed=range(5)'")
 
 
-def test_repeats_count_once(tmp_path: Path) -> None:
-    leave(tmp_path / "one", [], 0, test=0.1, started="2026-01-01")
-    leave(tmp_path / "two", [], 0, test=0.2, started="2026-01-02")
-    leave(tmp_path / "three", [], 0, status="unfinished", started="2026-01-03")
+def test_a_seed_that_was_trained_twice_counts_once(tmp_path: Path) -> None:
+    write_run(tmp_path / "one", [], 0, test_accuracy=0.1, started="2026-01-01")
+    write_run(tmp_path / "two", [], 0, test_accuracy=0.2, started="2026-01-02")
+    write_run(tmp_path / "three", [], 0, status="unfinished", started="2026-01-03")
     comparison = compare_all(collect([tmp_path]))
     assert comparison.rows[0].scores["test_accuracy"] == {0: 0.2}
-    assert any("trained twice, the newest run counts (2 left out)" in note for note in notes(comparison))
+    assert any("trained twice, the newest run counts (2 left out)" in note for note in make_notes(comparison))
 
 
-def test_conditions_choose_runs(tmp_path: Path) -> None:
+def test_conditions_select_runs(tmp_path: Path) -> None:
     for lr, dropout, seed in product(("0.1", "0.01"), ("0", "0.5"), (0, 1)):
-        leave(tmp_path, [f"optimizer.lr={lr}", f"model.dropout={dropout}"], seed)
+        write_run(tmp_path, [f"optimizer.lr={lr}", f"model.dropout={dropout}"], seed)
     collection: Collection = collect([tmp_path])
     assert {r.seed for r in compare_all(collection, where=["seed=1"]).records} == {1}
-    chosen = compare_all(collection, where=["lr=1e-1,0.01", "dropout=0.50"])
-    assert [row.values for row in chosen.cells] == [{"optimizer.lr": "0.1"}, {"optimizer.lr": "0.01"}]
-    assert len(chosen.records) == 4
+    comparison = compare_all(collection, where=["lr=1e-1,0.01", "dropout=0.50"])
+    assert [row.values for row in comparison.cells] == [{"optimizer.lr": "0.1"}, {"optimizer.lr": "0.01"}]
+    assert len(comparison.records) == 4

@@ -1,4 +1,4 @@
-"""Labels and identities."""
+"""Labels, identities and seed groups."""
 
 import pytest
 
@@ -25,36 +25,36 @@ from regexp.runs.identity import identify, label, seed_group
         (["experiment=my exp/ü:*"], "experiment=my-exp-ü--"),
     ],
 )
-def test_a_label_says_what_was_changed(overrides: list[str], expected: str) -> None:
+def test_a_label_names_the_changed_keys(overrides: list[str], expected: str) -> None:
     assert label(overrides) == expected
 
 
-def test_long_labels_are_cut_and_stay_apart() -> None:
-    one, other = ([f"augmentation.step{i}.value={i}" for i in range(20)] + [f"seed={seed}"] for seed in (1, 2))
-    assert len(label(one)) == len(label(other)) == 100
-    assert label(one) != label(other)
+def test_long_labels_are_cut_and_remain_different() -> None:
+    first, second = ([f"augmentation.step{i}.value={i}" for i in range(20)] + [f"seed={seed}"] for seed in (1, 2))
+    assert len(label(first)) == len(label(second)) == 100
+    assert label(first) != label(second)
 
 
 def test_identity_follows_configuration_data_and_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    config, other = compose_job([]).config, compose_job(["seed=1"]).config
+    config, other_config = compose_job([]).config, compose_job(["seed=1"]).config
     identity = identify(config, "data")
     assert identify(config, "data") == identity
-    assert identify(other, "data").config != identity.config
+    assert identify(other_config, "data").config != identity.config
     assert identify(config, "other data").data != identity.data
     monkeypatch.setattr("regexp.runs.identity.code_hash", lambda: "other code")
     assert identify(config, "data").code != identity.code
 
 
-def test_seeds_share_a_group() -> None:
+def test_seeds_of_a_configuration_share_a_seed_group() -> None:
     group = seed_group(compose_job([]).config)
     assert seed_group(compose_job(["seed=7"]).config) == group
     assert seed_group(compose_job(["optimizer.lr=0.1"]).config) != group
     assert group.startswith("defaults (")
 
 
-def test_a_group_says_what_is_not_the_default() -> None:
+def test_a_seed_group_names_the_values_that_are_not_defaults() -> None:
     job = compose_job(["augmentation=lesson", "normalization=batch", "optimizer.lr=3e-3", "seed=7"])
     assert seed_group(job.config).startswith("batch lr=0.003 rotate+flip (")
-    other = compose_job(["augmentation=lesson", "augmentation.rotate.degrees=5", *job.overrides[1:]])
-    assert seed_group(other.config).startswith("batch lr=0.003 rotate+flip (")
-    assert seed_group(other.config) != seed_group(job.config)
+    other_job = compose_job(["augmentation=lesson", "augmentation.rotate.degrees=5", *job.overrides[1:]])
+    assert seed_group(other_job.config).startswith("batch lr=0.003 rotate+flip (")
+    assert seed_group(other_job.config) != seed_group(job.config)

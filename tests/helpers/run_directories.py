@@ -1,44 +1,57 @@
-"""Runs' folders, as training leaves them, without training; and records of them, without folders."""
+"""Directories of runs as training writes them, made without training, and records of runs without directories."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from regexp.comparison.loading import Collection
-from regexp.comparison.records import Record
 from regexp.config.compose import compose_job
-from regexp.config.schema import flatten
 from regexp.config.metrics import COLUMNS
+from regexp.config.schema import flatten
+from regexp.runs.records import Record
 
 CONFIGS: dict[tuple[str, ...], dict[str, Any]] = {}
 
 
-def leave(
-    folder: Path,
+def write_run(
+    parent: Path,
     overrides: list[str],
     seed: int,
-    test: float | None = 0.9,
-    val: float | None = 0.8,
+    test_accuracy: float | None = 0.9,
+    val_accuracy: float | None = 0.8,
     status: str = "completed",
     epochs: int = 3,
     data: str = "data",
     code: str = "code",
-    **facts: Any,
+    **record_entries: Any,
 ) -> Path:
-    """The folder of a run. Of one that is unfinished or failed there is no summary."""
+    """Write the directory of a run, and return its path.
+
+    Args:
+        parent: the directory that holds the run's directory.
+        overrides: the overrides of the run, without its seed.
+        seed: its seed.
+        test_accuracy: its test accuracy; None: the test set validates, and there is no test figure.
+        val_accuracy: its validation accuracy; None: it was not finite.
+        status: "unfinished", "failed", or the status in summary.json, which the first two do not have.
+        epochs: the number of epochs that it trained.
+        data: the fingerprint of its data.
+        code: the hash of its code.
+        **record_entries: further entries of run.json, or others in place of these.
+    """
     key = tuple(overrides)
     if key not in CONFIGS:
         CONFIGS[key] = json.loads(json.dumps(flatten(compose_job(overrides).config)))
-    words = [*overrides, f"seed={seed}"]
-    directory = folder / ",".join(words)
+    all_overrides = [*overrides, f"seed={seed}"]
+    directory = parent / ",".join(all_overrides)
     directory.mkdir(parents=True)
     record = {
         "config": {**CONFIGS[key], "seed": seed},
-        "overrides": words,
+        "overrides": all_overrides,
         "identity": {"config": f"{key}{seed}", "data": data, "code": code},
         "command": f"regexp -m {' '.join(overrides)} seed=0,1",
-        "started": f"2026-01-01T00:00:{len(list(folder.iterdir())):02}",
-        **facts,
+        "started": f"2026-01-01T00:00:{len(list(parent.iterdir())):02}",
+        **record_entries,
     }
     (directory / "run.json").write_text(json.dumps(record))
     rows = [
@@ -50,38 +63,50 @@ def leave(
         failure = {"kind": "DataError", "message": "the data is gone", "again": "regexp again"}
         (directory / "failure.json").write_text(json.dumps(failure))
     elif status != "unfinished":
-        scores = {"train_loss": 0.1, "train_accuracy": 0.99, "val_loss": 0.3, "val_accuracy": val}
+        scores = {"train_loss": 0.1, "train_accuracy": 0.99, "val_loss": 0.3, "val_accuracy": val_accuracy}
         summary = {
             "status": status,
             "epochs": epochs,
             "best_epoch": epochs - 1,
             "best": scores,
             "last": scores,
-            "test": None if test is None else {"loss": 0.2, "accuracy": test},
-            "validation": "test" if test is None else "holdout",
-            "images": {"train": 1000, "validation": 200, "test": 0 if test is None else 400},
+            "test": None if test_accuracy is None else {"loss": 0.2, "accuracy": test_accuracy},
+            "validation": "test" if test_accuracy is None else "holdout",
+            "images": {"train": 1000, "validation": 200, "test": 0 if test_accuracy is None else 400},
             "seconds": 1.0,
         }
         (directory / "summary.json").write_text(json.dumps(summary))
     return directory
 
 
-def table(arms: dict[str, dict[int, float]], metric: str = "test_accuracy") -> Collection:
-    """Records of finished runs: for each value of `normalization` the figure of each seed."""
-    return grid({(name,): seeds for name, seeds in arms.items()}, ("normalization",), metric)
+def simulate_runs(scores: dict[str, dict[int, float]], metric: str = "test_accuracy") -> Collection:
+    """Return records of finished runs that differ in `normalization`.
+
+    Args:
+        scores: the value of the metric for each seed, by the value of `normalization`.
+        metric: the name of the metric.
+    """
+    cells = {(normalization,): by_seed for normalization, by_seed in scores.items()}
+    return simulate_grid(cells, ("normalization",), metric)
 
 
-def grid(
-    cells: dict[tuple[str, ...], dict[int, float]], keys: tuple[str, ...], metric: str = "test_accuracy"
+def simulate_grid(
+    scores: dict[tuple[str, ...], dict[int, float]], keys: tuple[str, ...], metric: str = "test_accuracy"
 ) -> Collection:
-    """Likewise for every combination of values of several keys."""
+    """Return records of finished runs that differ in several keys.
+
+    Args:
+        scores: the value of the metric for each seed, by the values of the keys.
+        keys: the keys.
+        metric: the name of the metric.
+    """
     records = []
-    for values, seeds in cells.items():
+    for values, by_seed in scores.items():
         config = {
             **dict(zip(keys, values, strict=True)),
             "augmentation": values[keys.index("augmentation")] if "augmentation" in keys else "none",
         }
-        for seed, figure in seeds.items():
+        for seed, score in by_seed.items():
             records.append(
                 Record(
                     directory=Path("runs", *values, str(seed)),
@@ -92,7 +117,7 @@ def grid(
                     code="code",
                     started="",
                     status="completed",
-                    metric_values={metric: figure, "val_accuracy": figure},
+                    metric_values={metric: score, "val_accuracy": score},
                     last_epoch=3,
                     max_epochs=3,
                     image_counts={"test": 400, "validation": 200},
