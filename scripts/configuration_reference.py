@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 
-from regexp.cli.help import describe
+from regexp.cli.help import describe_option
 from regexp.config.compose import CONF
-from regexp.config.keys import Key, keys, step_keys
+from regexp.config.constraints import describe_constraints
+from regexp.config.keys import Key, list_keys, list_step_keys
 from regexp.config.schema import OPTIONS
-from regexp.config.validation import describe_rules, format_value
+from regexp.utils.messages import format_value
 
 _HEAD = """\
 # Configuration
@@ -37,15 +38,15 @@ longer.
 def reference() -> str:
     """The whole page, in Markdown."""
     lines = [_HEAD]
-    lines += ["## Top level", "", *_table(key for key in keys() if _group(key) not in OPTIONS)]
+    lines += ["## Top level", "", *_table(key for key in list_keys() if _group(key) not in OPTIONS)]
     for folder in sorted(path for path in CONF.iterdir() if path.is_dir()):
         group = folder.name
         lines += ["", f"## {group}", "", "| option | what it is |", "| --- | --- |"]
-        lines += [f"| `{file.stem}` | {describe(file)} |" for file in sorted(folder.glob("*.yaml"))]
+        lines += [f"| `{file.stem}` | {describe_option(file)} |" for file in sorted(folder.glob("*.yaml"))]
         if group == "augmentation":
-            lines += ["", _STEPS_HEAD, *_table(step_keys())]
+            lines += ["", _STEPS_HEAD, *_table(list_step_keys())]
         elif group in OPTIONS:
-            lines += ["", *_table(key for key in keys() if _group(key) == group)]
+            lines += ["", *_table(key for key in list_keys() if _group(key) == group)]
     return "\n".join(lines) + "\n"
 
 
@@ -57,10 +58,10 @@ def _table(rows: Iterable[Key]) -> Iterator[str]:
     yield "| key | default | values | meaning | cohort |"
     yield "| --- | --- | --- | --- | --- |"
     for key in rows:
-        values = "; ".join([key.kind, *describe_rules(key.rule)]).replace("|", "\\|")
+        values = "; ".join([key.type_description, *describe_constraints(key.metadata)]).replace("|", "\\|")
         only = f"({', '.join(key.options)}) " if key.options else ""
-        cohort = "may differ" if key.rule["mark"] == "per_run" else "agree"
-        yield f"| `{key.name}` | `{format_value(key.default)}` | {values} | {only}{key.rule['help']} | {cohort} |"
+        cohort = "may differ" if key.metadata["mark"] == "per_run" else "agree"
+        yield f"| `{key.name}` | `{format_value(key.default)}` | {values} | {only}{key.metadata['help']} | {cohort} |"
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def train_cohort(
     if stop_request.requested and (cohort.members or not is_last):
         terminal.print_interruption(cohort)
         raise Interrupted(stop_request.signal)
-    return [member.failure for member in cohort.everyone if member.failure is not None]
+    return [member.failure for member in cohort.all_members if member.failure is not None]
 
 
 def _split_in_two(planned_runs: Sequence[PlannedRun]) -> list[list[PlannedRun]]:

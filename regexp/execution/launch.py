@@ -47,7 +47,7 @@ def launch(
     setup_globals()
     hydra_overrides = list(config.hydra.overrides.hydra)
     composer = composer_for_loader(loader, config.hydra.job.config_name)
-    composed_jobs = composer.all([[*hydra_overrides, *overrides] for overrides in jobs])
+    composed_jobs = composer.compose_jobs([[*hydra_overrides, *overrides] for overrides in jobs])
     outputs, terminal = Path(config.hydra.sweep.dir), Terminal()
     if dry_run:
         print_forecast(composed_jobs, outputs, terminal, max_runs)

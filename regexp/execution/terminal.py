@@ -7,7 +7,7 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from regexp.config.metrics import METRICS
 from regexp.runs.identity import short_names
 from regexp.runs.logdirs import logdir
 from regexp.runs.run import Run
-from regexp.training.metrics import EpochMetrics
 from regexp.utils import next_commands
 from regexp.utils.console import Console
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from regexp.execution.forecast import Forecast
     from regexp.runs.directories import PlannedRun
     from regexp.training.cohort import Cohort
+    from regexp.training.metrics import EpochMetrics
 
 # The number of cohorts that a printed plan lists.
 MAX_PLAN_ROWS = 30
@@ -43,7 +44,7 @@ class Terminal:
         self.task = TaskID(0)
         self.epochs = 0
         self.several_runs = False
-        self.best: EpochMetrics | None = None
+        self.best: Mapping[str, float] | None = None
 
     def print_line(self, message: str) -> None:
         """Print a message on a line of its own."""
@@ -96,7 +97,7 @@ class Terminal:
         The header has four lines, one more for several runs, and one more for slow transforms.
         """
         self._print_header(cohort)
-        self.epochs = max(member.plan.epochs for member in cohort.members)
+        self.epochs = max(member.settings.epochs for member in cohort.members)
         self.several_runs, self.best = len(cohort.members) > 1, None
         if self.console.is_terminal and not self.console.quiet:
             columns = (
@@ -111,7 +112,7 @@ class Terminal:
             self.task = self.progress.add_task("", total=self.epochs, completed=cohort.epoch)
 
     def _print_header(self, cohort: "Cohort") -> None:
-        pipelines = [member.plan.stream.pipeline for member in cohort.members]
+        pipelines = [member.settings.stream.pipeline for member in cohort.members]
         parameters = sum(parameter[0].numel() for parameter in cohort.model.parameters())
         augmentations = dict.fromkeys(pipeline.describe() for pipeline in pipelines)
         lines = {
@@ -132,15 +133,17 @@ class Terminal:
         if cohort.epoch:
             self.print_line(f"resuming after epoch {cohort.epoch}")
 
-    def epoch(self, metrics: Sequence[EpochMetrics]) -> None:
+    def show_epoch(self, metrics: Sequence["EpochMetrics"]) -> None:
         """Show the progress after an epoch, given its metrics for every run that trained in it."""
-        epoch = metrics[0].epoch
-        lowest = min(metrics, key=lambda m: (math.isnan(m.val_loss), m.val_loss))  # NaN last
-        progress = f"loss {lowest.train_loss:.4f}, validation {lowest.val_loss:.4f} ({lowest.val_accuracy:.2%})"
+        epoch, all_values = metrics[0].epoch, [run_metrics.values for run_metrics in metrics]
+        lowest = min(all_values, key=lambda values: (math.isnan(values["val_loss"]), values["val_loss"]))  # NaN last
+        validation = f"{lowest['val_loss']:.4f} ({lowest['val_accuracy']:.2%})"
+        progress = f"loss {lowest['train_loss']:.4f}, validation {validation}"
         if self.several_runs:
-            self.best = lowest if self.best is None or not lowest.val_loss > self.best.val_loss else self.best
+            if self.best is None or not lowest["val_loss"] > self.best["val_loss"]:
+                self.best = lowest
             training = f"{len(metrics)} run{'s' if len(metrics) > 1 else ''} training"
-            progress = f"{training}, best so far {self.best.val_loss:.4f} ({self.best.val_accuracy:.2%})"
+            progress = f"{training}, best so far {self.best['val_loss']:.4f} ({self.best['val_accuracy']:.2%})"
         if self.progress is not None:
             self.progress.update(self.task, completed=epoch, description=progress)
         elif epoch in (1, self.epochs) or epoch % math.ceil(self.epochs / MAX_PROGRESS_LINES) == 0:
@@ -180,7 +183,7 @@ class Terminal:
             from regexp.comparison.report import Report
 
             self.console.print()
-            Report(self.console).overview(compare_all(collect_runs(runs, "the sweep")))
+            Report(self.console).print_overview(compare_all(collect_runs(runs, "the sweep")))
             self.console.print()
             directories = [run.directory for run in runs]
             self.print_line(f"curves   {next_commands.tensorboard_command(logdir(directories))}")
@@ -212,25 +215,31 @@ def _scores_table(run: Run, summary: dict[str, Any]) -> Table:
     title = f"epoch {epoch} of {summary['epochs']} ({ending}), {summary['seconds']:.1f} s"
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("")
-    table.add_column("loss", justify="right")
-    table.add_column("accuracy", justify="right")
-    train = {name: scores[f"train_{name}"] for name in ("loss", "accuracy")}
-    validation = {name: scores[f"val_{name}"] for name in ("loss", "accuracy")}
+    for metric in METRICS.values():
+        table.add_column(metric.title, justify="right")
+    train = {name: scores[f"train_{name}"] for name in METRICS}
+    validation = {name: scores[f"val_{name}"] for name in METRICS}
     table.add_row("training", *_format_scores(train))
     table.add_row("validation", *_format_scores(validation))
     if None not in (*train.values(), *validation.values()):
-        loss_gap, accuracy_gap = (abs(validation[name] - train[name]) for name in ("loss", "accuracy"))
-        loss_sign = "-" if validation["loss"] < train["loss"] else ""
-        accuracy_sign = "-" if validation["accuracy"] > train["accuracy"] else ""
-        table.add_row("gap", f"{loss_sign}{loss_gap:.4f}", f"{accuracy_sign}{accuracy_gap:.2%}")
+        # By how much the validation images are worse than the training images.
+        gaps = {
+            name: train[name] - validation[name] if metric.better > 0 else validation[name] - train[name]
+            for name, metric in METRICS.items()
+        }
+        table.add_row("gap", *_format_scores(gaps))
     if summary["test"] is not None:
         table.add_row("test", *_format_scores(summary["test"]))
     return table
 
 
-def _format_scores(scores: dict[str, float | None]) -> tuple[str, str]:
-    loss, accuracy = scores["loss"], scores["accuracy"]
-    return "-" if loss is None else f"{loss:.4f}", "-" if accuracy is None else f"{accuracy:.2%}"
+def _format_scores(scores: Mapping[str, float | None]) -> list[str]:
+    """Return the value of every metric as the table shows it."""
+    texts = []
+    for name, metric in METRICS.items():
+        value = scores[name]
+        texts.append("-" if value is None else f"{value:.2%}" if metric.percent else f"{value:.4f}")
+    return texts
 
 
 def _suggest_overrides(run: Run) -> str:

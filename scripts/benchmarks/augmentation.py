@@ -23,7 +23,7 @@ def benchmark_augmentation(root: Path, epochs: int) -> Rows:
             **{option: images(root, option) for option in options},
         }
         seconds = {name: counted(values, epochs) for name, values in take_turns(sides, epochs + 2).items()}
-    recording = {"  of which recording": counted(regexp.execution.recorder, epochs)}
+    recording = {"  of which recording": counted(regexp.recording, epochs)}
     return rows_of({"regexp": seconds["regexp"], **recording, **seconds}, "regexp")
 
 

@@ -21,5 +21,5 @@ def benchmark_single(root: Path, epochs: int, augment: bool) -> Rows:
         if not augment:
             sides["a bare loop (tensors in memory, fused Adam)"] = bare_loop(root)
         seconds = {name: counted(values, epochs) for name, values in take_turns(sides, epochs + 2).items()}
-    recording = {"  of which recording": counted(regexp.execution.recorder, epochs)}
+    recording = {"  of which recording": counted(regexp.recording, epochs)}
     return rows_of({"regexp": seconds["regexp"], **recording, **seconds}, "regexp")

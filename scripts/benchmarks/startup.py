@@ -18,7 +18,7 @@ class Late:
     def find_spec(self, name, path=None, target=None):
         if name == "regexp.training.loop":
             sys.meta_path.remove(self)
-            from regexp.cohort import Cohort
+            from regexp.training.cohort import Cohort
             step = Cohort.step
             Cohort.step = lambda *arguments: (step(*arguments), os._exit(0))
 sys.meta_path.insert(0, Late())

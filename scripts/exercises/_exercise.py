@@ -13,5 +13,5 @@ def exercise() -> Iterator[list[str]]:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(sys.modules["__main__"].__doc__)
         sys.exit()
-    with exit_codes.process_exit():
+    with exit_codes.exit_with_status():
         yield sys.argv[1:]

@@ -24,14 +24,13 @@ from regexp.execution.builders import (
     make_hyperparameters,
 )
 from regexp.execution.recorder import RunRecorder
-from regexp.models.mlp import as_sequential
 from regexp.runs.directories import plan_runs
 from regexp.runs.run import Run
 from regexp.runs.sweep_record import summarize_overrides
 from regexp.training.cohort import Cohort
 
 # The methods of a recorder that write.
-METHODS = ("begin", "epoch", "save", "finish")
+METHODS = ("record_start", "record_epoch", "record_checkpoint", "record_result")
 
 
 def failing_method(name: str, seed: int, error: Exception) -> Callable[..., None]:
@@ -66,7 +65,7 @@ def test_a_run_that_cannot_be_recorded_fails_alone(
     assert f"regexp: a broken pen\n{hint}" in streams.err
     assert "Traceback" in streams.err  # a ValueError is a bug
     assert run_regexp(monkeypatch, "-m", *SHORT, "seed=0,1,2") == 0
-    resuming = " (1 to resume)" if method == "finish" else ""  # its last checkpoint is there
+    resuming = " (1 to resume)" if method == "record_result" else ""  # its last checkpoint is there
     assert f"3 runs: 1 to train{resuming}, 2 already finished" in capsys.readouterr().out
     for path in Path("outputs/default").glob("*/summary.json"):
         run = Run(path.parent)
@@ -78,7 +77,7 @@ def test_a_run_that_cannot_be_recorded_fails_alone(
 
 
 def test_a_single_run_that_cannot_be_recorded_raises_its_own_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RunRecorder, "epoch", failing_method("epoch", 0, ValueError("a broken pen")))
+    monkeypatch.setattr(RunRecorder, "record_epoch", failing_method("record_epoch", 0, ValueError("a broken pen")))
     with pytest.raises(ValueError, match="a broken pen"):
         sweep([SHORT], quiet=True)
 
@@ -87,7 +86,7 @@ def test_where_all_runs_fail_the_message_mentions_no_finished_runs(monkeypatch: 
     def fail(self: RunRecorder, *arguments: Any) -> None:
         raise RunError("no room")
 
-    monkeypatch.setattr(RunRecorder, "epoch", fail)
+    monkeypatch.setattr(RunRecorder, "record_epoch", fail)
     with pytest.raises(RunError, match=r"^no room$"):
         sweep([[*SHORT, f"seed={s}"] for s in (0, 1)], quiet=True)
 
@@ -205,7 +204,7 @@ def test_the_memory_of_a_run_is_estimated_tensor_by_tensor(family: str, normaliz
     words = [f"optimizer={family}", f"normalization={normalization}", "model.hidden_sizes=[64,32]"]
     [job] = compose_jobs([words])
     architecture = make_architecture(job.config, load_dataset(job.config))
-    parameters = sum(parameter.numel() for parameter in as_sequential(architecture).parameters())
+    parameters = sum(parameter.numel() for parameter in architecture.make_module().parameters())
     optimizer_values = {"adam": 2, "adamw": 2, "sgd": 1, "rmsprop": 1}[family]
     activations = 64 * (64 + 32 + 10) * memory.VALUES_PER_ACTIVATION
     expected = 8 * (parameters * (3 + optimizer_values) + activations)

@@ -249,9 +249,9 @@ def test_a_row_is_a_configuration_however_it_was_typed(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["-m", "seed=range(0)"], "seed=range(0): makes no runs, since it has no values"),
-        (["-m", "seed=range(1,10,0)"], "seed=range(1,10,0): makes no runs, since it has no values"),
-        (["-m", "normalization=glob(zz*)"], "normalization=glob(zz*): makes no runs, since it has no values"),
+        (["-m", "seed=range(0)"], "seed=range(0): has no values, so the sweep has no runs"),
+        (["-m", "seed=range(1,10,0)"], "seed=range(1,10,0): has no values, so the sweep has no runs"),
+        (["-m", "normalization=glob(zz*)"], "normalization=glob(zz*): has no values, so the sweep has no runs"),
         (
             ["-m", "seed=0,1", "hydra.launcher.max_runs=0"],
             "hydra.launcher.max_runs=0: must be a whole number of at least 1",
@@ -261,9 +261,9 @@ def test_a_row_is_a_configuration_however_it_was_typed(
         (["-m", "seed=0,1", "hydra.launcher.max_runs=1,2"], "must be a whole number of at least 1"),
         (["-m", "seed=0,1", "hydra.launcher.dry_run=maybe"], "must be true or false"),
         (["-m", "hydra.launcher.nosuch=1"], "there is no such key; hydra.launcher has max_runs and dry_run"),
-        (["-m", "hydra/launcher=bsic"], "hydra/launcher=bsic: is one of basic, cohort; others come with packages"),
-        (["hydra.launcher.dry_run=true"], "is for sweeps; type regexp -m hydra.launcher.dry_run=true"),
-        (["hydra/launcher=basic"], "is for sweeps; type regexp -m hydra/launcher=basic"),
+        (["-m", "hydra/launcher=bsic"], "hydra/launcher=bsic: must be one of basic, cohort; others come with packages"),
+        (["hydra.launcher.dry_run=true"], "applies to sweeps only; type regexp -m hydra.launcher.dry_run=true"),
+        (["hydra/launcher=basic"], "applies to sweeps only; type regexp -m hydra/launcher=basic"),
     ],
     ids=" ".join,
 )

@@ -29,21 +29,21 @@ class MemoryRecorder:
         self.result: RunResult | None = None
         self.checkpoint: Checkpoint | None = None
 
-    def begin(self) -> None:
+    def record_start(self) -> None:
         pass
 
-    def fail(self, error: Exception) -> None:
+    def record_failure(self, error: Exception) -> None:
         raise error
 
-    def epoch(self, metrics: EpochMetrics) -> None:
+    def record_epoch(self, metrics: EpochMetrics) -> None:
         self.epochs.append(metrics)
 
-    def save(self, checkpoint: Checkpoint) -> None:
+    def record_checkpoint(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = copy_checkpoint(checkpoint)
 
-    interrupt = save
+    record_interruption = record_checkpoint
 
-    def finish(self, result: RunResult) -> None:
+    def record_result(self, result: RunResult) -> None:
         self.result = result
 
     @property
@@ -54,7 +54,7 @@ class MemoryRecorder:
 
     def column(self, name: str) -> list[float]:
         """Return a metric of every epoch."""
-        return [getattr(metrics, name) for metrics in self.epochs]
+        return [metrics.row()[name] for metrics in self.epochs]
 
 
 class QuietReporter:
@@ -63,7 +63,7 @@ class QuietReporter:
     def __init__(self, stop_request: StopRequest | None = None, last_epoch: int = 0) -> None:
         self.stop_request, self.last_epoch = stop_request, last_epoch
 
-    def epoch(self, metrics: Sequence[EpochMetrics]) -> None:
+    def show_epoch(self, metrics: Sequence[EpochMetrics]) -> None:
         if self.stop_request is not None and metrics[0].epoch == self.last_epoch:
             self.stop_request.signal = 2
 
@@ -71,7 +71,7 @@ class QuietReporter:
 def copy_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
     """Return a checkpoint as it would be loaded from a file."""
     tensors = {name: tensor.clone() for name, tensor in checkpoint.tensors.items()}
-    return Checkpoint(tensors, json.loads(json.dumps(dict(checkpoint.facts))))
+    return Checkpoint(tensors, json.loads(json.dumps(dict(checkpoint.metadata))))
 
 
 def make_cohort(
