@@ -15,10 +15,11 @@ from regexp.comparison.grouping import (
     split_values,
 )
 from regexp.comparison.loading import Collection
-from regexp.comparison.records import Record
-from regexp.comparison.rows import METRICS, Metric, Row, average_rows, make_row, paired_differences, test_differences
+from regexp.comparison.rows import Row, average_rows, make_row, paired_differences, test_differences
 from regexp.config.keys import closest_match
+from regexp.config.metrics import RUN_METRICS, Metric
 from regexp.errors import ConfigError
+from regexp.runs.records import Record
 from regexp.utils.messages import did_you_mean
 
 
@@ -100,8 +101,8 @@ def compare_all(
     rows, left_out = average_rows(cells, keys) if averaged_keys else (cells, [])
     if not rows:
         raise ConfigError(
-            f"--by {' '.join(by)}: no combination of {', '.join(averaged_keys)} is there for all values: nothing can "
-            "be averaged over"
+            f"--by {' '.join(by)}: no combination of {', '.join(averaged_keys)} occurs with all values of "
+            f"{', '.join(keys)}, so there is nothing to average over"
         )
     remarks = []
     if dropped:
@@ -133,16 +134,18 @@ def compare_all(
 def _resolve_metric(name: str | None, rows: Sequence[Row]) -> Metric:
     """Return the metric with this name, or the default metric of these rows."""
     if name is None:
-        return METRICS["test_accuracy" if any("test_accuracy" in row.scores for row in rows) else "val_accuracy"]
+        return RUN_METRICS["test_accuracy" if any("test_accuracy" in row.scores for row in rows) else "val_accuracy"]
     plain_name = _without_tag(name)
-    if plain_name not in METRICS:
-        close = closest_match(plain_name, list(METRICS))
-        raise ConfigError(f"--metric {name}: is none of {', '.join(METRICS)}{did_you_mean([close] if close else [])}")
+    if plain_name not in RUN_METRICS:
+        close = closest_match(plain_name, list(RUN_METRICS))
+        raise ConfigError(
+            f"--metric {name}: is none of {', '.join(RUN_METRICS)}{did_you_mean([close] if close else [])}"
+        )
     if plain_name == "seconds":
         raise ConfigError(
             "--metric seconds: runs that train together share their time, so their seconds cannot be compared"
         )
-    return METRICS[plain_name]
+    return RUN_METRICS[plain_name]
 
 
 def _without_tag(name: str) -> str:
@@ -162,7 +165,7 @@ def _find_baseline(rows: Sequence[Row], conditions: Sequence[str]) -> Row:
         value = resolve_value(values[0], [row.values[key] for row in rows], f"--baseline {condition}")
         candidates = [row for row in candidates if row.values[key] == value]
         if not candidates or len(values) > 1:
-            raise ConfigError(f"--baseline {condition}: with the other conditions there must be one configuration")
+            raise ConfigError(f"--baseline {condition}: all conditions together must fit a configuration")
     first = rows[0].values
     return max(candidates, key=lambda row: sum(first[key] == value for key, value in row.values.items()))
 
@@ -187,15 +190,15 @@ def _sort_key(row: Row, sort: str | None, levels: Mapping[str, Sequence[str]]) -
     Raises:
         ConfigError: `sort` is neither a metric nor a key.
     """
-    if sort is not None and _without_tag(sort) not in METRICS:
+    if sort is not None and _without_tag(sort) not in RUN_METRICS:
         try:
             key = resolve_key(sort, list(row.values))
         except ConfigError as error:
-            names = [*row.values, *METRICS]
+            names = [*row.values, *RUN_METRICS]
             close = closest_match(sort, names)
             suggestion = did_you_mean([close] if close else [])
             raise ConfigError(f"--sort {sort}: is none of {', '.join(names)}{suggestion}") from error
         return (False, levels[key].index(row.values[key]) if row.values[key] != ABSENT else -1)
-    metric = METRICS["val_accuracy" if sort is None else _without_tag(sort)]
+    metric = RUN_METRICS["val_accuracy" if sort is None else _without_tag(sort)]
     estimate = row.estimate(metric.name)
     return (True, 0.0) if estimate is None else (False, estimate.mean * (-metric.better or 1))

@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 from regexp.comparison.compare import Comparison
 from regexp.comparison.curves import Curves
 from regexp.comparison.export import to_markdown
-from regexp.comparison.rows import METRICS, Metric, Row, average_rows
+from regexp.comparison.rows import Row, average_rows
 from regexp.comparison.statistics import CONFIDENCE_LEVEL
+from regexp.config.metrics import RUN_METRICS, Metric
 from regexp.utils.atomic_io import storage_errors
 
 MAX_PANELS, MAX_ROWS, MAX_LINES, MAX_NAMES = 12, 30, 6, 12
@@ -136,7 +137,7 @@ def plot_differences(comparison: Comparison) -> Figure:
     unit = " (percentage points)" if metric.percent else ""
     axes.set_xlabel(f"{metric.title}{unit}: difference to\n{baseline}")
     if any(test.estimate.half_width for _, test in shown):
-        title = f"{100 * CONFIDENCE_LEVEL:g} % intervals, each for itself; filled: distinguishable"
+        title = f"{100 * CONFIDENCE_LEVEL:g} % intervals, not corrected; filled: distinguishable"
     else:
         title = "no intervals"
     axes.set_title(f"{title}{limit_note}", fontsize=9, loc="left")
@@ -188,7 +189,7 @@ def plot_interactions(comparison: Comparison) -> Figure:
 def plot_gap(comparison: Comparison) -> Figure:
     """Plot a point for each row: its accuracy by the gap between training and validation loss, with 95 % intervals."""
     has_test = any("test_accuracy" in row.scores for row in comparison.rows)
-    accuracy = METRICS["test_accuracy" if has_test else "val_accuracy"]
+    accuracy = RUN_METRICS["test_accuracy" if has_test else "val_accuracy"]
     rows = [row for row in comparison.rows if "gap" in row.scores and accuracy.name in row.scores]
     rows, limit_note = _limit(rows, MAX_ROWS)
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")

@@ -292,7 +292,7 @@ def test_averages_are_over_the_combinations_that_all_rows_have() -> None:
     assert not comparison.main_effects
     assert "augmentation: not averaged over affine, which not all rows have." in make_notes(comparison)
     without_common = {("none", "none"): {0: 1.0}, ("batch", "shift"): {0: 1.0}}
-    with pytest.raises(ConfigError, match="--by normalization: no combination of augmentation is there for all"):
+    with pytest.raises(ConfigError, match="--by normalization: no combination of augmentation occurs with all values"):
         compare_all(simulate_grid(without_common, tuple(LEVELS)), by=["normalization"])
 
 
