@@ -1,4 +1,4 @@
-"""What the README and the pages in docs/ promise."""
+"""The promises of the README and of the pages in docs/: commands, links, tables."""
 
 import re
 import shlex
@@ -10,17 +10,20 @@ from configuration_reference import reference
 
 from regexp.cli.arguments import read_arguments
 from regexp.config.augmentation_schema import STEPS
-from regexp.config.compose import CONF, Composer
-from regexp.config.compose import composer as make_composer
+from regexp.config.compose import CONF, Composer, make_composer
 from regexp.config.schema import OPTIONS
-from regexp.training.metrics import COLUMNS
+from regexp.config.metrics import COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "docs/guide.md", "docs/configuration.md")}
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+}
 README = PAGES["README.md"]
 COMMANDS = [
     line
-    for page in PAGES.values()
+    for name, page in PAGES.items()
+    if name != "docs/extending.md"  # its commands use what the reader adds
     for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
     for line in block.splitlines()
 ]
@@ -40,11 +43,12 @@ def composer() -> Composer:
 @pytest.mark.parametrize("words", ARGUMENTS, ids=" ".join)
 def test_every_command_composes(composer: Composer, words: list[str]) -> None:
     arguments = read_arguments(words)
-    assert composer.jobs(arguments.overrides, arguments.multirun)
+    assert composer.compose_command_line(arguments.overrides, arguments.multirun)
 
 
-def test_no_placeholder_is_left() -> None:
-    assert re.findall(r"^[A-Z_]{6,}$", README, re.MULTILINE) == []
+@pytest.mark.parametrize("page", PAGES)
+def test_no_placeholder_is_left(page: str) -> None:
+    assert re.findall(r"^@?[A-Z_]{5,}@?$|@[A-Z]+@", PAGES[page], re.MULTILINE) == []
 
 
 def test_commands_were_found() -> None:
@@ -53,11 +57,27 @@ def test_commands_were_found() -> None:
     assert "uv run pytest" in COMMANDS
 
 
+@pytest.mark.parametrize("script", sorted({word for line in COMMANDS for word in line.split() if "scripts/" in word}))
+def test_every_script_exists(script: str) -> None:
+    assert (ROOT / script).is_file()
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
-    links = re.findall(r"\]\(([^)]+)\)", PAGES[page])
-    for link in links:
-        assert (ROOT / page).parent.joinpath(link).is_file(), link
+    links = re.findall(r"\]\(([^)]+)\)|<img src=\"([^\"]+)\"", PAGES[page])
+    for link in ("".join(groups) for groups in links):
+        if link.startswith("https://"):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (ROOT / page).parent.joinpath(file).resolve() if file else ROOT / page
+        assert target.is_file(), link
+        assert not anchor or anchor in anchors(target.read_text()), link
+
+
+def anchors(page: str) -> set[str]:
+    """Return the anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_guide_has_a_picture_of_every_technique() -> None:
@@ -99,4 +119,4 @@ def test_the_table_names_every_step() -> None:
 
 
 def test_the_columns_of_metrics_are_named() -> None:
-    assert ", ".join(COLUMNS) in README
+    assert ", ".join(COLUMNS) in PAGES["docs/runs.md"]
