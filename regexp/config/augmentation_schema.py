@@ -1,4 +1,4 @@
-"""The typed schema of augmentation: each step's keys, their defaults and rules. Lengths are in pixels."""
+"""The typed schema of augmentation: the keys of each step, their defaults and constraints. Lengths are in pixels."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,72 +9,79 @@ INTERPOLATIONS = ("nearest", "bilinear")
 
 
 def _interpolation(default: str) -> Any:
-    return per_run(default, "of the resampling", choices=INTERPOLATIONS)
+    return per_run(default, "interpolation between pixels", choices=INTERPOLATIONS)
 
 
-def _fill(help: str = "brightness of what comes from outside, in [0, 1]") -> Any:
+def _fill(help: str = "brightness of pixels from outside the image, from 0 (black) to 1 (white)") -> Any:
     return per_run(0.0, help, at_least=0, at_most=1)
 
 
 def _probability(default: float) -> Any:
-    return per_run(default, "probability", at_least=0, at_most=1)
+    return per_run(default, "probability that the step changes an image", at_least=0, at_most=1)
 
 
 @dataclass
 class RotateConfig:
-    """torchvision.transforms.RandomRotation, about the centre."""
+    """Rotation about the centre by a random angle, as torchvision.transforms.RandomRotation."""
 
-    degrees: float = per_run(10.0, "largest angle, either way", at_least=0, at_most=180)
+    degrees: float = per_run(10.0, "largest angle in degrees, in either direction", at_least=0, at_most=180)
     interpolation: str = _interpolation("nearest")
     fill: float = _fill()
 
 
 @dataclass
 class FlipConfig:
-    """torchvision.transforms.RandomHorizontalFlip."""
+    """Random mirroring left to right, as torchvision.transforms.RandomHorizontalFlip."""
 
     p: float = _probability(0.5)
 
 
 @dataclass
 class ShiftConfig:
-    """torchvision.transforms.RandomCrop back to the image's own size, with padding."""
+    """Random shifts: the image is padded and cropped to its own size, as by torchvision.transforms.RandomCrop."""
 
-    padding: float = per_run(0.125, "on every side: pixels, or below 1 a fraction of the side", at_least=0)
-    fill: float = _fill("brightness of the padding, in [0, 1]")
+    padding: float = per_run(0.125, "padding on every side in pixels; below 1: a fraction of the side", at_least=0)
+    fill: float = _fill("brightness of the padding, from 0 (black) to 1 (white)")
 
 
 @dataclass
 class CropConfig:
-    """torchvision.transforms.RandomCrop; the network's input follows, and evaluation takes the centre."""
+    """Random crops, as torchvision.transforms.RandomCrop; the network's input shrinks, evaluation uses the centre."""
 
     size: float = shared(
-        24 / 28, "side of what is kept: pixels, or up to 1 a fraction of the image's", above=0, whole_from=1
+        24 / 28,
+        "side of the crop in pixels; up to 1: a fraction of the image's side",
+        above=0,
+        whole_from=1,
     )
 
 
 @dataclass
 class AffineConfig:
-    """torchvision.transforms.RandomAffine, about the centre."""
+    """Rotation, shift, scaling and shear in one, as torchvision.transforms.RandomAffine."""
 
-    degrees: float = per_run(10.0, "largest angle, either way", at_least=0, at_most=180)
+    degrees: float = per_run(10.0, "largest angle in degrees, in either direction", at_least=0, at_most=180)
     translate: list[float] = per_run(
-        [0.1, 0.1], "largest shift, as fractions of width and height", each_at_least=0, each_at_most=1, length=2
+        [0.1, 0.1],
+        "largest shift, as fractions of the width and of the height",
+        each_at_least=0,
+        each_at_most=1,
+        length=2,
     )
     scale: list[float] = per_run(
-        [0.9, 1.1], "smallest and largest factor", each_above=0, each_at_most=100, length=2, ascending=True
+        [0.9, 1.1], "smallest and largest scale factor", each_above=0, each_at_most=100, length=2, ascending=True
     )
-    shear: float = per_run(0.0, "largest shear along x, in degrees", at_least=0, below=90)
+    shear: float = per_run(0.0, "largest shear along x in degrees, in either direction", at_least=0, below=90)
     interpolation: str = _interpolation("nearest")
     fill: float = _fill()
 
 
 @dataclass
 class PerspectiveConfig:
-    """torchvision.transforms.RandomPerspective."""
+    """Random change of perspective, as torchvision.transforms.RandomPerspective."""
 
     distortion_scale: float = per_run(
-        0.5, "how far corners move, at most: a fraction of half the side", at_least=0, at_most=1
+        0.5, "largest movement of a corner, as a fraction of half the side", at_least=0, at_most=1
     )
     p: float = _probability(0.5)
     interpolation: str = _interpolation("bilinear")
@@ -83,13 +90,16 @@ class PerspectiveConfig:
 
 @dataclass
 class ElasticConfig:
-    """Elastic distortion (Simard, Steinkraus and Platt 2003); ElasticTransform's alpha is twice this one."""
+    """Elastic distortion (Simard, Steinkraus and Platt 2003); torchvision's ElasticTransform has twice this alpha."""
 
     alpha: float = per_run(
-        34.0, "factor on the smoothed displacements, in pixels of a 28-pixel image", at_least=0, at_most=1000
+        34.0, "factor of the smoothed displacements, in pixels of a 28-pixel image", at_least=0, at_most=1000
     )
     sigma: float = per_run(
-        4.0, "of the Gaussian that smooths them, in pixels of a 28-pixel image", above=0, at_most=1000
+        4.0,
+        "standard deviation of the Gaussian that smooths the displacements, in pixels of a 28-pixel image",
+        above=0,
+        at_most=1000,
     )
     interpolation: str = _interpolation("bilinear")
     fill: float = _fill()
@@ -97,38 +107,45 @@ class ElasticConfig:
 
 @dataclass
 class NoiseConfig:
-    """torchvision.transforms.v2.GaussianNoise, clipped to [0, 1]."""
+    """Gaussian noise clipped to [0, 1], as torchvision.transforms.v2.GaussianNoise."""
 
-    std: float = per_run(0.1, "standard deviation of the brightness, of which white is 1", at_least=0, at_most=100)
+    std: float = per_run(
+        0.1, "standard deviation of the noise, where black is 0 and white is 1", at_least=0, at_most=100
+    )
 
 
 @dataclass
 class EraseConfig:
-    """torchvision.transforms.RandomErasing (Zhong et al. 2020)."""
+    """Random erasing of a rectangle (Zhong et al. 2020), as torchvision.transforms.RandomErasing."""
 
     p: float = _probability(0.5)
     scale: list[float] = per_run(
         [0.02, 0.33],
-        "smallest and largest area, as fractions of the image's",
+        "smallest and largest area of the rectangle, as fractions of the image's area",
         each_above=0,
         each_at_most=1,
         length=2,
         ascending=True,
     )
     ratio: list[float] = per_run(
-        [0.3, 3.3], "smallest and largest height over width", each_above=0, each_at_most=100, length=2, ascending=True
+        [0.3, 3.3],
+        "smallest and largest ratio of the rectangle's height to its width",
+        each_above=0,
+        each_at_most=100,
+        length=2,
+        ascending=True,
     )
-    fill: float = _fill("brightness of what is erased, in [0, 1]")
+    fill: float = _fill("brightness of the rectangle, from 0 (black) to 1 (white)")
 
 
 @dataclass
 class BlurConfig:
-    """torchvision.transforms.GaussianBlur."""
+    """Gaussian blur of random strength, as torchvision.transforms.GaussianBlur."""
 
-    kernel_size: int = per_run(5, "side of the kernel", at_least=1, at_most=99, odd=True)
+    kernel_size: int = per_run(5, "side of the kernel in pixels", at_least=1, at_most=99, odd=True)
     sigma: list[float] = per_run(
         [0.1, 1.0],
-        "smallest and largest standard deviation",
+        "smallest and largest standard deviation of the kernel, in pixels",
         each_at_least=0,
         each_at_most=100,
         length=2,
@@ -138,19 +155,19 @@ class BlurConfig:
 
 @dataclass
 class JitterConfig:
-    """torchvision.transforms.ColorJitter."""
+    """Random changes of brightness and contrast, as torchvision.transforms.ColorJitter."""
 
-    brightness: float = per_run(0.2, "largest relative change", at_least=0, at_most=100)
-    contrast: float = per_run(0.2, "largest relative change", at_least=0, at_most=100)
+    brightness: float = per_run(0.2, "largest relative change of brightness", at_least=0, at_most=100)
+    contrast: float = per_run(0.2, "largest relative change of contrast", at_least=0, at_most=100)
 
 
 @dataclass
 class TorchvisionConfig:
-    """A transform of torchvision's that has no batched form: applied image by image, which takes far longer."""
+    """A torchvision transform without a batched form: it is applied image by image, which takes far longer."""
 
-    target: str = per_run("", "the class, as torchvision.transforms.NAME or torchvision.transforms.v2.NAME")
+    target: str = per_run("", "class of the transform: torchvision.transforms.NAME or torchvision.transforms.v2.NAME")
     arguments: dict[str, Any] = field(
-        default_factory=dict, metadata={"default": {}, "mark": "per_run", "help": "its arguments"}
+        default_factory=dict, metadata={"default": {}, "mark": "per_run", "help": "arguments of the class"}
     )
 
 
@@ -168,7 +185,7 @@ STEPS: dict[str, type[Any]] = {
     "jitter": JitterConfig,
 }
 
-# What `_target_: regexp.augmentation.NAME` stands for: a step under a name of the user's choice.
+# The step for each NAME in `_target_: regexp.augmentation.NAME`, which gives a step a name of the user's choice.
 TARGETS = {
     "RandomRotation": "rotate",
     "RandomHorizontalFlip": "flip",

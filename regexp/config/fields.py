@@ -1,8 +1,8 @@
-"""How a field of the schema is declared: its default, its meaning, its rule, and what may differ within a cohort.
+"""How the schema declares a field: its default, its help, its constraints, and whether it may differ in a cohort.
 
-A field is `shared` (it shapes the computation: all runs of a cohort agree on it) or `per_run` (it is only a number: the
-runs of a cohort may differ in it). Nothing else decides what may train together. `identity=False` marks what cannot
-change a run's result, such as where it is stored.
+A field is `shared` (it shapes the computation, so all runs of a cohort agree on it) or `per_run` (it is only a number,
+so the runs of a cohort may differ in it). Nothing else decides which runs may train together. `identity=False` marks a
+field that cannot change a run's result, such as where the result is stored.
 """
 
 from collections.abc import Iterator
@@ -10,31 +10,50 @@ from dataclasses import field, fields, is_dataclass
 from typing import Any
 
 
-def _field(default: Any, help: str, mark: str, rule: dict[str, Any]) -> Any:
-    metadata = {"default": default, "mark": mark, "help": help, **rule}
+def _make_field(default: Any, help: str, mark: str, constraints: dict[str, Any]) -> Any:
+    """Return a dataclass field with the default, help, mark and constraints in its metadata."""
+    metadata = {"default": default, "mark": mark, "help": help, **constraints}
     if isinstance(default, list | dict):
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
-def shared(default: Any, help: str, **rule: Any) -> Any:
-    """A field on which all runs of a cohort agree."""
-    return _field(default, help, "shared", rule)
+def shared(default: Any, help: str, **constraints: Any) -> Any:
+    """Declare a field on which all runs of a cohort agree.
+
+    Args:
+        default: the default value.
+        help: what the field means, for `regexp --help` and docs/configuration.md.
+        **constraints: which values are allowed (see regexp.config.constraints), `example`, a value to suggest in
+            messages, and `identity`, whether the field can change a run's result.
+    """
+    return _make_field(default, help, "shared", constraints)
 
 
-def per_run(default: Any, help: str, **rule: Any) -> Any:
-    """A field in which the runs of a cohort may differ."""
-    return _field(default, help, "per_run", rule)
+def per_run(default: Any, help: str, **constraints: Any) -> Any:
+    """Declare a field in which the runs of a cohort may differ.
+
+    Args:
+        default: the default value.
+        help: what the field means, for `regexp --help` and docs/configuration.md.
+        **constraints: the same as those of `shared`.
+    """
+    return _make_field(default, help, "per_run", constraints)
 
 
-def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    """(dotted key, value, metadata) of every field of a configuration that is not itself a group."""
+def iterate_fields(node: Any, prefix: str = "") -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """Yield the dotted key, value and metadata of every field of a configuration, within its groups too.
+
+    Args:
+        node: an instance of a schema class.
+        prefix: what stands before the name of every field, such as "optimizer.".
+    """
     for item in fields(node):
         key, value = prefix + item.name, getattr(node, item.name)
         if is_dataclass(value):
-            yield from leaves(value, f"{key}.")
+            yield from iterate_fields(value, f"{key}.")
         elif isinstance(value, dict) and value and all(is_dataclass(step) for step in value.values()):
             for name, step in value.items():
-                yield from leaves(step, f"{key}.{name}.")
+                yield from iterate_fields(step, f"{key}.{name}.")
         else:
             yield key, value, dict(item.metadata)

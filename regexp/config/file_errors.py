@@ -1,4 +1,4 @@
-"""What to say of configuration files that Hydra cannot compose: the file, the line or the key, and what to type."""
+"""Messages about configuration files that Hydra cannot compose: the file, the line or key, and what to type instead."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -10,97 +10,108 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
-from regexp.config.keys import closest, find, meant
+from regexp.config.constraints import can_convert, describe_wrong_type
+from regexp.config.keys import closest_match, find_key, suggest_keys
 from regexp.config.overrides import Groups
-from regexp.config.validation import convert, did_you_mean, first_line, format_value, wrong_type
 from regexp.errors import ConfigError
+from regexp.utils.messages import did_you_mean, first_line, format_value
+
+_NOT_A_MAPPING = "does not contain a mapping of keys"
 
 
-def explain_file_error(error: BaseException, chosen: Sequence[str], folders: Sequence[Path], groups: Groups) -> str:
-    """Why a choice of groups cannot be composed.
+def describe_file_error(
+    error: BaseException, choices: Sequence[str], directories: Sequence[Path], groups: Groups
+) -> str:
+    """Return the message for a choice of groups that Hydra cannot compose.
 
     Args:
-        error: Hydra's.
-        chosen: the overrides that choose, GROUP=OPTION.
-        folders: that hold options: ours, then the user's.
-        groups: each with its options.
+        error: the error that Hydra raised.
+        choices: the overrides that choose options, each GROUP=OPTION.
+        directories: the directories that hold options: regexp's own, then the user's.
+        groups: the options of each group.
     """
-    chain = list(_chain(error))
-    for cause in chain:
+    causes = list(_iterate_causes(error))
+    for cause in causes:
         if isinstance(cause, MarkedYAMLError) and cause.problem_mark is not None:
             mark = cause.problem_mark
             return f"{mark.name}, line {mark.line + 1}: broken YAML ({cause.problem or cause.context})"
         if isinstance(cause, OSError) and not isinstance(cause, HydraException) and cause.filename is not None:
             return f"{cause.filename} cannot be read: {cause.strerror}"
     if not isinstance(error, HydraException):
-        for word in chosen:
-            if (file := _file(word.replace("=", "/"), folders)) is not None and (why := _unreadable(file)) is not None:
-                return f"{file} {why}"
-    said = "\n".join(str(cause) for cause in chain).partition("Config search path:")[0]
-    file = _file(name[1], folders) if (name := re.search(r"In '([^']+)'", said)) else None
-    if file is not None and not file.is_relative_to(folders[0]) and (problems := list(_misfits(file))):
+        for choice in choices:
+            file = _find_option_file(choice.replace("=", "/"), directories)
+            if file is not None and (problem := _describe_unreadable_file(file)) is not None:
+                return f"{file} {problem}"
+    text = "\n".join(str(cause) for cause in causes).partition("Config search path:")[0]
+    option_name = re.search(r"In '([^']+)'", text)
+    file = None if option_name is None else _find_option_file(option_name[1], directories)
+    is_users_file = file is not None and not file.is_relative_to(directories[0])
+    if file is not None and is_users_file and (problems := list(_find_file_problems(file))):
         return "\n".join(f"{file}: {problem}" for problem in problems)
-    where = f"{' '.join(chosen)}: " if file is None or file.is_relative_to(folders[0]) else f"{file}: "
-    if "Cannot find primary config" in said:
-        return "--config-name: there is no such file in the folder that --config-dir names; leave the flag out"
-    if (absent := re.search(r"Could not find '(\w+)/([^']+)'", said)) and absent[1] in groups:
-        options = list(groups[absent[1]])
-        close = closest(absent[2], options)
-        suggestion = did_you_mean([close] if close else [])
-        return f"{where}{absent[1]}: {absent[2]} is not one of {', '.join(options)}{suggestion}"
-    if group := re.search(r"Could not override '/?(\w+)'. No match", said):
-        close = closest(group[1], list(groups))
-        return f"{where}override /{group[1]}: there is no such group{did_you_mean([close] if close else [])}"
-    lines = dict.fromkeys(line.strip().replace("\t", " ") for line in said.splitlines() if line.strip())
+    place = f"{file}" if is_users_file else " ".join(choices)
+    if "Cannot find primary config" in text:
+        return "--config-name: there is no such file in the directory that --config-dir names; leave the flag out"
+    if (missing_option := re.search(r"Could not find '(\w+)/([^']+)'", text)) and missing_option[1] in groups:
+        group, option = missing_option.groups()
+        match = closest_match(option, list(groups[group]))
+        suggestion = did_you_mean([match] if match else [])
+        return f"{place}: {group}: {option} is not one of {', '.join(groups[group])}{suggestion}"
+    if missing_group := re.search(r"Could not override '/?(\w+)'. No match", text):
+        match = closest_match(missing_group[1], list(groups))
+        suggestion = did_you_mean([match] if match else [])
+        return f"{place}: override /{missing_group[1]}: there is no such group{suggestion}"
+    lines = dict.fromkeys(line.strip().replace("\t", " ") for line in text.splitlines() if line.strip())
     return " ".join(line for line in lines if not re.match(r"(full_key|\w+_type)[:=]", line)) or type(error).__name__
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def _iterate_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and the errors that caused it, up to one of regexp's own."""
     while error is not None and not isinstance(error, ConfigError):
         yield error
         error = error.__cause__ or error.__context__
 
 
-def _file(name: str, folders: Sequence[Path]) -> Path | None:
-    """The file of GROUP/OPTION, the user's before ours."""
-    files = (folder / f"{name}.yaml" for folder in reversed(folders))
+def _find_option_file(name: str, directories: Sequence[Path]) -> Path | None:
+    """Return the file of an option GROUP/OPTION, the user's rather than regexp's own, or None."""
+    files = (directory / f"{name}.yaml" for directory in reversed(directories))
     return next((file for file in files if file.exists()), None)
 
 
-def _unreadable(file: Path) -> str | None:
-    """What is wrong with a file as such."""
+def _describe_unreadable_file(file: Path) -> str | None:
+    """Return why a file cannot be read as a configuration, or None if it can."""
     try:
         content = OmegaConf.load(file)
     except (OSError, ValueError, RecursionError, YAMLError, OmegaConfBaseException) as error:
         return f"cannot be read: {first_line(error)}"
-    return None if isinstance(content, DictConfig) else "holds no mapping of keys"
+    return None if isinstance(content, DictConfig) else _NOT_A_MAPPING
 
 
-def _misfits(file: Path) -> Iterator[str]:
-    """The keys of a file that are not there, and the values that they do not take."""
-    text = file.read_text()
-    prefix = "" if re.search(r"^#\s*@package\s+_global_", text, re.MULTILINE) else f"{file.parent.name}."
+def _find_file_problems(file: Path) -> Iterator[str]:
+    """Yield a problem for each unknown key and each value of a wrong type in a file."""
+    is_global = re.search(r"^#\s*@package\s+_global_", file.read_text(), re.MULTILINE) is not None
+    prefix = "" if is_global else f"{file.parent.name}."
     content = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
     if not isinstance(content, dict):
-        yield "holds no mapping of keys"
+        yield _NOT_A_MAPPING
         return
-    for key, value in _flat({str(name): value for name, value in content.items() if name != "defaults"}, prefix):
-        entry = find(key)
-        if key.startswith(("hydra.", "augmentation.")) or key.endswith((".name", ".kind")):
-            continue  # looked at elsewhere
-        if entry is None:
-            remedy = did_you_mean(meant(key)) or "; regexp --help lists all"
-            yield f"{key}={format_value(value)}: there is no such key{remedy}"
-        elif entry.options and prefix and "defaults" not in content:
-            remedy = f"begin the file with defaults: [{entry.options[0]}, _self_], which has this key"
-            yield f"{key}={format_value(value)}: {remedy}"
-        elif not (isinstance(value, str) and "${" in value) and not convert(value, entry):
-            yield wrong_type(key, value, entry)
+    node = {str(name): value for name, value in content.items() if name != "defaults"}
+    for name, value in _flatten_mapping(node, prefix):
+        if name.startswith(("hydra.", "augmentation.")) or name.endswith((".name", ".kind")):
+            continue  # checked once the whole configuration is composed
+        key, entry = find_key(name), f"{name}={format_value(value)}"
+        if key is None:
+            remedy = did_you_mean(suggest_keys(name)) or "; regexp --help lists all keys"
+            yield f"{entry}: there is no such key{remedy}"
+        elif key.options and prefix and "defaults" not in content:
+            yield f"{entry}: begin the file with defaults: [{key.options[0]}, _self_], an option that has this key"
+        elif not (isinstance(value, str) and "${" in value) and not can_convert(value, key):
+            yield describe_wrong_type(name, value, key)
 
 
-def _flat(node: dict[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _flatten_mapping(node: dict[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and value of every entry of a nested mapping that is not itself a mapping."""
     for name, value in node.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from _flatten_mapping(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value

@@ -1,4 +1,4 @@
-"""A checked configuration, and what of it goes into the run's .hydra folder."""
+"""A job: a checked configuration, and the files that record it in the run's .hydra directory."""
 
 import copy
 import textwrap
@@ -8,19 +8,21 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from regexp.config.cautions import cautions
+from regexp.config.cautions import find_cautions
 from regexp.config.schema import Config
 from regexp.config.validation import validate
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One checked configuration.
+    """A checked configuration that is ready to train.
 
     Attributes:
+        config: the configuration as typed objects.
         overrides: what the user changed.
-        warnings: what is possible but hardly meant.
-        composed: the configuration as Hydra composed it, and `hydra`, Hydra's own.
+        warnings: what is valid but probably not what the user wants.
+        composed: the configuration as Hydra composed it.
+        hydra: Hydra's own configuration.
     """
 
     config: Config
@@ -29,23 +31,24 @@ class Job:
     composed: DictConfig
     hydra: Any
 
-    def documents(self) -> dict[str, str]:
-        """What goes into the run's .hydra folder: YAML by file name."""
+    def hydra_files(self) -> dict[str, str]:
+        """Return the contents of the files in the run's .hydra directory, as YAML by file name."""
         overrides = OmegaConf.to_yaml(list(self.overrides))
-        own = f"task:\n{textwrap.indent(overrides, '    ')}" if self.overrides else "task: []\n"
+        task_overrides = f"task:\n{textwrap.indent(overrides, '    ')}" if self.overrides else "task: []\n"
         return {
             "config.yaml": OmegaConf.to_yaml(self.composed),
             "overrides.yaml": overrides,
-            "hydra.yaml": _hydra_yaml(self.hydra).replace("task: []\n", own),
+            "hydra.yaml": _hydra_yaml(self.hydra).replace("task: []\n", task_overrides),
         }
 
 
-# By the node's id, and the node, so that no other can get its id.
+# Hydra's own configuration as YAML, by the configuration's id. The configuration is kept as well, so that no other
+# object can get its id.
 _hydra_yamls: dict[int, tuple[Any, str]] = {}
 
 
 def _hydra_yaml(hydra: Any) -> str:
-    """Hydra's own node, which the jobs of a sweep share, as YAML with an empty list of overrides."""
+    """Return Hydra's own configuration as YAML, without task overrides, so that the jobs of a sweep can share it."""
     if id(hydra) not in _hydra_yamls:
         node = copy.deepcopy(hydra)
         OmegaConf.set_readonly(node, False)
@@ -55,7 +58,16 @@ def _hydra_yaml(hydra: Any) -> str:
 
 
 def make_job(cfg: DictConfig, overrides: Sequence[str], hydra: Any) -> Job:
-    """The job of a configuration that Hydra composed. Raises ConfigError as `check`."""
+    """Return the job of a configuration that Hydra composed.
+
+    Args:
+        cfg: the composed configuration, without Hydra's own.
+        overrides: what the user changed, without Hydra's own keys.
+        hydra: Hydra's own configuration.
+
+    Raises:
+        ConfigError: lists every problem of the configuration.
+    """
     config = validate(cfg)
     experiment = hydra.runtime.choices.get("experiment")
-    return Job(config, tuple(overrides), tuple(cautions(config, experiment)), cfg, hydra)
+    return Job(config, tuple(overrides), tuple(find_cautions(config, experiment)), cfg, hydra)

@@ -1,18 +1,18 @@
-"""Every key that an override may name, in words, and which of them was meant by one that does not exist."""
+"""All keys that an override may set, and suggestions for keys and options that do not exist."""
 
 import difflib
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from regexp.config.augmentation_schema import STEPS
-from regexp.config.fields import leaves
+from regexp.config.fields import iterate_fields
 from regexp.config.schema import OPTIONS, Config, LossConfig
 
-# What other tools call it.
-_ELSEWHERE = {
+# Names that other tools use for a key or a group.
+_KEY_ALIASES = {
     "learning_rate": "optimizer.lr",
     "wd": "optimizer.weight_decay",
     "l2": "optimizer.weight_decay",
@@ -42,102 +42,108 @@ _ELSEWHERE = {
 
 @dataclass(frozen=True)
 class Key:
-    """A key, other than those that choose a group's option.
+    """A key of the configuration, other than those that hold the name of a group's option.
 
     Attributes:
-        name: dotted.
-        default: its value in the first option that has it.
-        rule: its metadata.
-        kind: what its values are, in words.
+        name: the dotted name.
+        default: the value in the first option that has the key.
+        metadata: the metadata of its field: mark, help and constraints.
+        type_description: what its values are, in words.
         owner: the dataclass that declares it.
-        options: those of its group that have it; empty where all have, or where it is in no group.
+        options: the options of its group that have it; empty if all have it, or if it is in no group.
     """
 
     name: str
     default: Any
-    rule: dict[str, Any]
-    kind: str
+    metadata: dict[str, Any]
+    type_description: str
     owner: type[Any]
     options: tuple[str, ...] = ()
 
 
 @cache
-def keys() -> tuple[Key, ...]:
-    """All of them but those of augmentation steps: top-level keys first, then group by group."""
-    own = [key for key in _keys(Config(), "") if "." not in key.name and key.name != "augmentation"]
-    return (*own, *_keys(LossConfig(), "loss."), *(key for group in OPTIONS for key in _of_group(group)))
+def list_keys() -> tuple[Key, ...]:
+    """Return all keys but those of augmentation steps: top-level keys first, then group by group."""
+    top_level = [key for key in _list_schema_keys(Config(), "") if "." not in key.name and key.name != "augmentation"]
+    group_keys = [key for group in OPTIONS for key in _list_group_keys(group)]
+    return (*top_level, *_list_schema_keys(LossConfig(), "loss."), *group_keys)
 
 
 @cache
-def step_keys() -> tuple[Key, ...]:
-    """Those of augmentation steps: augmentation.STEP.KEY."""
-    return tuple(key for name, step in STEPS.items() for key in _keys(step(), f"augmentation.{name}."))
+def list_step_keys() -> tuple[Key, ...]:
+    """Return the keys of all augmentation steps, named augmentation.STEP.KEY."""
+    return tuple(key for name, step in STEPS.items() for key in _list_schema_keys(step(), f"augmentation.{name}."))
 
 
-def _of_group(group: str) -> Iterator[Key]:
+def _list_group_keys(group: str) -> Iterator[Key]:
+    """Yield the keys of a group, each with the options that have it."""
     options = OPTIONS[group]
-    found: dict[str, Key] = {}
-    having: dict[str, list[str]] = {}
-    for option, node in options.items():
-        for key in _keys(node(), f"{group}."):
-            found.setdefault(key.name, key)
-            having.setdefault(key.name, []).append(option)
-    for name, key in found.items():
-        if name not in (f"{group}.name", f"{group}.kind"):
-            some = () if len(having[name]) == len(options) else tuple(having[name])
-            yield Key(name, key.default, key.rule, key.kind, key.owner, some)
+    keys: dict[str, Key] = {}
+    options_with_key: dict[str, list[str]] = {}
+    for option, schema in options.items():
+        for key in _list_schema_keys(schema(), f"{group}."):
+            keys.setdefault(key.name, key)
+            options_with_key.setdefault(key.name, []).append(option)
+    for name, key in keys.items():
+        if name in (f"{group}.name", f"{group}.kind"):  # choosing an option sets these
+            continue
+        some_options = () if len(options_with_key[name]) == len(options) else tuple(options_with_key[name])
+        yield Key(name, key.default, key.metadata, key.type_description, key.owner, some_options)
 
 
-def _keys(node: Any, prefix: str) -> list[Key]:
+def _list_schema_keys(node: Any, prefix: str) -> list[Key]:
+    """Return the keys of an instance of a schema class, with a prefix before their names."""
     hints = get_type_hints(type(node))
-    types = {item.name: in_words(hints[item.name]) for item in fields(node)}
-    return [Key(prefix + name, value, rule, types.get(name, ""), type(node)) for name, value, rule in leaves(node)]
+    descriptions = {item.name: describe_type(hints[item.name]) for item in fields(node)}
+    return [
+        Key(prefix + name, value, metadata, descriptions.get(name, ""), type(node))
+        for name, value, metadata in iterate_fields(node)
+    ]
 
 
-def in_words(hint: Any) -> str:
-    """What values of a type are: `float | None` -> "a number or null"."""
+def describe_type(hint: Any) -> str:
+    """Return in words what values of a type are: "a number or null" for `float | None`."""
     if get_origin(hint) in (Union, types.UnionType):
-        return " or ".join(in_words(part) for part in get_args(hint))
+        return " or ".join(describe_type(member) for member in get_args(hint))
     if get_origin(hint) is list:
-        return "a list of " + {int: "whole numbers", float: "numbers", str: "words"}[get_args(hint)[0]]
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", type(None): "null"}
+        return "a list of " + {int: "whole numbers", float: "numbers", str: "strings"}[get_args(hint)[0]]
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a string", type(None): "null"}
     return words.get(hint, "a mapping")
 
 
-def find(name: str) -> Key | None:
-    """The key of this name, those of augmentation steps included."""
-    return next((key for key in (*keys(), *step_keys()) if key.name == name), None)
+def find_key(name: str) -> Key | None:
+    """Return the key with this dotted name, one of an augmentation step included, or None."""
+    return next((key for key in (*list_keys(), *list_step_keys()) if key.name == name), None)
 
 
-def meant(name: str, groups: tuple[str, ...] = tuple(OPTIONS), among: tuple[str, ...] = ()) -> list[str]:
-    """Up to three keys or groups that someone who typed `name` may have meant, the likeliest first.
+def suggest_keys(name: str, groups: Sequence[str] = tuple(OPTIONS)) -> list[str]:
+    """Return the keys or groups that a user may have meant by a key that does not exist, the likeliest first.
 
     Args:
-        name: dotted, and unknown.
-        groups: names of groups.
-        among: other keys that are known; the schema's always are.
+        name: the dotted name that the user typed.
+        groups: the names of all groups.
     """
-    known = list(dict.fromkeys([*(key.name for key in (*keys(), *step_keys())), *among]))
-    last = name.rpartition(".")[2]
+    key_names = list(dict.fromkeys(key.name for key in (*list_keys(), *list_step_keys())))
+    head, dot, last = name.rpartition(".")
     # Keys without their prefix, or with a wrong one, are the commonest mistake of all.
-    if whole := [key for key in known if "." in name and key.endswith(f".{name}")]:
-        return whole
-    if same := [key for key in known if key.rpartition(".")[2] == last and key != name]:
-        return sorted(same, key=lambda key: -difflib.SequenceMatcher(None, name, key).ratio())[:3]
-    if last in _ELSEWHERE and "." not in name:
-        return [_ELSEWHERE[last]]
-    head, dot, _ = name.rpartition(".")
-    inside = {key.rpartition(".")[2]: key for key in known if dot and key.rpartition(".")[0] == head}
-    if close := difflib.get_close_matches(last, list(inside), n=1, cutoff=0.5):
-        return [inside[close[0]]]
-    ends = {key.rpartition(".")[2]: key for key in reversed(known)}
-    candidates = [*groups, *ends] if "." not in name else [*known, *ends]
-    close = difflib.get_close_matches(name, candidates, n=1) or difflib.get_close_matches(last, list(ends), n=1)
-    return [word if word in groups or "." in word else ends[word] for word in close]
+    if with_prefix := [key for key in key_names if dot and key.endswith(f".{name}")]:
+        return with_prefix
+    if same_last := [key for key in key_names if key.rpartition(".")[2] == last and key != name]:
+        return sorted(same_last, key=lambda key: -difflib.SequenceMatcher(None, name, key).ratio())[:3]
+    if last in _KEY_ALIASES and not dot:
+        return [_KEY_ALIASES[last]]
+    siblings = {key.rpartition(".")[2]: key for key in key_names if dot and key.rpartition(".")[0] == head}
+    if matches := difflib.get_close_matches(last, list(siblings), n=1, cutoff=0.5):
+        return [siblings[matches[0]]]
+    # The first key of several with the same last part wins.
+    keys_by_last = {key.rpartition(".")[2]: key for key in reversed(key_names)}
+    candidates = [*(key_names if dot else groups), *keys_by_last]
+    matches = difflib.get_close_matches(name, candidates, n=1) or difflib.get_close_matches(last, [*keys_by_last], n=1)
+    return [match if match in groups or "." in match else keys_by_last[match] for match in matches]
 
 
-# Other names of options.
-_OPTIONS_ELSEWHERE = {
+# Names that other tools use for an option.
+_OPTION_ALIASES = {
     "gpu": "cuda",
     "off": "none",
     "no": "none",
@@ -154,10 +160,10 @@ _OPTIONS_ELSEWHERE = {
 }
 
 
-def closest(word: str, words: list[str]) -> str | None:
-    """The one of `words` that was meant by `word`: another name of it, or what looks most like it."""
-    if _OPTIONS_ELSEWHERE.get(word.lower()) in words:
-        return _OPTIONS_ELSEWHERE[word.lower()]
-    lowered = {candidate.lower(): candidate for candidate in words}
-    close = difflib.get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.5)
-    return lowered[close[0]] if close else None
+def closest_match(word: str, candidates: list[str]) -> str | None:
+    """Return the candidate that a user meant by a word: one it is an alias of, or the most similar one, or None."""
+    if _OPTION_ALIASES.get(word.lower()) in candidates:
+        return _OPTION_ALIASES[word.lower()]
+    lowered = {candidate.lower(): candidate for candidate in candidates}
+    matches = difflib.get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.5)
+    return lowered[matches[0]] if matches else None

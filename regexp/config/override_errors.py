@@ -1,4 +1,4 @@
-"""What to say of overrides and files that Hydra can read but that do not fit: the key, the value, and what to type."""
+"""Messages about overrides that Hydra can read but that do not fit: the key, the value, and what to type instead."""
 
 import re
 import shlex
@@ -11,186 +11,221 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationError
 
 from regexp.config.augmentation_schema import STEPS
-from regexp.config.keys import closest, find, meant
+from regexp.config.constraints import can_convert, describe_wrong_type, find_violations
+from regexp.config.keys import closest_match, find_key, suggest_keys
 from regexp.config.overrides import Groups
-from regexp.config.validation import broken_rules, convert, did_you_mean, first_line, wrong_type
+from regexp.utils.messages import did_you_mean, first_line
 
-# Where Hydra keeps what it instantiates by name, beside plugins, which are found in their own namespace.
-_HYDRAS_OWN = ("hydra._internal.core_plugins.", "hydra_plugins.")
-_STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
-
-
-def sweep(override: Override) -> str:
-    """Several values where there is one run."""
-    text, key = str(override.input_line), override.key_or_group
-    entry = find(key)
-    single, kind, typed = "", "" if entry is None else entry.kind, _typed(override)
-    if kind.startswith("a list") and "(" not in typed:
-        single = f", or for one list {shlex.quote(f'{key}=[{typed}]')}"
-    if kind.startswith("a number") and re.fullmatch(r"\d+,\d+", typed):
-        single = f", or for one number {key}={typed.replace(',', '.')}"
-    return f"{text}: several values are a sweep; type regexp -m {shlex.quote(text)}{single}"
+# Modules whose classes Hydra may instantiate by name: its own, and plugins, which Hydra finds in their own namespace.
+_HYDRA_MODULES = ("hydra._internal.core_plugins.", "hydra_plugins.")
+_ALLOWED_STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 
 
-def of_sweeps(words: Sequence[str], multirun: bool, launchers: Sequence[str]) -> dict[str, str]:
-    """What is wrong with the overrides that sweeps are launched by, by override.
+def describe_unexpected_sweep(override: Override) -> str:
+    """Return the message for an override with several values on a command line that trains one run."""
+    text, name, typed_value = str(override.input_line), override.key_or_group, _typed_value(override)
+    key = find_key(name)
+    type_description = "" if key is None else key.type_description
+    single = ""
+    if type_description.startswith("a list") and "(" not in typed_value:
+        single = f", or for one list {shlex.quote(f'{name}=[{typed_value}]')}"
+    if type_description.startswith("a number") and re.fullmatch(r"\d+,\d+", typed_value):
+        single = f", or for one number {name}={typed_value.replace(',', '.')}"
+    return f"{text}: several values make a sweep; type regexp -m {shlex.quote(text)}{single}"
+
+
+def find_sweep_problems(overrides: Sequence[str], multirun: bool, launchers: Sequence[str]) -> dict[str, str]:
+    """Return the problems of the overrides that set Hydra's launcher and sweeper, by override.
 
     Args:
-        words: all overrides.
-        multirun: whether they are a sweep's.
-        launchers: that there are.
+        overrides: all overrides of a command line.
+        multirun: whether the command line has the flag --multirun.
+        launchers: the launchers that are installed.
     """
-    parts = [(text, *text.lstrip("+~").partition("=")[::2]) for text in words]
-    multirun = multirun or any(key == "hydra.mode" and value == "MULTIRUN" for _, key, value in parts)
-    chosen = next((value for _, key, value in reversed(parts) if key == "hydra/launcher"), "cohort")
-    wrong = {}
-    for text, key, value in parts:
+    split = [(text, *text.lstrip("+~").partition("=")[::2]) for text in overrides]
+    multirun = multirun or any(key == "hydra.mode" and value == "MULTIRUN" for _, key, value in split)
+    launcher = next((value for _, key, value in reversed(split) if key == "hydra/launcher"), "cohort")
+    problems = {}
+    for text, key, value in split:
         if not key.startswith(("hydra.launcher.", "hydra/launcher", "hydra.sweeper.", "hydra/sweeper")):
             continue
         if not multirun:
-            wrong[text] = f"{text}: is for sweeps; type regexp -m {shlex.quote(text)}"
+            problems[text] = f"{text}: applies to sweeps only; type regexp -m {shlex.quote(text)}"
         elif key == "hydra/launcher" and value not in launchers:
-            there = ", ".join(launchers)
-            wrong[text] = f"{text}: is one of {there}; others come with packages (joblib: hydra-joblib-launcher)"
-        elif key.startswith("hydra.launcher.") and chosen == "cohort" and not key.endswith("._target_"):
+            installed = ", ".join(launchers)
+            problems[text] = (
+                f"{text}: must be one of {installed}; others come with packages (joblib: hydra-joblib-launcher)"
+            )
+        elif key.startswith("hydra.launcher.") and launcher == "cohort" and not key.endswith("._target_"):
             name = key.removeprefix("hydra.launcher.")
-            if name not in _OF_LAUNCHER:
-                wrong[text] = f"{text}: there is no such key; hydra.launcher has {' and '.join(_OF_LAUNCHER)}"
-            elif not re.fullmatch(_OF_LAUNCHER[name][0], value):
-                wrong[text] = f"{text}: must be {_OF_LAUNCHER[name][1]}"
-    return wrong
+            if name not in _LAUNCHER_KEYS:
+                key_names = " and ".join(_LAUNCHER_KEYS)
+                problems[text] = f"{text}: there is no such key; hydra.launcher has {key_names}"
+            elif not re.fullmatch(_LAUNCHER_KEYS[name][0], value):
+                problems[text] = f"{text}: must be {_LAUNCHER_KEYS[name][1]}"
+    return problems
 
 
-# The keys of hydra/launcher=cohort: what their values look like.
-_OF_LAUNCHER = {
+# The keys of hydra/launcher=cohort: the pattern of their values, and what a message says of it.
+_LAUNCHER_KEYS = {
     "max_runs": (r"0*[1-9]\d*|null", "a whole number of at least 1, or null; for example hydra.launcher.max_runs=16"),
     "dry_run": (r"(?i)true|false", "true or false; for example hydra.launcher.dry_run=true"),
 }
 
 
-def choice(override: Override, groups: Groups) -> str | None:
-    """What is wrong with the choice of a group's option; None if nothing is."""
+def describe_choice_problem(override: Override, groups: Groups) -> str | None:
+    """Return the problem of an override that chooses a group's option, or None if there is none.
+
+    Args:
+        override: the override, whose key is a group.
+        groups: the options of each group.
+    """
     text, group, value = str(override.input_line), override.key_or_group, override.value()
     options = list(groups[group])
     if override.is_delete():
-        instead = f"{group}=none" if "none" in options else f"one of its options, such as {group}={options[0]}"
-        return f"{text}: a group is not dropped; choose {instead}"
+        remedy = f"{group}=none" if "none" in options else f"one of its options, such as {group}={options[0]}"
+        return f"{text}: a group cannot be dropped; choose {remedy}"
     if override.is_add() or override.is_force_add():
-        return f"{text}: the group is there already; type {text.lstrip('+')}"
+        return f"{text}: the group is already there; type {text.lstrip('+')}"
     if value is None and group == "experiment":
         return None
     for option in value if isinstance(value, list) else [value]:
         if option is None or option == "":
             return f"{text}: choose one of {', '.join(options)}"
         if str(option) not in options:
-            return f"{text}: {group} is one of {', '.join(options)}{_other_option(group, str(option), options)}"
+            suggestion = _suggest_option(group, str(option), options)
+            return f"{text}: {group} must be one of {', '.join(options)}{suggestion}"
     return None
 
 
-def _other_option(group: str, option: str, options: list[str]) -> str:
-    """What was meant by an option that is not there, as the end of a message."""
+def _suggest_option(group: str, option: str, options: list[str]) -> str:
+    """Return the end of a message that suggests what to type instead of an option that does not exist."""
     if group == "data" and option.endswith(".npz"):
         return f"; for your own arrays type data=arrays data.path={option}"
     if group == "data" and (set(option) & set("./~") or Path(option).is_dir()):
         return f"; for your own pictures type data=image_folder data.root={option}"
     if group == "device" and (indexed := re.fullmatch(r"(cuda|mps):(\d+)", option)):
-        return f"; did you mean device={indexed[1]} device.index={indexed[2]}?"
+        return did_you_mean([f"device={indexed[1]} device.index={indexed[2]}"])
     if group == "augmentation" and option in STEPS:
         return f"; to add a step type '+augmentation.{option}={{}}'"
-    close = closest(option, options)
-    return did_you_mean([f"{group}={close}"] if close else [])
+    match = closest_match(option, options)
+    return did_you_mean([f"{group}={match}"] if match else [])
 
 
-def elsewhere(overrides: Sequence[Override]) -> Iterator[str]:
-    """What the schema alone says of values: unknown keys, and those of another type."""
+def find_schema_problems(overrides: Sequence[Override]) -> Iterator[str]:
+    """Yield the problems that the schema alone shows: unknown keys, wrong types and broken constraints."""
     for override in overrides:
-        key, entry = override.key_or_group, find(override.key_or_group)
-        if override.is_delete() or key.partition(".")[0] == "augmentation":
+        name, typed_value = override.key_or_group, _typed_value(override)
+        if override.is_delete() or name.partition(".")[0] == "augmentation":
             continue
-        if entry is None:
-            yield f"{override.input_line}: there is no such key{did_you_mean(meant(key), '=' + _typed(override))}"
-        elif not isinstance(override.value(), dict) and "${" not in _typed(override):
-            if not convert(override.value(), entry):
-                yield wrong_type(key, override.value(), entry)
+        key = find_key(name)
+        if key is None:
+            suggestion = did_you_mean(suggest_keys(name), "=" + typed_value)
+            yield f"{override.input_line}: there is no such key{suggestion}"
+        elif not isinstance(override.value(), dict) and "${" not in typed_value:
+            if not can_convert(override.value(), key):
+                yield describe_wrong_type(name, override.value(), key)
             else:
-                yield from (f"{key}={_typed(override)}: {why}" for why in broken_rules(override.value(), entry.rule))
+                for violation in find_violations(override.value(), key.metadata):
+                    yield f"{name}={typed_value}: {violation}"
 
 
-def value(override: Override, error: Exception, cfg: DictConfig, chosen: Mapping[str, str], groups: Groups) -> str:
-    """Why a key does not take a value, where these options are `chosen`, by group."""
-    text, key, cause = str(override.input_line), override.key_or_group, error.__cause__ or error
-    entry = find(key)
+def describe_value_problem(
+    override: Override, error: Exception, cfg: DictConfig, choices: Mapping[str, str], groups: Groups
+) -> str:
+    """Return the message for an override whose value Hydra could not set.
+
+    Args:
+        override: the override.
+        error: the error that Hydra or OmegaConf raised.
+        cfg: the configuration in which the value was to be set.
+        choices: the chosen option of each group.
+        groups: the options of each group.
+    """
+    text, name, cause = str(override.input_line), override.key_or_group, error.__cause__ or error
+    key = find_key(name)
     if override.is_delete():
         steps = ", ".join(cfg.augmentation) or "none"
-        return f"{text}: there is no such step in augmentation={chosen.get('augmentation')}; its steps: {steps}"
+        return f"{text}: there is no such step in augmentation={choices.get('augmentation')}; its steps: {steps}"
     if "An item is already at" in str(error):
-        return f"{text}: the key is there already; type {text.lstrip('+')}"
-    if isinstance(cause, ValidationError) and entry is not None:
-        return wrong_type(key, override.value(), entry)
-    within = str(getattr(cause, "full_key", None) or key)
-    if isinstance(override.value(), dict) and within != key:
-        return f"{text}: {within} is not known or does not fit{did_you_mean(meant(within))}"
-    if isinstance(cause, ConfigKeyError | ConfigAttributeError) or entry is None:
-        return _missing(override, cfg, chosen, groups)
+        return f"{text}: the key is already there; type {text.lstrip('+')}"
+    if isinstance(cause, ValidationError) and key is not None:
+        return describe_wrong_type(name, override.value(), key)
+    rejected_key = str(getattr(cause, "full_key", None) or name)
+    if isinstance(override.value(), dict) and rejected_key != name:
+        suggestion = did_you_mean(suggest_keys(rejected_key))
+        return f"{text}: {rejected_key} does not exist or does not take this value{suggestion}"
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError) or key is None:
+        return _describe_missing_key(override, cfg, choices, groups)
     return f"{text}: {first_line(cause)}"
 
 
-def _missing(override: Override, cfg: DictConfig, chosen: Mapping[str, str], groups: Groups) -> str:
-    """What to say of a key that is not there."""
-    text, key = str(override.input_line), override.key_or_group
-    typed = f"={_typed(override)}"
-    group, _, rest = key.partition(".")
-    option, entry = chosen.get(group), find(key)
+def _describe_missing_key(override: Override, cfg: DictConfig, choices: Mapping[str, str], groups: Groups) -> str:
+    """Return the message for an override whose key does not exist; see `describe_value_problem`."""
+    text, name, typed_value = str(override.input_line), override.key_or_group, _typed_value(override)
+    group, _, rest = name.partition(".")
+    option, key = choices.get(group), find_key(name)
     step = rest.partition(".")[0]
-    if group == "augmentation" and step in STEPS and step not in cfg.augmentation and (entry or rest == step):
+    if group == "augmentation" and step in STEPS and step not in cfg.augmentation and (key or rest == step):
         return f"{text}: augmentation={option} has no step {step}; to add it type +{text.lstrip('+')}"
-    if entry is not None and entry.options:
-        having = " and ".join(f"{group}={name}" for name in entry.options)
-        return f"{text}: {group}={option} has no such key; {having} {'has' if len(entry.options) == 1 else 'have'}"
-    words = []
-    candidates = meant(key, tuple(groups))
-    for word in [word for word in candidates if _at_hand(word, chosen)] or candidates:
-        if word in groups:
-            close = closest(_typed(override), list(groups[word]))
-            words.append(f"{word}={close or _typed(override)}")
+    if key is not None and key.options:
+        options_with_key = " and ".join(f"{group}={candidate}" for candidate in key.options)
+        verb = "has" if len(key.options) == 1 else "have"
+        return f"{text}: {group}={option} has no such key; {options_with_key} {verb} it"
+    suggestions = suggest_keys(name, tuple(groups))
+    # Suggest keys that the chosen options have, if there are any among them.
+    suggestions = [suggestion for suggestion in suggestions if _is_available(suggestion, choices)] or suggestions
+    corrected = []
+    for suggestion in suggestions:
+        if suggestion in groups:
+            match = closest_match(typed_value, list(groups[suggestion]))
+            corrected.append(f"{suggestion}={match or typed_value}")
         else:
-            head, name, *_ = [*word.split("."), ""]
-            absent = head == "augmentation" and name not in cfg.augmentation
-            words.append(f"{'+' if absent else ''}{word}{typed}")
-    return f"{text}: there is no such key{did_you_mean(words) or '; regexp --help lists all'}"
+            head, suggested_step, *_ = [*suggestion.split("."), ""]
+            is_missing_step = head == "augmentation" and suggested_step not in cfg.augmentation
+            corrected.append(f"{'+' if is_missing_step else ''}{suggestion}={typed_value}")
+    return f"{text}: there is no such key{did_you_mean(corrected) or '; regexp --help lists all keys'}"
 
 
-def _at_hand(name: str, chosen: Mapping[str, str]) -> bool:
-    """Whether the options chosen have a key, or could have it by adding a step."""
-    entry = find(name)
-    return entry is None or not entry.options or chosen.get(name.partition(".")[0]) in entry.options
+def _is_available(name: str, choices: Mapping[str, str]) -> bool:
+    """Return whether the chosen options have a key, or would have it with one more augmentation step."""
+    key = find_key(name)
+    return key is None or not key.options or choices.get(name.partition(".")[0]) in key.options
 
 
-def _typed(override: Override) -> str:
+def _typed_value(override: Override) -> str:
     return str(override.input_line).partition("=")[2]
 
 
-def code(hydra: Any, key: str = "hydra") -> Iterator[str]:
-    """What of Hydra's own configuration would run code of someone else's: callbacks, factories, other targets."""
+def find_foreign_code(hydra: Any, key: str = "hydra") -> Iterator[str]:
+    """Yield a problem for each entry of Hydra's own configuration that would run code from outside Hydra.
+
+    Such entries are callbacks, factories and other targets. The message says to remove them.
+
+    Args:
+        hydra: Hydra's own configuration, or a node of it.
+        key: the dotted key of that node.
+    """
     container = OmegaConf.to_container(hydra, resolve=False) if isinstance(hydra, DictConfig) else hydra
     if isinstance(container, dict):
-        for word, entry in container.items():
-            here = f"{key}.{word!s}"
-            if word == "callbacks" and key == "hydra" and entry:
-                yield f"{here}: callbacks are code, and a configuration of regexp holds none; remove it"
-            elif word in ("_target_", "()", "class") and not _allowed(here, str(entry)):
-                yield f"{here}={entry}: names code that regexp does not run; remove it"
+        for name, entry in container.items():
+            entry_key = f"{key}.{name!s}"
+            if name == "callbacks" and key == "hydra" and entry:
+                yield f"{entry_key}: callbacks run code, which a configuration of regexp may not; remove them"
+            elif name in ("_target_", "()", "class") and not _is_allowed_target(entry_key, str(entry)):
+                yield f"{entry_key}={entry}: names code that regexp does not run; remove it"
             else:
-                yield from code(entry, here)
+                yield from find_foreign_code(entry, entry_key)
     elif isinstance(container, list):
         for i, entry in enumerate(container):
-            yield from code(entry, f"{key}[{i}]")
-    elif isinstance(container, str) and "ext://" in container and container not in _STREAMS:
+            yield from find_foreign_code(entry, f"{key}[{i}]")
+    elif isinstance(container, str) and "ext://" in container and container not in _ALLOWED_STREAMS:
         yield f"{key}={container}: names code that regexp does not run; remove it"
 
 
-def _allowed(key: str, target: str) -> bool:
+def _is_allowed_target(key: str, target: str) -> bool:
+    """Return whether Hydra may instantiate a target at a key of its own configuration."""
     if key.startswith(("hydra.hydra_logging.", "hydra.job_logging.")):
         return re.fullmatch(r"logging\.\w*(Handler|Formatter)|colorlog\.ColoredFormatter", target) is not None
-    of_a_sampler = key.startswith("hydra.sweeper.") and target.startswith("optuna.samplers.")
-    return of_a_sampler or target.startswith(_HYDRAS_OWN)
+    is_optuna_sampler = key.startswith("hydra.sweeper.") and target.startswith("optuna.samplers.")
+    return is_optuna_sampler or target.startswith(_HYDRA_MODULES)

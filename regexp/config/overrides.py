@@ -1,89 +1,116 @@
-"""What was typed, word by word: which words can be read, and what was meant by those that cannot."""
+"""Overrides as a user types them: reading them, explaining what cannot be read, and expanding sweeps."""
 
 import difflib
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from regexp.config.keys import closest, find, meant
-from regexp.config.validation import format_value
+from regexp.config.keys import closest_match, find_key, suggest_keys
+from regexp.errors import ConfigError
+from regexp.utils.messages import did_you_mean, format_value
 
-# group -> its options
+# The options of each group, by the name of the group.
 Groups = Mapping[str, Sequence[str]]
 
+# A sweep over more runs than this is a typing mistake.
+MAX_RUNS = 100_000
+
 _FLAGS = ("--help", "--hydra-help", "--version", "--multirun", "--cfg", "--config-dir", "--info", "--shell-completion")
-_BRACKETS = {"]": "[", ")": "(", "}": "{"}
+_OPENING_BRACKETS = {"]": "[", ")": "(", "}": "{"}
 
 
 @lru_cache(maxsize=4096)
-def parse(text: str) -> Override:
-    """One override. Raises HydraException if it cannot be read."""
+def parse_override(text: str) -> Override:
+    """Return an override as Hydra parses it.
+
+    Raises:
+        HydraException: if Hydra cannot read the override.
+    """
     return OverridesParser.create().parse_override(text)
 
 
-def readable(text: str) -> bool:
-    """Whether Hydra can read an override."""
+def is_readable(text: str) -> bool:
+    """Return whether Hydra can read an override."""
     try:
-        parse(text)
+        parse_override(text)
     except (HydraException, RecursionError, ValueError):
         return False
     return True
 
 
-def read(words: Sequence[str], groups: Groups) -> tuple[list[str], list[str]]:
-    """The words that are overrides, and a problem for each that is not.
+def is_hydra_override(text: str) -> bool:
+    """Return whether an override sets Hydra's own configuration."""
+    return text.lstrip("+~").startswith(("hydra.", "hydra/", "hydra=", "hydra@"))
 
-    What the shell took apart (spaces around =, or within brackets) is put together again, to say how it is typed.
+
+def read_overrides(words: Sequence[str], groups: Groups) -> tuple[list[str], list[str]]:
+    """Return the words of a command line that are overrides, and a problem for each word that is not.
+
+    Words that the shell split at spaces (around =, or within brackets) are joined again, so that the problem can say
+    how to type them.
+
+    Args:
+        words: the words of the command line, without flags.
+        groups: the options of each group.
     """
     overrides: list[str] = []
     problems: list[str] = []
     words = list(words)
     while words:
-        taken = _together(words)
-        spaced, words = words[:taken], words[taken:]
-        whole = "".join(spaced)
-        if taken > 1:
-            said = f"{' '.join(spaced)}: the shell takes this apart at the spaces"
-            problems.append(f"{said}; type {shlex.quote(_corrected(whole, groups))}")
-        elif whole.startswith("-"):
-            problems.append(_dashed(whole, groups))
-        elif not whole.lstrip("+~").partition("=")[0] and whole:
-            problems.append(f"{whole}: the key before = is missing")
-        elif "=" not in whole and overrides and _split_words(overrides[-1]):
-            problems.append(f"{overrides[-1]} {whole}: the shell takes this apart at the spaces; quote it")
-        elif readable(whole):
-            overrides.append(whole)
+        count = _count_split_words(words)
+        parts, words = words[:count], words[count:]
+        text = "".join(parts)
+        if count > 1:
+            corrected = shlex.quote(_correct_key(text, groups))
+            problems.append(f"{' '.join(parts)}: the shell splits this at the spaces; type {corrected}")
+        elif text.startswith("-"):
+            problems.append(_describe_flag(text, groups))
+        elif not text.lstrip("+~").partition("=")[0] and text:
+            problems.append(f"{text}: the key before = is missing")
+        elif "=" not in text and overrides and _takes_text(overrides[-1]):
+            problems.append(f"{overrides[-1]} {text}: the shell splits this at the spaces; quote it")
+        elif is_readable(text):
+            overrides.append(text)
         else:
-            problems.append(_unreadable(whole, groups))
+            problems.append(_describe_unreadable(text, groups))
     return overrides, problems
 
 
-def _split_words(text: str) -> bool:
-    """Whether an override has a value of words, which may hold spaces."""
-    entry = find(text.lstrip("+").partition("=")[0])
-    return entry is not None and entry.kind in ("a word", "a word or null") and "choices" not in entry.rule
+def _takes_text(override: str) -> bool:
+    """Return whether the key of an override takes free text, which may contain spaces."""
+    key = find_key(override.lstrip("+").partition("=")[0])
+    return (
+        key is not None and key.type_description in ("a string", "a string or null") and "choices" not in key.metadata
+    )
 
 
-def _dashed(word: str, groups: Groups) -> str:
-    """What to say of a word that looks like a flag and is none of Hydra's."""
-    bare = word.lstrip("-").replace("-", "_")
-    key = bare.partition("=")[0]
-    keys = meant(key, tuple(groups))
-    exact = key in groups or find(key) is not None or any(found.endswith(f".{key}") for found in keys)
-    flags = [] if exact else difflib.get_close_matches(word.partition("=")[0], _FLAGS, n=1, cutoff=0.75)
+def _describe_flag(word: str, groups: Groups) -> str:
+    """Return the message for a word that looks like a flag but is not one."""
+    override = word.lstrip("-").replace("-", "_")
+    name = override.partition("=")[0]
+    suggestions = suggest_keys(name, tuple(groups))
+    is_key = (
+        name in groups
+        or find_key(name) is not None
+        or any(suggestion.endswith(f".{name}") for suggestion in suggestions)
+    )
+    flags = [] if is_key else difflib.get_close_matches(word.partition("=")[0], _FLAGS, n=1, cutoff=0.75)
     if flags:
-        return f"{word}: there is no such flag; did you mean {flags[0]}?"
-    if exact or keys:
-        return f"{word}: keys have no dashes; type {_corrected(bare, groups)}"
-    return f"{word}: there is no such flag; regexp --help shows what can be typed"
+        return f"{word}: there is no such flag{did_you_mean(flags)}"
+    if is_key or suggestions:
+        return f"{word}: keys have no dashes; type {_correct_key(override, groups)}"
+    return f"{word}: there is no such flag; regexp --help lists what you can type"
 
 
-def _together(words: Sequence[str]) -> int:
-    """How many of the first words were one before the shell split them."""
+def _count_split_words(words: Sequence[str]) -> int:
+    """Return how many of the first words were one word before the shell split them at spaces."""
     first, following = words[0], list(words[1:3])
     if first.startswith("-") or not first:
         return 1
@@ -93,76 +120,134 @@ def _together(words: Sequence[str]) -> int:
         return 2
     if first.endswith("=") and following and "=" not in following[0] and not following[0].startswith(("~", "-")):
         return 2
-    if "=" in first and _open(first):
+    if "=" in first and _count_open_brackets(first):
         for count in range(2, len(words) + 1):
-            if _open("".join(words[:count])) == 0:
+            if _count_open_brackets("".join(words[:count])) == 0:
                 return count
     return 1
 
 
-def _open(text: str) -> int:
-    """How many brackets are opened and not closed; quotes hide them."""
-    stack: list[str] = []
+def _count_open_brackets(text: str) -> int:
+    """Return how many brackets are opened and not closed, outside quotes."""
+    open_brackets: list[str] = []
     quote = ""
     for char in text:
         if quote:
             quote = "" if char == quote else quote
         elif char in "'\"":
             quote = char
-        elif char in _BRACKETS.values():
-            stack.append(char)
-        elif char in _BRACKETS and stack and stack[-1] == _BRACKETS[char]:
-            stack.pop()
-    return len(stack)
+        elif char in _OPENING_BRACKETS.values():
+            open_brackets.append(char)
+        elif char in _OPENING_BRACKETS and open_brackets and open_brackets[-1] == _OPENING_BRACKETS[char]:
+            open_brackets.pop()
+    return len(open_brackets)
 
 
-def _corrected(text: str, groups: Groups) -> str:
-    """An override with the key that was meant."""
+def _correct_key(text: str, groups: Groups) -> str:
+    """Return an override with the key that the user probably meant, and VALUE for a missing value."""
     key, equals, value = text.partition("=")
-    bare = key.lstrip("+~")
-    if bare not in groups and find(bare) is None and (keys := meant(bare, tuple(groups))):
-        key = keys[0]
+    name = key.lstrip("+~")
+    if name not in groups and find_key(name) is None and (suggestions := suggest_keys(name, tuple(groups))):
+        key = suggestions[0]
     return key + (equals or "=") + (value or ("VALUE" if not equals else ""))
 
 
-def _unreadable(text: str, groups: Groups) -> str:
-    """What to say of a word that Hydra cannot read."""
-    key, equals, value = text.partition("=")
+def _describe_unreadable(text: str, groups: Groups) -> str:
+    """Return the message for a word that Hydra cannot read."""
+    typed_key, equals, value = text.partition("=")
     if text in ("help", "version"):
         return f"{text}: type regexp --{text}"
     if not equals:
-        if (entry := find(text)) is not None:
-            return f"{text}: an override has the form KEY=VALUE; for example {text}={format_value(entry.default)}"
-        chosen = [f"{group}={option}" for group, options in groups.items() for option in options if option == text]
-        chosen = chosen or [
-            f"{group}={close}" for group, options in groups.items() if (close := _almost(text, options))
-        ]
-        if not chosen and text in groups:
-            chosen = [f"{text}={groups[text][0]}"]
-        if not chosen:
-            chosen = [f"{word}=VALUE" for word in meant(text, tuple(groups))]
-        suggestion = f"; did you mean {' or '.join(chosen[:3])}?" if chosen else ""
-        return f"{text or repr(text)}: an override has the form KEY=VALUE{suggestion}"
-    if _open(text):
+        return _describe_missing_value(text, groups)
+    if _count_open_brackets(text):
         return f"{text}: a bracket is not closed"
-    bare = key.lstrip("+~")
-    trimmed = f"{key}={value.lstrip('=').rstrip(',;')}"
-    if trimmed != text and readable(trimmed):
-        return f"{text}: cannot be read; did you mean {shlex.quote(trimmed)}?"
-    entry = find(bare)
-    if bare in groups:
-        return f"{text}: cannot be read; choose one of {', '.join(groups[bare])}"
-    if entry is not None and "word" not in entry.kind:
-        return f"{text}: cannot be read; must be {entry.kind}, for example {bare}={format_value(entry.default)}"
+    name = typed_key.lstrip("+~")
+    trimmed = f"{typed_key}={value.lstrip('=').rstrip(',;')}"
+    if trimmed != text and is_readable(trimmed):
+        return f"{text}: cannot be read{did_you_mean([shlex.quote(trimmed)])}"
+    if name in groups:
+        return f"{text}: cannot be read; choose one of {', '.join(groups[name])}"
+    key = find_key(name)
+    if key is not None and "string" not in key.type_description:
+        example = f"{name}={format_value(key.default)}"
+        return f"{text}: cannot be read; must be {key.type_description}, for example {example}"
+    quoted = f"{typed_key}={_quote_strings(value)}"
+    if is_readable(quoted):
+        return f"{text}: the value must be quoted; type {shlex.quote(quoted)}"
+    return f"{text}: cannot be read; an override has the form KEY=VALUE, where VALUE is a number, a string or a [list]"
+
+
+def _describe_missing_value(text: str, groups: Groups) -> str:
+    """Return the message for a word without =."""
+    if (key := find_key(text)) is not None:
+        return f"{text}: an override has the form KEY=VALUE; for example {text}={format_value(key.default)}"
+    candidates = [f"{group}={option}" for group, options in groups.items() for option in options if option == text]
+    if not candidates:
+        similar = {group: _find_similar_option(text, options) for group, options in groups.items()}
+        candidates = [f"{group}={option}" for group, option in similar.items() if option]
+    if not candidates and text in groups:
+        candidates = [f"{text}={groups[text][0]}"]
+    if not candidates:
+        candidates = [f"{name}=VALUE" for name in suggest_keys(text, tuple(groups))]
+    return f"{text or repr(text)}: an override has the form KEY=VALUE{did_you_mean(candidates[:3])}"
+
+
+def _quote_strings(value: str) -> str:
+    """Return a value in quotes; of a list, each entry in quotes."""
     plain = value.replace("'", "").replace('"', "")
-    quoted = f'{key}="{plain}"'
-    if plain.startswith("["):
-        quoted = f"{key}=[{','.join(chr(34) + part.strip() + chr(34) for part in plain.strip('[]').split(','))}]"
-    if readable(quoted):
-        return f"{text}: the value needs quotes of its own; type {shlex.quote(quoted)}"
-    return f"{text}: cannot be read; an override has the form KEY=VALUE, with VALUE a number, a word or [a,list]"
+    if not plain.startswith("["):
+        return f'"{plain}"'
+    entries = [f'"{entry.strip()}"' for entry in plain.strip("[]").split(",")]
+    return f"[{','.join(entries)}]"
 
 
-def _almost(word: str, options: Sequence[str]) -> str | None:
-    close = closest(word, list(options))
-    return close if close is not None and abs(len(close) - len(word)) <= 2 else None
+def _find_similar_option(word: str, options: Sequence[str]) -> str | None:
+    """Return the option that a user meant by a word of about the same length, or None."""
+    match = closest_match(word, list(options))
+    return match if match is not None and abs(len(match) - len(word)) <= 2 else None
+
+
+def expand_grid(words: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
+    """Return the overrides of each run of a sweep, combined as Hydra's basic sweeper combines them.
+
+    Args:
+        words: the overrides of the sweep.
+        loader: Hydra's loader, whose groups a glob may choose from.
+
+    Raises:
+        ConfigError: if an override cannot be part of a grid, or the grid has too many runs.
+    """
+    parser = OverridesParser.create(config_loader=loader)
+    hydra_overrides: list[str] = []
+    overrides: list[Override] = []
+    problems: list[str] = []
+    total = 1
+    for word in words:
+        [override] = parser.parse_overrides([word])
+        if is_hydra_override(word):
+            hydra_overrides.append(word)
+        elif override.is_sweep_override() and not override.is_discrete_sweep():
+            key = override.key_or_group
+            problems.append(f"{word}: the basic sweeper takes no intervals; list the values, such as {key}=1,2")
+        else:
+            overrides.append(override)
+            if override.is_sweep_override():
+                count = _count_values(override)
+                if count == 0:
+                    problems.append(f"{word}: has no values, so the sweep has no runs")
+                total *= count or 1
+            if total > MAX_RUNS:
+                problems.append(f"{word}: makes more than {MAX_RUNS:,} runs; sweep over fewer values at once")
+                break
+    if problems:
+        raise ConfigError("\n".join(problems))
+    [combinations] = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+    return [[*hydra_overrides, *combination] for combination in combinations]
+
+
+def _count_values(override: Override) -> int:
+    """Return how many values an override sweeps over, counting no further than one above MAX_RUNS."""
+    try:
+        return sum(1 for _ in islice(override.sweep_iterator(), MAX_RUNS + 1))
+    except ValueError:  # a range whose step is 0
+        return 0

@@ -1,9 +1,10 @@
-"""The typed schema of a configuration: every key, its default, its rule, and what it may differ in (see fields)."""
+"""The typed schema of a configuration: every key with its default, help, constraints and mark (see config.fields)."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-from regexp.config.fields import leaves, per_run, shared
+from regexp.config.fields import iterate_fields, per_run, shared
+from regexp.config.metrics import MONITORS
 from regexp.config.optimizer_schema import (
     AdamConfig,
     AdamWConfig,
@@ -20,153 +21,190 @@ from regexp.config.optimizer_schema import (
 ACTIVATIONS = ("relu", "gelu", "tanh", "sigmoid", "silu", "leaky_relu")
 INITS = ("torch", "kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "orthogonal")
 DATA = ("digits", "mnist", "fashion_mnist", "kmnist", "image_folder", "arrays")
-MONITORS = ("val_loss", "val_accuracy")
 
 
 @dataclass
 class DataConfig:
-    """What is learned from."""
+    """The data set and its splits."""
 
-    name: str = shared("digits", "the data set", choices=DATA)
+    name: str = shared("digits", "name of the data set", choices=DATA)
     root: str | None = shared(
-        None, "folder that holds the data set; null: $REGEXP_DATA_ROOT, else the user's cache folder", identity=False
+        None,
+        "directory that holds the data set; null: $REGEXP_DATA_ROOT, or else the user's cache directory",
+        identity=False,
     )
     val_size: float = shared(
         0.2,
-        "validation images, where the data has none of its own: a number, or below 1 a fraction of the training set",
+        "number of validation images, if the data set has no validation split; below 1: a fraction of the training set",
         above=0,
         whole_from=1,
     )
     train_size: float | None = shared(
         None,
-        "training images to use: a number, or below 1 a fraction of what validation leaves; null: all",
+        "number of training images to use; below 1: a fraction of those that validation leaves; null: all",
         above=0,
         whole_from=1,
         example=1000,
     )
-    split_seed: int = shared(0, "decides which images validate; the same for every run seed")
+    split_seed: int = shared(
+        0, "seed that decides which images are held out for validation; independent of the run's seed"
+    )
     validation: str = shared(
         "holdout",
-        "holdout: held out of the training set; test: the test set validates, as in the lesson",
+        "holdout: hold validation images out of the training set; test: validate on the test set, as in the lesson",
         choices=("holdout", "test"),
     )
     label_noise: float = per_run(
-        0.0, "fraction of the training labels replaced at random by another class", at_least=0, at_most=1, example=0.2
+        0.0, "fraction of the training labels to replace at random by another class", at_least=0, at_most=1, example=0.2
     )
 
 
 @dataclass
 class ImageFolderConfig(DataConfig):
-    """The user's own pictures: a folder a class, below the root or below its train/, val/ and test/."""
+    """The user's own pictures, with one folder per class directly in the root or in its train/, val/ and test/."""
 
-    name: str = shared("image_folder", "the data set")
+    name: str = shared("image_folder", "name of the data set")
     image_size: int | None = shared(
-        None, "side to which pictures are cut and resized; null: as they are, all alike", at_least=1, at_most=4096
+        None,
+        "side in pixels to which pictures are cropped and resized; null: none are, and all must have one size",
+        at_least=1,
+        at_most=4096,
     )
-    grayscale: bool | None = shared(None, "true: one channel, false: three; null: as the pictures are, all alike")
+    grayscale: bool | None = shared(
+        None, "convert pictures to one channel (true) or three (false); null: all must have the same number already"
+    )
 
 
 @dataclass
 class ArraysConfig(DataConfig):
-    """The user's own arrays."""
+    """The user's own arrays in a .npz file."""
 
-    name: str = shared("arrays", "the data set")
-    path: str | None = shared(None, ".npz file that holds images and labels", identity=False)
+    name: str = shared("arrays", "name of the data set")
+    path: str | None = shared(None, ".npz file that holds the images and labels", identity=False)
 
 
 @dataclass
 class ModelConfig:
-    """What learns."""
+    """The network that is trained."""
 
-    name: str = shared("mlp", "the architecture", choices=("mlp",))
+    # The class that implements models.protocol.Architecture, as a path for utils.lazy.
+    architecture: ClassVar[str] = "models.mlp.MLPArchitecture"
+
+    name: str = shared("mlp", "architecture of the network", choices=("mlp",))
     hidden_sizes: list[int] = shared(
-        [128], "units of each hidden layer; []: logistic regression", each_at_least=1, each_at_most=1_000_000
+        [128], "number of units in each hidden layer; []: logistic regression", each_at_least=1, each_at_most=1_000_000
     )
-    activation: str = shared("relu", "after each hidden layer", choices=ACTIVATIONS)
+    activation: str = shared("relu", "activation function after each hidden layer", choices=ACTIVATIONS)
     dropout: float = per_run(
-        0.0, "probability of dropping a hidden unit, after the activation", at_least=0, below=1, example=0.2
+        0.0, "probability of dropping a hidden unit after the activation function", at_least=0, below=1, example=0.2
     )
-    init: str = shared("torch", "initial weights; torch: those of nn.Linear", choices=INITS)
+    init: str = shared("torch", "distribution of the initial weights; torch: that of nn.Linear", choices=INITS)
 
 
 @dataclass
 class NormalizationConfig:
     """Normalization of hidden layers."""
 
-    name: str = shared("none", "after each hidden layer's linear map", choices=("none", "batch", "layer"))
+    name: str = shared(
+        "none",
+        "normalization between the linear map and the activation function of each hidden layer",
+        choices=("none", "batch", "layer"),
+    )
 
 
 @dataclass
 class BatchNormConfig(NormalizationConfig):
-    """torch.nn.BatchNorm1d (Ioffe and Szegedy 2015)."""
+    """Batch normalization (Ioffe and Szegedy 2015), as torch.nn.BatchNorm1d."""
 
-    name: str = shared("batch", "torch.nn.BatchNorm1d")
-    eps: float = shared(1e-5, "added to the variance", above=0)
-    momentum: float = shared(0.1, "weight of the newest batch in the running statistics", above=0, at_most=1)
+    name: str = shared("batch", "batch normalization, as torch.nn.BatchNorm1d")
+    eps: float = shared(1e-5, "constant added to the variance", above=0)
+    momentum: float = shared(0.1, "weight of the newest batch in the running mean and variance", above=0, at_most=1)
 
 
 @dataclass
 class LayerNormConfig(NormalizationConfig):
-    """torch.nn.LayerNorm (Ba, Kiros and Hinton 2016)."""
+    """Layer normalization (Ba, Kiros and Hinton 2016), as torch.nn.LayerNorm."""
 
-    name: str = shared("layer", "torch.nn.LayerNorm")
-    eps: float = shared(1e-5, "added to the variance", above=0)
+    name: str = shared("layer", "layer normalization, as torch.nn.LayerNorm")
+    eps: float = shared(1e-5, "constant added to the variance", above=0)
 
 
 @dataclass
 class EarlyStoppingConfig:
-    """When a run ends before its last epoch, and which weights it keeps."""
+    """The rules for ending a run before its last epoch, and for the weights that it keeps."""
 
-    patience: int | None = per_run(5, "epochs in a row without improvement that end a run; null: never", at_least=1)
-    min_delta: float = per_run(0.0, "an improvement is better than the best by more than this", at_least=0)
-    monitor: str = per_run("val_loss", "what is watched", choices=MONITORS)
+    patience: int | None = per_run(
+        5, "number of epochs in a row without improvement after which a run ends; null: never", at_least=1
+    )
+    min_delta: float = per_run(
+        0.0, "amount by which a value must be better than the best one to count as an improvement", at_least=0
+    )
+    monitor: str = per_run("val_loss", "metric that decides what an improvement is", choices=MONITORS)
     restore_best: bool = per_run(
-        True, "keep the weights of the epoch with the best monitored value, whatever min_delta; false: the last"
+        True,
+        "keep the weights of the epoch with the best monitored value, regardless of min_delta; false: the last weights",
     )
 
 
 @dataclass
 class LossConfig:
-    """What is minimized: cross entropy."""
+    """The loss: cross entropy, changed by terms of which each field is the weight.
+
+    A field names the function of its term in `function`, for utils.lazy (see training.loss).
+    """
 
     label_smoothing: float = per_run(
-        0.0, "probability spread evenly over all classes", at_least=0, below=1, example=0.1
+        0.0,
+        "share of the target probability that is spread evenly over all classes",
+        function="training.loss.smooth_labels",
+        at_least=0,
+        below=1,
+        example=0.1,
     )
 
 
 @dataclass
 class DeviceConfig:
-    """Where and how to compute."""
+    """The device and precision to compute with."""
 
-    kind: str = shared("auto", "auto: cuda, then mps, then cpu", choices=("auto", "cpu", "cuda", "mps"), identity=False)
-    index: int | None = shared(None, "which of several GPUs; null: the current one", at_least=0, identity=False)
+    kind: str = shared(
+        "auto", "kind of device; auto: cuda, else mps, else cpu", choices=("auto", "cpu", "cuda", "mps"), identity=False
+    )
+    index: int | None = shared(
+        None, "index of the GPU, if there are several; null: the current one", at_least=0, identity=False
+    )
     precision: str = shared(
         "float32",
-        "of parameters and arithmetic; bfloat16: float32 parameters, bfloat16 matrix products",
+        "precision of parameters and arithmetic; bfloat16: float32 parameters, matrix products in bfloat16",
         choices=("float32", "float64", "bfloat16"),
     )
-    threads: int | None = shared(None, "CPU threads; null: torch's choice", at_least=1, at_most=1024, identity=False)
+    threads: int | None = shared(
+        None, "number of CPU threads; null: torch's default", at_least=1, at_most=1024, identity=False
+    )
 
 
 @dataclass
 class Config:
-    """One run."""
+    """The configuration of one run."""
 
     name: str = per_run(
         "default",
-        "folder of this experiment below outputs/",
+        "name of the experiment and of its directory in outputs/",
         pattern=r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}",
         identity=False,
     )
     tags: list[str] = per_run([], "words to find the run by", identity=False)
-    seed: int = per_run(0, "of initial weights, order of images, augmentation and dropout")
-    epochs: int = per_run(100, "passes over the training set, at most", at_least=1)
-    batch_size: int = shared(64, "images a step", at_least=1)
-    force: bool = per_run(False, "train anew what is finished; the old results are set aside", identity=False)
+    seed: int = per_run(0, "seed of the initial weights, the order of images, augmentation and dropout")
+    epochs: int = per_run(100, "maximum number of passes over the training set", at_least=1)
+    batch_size: int = shared(64, "number of images in each optimizer step", at_least=1)
+    force: bool = per_run(False, "train a finished run again; its old results are set aside", identity=False)
+    keep: bool = per_run(
+        False, "count runs as finished that an earlier version of the training code has finished", identity=False
+    )
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     normalization: NormalizationConfig = field(default_factory=NormalizationConfig)
-    augmentation: dict[str, Any] = per_run({}, "named steps, applied in order (see conf/augmentation)")
+    augmentation: dict[str, Any] = per_run({}, "named augmentation steps, applied in order (see conf/augmentation)")
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
@@ -199,30 +237,30 @@ OPTIONS: dict[str, dict[str, type[Any]]] = {
 
 
 def flatten(config: Config) -> dict[str, Any]:
-    """Every key with its value; a group's option name stands under the group's own name."""
-    return {key.removesuffix(".name"): value for key, value, _ in leaves(config)}
+    """Return the value of every key; the name of a group's option is under the name of the group."""
+    return {key.removesuffix(".name"): value for key, value, _ in iterate_fields(config)}
 
 
 def identity_items(config: Config) -> dict[str, Any]:
-    """What of a configuration can change its result.
+    """Return the keys and values of a configuration that can change the run's result.
 
-    The order of augmentation steps does, and is kept by the names' order in `augmentation`.
+    The order of augmentation steps can, so `augmentation` lists their names in order.
     """
-    items = {key: value for key, value, meta in leaves(config) if meta.get("identity", True)}
+    items = {key: value for key, value, metadata in iterate_fields(config) if metadata.get("identity", True)}
     return {**items, "augmentation": list(config.augmentation)}
 
 
 def data_source(config: Config) -> tuple[Any, ...]:
-    """Where data comes from and how it is read: the arguments of sources.locate."""
+    """Return where the data is and how it is read, as the arguments of data.sources.locate."""
     keys = ("name", "root", "path", "image_size", "grayscale")
     return tuple(getattr(config.data, key, None) for key in keys)
 
 
 def stream_key(config: Config) -> str:
-    """Equal for runs that see the same images in the same order: one image stream serves them all."""
+    """Return a key that is equal for runs of a cohort that see the same images in the same order: one image stream."""
     return repr((config.seed, list(config.augmentation.values()), config.data.label_noise))
 
 
 def cohort_key(config: Config) -> tuple[Any, ...]:
-    """Equal for runs that may train together: the `shared` fields."""
-    return tuple((key, repr(value)) for key, value, meta in leaves(config) if meta["mark"] == "shared")
+    """Return a key that is equal for runs that may train together: the values of all `shared` fields."""
+    return tuple((key, repr(value)) for key, value, metadata in iterate_fields(config) if metadata["mark"] == "shared")

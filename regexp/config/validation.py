@@ -1,8 +1,8 @@
-"""Whether a composed configuration is possible: every rule of the schema, and what no single key can say."""
+"""Checks of a composed configuration: the constraints of every key, and combinations of keys."""
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -10,54 +10,60 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from regexp.config.augmentation_schema import STEPS, TARGETS, TorchvisionConfig
-from regexp.config.fields import leaves
-from regexp.config.keys import Key, closest, find, meant
+from regexp.config.constraints import can_convert, describe_wrong_type, find_violations, suggest_value
+from regexp.config.fields import iterate_fields
+from regexp.config.keys import closest_match, find_key, suggest_keys
 from regexp.config.schema import OPTIONS, Config
 from regexp.errors import ConfigError
+from regexp.utils.messages import did_you_mean, first_line, format_value
 
-# Training images and the side of an image, where they are known before the data is read.
-SIZES = {"digits": (1437, 8), "mnist": (60_000, 28), "fashion_mnist": (60_000, 28), "kmnist": (60_000, 28)}
+# The number of training images and the side of an image, for data sets where both are certain before it is read.
+_DATA_SIZES = {"digits": (1437, 8), "mnist": (60_000, 28), "fashion_mnist": (60_000, 28), "kmnist": (60_000, 28)}
 
-_TRANSFORM = r"torchvision\.transforms\.(v2\.)?[A-Z]\w*"
+_OUR_TARGETS = "regexp.augmentation."
+_TORCHVISION_TARGET = r"torchvision\.transforms\.(v2\.)?[A-Z]\w*"
 
 
 def validate(cfg: DictConfig) -> Config:
-    """The typed configuration of a composed one, augmentation steps included.
+    """Return a composed configuration as typed objects, augmentation steps included.
 
-    Raises ConfigError that lists every problem, one a line: key, value, rule, and what to type.
+    Raises:
+        ConfigError: lists every problem, one a line: the key, the value, the constraint, and what to type.
     """
     try:
         config = OmegaConf.to_object(cfg)
     except (OmegaConfBaseException, ValueError) as error:
-        raise ConfigError("\n".join(_unresolved(cfg)) or first_line(error)) from error
+        raise ConfigError("\n".join(_find_unresolved_values(cfg)) or first_line(error)) from error
     if not isinstance(config, Config):
-        raise ConfigError("the configuration is not regexp's; begin its defaults list with `- config` and `- _self_`")
-    strangers = list(unknown(cfg, config))
-    problems = [f"{key}: there is no such key{did_you_mean(meant(key))}" for key in strangers]
+        raise ConfigError(
+            "this is not a configuration of regexp; begin its defaults list with `- config` and `- _self_`"
+        )
+    unknown_keys = list(find_unknown_keys(cfg, config))
+    problems = [f"{key}: there is no such key{did_you_mean(suggest_keys(key))}" for key in unknown_keys]
     steps = {}
-    for name, given in config.augmentation.items():
+    for name, step in config.augmentation.items():
         try:
-            steps[name] = _step(f"augmentation.{name}", given)
+            steps[name] = _make_step(f"augmentation.{name}", step)
         except ConfigError as error:
             problems += str(error).splitlines()
     config.augmentation = steps
-    for key, value, rule in leaves(config):
-        # OmegaConf lets an interpolation put anything where a list belongs.
-        if isinstance(rule["default"], list) and (entry := find(key)) is not None and not convert(value, entry):
-            problems.append(wrong_type(key, value, entry))
+    for name, value, metadata in iterate_fields(config):
+        # OmegaConf lets an interpolation put a value of any type where a list belongs.
+        key = find_key(name) if isinstance(metadata["default"], list) else None
+        if key is not None and not can_convert(value, key):
+            problems.append(describe_wrong_type(name, value, key))
             continue
-        problems += [
-            f"{key}={format_value(value)}: {why}{_instead(key, value, rule)}" for why in broken_rules(value, rule)
-        ]
-    if not strangers:  # which came with values of any type
-        problems += combination_problems(config)
+        for violation in find_violations(value, metadata):
+            problems.append(f"{name}={format_value(value)}: {violation}{suggest_value(name, value, metadata)}")
+    if not unknown_keys:  # with them came values of any type
+        problems += find_combination_problems(config)
     if problems:
         raise ConfigError("\n".join(problems))
     return config
 
 
-def _unresolved(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
-    """What cannot be read: interpolations to nowhere, values that are still missing."""
+def _find_unresolved_values(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
+    """Yield a problem for each value that cannot be read: an unresolved interpolation or a missing value."""
     for name in cfg:
         key = f"{prefix}{name!s}"
         try:
@@ -66,164 +72,98 @@ def _unresolved(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
             yield f"{key}: {first_line(error)}"
             continue
         if isinstance(value, DictConfig):
-            yield from _unresolved(value, f"{key}.")
+            yield from _find_unresolved_values(value, f"{key}.")
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error that says something; those that follow are for programmers."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def find_unknown_keys(cfg: DictConfig, schema: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys of a configuration that its schema does not have; `+key=value` adds them unchecked.
 
-
-def unknown(cfg: DictConfig, schema: Any, prefix: str = "") -> Iterator[str]:
-    """Dotted keys that a configuration has and its schema has not: `+key=value` adds them unasked."""
-    known = {item.name for item in fields(schema)}
+    Args:
+        cfg: the composed configuration.
+        schema: an instance of its schema class.
+        prefix: what stands before the name of every key.
+    """
+    field_names = {item.name for item in fields(schema)}
     for name, value in ((str(name), value) for name, value in cfg.items_ex(resolve=False)):
-        if name not in known:
+        if name not in field_names:
             yield f"{prefix}{name}"
         elif is_dataclass(getattr(schema, name)):
-            yield from unknown(value, getattr(schema, name), f"{prefix}{name}.")
+            yield from find_unknown_keys(value, getattr(schema, name), f"{prefix}{name}.")
 
 
-def did_you_mean(words: list[str], value: str = "") -> str:
-    """The end of a message that names what may have been meant."""
-    return f"; did you mean {' or '.join(word + value for word in words)}?" if words else ""
+def _make_step(key: str, step: Any) -> Any:
+    """Return an augmentation step as a typed object.
 
+    Args:
+        key: the dotted key of the step, augmentation.NAME.
+        step: what the configuration holds there.
 
-def _step(key: str, given: Any) -> Any:
-    """The typed step of an augmentation. Raises ConfigError that lists every problem."""
+    Raises:
+        ConfigError: lists every problem of the step.
+    """
+    if not isinstance(step, dict):
+        raise ConfigError(f"{key}={format_value(step)}: a step must be a mapping of keys; drop a step with ~{key}")
     name = key.rpartition(".")[2]
-    if not isinstance(given, dict):
-        raise ConfigError(f"{key}={format_value(given)}: a step holds keys; drop a step with ~{key}")
-    given = dict(given)
-    if "_target_" in given:
-        target = given.pop("_target_")
-        own = str(target).removeprefix("regexp.augmentation.")
-        if own not in TARGETS:
-            if str(target).startswith("regexp.augmentation.") and (close := closest(own, list(TARGETS))) is not None:
-                raise ConfigError(f"{key}._target_={target}: there is none; did you mean regexp.augmentation.{close}?")
-            if refused := list(_refused(key, {"_target_": target, **given})):
-                raise ConfigError("\n".join(refused))
-            return TorchvisionConfig(str(target), given)
-        name = TARGETS[own]
+    arguments = dict(step)
+    if "_target_" in arguments:
+        target = arguments.pop("_target_")
+        transform = str(target).removeprefix(_OUR_TARGETS)
+        if transform not in TARGETS:
+            match = closest_match(transform, list(TARGETS)) if str(target).startswith(_OUR_TARGETS) else None
+            if match is not None:
+                suggestion = did_you_mean([_OUR_TARGETS + match])
+                raise ConfigError(f"{key}._target_={target}: there is no such transform{suggestion}")
+            if problems := list(_find_forbidden_targets(key, step)):
+                raise ConfigError("\n".join(problems))
+            return TorchvisionConfig(str(target), arguments)
+        name = TARGETS[transform]
     if name not in STEPS:
-        close = closest(name, list(STEPS))
-        suggestion = did_you_mean([f"augmentation.{close}"] if close else [])
-        raise ConfigError(f"{key}: there is no such step{suggestion}; there are {', '.join(STEPS)}")
+        match = closest_match(name, list(STEPS))
+        suggestion = did_you_mean([f"augmentation.{match}"] if match else [])
+        raise ConfigError(f"{key}: there is no such step{suggestion}; the steps are {', '.join(STEPS)}")
     problems = []
-    for word, value in given.items():
-        entry = find(f"augmentation.{name}.{word}")
-        if entry is None:
-            known = [item.name for item in fields(STEPS[name])]
-            close = closest(str(word), known)
-            suggestion = did_you_mean([f"{key}.{close}"] if close else [])
-            problems.append(f"{key}.{word}: there is no such key{suggestion}; {name} has {', '.join(known)}")
-        elif not convert(value, entry):
-            problems.append(wrong_type(f"{key}.{word}", value, entry))
+    for argument, value in arguments.items():
+        schema_key = find_key(f"augmentation.{name}.{argument}")
+        if schema_key is None:
+            field_names = [item.name for item in fields(STEPS[name])]
+            match = closest_match(str(argument), field_names)
+            suggestion = did_you_mean([f"{key}.{match}"] if match else [])
+            key_names = ", ".join(field_names)
+            problems.append(f"{key}.{argument}: there is no such key{suggestion}; the keys of {name} are {key_names}")
+        elif not can_convert(value, schema_key):
+            problems.append(describe_wrong_type(f"{key}.{argument}", value, schema_key))
     if problems:
         raise ConfigError("\n".join(problems))
-    return OmegaConf.to_object(OmegaConf.merge(STEPS[name], given))
+    return OmegaConf.to_object(OmegaConf.merge(STEPS[name], arguments))
 
 
-def convert(value: Any, key: Key) -> bool:
-    """Whether a value is of a key's type, as OmegaConf converts it."""
-    try:
-        OmegaConf.structured(key.owner)[key.name.rpartition(".")[2]] = value
-    except OmegaConfBaseException:
-        return False
-    return True
+def _find_forbidden_targets(key: str, node: Any) -> Iterator[str]:
+    """Yield a problem for each `_target_` of a step, at any depth, that cannot be a transform of torchvision.
 
-
-def _refused(key: str, node: Any) -> Iterator[str]:
-    """Every `_target_` of a step, at any depth, that cannot be torchvision's: naming one makes it run."""
+    Whatever a target names is run, so nothing else may be named.
+    """
     if isinstance(node, dict):
         target = node.get("_target_")
-        if "_target_" in node and not (isinstance(target, str) and re.fullmatch(_TRANSFORM, target)):
+        if "_target_" in node and not (isinstance(target, str) and re.fullmatch(_TORCHVISION_TARGET, target)):
             yield (
-                f"{key}._target_={format_value(target)}: only transforms may be named, as torchvision.transforms.NAME, "
+                f"{key}._target_={format_value(target)}: only transforms are allowed: torchvision.transforms.NAME, "
                 "torchvision.transforms.v2.NAME or regexp.augmentation.NAME"
             )
-        for word, entry in node.items():
-            yield from _refused(f"{key}.{word}", entry)
+        for name, entry in node.items():
+            yield from _find_forbidden_targets(f"{key}.{name}", entry)
     elif isinstance(node, list):
         for i, entry in enumerate(node):
-            yield from _refused(f"{key}[{i}]", entry)
+            yield from _find_forbidden_targets(f"{key}[{i}]", entry)
 
 
-def wrong_type(name: str, value: Any, key: Key) -> str:
-    """What to say of a value that a key does not take."""
-    kinds = {"a list of whole numbers": (int,), "a list of numbers": (int, float), "a list of words": (str,)}
-    if type(value) in kinds.get(key.kind, ()) and "length" not in key.rule:
-        return f"{name}={format_value(value)}: must be {key.kind}; did you mean {name}=[{format_value(value)}]?"
-    default = "[word]" if key.default == [] else format_value(key.default)
-    if key.default is None:  # an example says more than null, which is the default
-        default = {"a whole number or null": "1", "a number or null": "1.0", "a word or null": "word"}.get(
-            key.kind, "true"
-        )
-    return f"{name}={format_value(value)}: must be {key.kind}; for example {name}={default}"
-
-
-_RULES: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
-    "at_least": (lambda value, bound: value >= bound, "must be at least {}"),
-    "above": (lambda value, bound: value > bound, "must be above {}"),
-    "at_most": (lambda value, bound: value <= bound, "must be at most {}"),
-    "below": (lambda value, bound: value < bound, "must be below {}"),
-    "choices": (lambda value, bound: value in bound, "must be one of {}"),
-    "pattern": (
-        lambda value, bound: re.fullmatch(bound, value) is not None,
-        "must be letters, digits and _.+- only, not beginning with a sign, at most 100",
-    ),
-    "length": (lambda value, bound: len(value) == bound, "must have {} entries"),
-    "ascending": (lambda value, bound: value == sorted(value), "must have the smallest first"),
-    "odd": (lambda value, bound: value % 2 == 1, "must be odd"),
-    "whole_from": (lambda value, bound: value < bound or value == int(value), "must be a whole number from {} on"),
-}
-
-
-def describe_rules(rule: dict[str, Any]) -> list[str]:
-    """A field's rules, each without its "must be"."""
-    said = []
-    for name, bound in rule.items():
-        if name.removeprefix("each_") in _RULES:
-            words = _words(name.removeprefix("each_"), bound).removeprefix("must be ").removeprefix("must have ")
-            said.append(f"each {words}" if name.startswith("each_") else words)
-    return said
-
-
-def _words(name: str, bound: Any) -> str:
-    return _RULES[name][1].format(", ".join(bound) if name == "choices" else format_value(bound))
-
-
-def broken_rules(value: Any, rule: dict[str, Any]) -> Iterator[str]:
-    """The rules in a field's metadata that a value breaks."""
-    if value is None:
-        return
-    entries = value if isinstance(value, list) else [value]
-    if any(isinstance(entry, float) and not math.isfinite(entry) for entry in entries):
-        yield "must be finite"
-        return
-    for name, bound in rule.items():
-        each = name.startswith("each_")
-        kind = name.removeprefix("each_")
-        if kind in _RULES and not all(_RULES[kind][0](entry, bound) for entry in (value if each else [value])):
-            yield f"{'every entry ' if each else ''}{_words(kind, bound)}"
-
-
-def _instead(key: str, value: Any, rule: dict[str, Any]) -> str:
-    """The end of a message that gives a value which would be accepted."""
-    if "choices" in rule:
-        close = closest(str(value), list(rule["choices"]))
-        return did_you_mean([f"{key}={close}"] if close else [])
-    return f"; for example {key}={format_value(rule.get('example', rule['default']))}"
-
-
-def combination_problems(config: Config) -> Iterator[str]:
-    """Problems that no single key has."""
+def find_combination_problems(config: Config) -> Iterator[str]:
+    """Yield the problems of values that are valid on their own but not together."""
     for group in OPTIONS:
         node = getattr(config, group)
         if hasattr(node, "name") and OPTIONS[group].get(node.name, type(node)) is not type(node):
             yield (
-                f"{group}.name={node.name}: its keys are those of another option; choose it with {group}={node.name}, "
-                f"or begin your file with defaults: [{node.name}, _self_]"
+                f"{group}.name={node.name}: the other keys of {group} belong to another option; choose this one with "
+                f"{group}={node.name}, or begin your file with defaults: [{node.name}, _self_]"
             )
     if config.batch_size == 1 and config.normalization.name == "batch":
         yield "batch_size=1 with normalization=batch: a batch of one has no variance; use batch_size=2 or more"
@@ -231,28 +171,28 @@ def combination_problems(config: Config) -> Iterator[str]:
         yield "device=mps with device.precision=float64: mps has no float64; use device=cpu"
     optimizer, schedule = config.optimizer, config.schedule
     if getattr(optimizer, "nesterov", False) and getattr(optimizer, "momentum", 0) == 0:
-        yield "optimizer.nesterov=true with optimizer.momentum=0: needs a momentum; use optimizer.momentum=0.9"
+        yield "optimizer.nesterov=true with optimizer.momentum=0: Nesterov needs momentum; use optimizer.momentum=0.9"
     if getattr(optimizer, "centered", False) and getattr(optimizer, "alpha", 1) == 0:
-        yield "optimizer.centered=true with optimizer.alpha=0: no deviation is left; use optimizer.alpha=0.99"
+        yield "optimizer.centered=true with optimizer.alpha=0: the variance is always 0; use optimizer.alpha=0.99"
     min_lr = getattr(schedule, "min_lr", 0)
     if min_lr > 0 and min_lr >= optimizer.lr:
         yield f"schedule.min_lr={format_value(min_lr)}: must be below optimizer.lr={format_value(optimizer.lr)}"
-    warmup = getattr(schedule, "warmup_epochs", 0)
-    if warmup > 0 and warmup >= config.epochs:
-        yield f"schedule.warmup_epochs={format_value(warmup)}: must be below epochs={config.epochs}"
-    yield from _sizes(config)
+    warmup_epochs = getattr(schedule, "warmup_epochs", 0)
+    if warmup_epochs > 0 and warmup_epochs >= config.epochs:
+        yield f"schedule.warmup_epochs={format_value(warmup_epochs)}: must be below epochs={config.epochs}"
+    yield from _find_data_problems(config)
 
 
-def _sizes(config: Config) -> Iterator[str]:
-    """What asks for more than a data set has, where that is known before it is read."""
+def _find_data_problems(config: Config) -> Iterator[str]:
+    """Yield a problem for each missing path, and for each size that exceeds that of a well-known data set."""
     data = config.data
     if data.name == "arrays" and not getattr(data, "path", None):
-        yield "data=arrays: which? type data.path=FILE.npz, which holds images and labels"
+        yield "data=arrays: needs a file; type data.path=FILE.npz, with images and labels"
     if data.name == "image_folder" and not data.root:
-        yield "data=image_folder: which? type data.root=DIR, which holds a folder of pictures for each class"
-    if data.name not in SIZES:
+        yield "data=image_folder: needs a directory; type data.root=DIR, with a folder of pictures for each class"
+    if data.name not in _DATA_SIZES:
         return
-    count, side = SIZES[data.name]
+    count, side = _DATA_SIZES[data.name]
     held_out = 0
     if data.validation == "holdout" and math.isfinite(data.val_size):
         held_out = round(data.val_size * count) if data.val_size < 1 else round(data.val_size)
@@ -269,19 +209,8 @@ def _sizes(config: Config) -> Iterator[str]:
         and round(data.train_size) > count - held_out
     ):
         train_size = f"data.train_size={format_value(data.train_size)}"
-        yield f"{train_size}: validation leaves {count - held_out:,}; use at most that"
+        yield f"{train_size}: validation leaves {count - held_out:,} training images; use at most that many"
     for name, step in config.augmentation.items():
         if isinstance(step, STEPS["crop"]) and step.size > side:
             size = f"augmentation.{name}.size={format_value(step.size)}"
-            yield f"{size}: images of data={data.name} are {side}x{side}; use at most {side}, or up to 1 a fraction"
-
-
-def format_value(value: Any) -> str:
-    """A value as one would type it in an override."""
-    if isinstance(value, list | tuple):
-        return f"[{','.join(format_value(entry) for entry in value)}]"
-    if isinstance(value, dict):
-        return f"{{{','.join(f'{name}:{format_value(entry)}' for name, entry in value.items())}}}"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+            yield f"{size}: images of data={data.name} are {side}x{side}; use at most {side}, or a fraction up to 1"

@@ -1,3 +1,5 @@
-"""What any program could use: atomic files, signals, exit codes, the console, random streams, the device.
+"""General helpers that know nothing of experiments.
 
-Knows nothing of experiments. `device` and `rng` alone import torch."""
+Atomic files, messages, signals, exit codes, the console, random streams and the device. Only `device` and `rng` import
+torch.
+"""

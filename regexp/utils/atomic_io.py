@@ -1,4 +1,4 @@
-"""Writing files so that nothing is lost: whole or not at all."""
+"""Files that are written whole or not at all, and errors that say why a file could not be written."""
 
 import os
 import time
@@ -10,40 +10,48 @@ from regexp.errors import StorageError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file's content; whoever reads it, and whenever the power fails, sees the old or the new."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    """Replace the content of a file, so that readers see either the old or the new content, even after a power cut."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as file:
+        with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+        os.replace(temporary, path)
     except OSError:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
-def sync(path: Path) -> None:
-    """Wait until a file is on the disk."""
+def sync_file(path: Path) -> None:
+    """Wait until the content of a file is on the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
-def log(directory: Path, message: str) -> None:
-    """Append a line to a run's run.log."""
+def append_to_log(directory: Path, message: str) -> None:
+    """Append a line with the current time to the run.log of a run's directory."""
     with (directory / "run.log").open("a") as file:
         file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {message}\n")
 
 
-_ELSEWHERE = (
-    "Make room, or choose another folder: hydra.run.dir=DIR (hydra.sweep.dir of a sweep, outputs in Python).\n"
-    "The same command goes on."
+_DEFAULT_REMEDY = (
+    "Free some space, or choose another directory with hydra.run.dir=DIR (for a sweep hydra.sweep.dir=DIR, in Python "
+    "outputs=DIR).\nThen run the same command again to go on."
 )
 
 
 @contextmanager
-def storage_errors(directory: Path, remedy: str = _ELSEWHERE) -> Iterator[None]:
-    """Say of a failed write where it was, why, and what to do. Raises StorageError."""
+def storage_errors(directory: Path, remedy: str = _DEFAULT_REMEDY) -> Iterator[None]:
+    """Turn an OSError into a StorageError that says which file cannot be written, why, and what to do.
+
+    Args:
+        directory: the directory to name if the error names no file.
+        remedy: the lines that say what to do.
+
+    Raises:
+        StorageError: if the block raises OSError.
+    """
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What is printed on: a terminal, a file, or a pipe whose reader may go away."""
+"""The console that messages and tables are printed on: a terminal, a file or a pipe."""
 
 import os
 import sys
@@ -8,14 +8,14 @@ import rich.console
 
 
 class Console(rich.console.Console):
-    """A console whose reader may go away (`regexp | head`), or know no more than ASCII: work goes on."""
+    """A console that survives a closed pipe (`regexp | head`) and prints `?` for characters it cannot encode."""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="replace")
 
     def on_broken_pipe(self) -> None:
-        """Write to nowhere from now on."""
+        """Discard all further output, so that training goes on."""
         self.quiet = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Exit statuses: a job that fails says why in one message, and the others of a sweep go on."""
+"""Exit statuses: how errors become one message and one status, while the other runs of a sweep go on."""
 
 import sys
 import traceback
@@ -9,73 +9,87 @@ from signal import SIGINT
 
 from regexp.errors import SUCCESS, ConfigError, RegexpError, RunError, StorageError
 
-_worst = SUCCESS
+_highest_status = SUCCESS
 
 
-def set_status(status: int) -> None:
-    """Remember a status for the end of the process; the highest wins."""
-    global _worst
-    _worst = max(_worst, status)
+def record_status(status: int) -> None:
+    """Record a status for the end of the process; the highest one wins."""
+    global _highest_status
+    _highest_status = max(_highest_status, status)
 
 
-def status() -> int:
-    """With which the process ends."""
-    return _worst
+def exit_status() -> int:
+    """Return the status with which the process should end."""
+    return _highest_status
 
 
 def print_error(message: str) -> None:
-    """Print an error's message."""
+    """Print a message to standard error, with the program's name in front."""
     print(f"regexp: {message}", file=sys.stderr)
 
 
-def objections(error: ConfigError) -> str:
-    """A configuration's problems, below each other where there are several."""
-    first, *others = str(error).splitlines() or [""]
-    return "\n  ".join([f"{len(others) + 1} mistakes", first, *others]) if others else first
+def format_problems(error: ConfigError) -> str:
+    """Return the problems of a configuration as one message: several are counted and indented, one a line."""
+    problems = str(error).splitlines() or [""]
+    if len(problems) == 1:
+        return problems[0]
+    return "\n  ".join([f"{len(problems)} mistakes", *problems])
 
 
-def raised_while_training(error: BaseException) -> bool:
-    """Whether an error came out of our own task, not out of Hydra before it: then it is a bug."""
+def is_raised_by_training(error: BaseException) -> bool:
+    """Return whether an error was raised within regexp's own task rather than by Hydra before it."""
     return any(
         frame.f_globals.get("__name__") == "regexp.execution.train"
         for frame, _ in traceback.walk_tb(error.__traceback__)
     )
 
 
-def raise_all(errors: Sequence[Exception], others: bool) -> None:
-    """Raise what ended runs. Where `others` have ended as they should: RunError, and bugs print their tracebacks."""
+def raise_failures(errors: Sequence[Exception], others_finished: bool) -> None:
+    """Raise the errors that ended runs, if there are any.
+
+    Args:
+        errors: one error for each run or cohort that failed.
+        others_finished: whether other runs have finished. If so, all messages are raised in one RunError, and bugs
+            print their tracebacks.
+
+    Raises:
+        Exception: the first error, if no other run has finished.
+        RunError: the messages of all errors, if other runs have finished.
+    """
     if not errors:
         return
-    if not others:
+    if not others_finished:
         raise errors[0]
     for error in errors:
         if not isinstance(error, RegexpError):
             traceback.print_exception(error)
     messages = dict.fromkeys(str(error) or type(error).__name__ for error in errors)
-    raise RunError("\n".join([*messages, "The other runs stand; the same command trains what failed."]))
+    hint = "The other runs have finished; run the same command again to train those that failed."
+    raise RunError("\n".join([*messages, hint]))
 
 
 @contextmanager
-def errors_reported() -> Iterator[None]:
-    """Turn our own errors into a message and a status; a bug keeps its traceback."""
+def report_errors() -> Iterator[None]:
+    """Print regexp's own errors as messages and record their statuses; a bug keeps its traceback."""
     try:
         yield
     except RegexpError as error:
-        print_error(objections(error) if isinstance(error, ConfigError) else str(error))
-        set_status(error.status)
+        print_error(format_problems(error) if isinstance(error, ConfigError) else str(error))
+        record_status(error.status)
     except OSError as error:
         if error.errno not in (ENOSPC, EDQUOT, EIO):
             raise
-        print_error(f"cannot write: {error.strerror}")  # to the terminal, or what stands for it
-        set_status(StorageError.status)
+        # Standard output was redirected to a full or broken disk.
+        print_error(f"cannot write the output: {error.strerror}")
+        record_status(StorageError.status)
 
 
 @contextmanager
-def process_exit() -> Iterator[None]:
-    """What a program does, and the end of its process, with the status that this comes to."""
+def exit_with_status() -> Iterator[None]:
+    """Run the body of a program, report its errors, and end the process with the status that results."""
     try:
-        with errors_reported():
+        with report_errors():
             yield
     except KeyboardInterrupt as interrupt:
         sys.exit(128 + (getattr(interrupt, "signal", 0) or SIGINT))
-    sys.exit(status())
+    sys.exit(exit_status())

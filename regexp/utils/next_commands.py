@@ -1,4 +1,4 @@
-"""Commands to type next, as they are typed from here. Imports no torch."""
+"""Commands that messages suggest to type next, written for the current directory. Imports no torch."""
 
 import os
 import shlex
@@ -6,24 +6,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def tensorboard(folder: Path) -> str:
-    """TensorBoard on a folder."""
-    return f"{prefix()}tensorboard --logdir {shlex.quote(nearby(folder))}"
+def tensorboard_command(directory: Path) -> str:
+    """Return the command that shows a directory in TensorBoard."""
+    return f"{command_prefix()}tensorboard --logdir {shlex.quote(relative_path(directory))}"
 
 
-def compare(runs: Sequence[Path]) -> str:
-    """The comparison of a sweep that has just ended, given its runs' folders."""
-    parents = list(dict.fromkeys(run.parent for run in runs))
-    found = all(parent.parent.resolve() == Path("outputs").resolve() for parent in parents)
-    return f"{prefix()}{shlex.join(['regexp-compare', *([] if found else map(nearby, parents))])}"
+def compare_command(run_directories: Sequence[Path]) -> str:
+    """Return the command that compares the runs of a sweep, given their directories."""
+    experiments = list(dict.fromkeys(directory.parent for directory in run_directories))
+    # regexp-compare finds experiments below outputs/ without arguments.
+    in_outputs = all(experiment.parent.resolve() == Path("outputs").resolve() for experiment in experiments)
+    arguments = [] if in_outputs else [relative_path(experiment) for experiment in experiments]
+    return f"{command_prefix()}{shlex.join(['regexp-compare', *arguments])}"
 
 
-def prefix() -> str:
-    """What stands before a command where we were started: uv sets UV for what it runs."""
+def command_prefix() -> str:
+    """Return "uv run " if uv started this process, else "" (uv sets UV for the programs that it runs)."""
     return "uv run " if "UV" in os.environ else ""
 
 
-def nearby(path: Path) -> str:
-    """A path as one would type it from here."""
+def relative_path(path: Path) -> str:
+    """Return a path relative to the current directory if it lies below that, else the absolute path."""
     path = path.resolve()
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -1,4 +1,4 @@
-"""Which process trains a run, and whether it still does."""
+"""Which process trains a run, and whether that process is still alive."""
 
 import os
 import shlex
@@ -8,19 +8,23 @@ from pathlib import Path
 from typing import Any
 
 
-def command() -> str:
-    """What was typed."""
+def typed_command() -> str:
+    """Return the command line of this process as the user typed it."""
     program, *arguments = sys.argv
     return shlex.join([Path(program).name, *arguments])
 
 
-def this_process() -> dict[str, Any]:
-    """What run.json says of the process that trains it."""
-    return {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
+def describe_this_process() -> dict[str, Any]:
+    """Return the host, number and start time of this process, as run.json records them."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "started": _start_time(os.getpid())}
 
 
 def is_alive(process: dict[str, Any]) -> bool:
-    """Whether another process of this machine, as `this_process` describes it, still runs."""
+    """Return whether a process on this machine, other than this one, is still running.
+
+    Args:
+        process: the record that `describe_this_process` made of it.
+    """
     pid = process.get("pid")
     if pid is None or process.get("host") != socket.gethostname() or pid == os.getpid():
         return False
@@ -30,16 +34,18 @@ def is_alive(process: dict[str, Any]) -> bool:
         pass
     except (OSError, OverflowError, TypeError):
         return False
-    return bool(_started(pid) == process.get("started"))
+    return bool(_start_time(pid) == process.get("started"))
 
 
-def _started(pid: int) -> str | None:
-    """When a process started, in clock ticks since boot: tells it from a later one of the same number (Linux).
+def _start_time(pid: int) -> str | None:
+    """Return when a process started, in clock ticks since boot (Linux only).
 
-    None of one that has ended, and of which only its parent has yet to take note.
+    The time tells a process from a later one with the same number. It is None for a process that has ended, even
+    where its parent has not collected its exit status yet (a zombie).
     """
     try:
-        state, *facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        # The fields after the program's name, which may itself hold spaces and brackets; see man proc_pid_stat.
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    return None if state == "Z" else facts[18]
+    return None if state == "Z" else fields[18]

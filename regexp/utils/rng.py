@@ -1,4 +1,4 @@
-"""Named random streams. Each is seeded afresh for every epoch, so nothing of a generator has to be saved."""
+"""Named random streams. Each is seeded afresh for every epoch, so a checkpoint need not save any generator."""
 
 import hashlib
 
@@ -6,9 +6,15 @@ import torch
 
 
 def random_stream(seed: int, name: str, epoch: int = 0, device: torch.device | str = "cpu") -> torch.Generator:
-    """The generator of one purpose (initialization, order, ...) of a run in an epoch.
+    """Return the random generator that a run uses for one purpose in one epoch.
 
-    Seeds are hashed: torch's CPU generator reads only 32 bits of its seed, so sums would collide.
+    The seed of the generator is a hash: torch's CPU generator reads only 32 bits of its seed, so sums would collide.
+
+    Args:
+        seed: the seed of the run.
+        name: the purpose, such as "initialization" or "order".
+        epoch: the number of the epoch; 0 for purposes that do not repeat, such as initialization.
+        device: the device of the generator.
     """
     digest = hashlib.blake2b(f"{seed}/{name}/{epoch}".encode(), digest_size=4).digest()
     generator = torch.Generator(device)

@@ -1,4 +1,4 @@
-"""Ctrl-C and the system's request to end: the first is a wish, kept after the epoch; the second is an order."""
+"""Ctrl-C and SIGTERM: the first signal stops training after the current epoch, the second one stops it at once."""
 
 import signal
 import threading
@@ -8,10 +8,10 @@ from types import FrameType
 
 
 class StopRequest:
-    """Whether a signal has come.
+    """A request to stop that a signal may have made.
 
     Attributes:
-        signal: its number; 0 while there was none.
+        signal: the number of the signal; 0 until one arrives.
     """
 
     def __init__(self) -> None:
@@ -24,29 +24,32 @@ class StopRequest:
 
 
 @contextmanager
-def interruptible(announce: Callable[[], None]) -> Iterator[StopRequest]:
-    """Within it, the first SIGINT or SIGTERM is noted and announced, and a second does what it would without us.
+def catch_stop_signals(announce: Callable[[], None]) -> Iterator[StopRequest]:
+    """Record the first SIGINT or SIGTERM within the block instead of stopping; a second one acts as usual.
 
-    In a thread that is not the main one, where Python allows no handlers, nothing is noted.
+    In any thread but the main one Python allows no signal handlers, so nothing is recorded there.
+
+    Args:
+        announce: called when the first signal arrives.
     """
-    interruption = StopRequest()
+    stop_request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield interruption
+        yield stop_request
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous_handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def note(number: int, frame: FrameType | None) -> None:
-        interruption.signal = number
-        restore()
+    def record_signal(number: int, frame: FrameType | None) -> None:
+        stop_request.signal = number
+        restore_handlers()
         announce()
 
-    def restore() -> None:
-        for number, handler in before.items():
+    def restore_handlers() -> None:
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)
 
-    for number in before:
-        signal.signal(number, note)
+    for number in previous_handlers:
+        signal.signal(number, record_signal)
     try:
-        yield interruption
+        yield stop_request
     finally:
-        restore()
+        restore_handlers()

@@ -11,10 +11,10 @@ from regexp.config import augmentation_schema as step_schema
 from regexp.config import schema as schema
 from regexp.config.augmentation_schema import STEPS
 from regexp.config.compose import CONF, compose_job
-from regexp.config.fields import leaves
+from regexp.config.fields import iterate_fields
 from regexp.config.schema import OPTIONS, Config, cohort_key, flatten, identity_items
-from regexp.config.validation import format_value
 from regexp.errors import ConfigError
+from regexp.utils.messages import format_value
 
 GROUPS = {
     folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in CONF.iterdir() if folder.is_dir()
@@ -127,7 +127,7 @@ def test_the_lesson_is_the_lessons() -> None:
         ("+augmentation.rotate.degreess=2", ["augmentation.rotate", "degreess"]),
         ("+augmentation.blurr.x=2", ["augmentation.blurr", "rotate, flip, shift, crop, affine"]),
         ("+augmentation.rotate=3", ["augmentation.rotate"]),
-        ("+augmentation.affine.scale=[1.2,0.8]", ["smallest first"]),
+        ("+augmentation.affine.scale=[1.2,0.8]", ["ascending order"]),
         ("+lr=1", ["lr: there is no such key"]),
         ("+optimizer.lrr=1", ["optimizer.lrr", "did you mean optimizer.lr?"]),
         ("epochs=ten", ["ten"]),
@@ -154,10 +154,10 @@ def test_a_mistake_is_named(override: str, parts: list[str]) -> None:
         (["schedule=cosine", "schedule.warmup_epochs=5", "epochs=5"], "schedule.warmup_epochs=5"),
         (["optimizer=rmsprop", "optimizer.centered=true", "optimizer.alpha=0"], "optimizer.alpha=0.99"),
         (["schedule=plateau", "schedule.min_lr=0.5", "optimizer.lr=0.5"], "min_lr=0.5: must be below optimizer.lr=0.5"),
-        (["optimizer.name=sgd"], "choose it with optimizer=sgd"),
-        (["optimizer=sgd", "optimizer.name=adam"], "choose it with optimizer=adam"),
-        (["schedule.name=cosine"], "choose it with schedule=cosine"),
-        (["normalization.name=batch"], "choose it with normalization=batch"),
+        (["optimizer.name=sgd"], "choose this one with optimizer=sgd"),
+        (["optimizer=sgd", "optimizer.name=adam"], "choose this one with optimizer=adam"),
+        (["schedule.name=cosine"], "choose this one with schedule=cosine"),
+        (["normalization.name=batch"], "choose this one with normalization=batch"),
         (["normalization=null"], "choose one of batch, layer, none"),
         (["augmentation=lesson", "augmentation.flip=null"], "drop a step with ~augmentation.flip"),
         (["optimizer.betas=[0.9,[0.1]]"], "must be a list of numbers"),
@@ -232,8 +232,8 @@ def test_identity_knows_the_order_of_steps() -> None:
 
 def test_a_job_keeps_its_documents() -> None:
     job = compose_job(["seed=3", "normalization=batch"])
-    assert OmegaConf.create(job.documents()["config.yaml"]).seed == 3
-    assert OmegaConf.to_object(OmegaConf.create(job.documents()["overrides.yaml"])) == ["seed=3", "normalization=batch"]
+    assert OmegaConf.create(job.hydra_files()["config.yaml"]).seed == 3
+    assert OmegaConf.to_object(OmegaConf.create(job.hydra_files()["overrides.yaml"])) == ["seed=3", "normalization=batch"]
 
 
 @pytest.mark.parametrize(
@@ -255,4 +255,4 @@ def test_values_are_shown_as_one_would_type_them(value: object, text: str) -> No
 def test_defaults_are_accepted() -> None:
     config = compose_job([]).config
     assert config.epochs == Config().epochs
-    assert {key for key, _, _ in leaves(config)} >= {"optimizer.betas", "device.kind", "loss.label_smoothing"}
+    assert {key for key, _, _ in iterate_fields(config)} >= {"optimizer.betas", "device.kind", "loss.label_smoothing"}

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from regexp.cli.arguments import read_arguments
-from regexp.config.compose import CONF, MAX_RUNS, Composer
-from regexp.config.compose import composer as make_composer
-from regexp.config.fields import leaves
+from regexp.config.compose import CONF, Composer, make_composer
+from regexp.config.fields import iterate_fields
 from regexp.config.job import Job
-from regexp.config.keys import keys, step_keys
+from regexp.config.keys import list_keys, list_step_keys
+from regexp.config.overrides import MAX_RUNS
 from regexp.config.schema import OPTIONS, Config
 from regexp.errors import ConfigError
 
@@ -30,7 +30,7 @@ def answer(composer: Composer, line: str) -> list[str]:
 
     def run() -> list[Job]:
         arguments = read_arguments(shlex.split(line))
-        return composer.jobs(arguments.overrides, arguments.multirun)
+        return composer.compose_command_line(arguments.overrides, arguments.multirun)
 
     with pytest.raises(ConfigError) as caught:
         run()
@@ -54,10 +54,10 @@ def answer(composer: Composer, line: str) -> list[str]:
         ("data=./pictures", ["type data=image_folder data.root=./pictures"]),
         ("data=my.npz", ["type data=arrays data.path=my.npz"]),
         ("augmentation=rotate", ["type '+augmentation.rotate={}'"]),
-        ("+normalization=batch", ["the group is there already; type normalization=batch"]),
-        ("~normalization", ["a group is not dropped; choose normalization=none"]),
+        ("+normalization=batch", ["the group is already there; type normalization=batch"]),
+        ("~normalization", ["a group cannot be dropped; choose normalization=none"]),
         ("~optimizer", ["choose one of its options, such as optimizer=adam"]),
-        ("optimizer.name=sgd", ["choose it with optimizer=sgd"]),
+        ("optimizer.name=sgd", ["choose this one with optimizer=sgd"]),
         # keys
         ("lr=0.1", ["lr=0.1: there is no such key; did you mean optimizer.lr=0.1?"]),
         ("patience=3", ["did you mean early_stopping.patience=3?"]),
@@ -79,8 +79,8 @@ def answer(composer: Composer, line: str) -> list[str]:
         ("optimizer=sgd optimizer.betas=[0.9,0.9]", ["optimizer=sgd has no such key", "optimizer=adamw have"]),
         ("normalization.eps=1e-3", ["normalization=none has no such key"]),
         ("optimizer={lrr:0.1}", ["optimizer.lrr", "did you mean optimizer.lr?"]),
-        ("+seed=1", ["the key is there already; type seed=1"]),
-        ("~seed", ["only steps of an augmentation can be dropped"]),
+        ("+seed=1", ["the key is already there; type seed=1"]),
+        ("~seed", ["only augmentation steps can be dropped"]),
         ("workers=4", ["regexp --help lists all"]),
         # values
         ("model.dropout=1.5", ["model.dropout=1.5: must be below 1; for example model.dropout=0.2"]),
@@ -97,7 +97,7 @@ def answer(composer: Composer, line: str) -> list[str]:
         ("early_stopping.monitor=val_acc", ["did you mean early_stopping.monitor=val_accuracy?"]),
         ("+augmentation.blur.kernel_size=4", ["must be odd; for example augmentation.blur.kernel_size=5"]),
         ("+augmentation.rotate.degrees=ten", ["augmentation.rotate.degrees=ten: must be a number"]),
-        ("+augmentation.rotate=3", ["a step holds keys"]),
+        ("+augmentation.rotate=3", ["a step must be a mapping of keys"]),
         ("name=../../x", ["letters, digits"]),
         ("seed=${nope}", ["seed: Interpolation key 'nope' not found"]),
         ("seed=???", ["seed: Missing mandatory value"]),
@@ -106,7 +106,7 @@ def answer(composer: Composer, line: str) -> list[str]:
             "+augmentation.a._target_=regexp.augmentation.RandomRotaton",
             ["did you mean regexp.augmentation.RandomRotation?"],
         ),
-        ("data.val_size=100.7", ["must be a whole number from 1 on"]),
+        ("data.val_size=100.7", ["must be below 1 or a whole number"]),
         # combinations
         ("data.val_size=99999", ["asks for 99,999 of 1,437 training images"]),
         ("data.train_size=1151", ["validation leaves 1,150"]),
@@ -115,9 +115,9 @@ def answer(composer: Composer, line: str) -> list[str]:
         ("data=image_folder", ["type data.root=DIR"]),
         ("schedule=cosine schedule.warmup_epochs=300", ["must be below epochs=100"]),
         # the shell
-        ("model.hidden_sizes=[256, 128]", ["takes this apart at the spaces; type 'model.hidden_sizes=[256,128]'"]),
+        ("model.hidden_sizes=[256, 128]", ["splits this at the spaces; type 'model.hidden_sizes=[256,128]'"]),
         ("optimizer.betas=[0.9, 0.99, 1] seed=1", ["type 'optimizer.betas=[0.9,0.99,1]'"]),
-        ("lr = 0.1", ["lr = 0.1: the shell takes this apart at the spaces; type optimizer.lr=0.1"]),
+        ("lr = 0.1", ["lr = 0.1: the shell splits this at the spaces; type optimizer.lr=0.1"]),
         ("optimizer.lr= 0.1", ["type optimizer.lr=0.1"]),
         ("optimizer.lr =0.1", ["type optimizer.lr=0.1"]),
         ("seed=[1", ["a bracket is not closed"]),
@@ -133,9 +133,9 @@ def answer(composer: Composer, line: str) -> list[str]:
         ("--confg-dir foo", ["there is no such flag; did you mean --config-dir?"]),
         ("-v", ["there is no such flag; regexp --help"]),
         ("help", ["type regexp --help"]),
-        ("data=image_folder data.root=my pics", ["data.root=my pics: the shell takes this apart"]),
+        ("data=image_folder data.root=my pics", ["data.root=my pics: the shell splits this"]),
         # sweeps
-        ("seed=0,1", ["several values are a sweep; type regexp -m seed=0,1"]),
+        ("seed=0,1", ["several values make a sweep; type regexp -m seed=0,1"]),
         ("'seed=range(4)'", ["type regexp -m 'seed=range(4)'"]),
         ("model.hidden_sizes=128,64", ["or for one list 'model.hidden_sizes=[128,64]'"]),
         ("model.dropout=0,5", ["or for one number model.dropout=0.5"]),
@@ -152,12 +152,12 @@ def answer(composer: Composer, line: str) -> list[str]:
         ("--config-path foo", ["type --config-dir foo"]),
         ("--experimental-rerun x.pickle", ["reads a pickle"]),
         ("-m --cfg job epochs=1,2", ["--multirun and --cfg do not go together"]),
-        ("--resolve epochs=1", ["--resolve goes with --cfg"]),
-        ("-p optimizer", ["--package goes with --cfg"]),
+        ("--resolve epochs=1", ["--resolve works only with --cfg"]),
+        ("-p optimizer", ["--package works only with --cfg"]),
         ("-sc install=foo", ["the shells are bash, fish and zsh"]),
         ("-sc query=bash", ["for the shell itself"]),
         ("--config-name foo", ["leave the flag out"]),
-        ("optimizer@foo=sgd", ["packages are not used here; type optimizer=sgd"]),
+        ("optimizer@foo=sgd", ["packages (@) cannot be chosen here; type optimizer=sgd"]),
         ("hydra.job.chdir=true", ["leave it out"]),
         ("-m hydra/launcher=foo seed=0,1", ["hydra/launcher=foo", "basic, cohort"]),
         ("hydra.lancher.x=1", ["hydra.lancher.x"]),
@@ -191,7 +191,7 @@ def test_all_jobs_of_a_sweep_are_checked_before_any_is_trained(composer: Compose
 
 
 def test_what_is_typed_last_holds(composer: Composer) -> None:
-    [job] = composer.jobs(["optimizer=sgd", "seed=1", "optimizer=adam", "seed=2"], False)
+    [job] = composer.compose_command_line(["optimizer=sgd", "seed=1", "optimizer=adam", "seed=2"], False)
     assert (job.config.optimizer.name, job.config.seed) == ("adam", 2)
 
 
@@ -199,10 +199,10 @@ def test_overrides_may_stand_on_both_sides_of_a_flag() -> None:
     arguments = read_arguments(["seed=0,1", "-m", "epochs=3"])
     assert arguments.multirun
     assert set(arguments.overrides) == {"seed=0,1", "epochs=3"}
-    assert arguments.ordered == ("-m", "seed=0,1", "epochs=3")
+    assert arguments.words == ("-m", "seed=0,1", "epochs=3")
     assert read_arguments(["--config-dir", "a", "x=1"]).config_dir == "a"
     assert read_arguments(["-cd=a", "x=1"]).overrides == ("x=1",)
-    assert not read_arguments(["-sc", "install=bash"]).composes
+    assert not read_arguments(["-sc", "install=bash"]).needs_configuration
 
 
 # Files -----------------------------------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ def test_overrides_may_stand_on_both_sides_of_a_flag() -> None:
         ("augmentation/own", "flip: {p: 2}", ["augmentation.flip.p=2: must be at most 1"]),
         ("augmentation/own", "blurr: {x: 1}", ["did you mean augmentation.blur?"]),
         ("augmentation/own", "x: {_target_: os.system, command: ls}", ["x._target_=os.system: only transforms"]),
-        ("augmentation/own", "x: {_target_: subprocess.Popen}", ["only transforms may be named"]),
+        ("augmentation/own", "x: {_target_: subprocess.Popen}", ["only transforms are allowed"]),
         ("augmentation/own", "x: {_target_: torchvision.transforms.functional.rotate}", ["only transforms"]),
         ("augmentation/own", "x: {_target_: [1]}", ["only transforms"]),
         (
@@ -232,7 +232,7 @@ def test_overrides_may_stand_on_both_sides_of_a_flag() -> None:
         ("experiment/own", "defaults:\n  - override /normalization: bach", ["bach", "did you mean batch?"]),
         ("experiment/own", "defaults:\n  - override /normalisation: batch", ["did you mean normalization?"]),
         ("experiment/own", "name: ../../x", ["name=../../x"]),
-        ("experiment/own", "hydra: {callbacks: {x: {_target_: os.system}}}", ["hydra.callbacks: callbacks are code"]),
+        ("experiment/own", "hydra: {callbacks: {x: {_target_: os.system}}}", ["hydra.callbacks: callbacks run code"]),
         ("experiment/own", "hydra: {job_logging: {x: {(): os.system}}}", ["job_logging.x.()=os.system: names code"]),
         ("experiment/own", "hydra: {job_logging: {handlers: {x: {class: os.X}}}}", ["x.class=os.X: names code"]),
         ("experiment/own", "hydra: {hydra_logging: {x: {y: 'ext://os.system'}}}", ["y=ext://os.system: names code"]),
@@ -247,7 +247,7 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, name: str, content: s
     package = "# @package _global_\n" if name.startswith("experiment") else ""
     file.write_text(package + content)
     with pytest.raises(ConfigError) as caught:
-        make_composer(str(tmp_path)).jobs([name.replace("/", "=")], False)
+        make_composer(str(tmp_path)).compose_command_line([name.replace("/", "=")], False)
     for part in parts:
         assert part in str(caught.value)
 
@@ -256,14 +256,14 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "augmentation").mkdir()
     (tmp_path / "augmentation" / "own.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"own\.yaml cannot be read"):
-        make_composer(str(tmp_path)).jobs(["augmentation=own"], False)
+        make_composer(str(tmp_path)).compose_command_line(["augmentation=own"], False)
 
 
 def test_a_broken_file_hides_no_other_mistake(tmp_path: Path) -> None:
     (tmp_path / "optimizer").mkdir()
     (tmp_path / "optimizer" / "own.yaml").write_text("lr: -1\nfoo: 3")
     with pytest.raises(ConfigError) as caught:
-        make_composer(str(tmp_path)).jobs(["optimizer=own", "epochs=x", "model.dropout=3", "lr=2"], False)
+        make_composer(str(tmp_path)).compose_command_line(["optimizer=own", "epochs=x", "model.dropout=3", "lr=2"], False)
     said = str(caught.value).splitlines()
     assert len(said) == 4
     for problem, part in zip(
@@ -275,7 +275,7 @@ def test_a_broken_file_hides_no_other_mistake(tmp_path: Path) -> None:
 def test_a_file_that_hydra_would_pass_over_is_named(tmp_path: Path) -> None:
     (tmp_path / "augmentation").mkdir()
     (tmp_path / "augmentation" / "own.yml").write_text("flip: {p: 1}")
-    with pytest.raises(ConfigError, match=r"own\.yml: is not read; rename it to own\.yaml"):
+    with pytest.raises(ConfigError, match=r"own\.yml: Hydra reads \.yaml files only; rename it to own\.yaml"):
         make_composer(str(tmp_path))
 
 
@@ -297,13 +297,13 @@ def test_options_of_ones_own_just_work(tmp_path: Path) -> None:
     ):
         (tmp_path / name).parent.mkdir()
         (tmp_path / f"{name}.yaml").write_text(content)
-    [job] = make_composer(str(tmp_path)).jobs(["experiment=own", "augmentation=own"], False)
+    [job] = make_composer(str(tmp_path)).compose_command_line(["experiment=own", "augmentation=own"], False)
     assert (job.config.optimizer.lr, job.config.epochs) == (0.2, 7)
     assert job.config.augmentation["turn"].degrees == 5.0
 
 
 def test_a_folder_of_options_that_is_not_there_is_named() -> None:
-    with pytest.raises(ConfigError, match="--config-dir nowhere: there is no such folder"):
+    with pytest.raises(ConfigError, match="--config-dir nowhere: there is no such directory"):
         make_composer("nowhere")
 
 
@@ -314,13 +314,13 @@ def test_a_folder_of_options_that_is_not_there_is_named() -> None:
     ("line", "warnings"),
     [
         ("", []),
-        ("augmentation=lesson", ["a mirrored 2 is not a 2; ~augmentation.flip drops it"]),
+        ("augmentation=lesson", ["a mirrored 2 is not a 2; drop the step with ~augmentation.flip"]),
         ("augmentation=lesson augmentation.flip.p=0", []),
         ("data=mnist augmentation=lesson", ["mirrors the characters of data=mnist"]),
         ("data=fashion_mnist augmentation=lesson", []),
         ("experiment=lesson", []),
         ("experiment=lesson_layernorm", []),
-        ("epochs=5", ["epochs=5 end before early_stopping.patience=5 can"]),
+        ("epochs=5", ["early_stopping.patience=5 can never stop a run of epochs=5"]),
         ("epochs=6", []),
         ("epochs=5 early_stopping=none", []),
         ("normalization=batch batch_size=3", ["batches of batch_size=3"]),
@@ -329,7 +329,7 @@ def test_a_folder_of_options_that_is_not_there_is_named() -> None:
     ],
 )
 def test_what_is_hardly_meant_is_warned_of(composer: Composer, line: str, warnings: list[str]) -> None:
-    [job] = composer.jobs(line.split(), False)
+    [job] = composer.compose_command_line(line.split(), False)
     assert len(job.warnings) == len(warnings)
     for said, part in zip(job.warnings, warnings, strict=True):
         assert part in said
@@ -354,7 +354,7 @@ _LEGAL = [
 def test_quick_composition_is_hydras_own(composer: Composer, words: list[str]) -> None:
     from hydra import compose, initialize_config_dir
 
-    job = composer.job(words)
+    job = composer.compose_job(words)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         theirs = compose("config", overrides=words)
     assert OmegaConf.to_container(job.composed) == OmegaConf.to_container(theirs)
@@ -363,7 +363,7 @@ def test_quick_composition_is_hydras_own(composer: Composer, words: list[str]) -
 
 # Whatever is typed -----------------------------------------------------------------------------------------------
 
-_KEYS = [key.name for key in (*keys(), *step_keys())]
+_KEYS = [key.name for key in (*list_keys(), *list_step_keys())]
 _HOSTILE = [
     *(
         "${oc.env:HOME}",
@@ -448,13 +448,13 @@ def survives(composer: Composer, words: list[str], multirun: bool) -> None:
     jobs, said = [], None
     try:
         arguments = read_arguments(words)
-        jobs = composer.jobs(arguments.overrides, arguments.multirun or multirun)
+        jobs = composer.compose_command_line(arguments.overrides, arguments.multirun or multirun)
     except ConfigError as error:
         said = str(error)
     assert said is None or said.strip()
     for job in jobs:
         assert isinstance(job.config, Config)
-        assert all(key for key, _, _ in leaves(job.config))
+        assert all(key for key, _, _ in iterate_fields(job.config))
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -11,7 +11,7 @@ import torch
 import regexp
 from regexp.errors import DeviceError
 from regexp.utils import device
-from regexp.utils.device import available, choose_device, in_huge_pages
+from regexp.utils.device import available_kinds, choose_device, use_huge_pages
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def on(machine: int | str) -> pytest.MarkDecorator:
 @pytest.mark.usefixtures("machine")
 def test_a_gpu_is_taken_where_there_is_one() -> None:
     """With its number, so that tensors that say "cuda:0" are on the same device."""
-    assert available() == ["cuda", "cpu"]
+    assert available_kinds() == ["cuda", "cpu"]
     assert choose_device("auto", None, "float32", None).device == torch.device("cuda", 2)
     assert choose_device("auto", 1, "float32", None).device == torch.device("cuda", 1)
     assert choose_device("cuda", None, "float32", None).device == torch.device("cuda", 2)
@@ -50,29 +50,29 @@ def test_a_gpu_is_taken_where_there_is_one() -> None:
 @on("mps")
 @pytest.mark.usefixtures("machine")
 def test_mps_is_taken_where_there_is_no_better() -> None:
-    assert available() == ["mps", "cpu"]
+    assert available_kinds() == ["mps", "cpu"]
     assert choose_device("auto", 0, "float32", None).device == torch.device("mps")
 
 
 @on(0)
 @pytest.mark.usefixtures("machine")
 def test_a_processor_is_taken_where_there_is_nothing_else() -> None:
-    assert available() == ["cpu"]
+    assert available_kinds() == ["cpu"]
     assert choose_device("auto", 0, "float32", None).device == torch.device("cpu")
 
 
 @pytest.mark.parametrize(
     ("machine", "kind", "index", "precision", "message"),
     [
-        (0, "cuda", None, "float32", r"device=cuda: not on this machine, which has cpu; use device=cpu"),
-        (0, "mps", None, "float32", r"device=mps: not on this machine, which has cpu; use device=cpu"),
-        (2, "mps", None, "float32", r"device=mps: not on this machine, which has cuda and cpu; use device=cuda"),
+        (0, "cuda", None, "float32", r"device=cuda: not available on this machine, which has only cpu; use device=cpu"),
+        (0, "mps", None, "float32", r"device=mps: not available on this machine, which has only cpu; use device=cpu"),
+        (2, "mps", None, "float32", r"device=mps: not available on this machine, which has only cuda and cpu; use device=cuda"),
         (3, "cuda", 3, "float32", r"device\.index=3: there are 3 CUDA devices; use device\.index=2 or less"),
         (3, "auto", 7, "float32", r"device\.index=7: there are 3 CUDA devices; use device\.index=2 or less"),
-        (1, "cuda", 1, "float32", r"device\.index=1: there is only one cuda; leave device\.index out"),
-        (0, "auto", 1, "float32", r"device\.index=1: there is only one cpu; leave device\.index out"),
-        (2, "cpu", 1, "float32", r"device\.index=1: there is only one cpu; leave device\.index out"),
-        ("mps", "auto", 1, "float32", r"device\.index=1: there is only one mps; leave device\.index out"),
+        (1, "cuda", 1, "float32", r"device\.index=1: there is only one cuda device; leave device\.index out"),
+        (0, "auto", 1, "float32", r"device\.index=1: there is only one cpu device; leave device\.index out"),
+        (2, "cpu", 1, "float32", r"device\.index=1: there is only one cpu device; leave device\.index out"),
+        ("mps", "auto", 1, "float32", r"device\.index=1: there is only one mps device; leave device\.index out"),
         ("mps", "auto", None, "float64", r"device\.precision=float64: mps has no float64; use device=cpu"),
     ],
     indirect=["machine"],
@@ -99,7 +99,7 @@ def test_a_precision_is_that_of_parameters_and_products(
     compute = choose_device("cpu", None, precision, None)
     assert compute.dtype == parameters
     matrix = torch.eye(2, dtype=compute.dtype)
-    with compute.arithmetic():
+    with compute.autocast_context():
         assert (matrix @ matrix).dtype == products
     assert (matrix @ matrix).dtype == parameters
 
@@ -109,7 +109,7 @@ def test_threads_are_those_asked_for_else_torchs() -> None:
         assert choose_device("cpu", None, "float32", threads).describe() == f"cpu ({words}), float32"
         assert torch.get_num_threads() == threads
     choose_device("cpu", None, "float32", None)
-    assert torch.get_num_threads() == device._THREADS
+    assert torch.get_num_threads() == device._DEFAULT_THREADS
 
 
 def test_every_cohort_of_a_sweep_computes_with_its_own_threads() -> None:
@@ -138,5 +138,5 @@ def test_steps_do_not_wait_for_pages_that_others_gave_back() -> None:
 @pytest.mark.parametrize("offset", [0, 5])
 def test_huge_pages_change_no_value(size: int, offset: int) -> None:
     tensor = torch.arange(size + offset, dtype=torch.float32)
-    in_huge_pages(tensor[offset:])
+    use_huge_pages(tensor[offset:])
     assert torch.equal(tensor, torch.arange(size + offset, dtype=torch.float32))

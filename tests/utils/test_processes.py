@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from regexp.utils.processes import is_alive, this_process
+from regexp.utils.processes import describe_this_process, is_alive
 
 
 def described(process: subprocess.Popen[bytes]) -> dict[str, object]:
     """What run.json would say of a process."""
     facts = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return {**this_process(), "pid": process.pid, "started": facts[19]}
+    return {**describe_this_process(), "pid": process.pid, "started": facts[19]}
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
@@ -34,5 +34,5 @@ def test_a_process_lives_until_it_ends_even_if_nobody_takes_note() -> None:
 
 
 def test_this_process_is_no_other() -> None:
-    assert not is_alive(this_process())
+    assert not is_alive(describe_this_process())
     assert not is_alive({})
