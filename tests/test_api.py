@@ -1,4 +1,4 @@
-"""Runs from Python: what they leave, what is repeated and what is not."""
+"""The functions for Python: what runs record, and which runs are trained again, resumed or shown."""
 
 import csv
 import json
@@ -19,28 +19,29 @@ from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 import regexp
 from regexp import load_run, run, sweep
 from regexp.config.compose import CONF, compose_job
+from regexp.config.metrics import COLUMNS
 from regexp.data.dataset import scale
 from regexp.errors import ConfigError, DeviceError, RunError, StorageError
 from regexp.execution.builders import load_dataset
 from regexp.runs.identity import seed_group
-from regexp.training.metrics import COLUMNS
 from regexp.utils.processes import _start_time as started
 
 SHORT = ["epochs=2", "model.hidden_sizes=[8]"]
 
 
-def names(directory: Path) -> set[str]:
+def file_names(directory: Path) -> set[str]:
+    """Return the names of the files in a directory, "events" for the event file."""
     return {"events" if path.name.startswith("events.") else path.name for path in directory.iterdir()}
 
 
-def test_a_run_leaves_what_the_readme_lists() -> None:
+def test_a_run_leaves_the_files_that_the_readme_lists() -> None:
     done = run([*SHORT, "normalization=batch", "tags=[a,b]"], quiet=True)
     assert done.directory == Path("outputs/default/epochs=2,hidden_sizes=8,normalization=batch")
-    assert names(done.directory) == {
+    assert file_names(done.directory) == {
         ".hydra", "run.json", "events", "metrics.csv", "checkpoint.safetensors", "best.safetensors",
         "summary.json", "run.log", "augmentation.png",
     }  # fmt: skip
-    assert names(done.directory / ".hydra") == {"config.yaml", "overrides.yaml", "hydra.yaml"}
+    assert file_names(done.directory / ".hydra") == {"config.yaml", "overrides.yaml", "hydra.yaml"}
     with (done.directory / "metrics.csv").open() as file:
         assert next(csv.reader(file)) == list(COLUMNS)
     record = json.loads((done.directory / "run.json").read_text())
@@ -53,7 +54,7 @@ def test_a_run_leaves_what_the_readme_lists() -> None:
     assert "completed after epoch 2" in (done.directory / "run.log").read_text()
 
 
-def test_the_summary_says_how_it_ended() -> None:
+def test_the_summary_holds_how_the_run_ended() -> None:
     done = run([*SHORT, "seed=3"], quiet=True)
     summary, metrics = done.summary, done.metrics
     assert summary is not None
@@ -72,18 +73,18 @@ def test_the_summary_says_how_it_ended() -> None:
     assert 0 < summary["test"]["accuracy"] <= 1
 
 
-def test_the_model_is_plain_torch_and_gives_the_figures() -> None:
+def test_the_model_is_plain_torch_and_gives_the_recorded_losses() -> None:
     done = run([*SHORT, "normalization=batch", "model.dropout=0.5", "epochs=4"], quiet=True)
     test = load_dataset(compose_job([]).config).test
     assert test is not None
     images = scale(test.images, torch.float32)
-    for weights, figures in (("kept", "test"), ("best", "test"), ("last", "test_last")):
+    for weights, summary_key in (("kept", "test"), ("best", "test"), ("last", "test_last")):
         model = done.model(weights)
         assert not model.training
         assert {type(layer).__module__.split(".")[0] for layer in model} == {"torch"}
         logits = model(images)
         assert done.summary is not None
-        assert F.cross_entropy(logits, test.labels).item() == pytest.approx(done.summary[figures]["loss"], abs=1e-6)
+        assert F.cross_entropy(logits, test.labels).item() == pytest.approx(done.summary[summary_key]["loss"], abs=1e-6)
     with pytest.raises(ValueError, match="kept"):
         done.model("worst")
 
@@ -94,10 +95,10 @@ def test_a_logistic_regression_has_a_model() -> None:
     assert done.model()(torch.rand(2, 1, 8, 8, dtype=torch.float64)).shape == (2, 10)
 
 
-def test_load_run_gives_the_same_later() -> None:
+def test_load_run_reads_a_run_again() -> None:
     done = run(SHORT, quiet=True)
-    later = load_run(done.directory)
-    assert (later.config, later.metrics, later.summary, later.status) == (
+    loaded = load_run(done.directory)
+    assert (loaded.config, loaded.metrics, loaded.summary, loaded.status) == (
         done.config, done.metrics, done.summary, done.status,
     )  # fmt: skip
     with pytest.raises(RunError, match="holds no run"):
@@ -106,21 +107,21 @@ def test_load_run_gives_the_same_later() -> None:
 
 def test_a_finished_run_is_not_trained_again(capsys: pytest.CaptureFixture[str]) -> None:
     first = run(["seed=1", *SHORT], quiet=True)
-    written = (first.directory / "summary.json").stat().st_mtime_ns
+    modified = (first.directory / "summary.json").stat().st_mtime_ns
     again = run([*SHORT, "seed=1"])  # the same run, typed in another order
     assert again.directory == first.directory
-    assert (again.directory / "summary.json").stat().st_mtime_ns == written
+    assert (again.directory / "summary.json").stat().st_mtime_ns == modified
     assert "ago; force=true trains it again" in capsys.readouterr().out
 
 
-def test_force_trains_anew_and_keeps_the_old() -> None:
+def test_force_trains_a_run_again_and_keeps_the_old_one() -> None:
     first = run(SHORT, quiet=True)
     again = run([*SHORT, "force=true"], quiet=True)
     assert again.directory == first.directory
-    folders = sorted(path.name for path in first.directory.parent.iterdir())
-    assert len(folders) == 2
-    assert ".old-" in folders[1]
-    assert load_run(first.directory.parent / folders[1]).status == "completed"
+    directories = sorted(path.name for path in first.directory.parent.iterdir())
+    assert len(directories) == 2
+    assert ".old-" in directories[1]
+    assert load_run(first.directory.parent / directories[1]).status == "completed"
 
 
 def test_changed_code_sets_the_old_run_aside(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,13 +133,13 @@ def test_changed_code_sets_the_old_run_aside(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_same_label_for_another_configuration_gets_a_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("regexp.runs.directories.label", lambda overrides: "same")
-    one, other = run([*SHORT, "seed=1"], quiet=True), run([*SHORT, "seed=2"], quiet=True)
-    assert one.directory.name == "same"
-    assert other.directory.name.startswith("same-")
-    assert run([*SHORT, "seed=2"], quiet=True).directory == other.directory
+    first, second = run([*SHORT, "seed=1"], quiet=True), run([*SHORT, "seed=2"], quiet=True)
+    assert first.directory.name == "same"
+    assert second.directory.name.startswith("same-")
+    assert run([*SHORT, "seed=2"], quiet=True).directory == second.directory
 
 
-def test_a_sweep_trains_together_and_duplicates_once() -> None:
+def test_a_sweep_trains_its_runs_together_and_duplicates_once() -> None:
     grid = [[*SHORT, f"optimizer.lr={lr}", f"seed={seed}"] for lr in (0.01, 0.001) for seed in (0, 1)]
     runs = sweep([*grid, grid[0]], quiet=True)
     assert [r.config["optimizer.lr"] for r in runs] == [0.01, 0.01, 0.001, 0.001, 0.01]
@@ -153,7 +154,7 @@ def test_forced_duplicates_are_trained_once() -> None:
     assert len(list(runs[0].directory.parent.glob("*/run.json"))) == 1
 
 
-def test_an_interrupted_run_raises_what_a_notebook_expects(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_raises_keyboard_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("regexp.utils.signals.StopRequest.requested", True)
         with pytest.raises(KeyboardInterrupt):
@@ -164,7 +165,7 @@ def test_an_interrupted_run_raises_what_a_notebook_expects(monkeypatch: pytest.M
     assert "interrupted after epoch 1" in (unfinished.directory / "run.log").read_text()
 
 
-def test_runs_of_other_shapes_train_beside_each_other() -> None:
+def test_runs_of_different_shapes_train_in_cohorts_of_their_own() -> None:
     runs = sweep([SHORT, ["epochs=2", "model.hidden_sizes=[4]"], [*SHORT, "normalization=layer"]], quiet=True)
     assert [r.summary["cohort"]["size"] for r in runs if r.summary] == [1, 1, 1]
     assert [r.status for r in runs] == ["completed"] * 3
@@ -178,7 +179,7 @@ def test_all_mistakes_of_a_sweep_are_reported_before_anything_trains() -> None:
     assert not Path("outputs").exists()
 
 
-def test_a_diverged_run_is_kept_and_marked() -> None:
+def test_a_diverged_run_is_recorded_as_such() -> None:
     done = run([*SHORT, "optimizer.lr=1e38"], quiet=True)
     assert done.status == "diverged"
     text = (done.directory / "summary.json").read_text()
@@ -187,7 +188,7 @@ def test_a_diverged_run_is_kept_and_marked() -> None:
     assert run([*SHORT, "optimizer.lr=1e38"], quiet=True).status == "diverged"
 
 
-def test_a_device_that_is_not_there_is_named() -> None:
+def test_a_missing_device_is_reported_and_recorded() -> None:
     if torch.backends.mps.is_available():
         pytest.skip("this machine has mps")
     with pytest.raises(DeviceError, match="device=mps: not available on this machine"):
@@ -200,63 +201,65 @@ def test_a_device_that_is_not_there_is_named() -> None:
     assert not (failed.directory / "failure.json").exists()
 
 
-def test_a_full_disk_is_named_and_nothing_finished_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_the_run_can_be_trained_later(monkeypatch: pytest.MonkeyPatch) -> None:
     import errno
 
-    def full(*arguments: object) -> None:
+    def raise_disk_full(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("regexp.execution.recorder.write_atomically", full)
+        patch.setattr("regexp.execution.recorder.write_atomically", raise_disk_full)
         with pytest.raises(StorageError, match="No space left on device"):
             run(SHORT, quiet=True)
     assert run(SHORT, quiet=True).status == "completed"
 
 
 @pytest.mark.parametrize("overrides", [SHORT, ["epochs=40", "early_stopping.patience=1", "optimizer.lr=0.05"]])
-def test_an_end_that_was_cut_off_is_recorded_again(monkeypatch: pytest.MonkeyPatch, overrides: list[str]) -> None:
-    whole = run([*overrides, "name=whole"], quiet=True)
+def test_a_run_that_was_killed_while_it_finished_is_finished_later(
+    monkeypatch: pytest.MonkeyPatch, overrides: list[str]
+) -> None:
+    uninterrupted = run([*overrides, "name=uninterrupted"], quiet=True)
 
-    def pulled(*arguments: object) -> None:
+    def raise_interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("regexp.execution.recorder.RunRecorder._summarize", pulled)
+        patch.setattr("regexp.execution.recorder.RunRecorder._summarize", raise_interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(overrides, quiet=True)
     again = run(overrides, quiet=True)
-    assert again.status == whole.status
+    assert again.status == uninterrupted.status
     for name in ("val_loss", "objective", "epoch"):
-        assert [row[name] for row in again.metrics] == [row[name] for row in whole.metrics]
+        assert [row[name] for row in again.metrics] == [row[name] for row in uninterrupted.metrics]
     assert again.summary is not None
-    assert whole.summary is not None
-    assert again.summary["test"] == whole.summary["test"]
+    assert uninterrupted.summary is not None
+    assert again.summary["test"] == uninterrupted.summary["test"]
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]"])
 @pytest.mark.parametrize("name", ["summary.json", "run.json", "checkpoint.safetensors", "metrics.csv"])
-def test_a_broken_file_costs_no_more_than_training_again(name: str, damage: str) -> None:
+def test_a_run_with_a_broken_file_is_trained_again(name: str, damage: str) -> None:
     done = run(SHORT, quiet=True)
-    figures = done.summary
+    summary = done.summary
     (done.directory / name).write_text(damage)
     if name != "run.json":  # as if the power had failed before the end
         (done.directory / "summary.json").write_text(damage)
     again = run(SHORT, quiet=True)
-    assert figures is not None
+    assert summary is not None
     assert again.summary is not None
-    assert again.summary["test"] == figures["test"]
+    assert again.summary["test"] == summary["test"]
     assert [row["epoch"] for row in again.metrics] == [1, 2]
 
 
-@pytest.mark.parametrize("changed", [False, True])
-def test_a_run_in_training_elsewhere_is_left_alone(monkeypatch: pytest.MonkeyPatch, changed: bool) -> None:
+@pytest.mark.parametrize("code_changed", [False, True])
+def test_a_run_that_another_process_trains_is_left_alone(monkeypatch: pytest.MonkeyPatch, code_changed: bool) -> None:
     done = run(SHORT, quiet=True)
     (done.directory / "summary.json").unlink()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         record = json.loads((done.directory / "run.json").read_text())
         record["process"] = {"host": socket.gethostname(), "pid": other.pid, "started": started(other.pid)}
         (done.directory / "run.json").write_text(json.dumps(record))
-        if changed:  # the folder is not to be set aside under it either
+        if code_changed:  # its directory must not be set aside either
             monkeypatch.setattr("regexp.runs.identity.code_hash", lambda: "changed")
         with pytest.raises(RunError, match=f"is being trained by process {other.pid}"):
             run(SHORT, quiet=True)
@@ -264,11 +267,11 @@ def test_a_run_in_training_elsewhere_is_left_alone(monkeypatch: pytest.MonkeyPat
     assert run(SHORT, quiet=True).status == "completed"
 
 
-def test_what_is_over_is_trained_by_no_process() -> None:
+def test_the_record_of_a_finished_run_names_no_process() -> None:
     assert run(SHORT, quiet=True).record["process"] == {}
 
 
-def test_a_run_that_goes_on_keeps_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_keeps_its_start_time(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("regexp.utils.signals.StopRequest.requested", True)
         with pytest.raises(KeyboardInterrupt):
@@ -281,7 +284,7 @@ def test_a_run_that_goes_on_keeps_its_beginning(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("sizes", ["[8,7,6]", "[9,8,7,6,5]"])
 @pytest.mark.parametrize("normalization", ["none", "batch"])
-def test_deep_models_come_back(sizes: str, normalization: str) -> None:
+def test_deep_models_are_read_back(sizes: str, normalization: str) -> None:
     done = run(["epochs=1", f"model.hidden_sizes={sizes}", f"normalization={normalization}"], quiet=True)
     for weights in ("best", "last"):
         assert done.model(weights)(torch.rand(3, 1, 8, 8)).shape == (3, 10)
@@ -293,7 +296,7 @@ def test_a_run_works_inside_a_hydra_program() -> None:
         assert compose("config", overrides=["seed=3"]).seed == 3
 
 
-def test_sizes_that_do_not_fit_are_said_before_anything_trains() -> None:
+def test_splits_that_do_not_fit_the_data_are_reported_before_anything_trains() -> None:
     with pytest.raises(ConfigError, match=r"data\.val_size=99999"):
         sweep([SHORT, ["data.val_size=99999"]], quiet=True)
     with pytest.raises(ConfigError, match="one training image"):
@@ -336,7 +339,7 @@ def test_tensorboard_shows_one_session_and_all_tags() -> None:
         events.SummaryMetadata(metadata.EXPERIMENT_TAG)
 
 
-def test_the_package_names_only_what_it_has() -> None:
+def test_the_package_has_its_public_names_only() -> None:
     assert callable(regexp.run)
     with pytest.raises(AttributeError, match="nonsense"):
         _ = regexp.nonsense

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: whole processes, their output and their exit statuses."""
+"""The `regexp` command as a user meets it: whole processes, their output and their exit statuses."""
 
 import json
 import os
@@ -14,40 +14,41 @@ import pytest
 from regexp.config.compose import CONF
 
 REGEXP = [sys.executable, "-W", "error", "-m", "regexp"]
-# One thread: several processes at once would wait for each other. UV says how we were started.
+# One thread, since several processes at once would wait for each other. Without UV, which uv sets for what it runs.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "UV"} | {"OMP_NUM_THREADS": "1"}
 SHORT = ["epochs=2", "model.hidden_sizes=[8]", "early_stopping=none"]
 
 
-def regexp(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_regexp(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*REGEXP, *arguments], capture_output=True, text=True, check=False, env={**ENVIRONMENT, **environment}
     )
 
 
-def test_a_run_ends_with_its_figures_and_what_to_type_next() -> None:
-    done = regexp(*SHORT, UV="uv")
-    assert done.returncode == 0
-    assert done.stderr == ""
-    lines = done.stdout.splitlines()
+def test_a_run_ends_with_its_results_and_what_to_type_next() -> None:
+    process = run_regexp(*SHORT, UV="uv")
+    assert process.returncode == 0
+    assert process.stderr == ""
+    lines = process.stdout.splitlines()
     assert [line.split()[0] for line in lines[:4]] == ["device", "data", "model", "augmentation"]
-    assert max(len(line) for line in lines if not line.startswith("try")) <= 80  # that one is as long as what was typed
+    # The line with the next command to try is as long as what was typed.
+    assert max(len(line) for line in lines if not line.startswith("try")) <= 80
     for row in ("training", "validation", "gap", "test"):
         assert any(line.startswith(row) for line in lines[6:])
     assert "curves   uv run tensorboard --logdir outputs" in lines
-    again = regexp(*SHORT)
-    assert again.returncode == 0
-    assert "ago; force=true trains it again" in again.stdout
-    assert "curves   tensorboard --logdir outputs" in again.stdout.splitlines()
+    second = run_regexp(*SHORT)
+    assert second.returncode == 0
+    assert "ago; force=true trains it again" in second.stdout
+    assert "curves   tensorboard --logdir outputs" in second.stdout.splitlines()
 
 
 def test_help_lists_every_group_option_and_key() -> None:
-    done = regexp("--help")
-    assert done.returncode == 0
-    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+    process = run_regexp("--help")
+    assert process.returncode == 0
+    assert max(len(line) for line in process.stdout.splitlines()) <= 80
     for file in CONF.glob("*/*.yaml"):
-        assert f"\n    {file.stem} " in done.stdout
-        assert f"\n  {file.parent.name}\n" in done.stdout
+        assert f"\n    {file.stem} " in process.stdout
+        assert f"\n  {file.parent.name}\n" in process.stdout
     for key in (
         "optimizer.lr",
         "early_stopping.patience",
@@ -56,26 +57,26 @@ def test_help_lists_every_group_option_and_key() -> None:
         "seed",
         "optimizer.momentum",
     ):
-        assert f"\n  {key}=" in done.stdout
-    assert "Examples" in done.stdout
+        assert f"\n  {key}=" in process.stdout
+    assert "Examples" in process.stdout
 
 
-def test_the_configuration_is_shown_without_training() -> None:
-    done = regexp("--cfg", "job", "normalization=batch", "seed=3")
-    assert done.returncode == 0
-    assert "seed: 3" in done.stdout
-    assert "momentum: 0.1" in done.stdout
+def test_cfg_shows_the_configuration_without_training() -> None:
+    process = run_regexp("--cfg", "job", "normalization=batch", "seed=3")
+    assert process.returncode == 0
+    assert "seed: 3" in process.stdout
+    assert "momentum: 0.1" in process.stdout
     assert not Path("outputs").exists()
 
 
 def test_the_shell_completes_options() -> None:
     line = "regexp normalization="
-    done = regexp("-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))
-    assert done.stdout.split() == ["normalization=batch", "normalization=layer", "normalization=none"]
+    process = run_regexp("-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))
+    assert process.stdout.split() == ["normalization=batch", "normalization=layer", "normalization=none"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "part"),
+    ("arguments", "status", "message"),
     [
         (["model.dropout=2", "optimizer.lr=-1"], 2, "optimizer.lr=-1: must be above 0"),
         (["normalisation=batch"], 2, "normalisation"),
@@ -89,75 +90,75 @@ def test_the_shell_completes_options() -> None:
         (["hydra.run.dir=/dev/null/x"], 4, "/dev/null/x"),
     ],
 )
-def test_bad_input_gets_a_message_and_a_status(arguments: list[str], status: int, part: str) -> None:
-    done = regexp(*arguments)
-    assert done.returncode == status
-    assert part in done.stderr
-    assert done.stderr.startswith("regexp: ")
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+def test_bad_input_ends_with_a_message_and_a_status(arguments: list[str], status: int, message: str) -> None:
+    process = run_regexp(*arguments)
+    assert process.returncode == status
+    assert message in process.stderr
+    assert process.stderr.startswith("regexp: ")
+    assert "Traceback" not in process.stderr
+    assert process.stdout == ""
 
 
-def test_broken_files_of_options_are_named() -> None:
-    folder = Path("mine/augmentation")
-    folder.mkdir(parents=True)
-    for content, part in (("a: [1\n b", "own.yaml"), ("5", "int"), ("flip: {p: 2}", "augmentation.flip.p=2")):
-        (folder / "own.yaml").write_text(content)
-        done = regexp("--config-dir", "mine", "augmentation=own")
-        assert done.returncode == 2
-        assert part in done.stderr
-        assert "Traceback" not in done.stderr
-    (folder / "own.yaml").write_text("flip: {p: 0.2}")
-    assert regexp("--config-dir", "mine", "augmentation=own", *SHORT).returncode == 0
+def test_broken_option_files_are_reported() -> None:
+    group = Path("mine/augmentation")
+    group.mkdir(parents=True)
+    for content, message in (("a: [1\n b", "own.yaml"), ("5", "int"), ("flip: {p: 2}", "augmentation.flip.p=2")):
+        (group / "own.yaml").write_text(content)
+        process = run_regexp("--config-dir", "mine", "augmentation=own")
+        assert process.returncode == 2
+        assert message in process.stderr
+        assert "Traceback" not in process.stderr
+    (group / "own.yaml").write_text("flip: {p: 0.2}")
+    assert run_regexp("--config-dir", "mine", "augmentation=own", *SHORT).returncode == 0
 
 
-def test_what_does_not_fit_into_memory_is_said() -> None:
+def test_a_model_that_does_not_fit_into_memory_is_reported() -> None:
     overcommit = Path("/proc/sys/vm/overcommit_memory")
     if overcommit.exists() and overcommit.read_text().strip() == "1":
-        pytest.skip("this machine promises memory that it has not got")
-    done = regexp("model.hidden_sizes=[900000,900000]")
-    assert done.returncode == 4
-    assert "not enough memory; use smaller model.hidden_sizes" in done.stderr
-    assert "Traceback" not in done.stderr
+        pytest.skip("this machine promises memory that it does not have")
+    process = run_regexp("model.hidden_sizes=[900000,900000]")
+    assert process.returncode == 4
+    assert "not enough memory; use smaller model.hidden_sizes" in process.stderr
+    assert "Traceback" not in process.stderr
 
 
-def shell(line: str) -> subprocess.CompletedProcess[str]:
+def run_in_bash(line: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["bash", "-c", line], capture_output=True, text=True, env=ENVIRONMENT, check=False)
 
 
-def test_the_reader_of_the_output_may_leave() -> None:
+def test_a_closed_pipe_or_full_disk_costs_the_output_only() -> None:
     command = shlex.join([*REGEXP, *SHORT])
-    head = shell(f"{command} | head -n 1")
+    head = run_in_bash(f"{command} | head -n 1")
     assert head.stdout.startswith("device")
     assert head.stderr == ""
     assert len(list(Path("outputs/default").glob("*/summary.json"))) == 1
-    done = shell(f"{command} > /dev/full")
-    assert done.returncode == 4
-    assert done.stderr == "regexp: cannot write: No space left on device\n"
+    process = run_in_bash(f"{command} > /dev/full")
+    assert process.returncode == 4
+    assert process.stderr == "regexp: cannot write the output: No space left on device\n"
 
 
 @pytest.mark.parametrize("augmentation", ["lesson", "shift", "affine"])
-def test_what_is_about_to_train_fits_80_columns(augmentation: str) -> None:
-    done = regexp(*SHORT, f"augmentation={augmentation}")
-    header = done.stdout.split("epoch 1/")[0].splitlines()
+def test_the_header_fits_80_columns(augmentation: str) -> None:
+    process = run_regexp(*SHORT, f"augmentation={augmentation}")
+    header = process.stdout.split("epoch 1/")[0].splitlines()
     assert max(len(line.rstrip()) for line in header) <= 80
 
 
-def test_sizes_that_the_data_cannot_give_are_a_mistake_of_the_configuration() -> None:
-    done = regexp("data.val_size=99999")
-    assert done.returncode == 2
-    assert done.stderr.startswith("regexp: data.val_size=99999")
+def test_a_split_larger_than_the_data_is_a_configuration_error() -> None:
+    process = run_regexp("data.val_size=99999")
+    assert process.returncode == 2
+    assert process.stderr.startswith("regexp: data.val_size=99999")
 
 
-def test_divergence_has_a_status_of_its_own() -> None:
-    done = regexp(*SHORT, "optimizer.lr=1e38")
-    assert done.returncode == 3
-    assert "Diverged in epoch 1: the loss is not finite at a learning rate of 1e+38" in " ".join(done.stdout.split())
+def test_a_diverged_run_has_its_own_status() -> None:
+    process = run_regexp(*SHORT, "optimizer.lr=1e38")
+    assert process.returncode == 3
+    assert "Diverged in epoch 1: the loss is not finite at a learning rate of 1e+38" in " ".join(process.stdout.split())
 
 
-def test_a_multirun_goes_on_after_a_run_that_fails() -> None:
-    done = regexp("-m", *SHORT, "optimizer.lr=1e38,0.001")
-    assert done.returncode == 3
+def test_a_sweep_continues_after_a_run_diverges() -> None:
+    process = run_regexp("-m", *SHORT, "optimizer.lr=1e38,0.001")
+    assert process.returncode == 3
     statuses = {
         path.parent.name: json.loads(path.read_text())["status"]
         for path in Path("outputs/default").glob("*/summary.json")
@@ -165,8 +166,8 @@ def test_a_multirun_goes_on_after_a_run_that_fails() -> None:
     assert sorted(statuses.values()) == ["completed", "diverged"]
 
 
-def started(*arguments: str) -> subprocess.Popen[str]:
-    """A run in its own process, after its first epochs were recorded."""
+def start_regexp(*arguments: str) -> subprocess.Popen[str]:
+    """Start a run in its own process, and return when its first epochs are recorded."""
     process = subprocess.Popen(
         [*REGEXP, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
     )
@@ -181,51 +182,53 @@ def started(*arguments: str) -> subprocess.Popen[str]:
 LONG = ["epochs=500", "early_stopping=none", "model.hidden_sizes=[8]", "normalization=batch", "model.dropout=0.1"]
 
 
-def figures(outputs: Path | str = "outputs") -> list[str]:
-    """metrics.csv without the seconds."""
+def read_metrics(outputs: Path | str = "outputs") -> list[str]:
+    """Return the lines of metrics.csv without the seconds."""
     [file] = Path(outputs).glob("default/*/metrics.csv")
     return [line.rpartition(",")[0] for line in file.read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The figures of a run that nothing stopped."""
-    outputs = tmp_path_factory.mktemp("whole")
-    assert regexp(*LONG, f"hydra.run.dir={outputs}").returncode == 0
-    return figures(outputs)
+def uninterrupted_metrics(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Return the metrics of a run that nothing stopped."""
+    outputs = tmp_path_factory.mktemp("uninterrupted")
+    assert run_regexp(*LONG, f"hydra.run.dir={outputs}").returncode == 0
+    return read_metrics(outputs)
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_after_the_epoch_and_the_same_command_goes_on(number: int, status: int, whole: list[str]) -> None:
-    process = started(*LONG)
+def test_a_signal_stops_a_run_after_its_epoch_and_the_same_command_resumes(
+    number: int, status: int, uninterrupted_metrics: list[str]
+) -> None:
+    process = start_regexp(*LONG)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == status, err
     assert "Run the same command again to resume." in out
     assert err == ""
-    interrupted = len(figures()) - 1
-    assert interrupted < 500
-    assert f"resuming after epoch {interrupted}" in regexp(*LONG).stdout
-    assert figures() == whole
+    epochs = len(read_metrics()) - 1
+    assert epochs < 500
+    assert f"resuming after epoch {epochs}" in run_regexp(*LONG).stdout
+    assert read_metrics() == uninterrupted_metrics
 
 
-def test_a_killed_run_goes_on_from_its_checkpoint(whole: list[str]) -> None:
-    process = started(*LONG)
+def test_a_killed_run_is_resumed_from_its_checkpoint(uninterrupted_metrics: list[str]) -> None:
+    process = start_regexp(*LONG)
     deadline = time.monotonic() + 60
     while not list(Path("outputs").glob("default/*/checkpoint.safetensors")) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()
     process.communicate()
-    assert "resuming after epoch" in regexp(*LONG).stdout
-    assert figures() == whole
+    assert "resuming after epoch" in run_regexp(*LONG).stdout
+    assert read_metrics() == uninterrupted_metrics
     assert len(list(Path("outputs/default").glob("*/events.*"))) == 1
 
 
-def test_preview_writes_the_picture() -> None:
+def test_preview_writes_a_picture() -> None:
     command = [sys.executable, "-W", "error", "-m", "regexp.preview", "augmentation=affine"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "outputs/preview/augmentation=affine/augmentation.png"
-    assert Path(done.stdout.strip()).read_bytes().startswith(b"\x89PNG")
-    bad = subprocess.run([*command, "epochs=0"], capture_output=True, text=True, check=False)
-    assert bad.returncode == 2
-    assert bad.stderr.startswith("regexp: epochs=0")
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "outputs/preview/augmentation=affine/augmentation.png"
+    assert Path(process.stdout.strip()).read_bytes().startswith(b"\x89PNG")
+    failed = subprocess.run([*command, "epochs=0"], capture_output=True, text=True, check=False)
+    assert failed.returncode == 2
+    assert failed.stderr.startswith("regexp: epochs=0")

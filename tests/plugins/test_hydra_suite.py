@@ -1,16 +1,16 @@
-"""Hydra's own contract of launchers, held by ours for programs that are not regexp."""
+"""Hydra's own test suite for launchers, run on the cohort launcher with programs other than regexp."""
 
 import pytest
 from hydra import version
 from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
 
-# The suite's programs leave it open whether a job changes into its directory, and Hydra warns of that.
+# The programs of the suite do not say whether a job changes into its directory, and Hydra warns of that.
 pytestmark = pytest.mark.filterwarnings("ignore:Future Hydra versions will no longer change working directory")
 
 
 @pytest.fixture(autouse=True)
-def _hydras_own_base(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hydra's behaviour as the suite expects it, whatever regexp has asked for before."""
+def _version_base_of_the_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make Hydra behave as the suite expects, whatever version regexp has asked for before."""
     monkeypatch.setattr(version.VersionBase.instance(), "version_base", version.Version("1.1"))
 
 
