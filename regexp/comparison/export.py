@@ -8,10 +8,9 @@ from typing import Any
 
 from regexp.comparison.compare import Comparison
 from regexp.comparison.effects import Effect
-from regexp.comparison.rows import METRICS, Difference, Metric
-from regexp.comparison.statistics import Estimate
-
 from regexp.comparison.notes import make_notes
+from regexp.comparison.rows import Difference
+from regexp.comparison.statistics import Estimate
 from regexp.comparison.tables import TextTable, tabulate_differences, tabulate_effects, tabulate_results
 from regexp.comparison.verdicts import (
     BASELINE_DIFFERENCE,
@@ -21,6 +20,7 @@ from regexp.comparison.verdicts import (
     format_headline,
     format_verdict,
 )
+from regexp.config.metrics import RUN_METRICS, Metric
 
 
 class RowRecords(list[dict[str, Any]]):
@@ -41,9 +41,9 @@ def make_row_records(comparison: Comparison) -> RowRecords:
     for row in comparison.rows:
         record: dict[str, Any] = {}
         for key, value in row.values.items():
-            record[f"config.{key}" if key in METRICS else key] = value  # `epochs` is both a key and a metric
+            record[f"config.{key}" if key in RUN_METRICS else key] = value  # `epochs` is both a key and a metric
         record |= {"seeds": row.seed_count, "runs": len(row.records)}
-        for metric in METRICS:
+        for metric in RUN_METRICS:
             record |= _estimate_fields(metric, row.estimate(metric))
         record |= {"metric": comparison.metric.name, "baseline": row is comparison.baseline}
         record |= _difference_fields(row.difference, comparison.metric)

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from regexp.comparison.records import Record
 from regexp.config.keys import closest_match
 from regexp.errors import ConfigError
 from regexp.runs.identity import IGNORED_KEYS, short_names
+from regexp.runs.records import Record
 from regexp.utils.messages import did_you_mean, format_value
 
 # Stands for the value of a key that a configuration does not have.

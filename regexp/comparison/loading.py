@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from regexp.comparison.records import READ_ERRORS, Record, describe_error, read_record
 from regexp.errors import ConfigError, RunError
+from regexp.runs.records import READ_ERRORS, Record, describe_error, read_record
 from regexp.runs.run import Run
 
 

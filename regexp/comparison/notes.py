@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 from regexp.comparison.compare import Comparison
 from regexp.comparison.loading import format_count
-from regexp.comparison.records import Record
-from regexp.comparison.rows import METRICS, Row, paired_differences, test_differences
+from regexp.comparison.rows import Row, paired_differences, test_differences
 from regexp.comparison.statistics import ALPHA, MAX_SIGN_FLIP_PAIRS, wilson_interval
-from regexp.utils.next_commands import command_prefix
-
 from regexp.comparison.verdicts import format_estimate
+from regexp.config.metrics import RUN_METRICS
+from regexp.runs.records import Record
+from regexp.utils.next_commands import command_prefix
 
 MAX_FAILURES = 5
 
@@ -195,7 +195,7 @@ def _explain_choice(comparison: Comparison) -> Iterator[str]:
     text += ". As the best of many, this figure is optimistic"
     test = best.estimate("test_accuracy")
     if test is not None:
-        accuracy = format_estimate(METRICS["test_accuracy"], test)
+        accuracy = format_estimate(RUN_METRICS["test_accuracy"], test)
         yield f"{text}; the test accuracy, {accuracy} %, had no part in the choice."
     else:
         yield f"{text}, and there is no separate test figure: the test set was used for validation, as in the lesson."

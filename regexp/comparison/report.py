@@ -4,16 +4,16 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-from regexp.comparison.compare import Comparison
-from regexp.utils.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
 from regexp.comparison import export, tables
+from regexp.comparison.compare import Comparison
 from regexp.comparison.missing_runs import list_unfinished
 from regexp.comparison.notes import explain_exclusions, make_brief_notes, make_notes
 from regexp.comparison.verdicts import format_headline
+from regexp.utils.console import Console
 
 
 class Report:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from regexp.comparison.grouping import Configuration
-from regexp.comparison.records import Record
 from regexp.comparison.statistics import (
     ALPHA,
     Estimate,
@@ -15,40 +14,8 @@ from regexp.comparison.statistics import (
     paired_test,
     sd_confidence_interval,
 )
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric of a finished run.
-
-    Attributes:
-        name: its key in records and options.
-        title: its name in tables and sentences.
-        percent: whether it is a fraction, shown in percent.
-        better: 1 if larger values are better, -1 if smaller ones are, 0 if neither.
-    """
-
-    name: str
-    title: str
-    percent: bool = False
-    better: int = 0
-
-
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("test_accuracy", "test accuracy", percent=True, better=1),
-        Metric("val_accuracy", "validation accuracy", percent=True, better=1),
-        Metric("train_accuracy", "training accuracy", percent=True, better=1),
-        Metric("test_loss", "test loss", better=-1),
-        Metric("val_loss", "validation loss", better=-1),
-        Metric("train_loss", "training loss", better=-1),
-        Metric("gap", "gap"),
-        Metric("best_epoch", "best epoch"),
-        Metric("epochs", "epochs"),
-        Metric("seconds", "seconds"),
-    )
-}
+from regexp.config.metrics import RUN_METRICS
+from regexp.runs.records import Record
 
 
 @dataclass
@@ -160,7 +127,7 @@ def average_rows(cells: Sequence[Row], keys: Sequence[str]) -> tuple[list[Row], 
     for kept_values, group in groups.items():
         members = [group[combination] for combination in common]
         scores = {}
-        for metric in METRICS:
+        for metric in RUN_METRICS:
             member_scores = [member.scores.get(metric, {}) for member in members]
             seeds = [seed for seed in member_scores[0] if all(seed in by_seed for by_seed in member_scores)]
             if seeds:

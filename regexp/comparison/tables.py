@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from regexp.comparison.compare import Comparison
-from regexp.comparison.effects import Effect
-from regexp.comparison.loading import format_count
-from regexp.comparison.rows import METRICS, Difference, Metric, Row
-from regexp.comparison.statistics import ALPHA
-from regexp.runs.identity import short_names
 from rich.markup import escape
 from rich.table import Table
 
+from regexp.comparison.compare import Comparison
+from regexp.comparison.effects import Effect
+from regexp.comparison.loading import format_count
+from regexp.comparison.rows import Difference, Row
+from regexp.comparison.statistics import ALPHA
 from regexp.comparison.verdicts import (
     BASELINE_DIFFERENCE,
     INTERACTION,
@@ -23,6 +22,8 @@ from regexp.comparison.verdicts import (
     format_seeds,
     format_verdict,
 )
+from regexp.config.metrics import RUN_METRICS, Metric
+from regexp.runs.identity import short_names
 
 MAX_ROWS = 30
 # Metrics that the table of results always has a column for.
@@ -54,7 +55,7 @@ class TextTable:
 
 def tabulate_results(comparison: Comparison) -> TextTable:
     """Return the means over seeds of each row."""
-    metrics = [METRICS["val_accuracy"], METRICS["test_accuracy"]]
+    metrics = [RUN_METRICS["val_accuracy"], RUN_METRICS["test_accuracy"]]
     if comparison.metric.name not in _FIXED_COLUMNS:
         metrics.append(comparison.metric)
     metrics = [metric for metric in metrics if any(metric.name in row.scores for row in comparison.rows)]
@@ -121,10 +122,10 @@ def tabulate_effects(comparison: Comparison, brief: bool = False) -> list[TextTa
 
 def tabulate_overview(comparison: Comparison) -> TextTable:
     """Return the short table, with the results, the difference and the verdict of each row."""
-    accuracies = [METRICS["val_accuracy"]]
+    accuracies = [RUN_METRICS["val_accuracy"]]
     columns = [_label_column(comparison), "seeds", "epochs", "validation %"]
     if any("test_accuracy" in row.scores for row in comparison.rows):
-        accuracies.append(METRICS["test_accuracy"])
+        accuracies.append(RUN_METRICS["test_accuracy"])
         columns.append("test %")
     has_differences = len(comparison.rows) > 1
     if has_differences:

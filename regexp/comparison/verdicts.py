@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from regexp.comparison.compare import Comparison
 from regexp.comparison.loading import format_count
-from regexp.comparison.records import EXCLUDED_STATUSES
-from regexp.comparison.rows import Difference, Metric, Row
+from regexp.comparison.rows import Difference, Row
 from regexp.comparison.statistics import MAX_SEEDS, Estimate
+from regexp.config.metrics import Metric
+from regexp.runs.records import EXCLUDED_STATUSES
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ def print_forecast(jobs: Sequence[Job], outputs: Path, terminal: Terminal, max_r
         max_runs: the largest number of runs in a cohort; None for as many as fit in memory.
     """
     planned_runs = plan_runs(jobs, outputs, dry_run=True)
+    terminal.print_other_code(planned_runs)
     terminal.print_counts(planned_runs)
     if unfinished := [planned for planned in dict.fromkeys(planned_runs) if not planned.finished]:
         from regexp.execution import builders, forecast

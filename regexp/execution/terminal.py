@@ -65,6 +65,19 @@ class Terminal:
             counts.append(f"{duplicates} duplicate{'s' if duplicates > 1 else ''}")
         self.print_line(f"{len(planned_runs)} run{'s' if len(planned_runs) > 1 else ''}: {', '.join(counts)}")
 
+    def print_other_code(self, planned_runs: Sequence["PlannedRun"]) -> None:
+        """Print how many finished runs were trained by other code than this, and what happens to them."""
+        other_code = [planned for planned in dict.fromkeys(planned_runs) if planned.other_code]
+        if not other_code:
+            return
+        several = len(other_code) > 1
+        found = f"{len(other_code)} finished {'runs were' if several else 'run was'} trained by other code"
+        if other_code[0].finished:
+            self.print_line(f"{found}, and counted as finished (keep=true)")
+        else:
+            them = "them" if several else "it"
+            self.print_line(f"{found}: set aside, to train again; to count {them} as finished instead, add keep=true")
+
     def print_plan(self, forecasts: Sequence["Forecast"]) -> None:
         """Print the cohorts in the order in which they will train, with the memory and time that each will need."""
         keys = list(dict.fromkeys(key for forecast in forecasts for key in forecast.distinguishing_values))

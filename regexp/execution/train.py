@@ -1,7 +1,4 @@
-"""The one entry point: compose, check, build, train, report.
-
-The commands `regexp` and `python -m regexp` come here through Hydra; Python code comes here through `regexp.api`.
-"""
+"""The one entry point, for the command line through Hydra and for Python: compose, check, build, train, report."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,6 +38,7 @@ def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal, sweep: SweepRe
     planned_runs = plan_runs(jobs, outputs)
     unfinished = [planned for planned in dict.fromkeys(planned_runs) if not planned.finished]
     errors: list[Exception] = []
+    terminal.print_other_code(planned_runs)
     if sweep is not None:
         sweep.add(planned_runs, outputs)
         terminal.print_counts(planned_runs)

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from regexp.config.fields import leaves
+from regexp.config.fields import iterate_fields
 from regexp.config.schema import Config, identity_items
-from regexp.config.validation import format_value
 from regexp.runs.code_hash import code_hash
+from regexp.utils.messages import format_value
 
 # Keys that a label leaves out, because they cannot change a result; the choice of a `device` cannot either.
-IGNORED_KEYS = {key for key, _, meta in leaves(Config()) if not meta.get("identity", True)} | {"device"}
+IGNORED_KEYS = {key for key, _, meta in iterate_fields(Config()) if not meta.get("identity", True)} | {"device"}
 _MAX_LENGTH = 100  # of a label, in characters
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from regexp.runs.directories import PlannedRun
 from regexp.utils.atomic_io import storage_errors, write_atomically
-from regexp.utils.processes import command
+from regexp.utils.processes import typed_command
 
 
 class SweepRecord:
@@ -47,7 +47,7 @@ class SweepRecord:
             directory = outputs / name / "sweeps"
             record = {
                 "id": self.id,
-                "command": command(),
+                "command": typed_command(),
                 "started": self.started,
                 **summarize_overrides([planned.job.overrides for planned in members]),
                 "members": [
