@@ -1,4 +1,4 @@
-"""Write docs/configuration.md, every group, option and key, from conf/ and the schema, to standard output."""
+"""Write docs/configuration.md, with every group, option and key of conf/ and the schema, to standard output."""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,37 +12,37 @@ from regexp.utils.messages import format_value
 _HEAD = """\
 # Configuration
 
-Every group, option and key, as `uv run scripts/configuration_reference.py > docs/configuration.md` writes them. The
-[guide](guide.md) says what the techniques do and when to use them.
+This page lists every group, option and key. `uv run scripts/configuration_reference.py > docs/configuration.md` writes
+it. The [guide](guide.md) explains what the techniques do and when to use them.
 
-Groups are chosen by name (`normalization=batch`), keys are set by value (`optimizer.lr=0.01`). Options of your own go
-into a folder beside each other, `mine/augmentation/wild.yaml`, and are found with `--config-dir mine`.
+A group is set by the name of an option (`normalization=batch`), a key by its value (`optimizer.lr=0.01`). To add
+options, put files such as `mine/augmentation/wild.yaml` into a directory, and name it with `--config-dir mine`.
 
-Where *cohort* says "may differ", runs that differ in this key train together; where it says "agree", they train in
-cohorts of their own. A key that only some options of its group have names them.
+The column *cohort* says which runs can train together: runs that differ only in keys marked "may differ" share a
+cohort, and keys marked "agree" must be the same in a cohort. Where only some options of a group have a key, their names
+stand in parentheses before its meaning.
 """
 _STEPS_HEAD = """\
-A pipeline is a mapping of named steps, applied in order. Set a key with `augmentation.STEP.KEY=VALUE`, add a step with
-`+`, drop one with `~`:
+An augmentation is a mapping of named steps, which are applied in order. Set a key with `augmentation.STEP.KEY=VALUE`,
+add a step with `+`, and remove one with `~`:
 
 ```sh
 uv run regexp augmentation=lesson augmentation.rotate.degrees=15 ~augmentation.flip +augmentation.noise.std=0.1
 ```
 
-A step of any other name says with `_target_` what it is: one of ours (`regexp.augmentation.RandomRotation`), or a class
-of torchvision's transforms (`torchvision.transforms.RandomSolarize`), which is applied image by image and takes far
-longer.
+A step with another name needs a `_target_`: one of regexp's transforms (`regexp.augmentation.RandomRotation`), or one
+of torchvision's (`torchvision.transforms.RandomSolarize`), which is applied image by image and takes far longer.
 """
 
 
-def reference() -> str:
-    """The whole page, in Markdown."""
+def make_reference() -> str:
+    """Return the whole page in Markdown."""
     lines = [_HEAD]
     lines += ["## Top level", "", *_table(key for key in list_keys() if _group(key) not in OPTIONS)]
-    for folder in sorted(path for path in CONF.iterdir() if path.is_dir()):
-        group = folder.name
-        lines += ["", f"## {group}", "", "| option | what it is |", "| --- | --- |"]
-        lines += [f"| `{file.stem}` | {describe_option(file)} |" for file in sorted(folder.glob("*.yaml"))]
+    for directory in sorted(path for path in CONF.iterdir() if path.is_dir()):
+        group = directory.name
+        lines += ["", f"## {group}", "", "| option | meaning |", "| --- | --- |"]
+        lines += [f"| `{file.stem}` | {describe_option(file)} |" for file in sorted(directory.glob("*.yaml"))]
         if group == "augmentation":
             lines += ["", _STEPS_HEAD, *_table(list_step_keys())]
         elif group in OPTIONS:
@@ -54,15 +54,17 @@ def _group(key: Key) -> str:
     return key.name.partition(".")[0]
 
 
-def _table(rows: Iterable[Key]) -> Iterator[str]:
+def _table(keys: Iterable[Key]) -> Iterator[str]:
+    """Yield the lines of a table of keys."""
     yield "| key | default | values | meaning | cohort |"
     yield "| --- | --- | --- | --- | --- |"
-    for key in rows:
+    for key in keys:
         values = "; ".join([key.type_description, *describe_constraints(key.metadata)]).replace("|", "\\|")
-        only = f"({', '.join(key.options)}) " if key.options else ""
+        options = f"({', '.join(key.options)}) " if key.options else ""
+        meaning = f"{options}{key.metadata['help']}"
         cohort = "may differ" if key.metadata["mark"] == "per_run" else "agree"
-        yield f"| `{key.name}` | `{format_value(key.default)}` | {values} | {only}{key.metadata['help']} | {cohort} |"
+        yield f"| `{key.name}` | `{format_value(key.default)}` | {values} | {meaning} | {cohort} |"
 
 
 if __name__ == "__main__":
-    print(reference(), end="")
+    print(make_reference(), end="")

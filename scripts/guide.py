@@ -1,4 +1,4 @@
-"""The pictures of docs/guide.md, from runs on digits: uv run scripts/guide.py [--data-root DIR]."""
+"""Draw the pictures of docs/guide.md from runs on digits: uv run scripts/guide.py [--data-root DIR]."""
 
 import argparse
 import os
@@ -22,14 +22,15 @@ from regexp.execution.builders import load_dataset, make_stream
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = range(5)
-# Told apart without colour, too.
+# Lines that can be told apart without colour.
 STYLES = [("#1b6ca8", "-"), ("#c1440e", "--"), ("#3f7d20", "-."), ("#6b4c9a", ":")]
 
 
 def main() -> None:
+    """Train the runs, and save the pictures in docs/pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    shared = ROOT.parent / "shared" / "data"
-    parser.add_argument("--data-root", default=os.environ.get("REGEXP_DATA_ROOT", str(shared)), help="holds MNIST/raw")
+    data_root = os.environ.get("REGEXP_DATA_ROOT", str(ROOT.parent / "shared" / "data"))
+    parser.add_argument("--data-root", default=data_root, help="directory that holds MNIST/raw")
     arguments = parser.parse_args()
     plt.rcParams.update({"font.size": 11, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True})
     plt.rcParams.update({"grid.color": "#e4e4e4", "legend.frameon": False, "axes.axisbelow": True})
@@ -38,57 +39,65 @@ def main() -> None:
         def train(runs: Sequence[Sequence[str]]) -> list[Run]:
             return sweep(runs, outputs, quiet=True)
 
-        pictures = {
-            "early_stopping": early_stopping(train),
-            "normalization": normalization(train),
-            "augmentation": augmentation(arguments.data_root),
-            "dropout": strength(train, "model.dropout", (0, 0.2, 0.4, 0.6, 0.8), [], "dropout probability"),
-            "weight_decay": strength(
+        figures = {
+            "early_stopping": plot_early_stopping(train),
+            "normalization": plot_normalization(train),
+            "augmentation": draw_augmentation(arguments.data_root),
+            "dropout": plot_strengths(train, "model.dropout", (0, 0.2, 0.4, 0.6, 0.8), [], "dropout probability"),
+            "weight_decay": plot_strengths(
                 train, "optimizer.weight_decay", (0, 0.1, 0.3, 1, 3), ["optimizer=adamw"], "weight decay (AdamW)"
             ),
-            "label_smoothing": label_smoothing(train),
+            "label_smoothing": plot_label_smoothing(train),
         }
-    for name, figure in pictures.items():
+    for name, figure in figures.items():
         figure.savefig(ROOT / "docs" / "pictures" / f"{name}.png", dpi=100, bbox_inches="tight")
         print(f"docs/pictures/{name}.png")
 
 
+# Trains a sweep, given by the overrides of each run, and returns its runs in order.
 Train = Callable[[Sequence[Sequence[str]]], list[Run]]
 
 
-def early_stopping(train: Train) -> Figure:
+def plot_early_stopping(train: Train) -> Figure:
+    """Plot the losses of a run that overfits, and where early stopping would end it."""
     patiences = (2, 5, 20)
-    noisy = ["data.label_noise=0.2", "normalization=batch", "model.hidden_sizes=[512]", "epochs=60"]
-    whole, *stopped = train(
-        [[*noisy, "early_stopping=none"], *([*noisy, f"early_stopping.patience={patience}"] for patience in patiences)]
+    common = ["data.label_noise=0.2", "normalization=batch", "model.hidden_sizes=[512]", "epochs=60"]
+    full_run, *stopped_runs = train(
+        [
+            [*common, "early_stopping=none"],
+            *([*common, f"early_stopping.patience={patience}"] for patience in patiences),
+        ]
     )
     figure, axes = plt.subplots(figsize=(7.5, 3.6))
-    epochs = [row["epoch"] for row in whole.metrics]
+    epochs = [row["epoch"] for row in full_run.metrics]
     for name, (color, line) in zip(("train_loss", "val_loss"), STYLES, strict=False):
         label = {"train_loss": "training, a fifth of its labels wrong", "val_loss": "validation"}[name]
-        axes.plot(epochs, [row[name] for row in whole.metrics], line, color=color, label=label)
-    below = axes.get_xaxis_transform()
-    for patience, run in zip(patiences, stopped, strict=True):
+        axes.plot(epochs, [row[name] for row in full_run.metrics], line, color=color, label=label)
+    transform = axes.get_xaxis_transform()  # x in epochs, y as a fraction of the axes' height
+    for patience, run in zip(patiences, stopped_runs, strict=True):
         end = run.metrics[-1]["epoch"]
+        text = f"patience {patience}"
         axes.axvline(end, color="#777777", linewidth=1)
-        axes.text(end + 0.5, 0.55, f"patience {patience}", rotation=90, color="#444444", fontsize=9, transform=below)
-    best = min(whole.metrics, key=lambda row: row["val_loss"])
+        axes.text(end + 0.5, 0.55, text, rotation=90, color="#444444", fontsize=9, transform=transform)
+    best = min(full_run.metrics, key=lambda row: row["val_loss"])
     axes.plot(best["epoch"], best["val_loss"], "o", color=STYLES[1][0], label=f"best epoch ({best['epoch']:.0f})")
     axes.set(xlabel="epoch", ylabel="loss (nats)")
     axes.legend(loc="upper right")
     return figure
 
 
-def normalization(train: Train) -> Figure:
+def plot_normalization(train: Train) -> Figure:
+    """Plot the validation loss with each normalization: the mean and the range over seeds."""
     options = ("none", "batch", "layer")
     figure, axes = plt.subplots(figsize=(7.5, 3.6))
     for option, (color, line) in zip(options, STYLES, strict=False):
         runs = train([[f"normalization={option}", "early_stopping=none", "epochs=40", f"seed={s}"] for s in SEEDS])
         curves = [[row["val_loss"] for row in run.metrics] for run in runs]
         epochs = range(1, len(curves[0]) + 1)
-        columns = list(zip(*curves, strict=True))
-        axes.plot(epochs, [statistics.mean(column) for column in columns], line, color=color, label=option)
-        lowest, highest = [min(column) for column in columns], [max(column) for column in columns]
+        losses_by_epoch = list(zip(*curves, strict=True))
+        means = [statistics.mean(losses) for losses in losses_by_epoch]
+        lowest, highest = [min(losses) for losses in losses_by_epoch], [max(losses) for losses in losses_by_epoch]
+        axes.plot(epochs, means, line, color=color, label=option)
         axes.fill_between(epochs, lowest, highest, color=color, alpha=0.2, linewidth=0)
     axes.set(xlabel="epoch", ylabel="validation loss (nats)", yscale="log")
     axes.set_yticks([0.15, 0.2, 0.5, 1, 2], ["0.15", "0.2", "0.5", "1", "2"])
@@ -97,7 +106,8 @@ def normalization(train: Train) -> Figure:
     return figure
 
 
-def augmentation(root: str) -> Figure:
+def draw_augmentation(root: str) -> Figure:
+    """Draw a digit of MNIST and several draws of each augmentation step applied to it."""
     columns, names = 8, list(STEPS)
     figure, grid = plt.subplots(len(names), columns, figsize=(columns * 0.85, len(names) * 0.85))
     for row, name in zip(grid, names, strict=True):
@@ -107,44 +117,55 @@ def augmentation(root: str) -> Figure:
         index = int((dataset.train.labels == 5).nonzero()[3])
         image = scale(dataset.train.images[index : index + 1], torch.float32)
         copies = image.expand(columns - 1, -1, -1, -1)
-        shown = [image[0], *pipeline(copies, pipeline.draw(len(copies), seed=0, epoch=1))]
-        for axes, picture in zip(row, shown, strict=True):
+        pictures = [image[0], *pipeline(copies, pipeline.draw(len(copies), seed=0, epoch=1))]
+        for axes, picture in zip(row, pictures, strict=True):
             axes.imshow(picture[0], cmap="gray_r", vmin=0, vmax=1)
             axes.set_axis_off()
         row[0].text(-6, 14, name, ha="right", va="center", fontsize=11)
     return figure
 
 
-def strength(train: Train, key: str, values: Sequence[float], others: Sequence[str], label: str) -> Figure:
-    noisy = ["data.label_noise=0.2", "early_stopping=none", "epochs=100", *others]
-    runs = train([[*noisy, f"{key}={value}", f"seed={seed}"] for value in values for seed in SEEDS])
+def plot_strengths(train: Train, key: str, values: Sequence[float], others: Sequence[str], label: str) -> Figure:
+    """Plot the training and test accuracies of noisy labels against the strength of a regularizer.
+
+    Args:
+        train: trains a sweep.
+        key: the key that sets the strength.
+        values: the strengths.
+        others: overrides of all runs.
+        label: the label of the strengths.
+    """
+    common = ["data.label_noise=0.2", "early_stopping=none", "epochs=100", *others]
+    runs = train([[*common, f"{key}={value}", f"seed={seed}"] for value in values for seed in SEEDS])
     figure, panels = plt.subplots(1, 2, figsize=(7.5, 3.2))
-    places = range(len(values))
-    trained, tested = [], []
+    positions = range(len(values))
+    train_accuracies, test_accuracies = [], []
     for run in runs:
         summary = run.summary
         assert summary is not None
-        trained.append(100 * summary["last"]["train_accuracy"])
-        tested.append(100 * summary["test_last"]["accuracy"])
-    for axes, figures, name, (color, line) in zip(
+        train_accuracies.append(100 * summary["last"]["train_accuracy"])
+        test_accuracies.append(100 * summary["test_last"]["accuracy"])
+    for axes, accuracies, title, (color, line) in zip(
         panels,
-        (trained, tested),
+        (train_accuracies, test_accuracies),
         ("training accuracy (%)", "test accuracy (%)"),
         STYLES,
         strict=False,
     ):
-        groups = [figures[i * len(SEEDS) : (i + 1) * len(SEEDS)] for i in places]
-        axes.plot(places, [statistics.mean(group) for group in groups], line, color=color, marker="o")
-        for place, group in zip(places, groups, strict=True):
-            axes.plot([place] * len(group), group, ".", color="#777777", markersize=4, zorder=0)
-        axes.set_xticks(list(places), [f"{value:g}" for value in values])
+        accuracies_by_value = [accuracies[i * len(SEEDS) : (i + 1) * len(SEEDS)] for i in positions]
+        means = [statistics.mean(seed_accuracies) for seed_accuracies in accuracies_by_value]
+        axes.plot(positions, means, line, color=color, marker="o")
+        for position, seed_accuracies in zip(positions, accuracies_by_value, strict=True):
+            axes.plot([position] * len(SEEDS), seed_accuracies, ".", color="#777777", markersize=4, zorder=0)
+        axes.set_xticks(list(positions), [f"{value:g}" for value in values])
         axes.set(xlabel=label)
-        axes.set_title(name, fontsize=11, loc="left")
+        axes.set_title(title, fontsize=11, loc="left")
     figure.tight_layout()
     return figure
 
 
-def label_smoothing(train: Train) -> Figure:
+def plot_label_smoothing(train: Train) -> Figure:
+    """Plot how sure runs with different label smoothing are of their predictions on the test set."""
     amounts = (0, 0.1, 0.3)
     runs = train([[f"loss.label_smoothing={amount}", "early_stopping=none", "epochs=60"] for amount in amounts])
     test = load_dataset(compose_job([]).config).test
@@ -152,9 +173,9 @@ def label_smoothing(train: Train) -> Figure:
     figure, axes = plt.subplots(figsize=(7.5, 3.2))
     for amount, run, (color, line) in zip(amounts, runs, STYLES, strict=False):
         with torch.no_grad():
-            sure = run.model("last")(scale(test.images, torch.float32)).softmax(-1).amax(-1)
+            probabilities = run.model("last")(scale(test.images, torch.float32)).softmax(-1).amax(-1)
         axes.hist(
-            sure.tolist(),
+            probabilities.tolist(),
             bins=[i / 25 for i in range(26)],
             histtype="step",
             linewidth=1.8,

@@ -1,1 +1,1 @@
-"""What scripts/benchmark.py measures."""
+"""The benchmarks that scripts/benchmark.py runs."""

@@ -1,4 +1,4 @@
-"""What augmentation costs, option by option."""
+"""The cost of augmentation, option by option."""
 
 import tempfile
 from collections.abc import Callable
@@ -6,29 +6,30 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.cohorts import Turns
-from benchmarks.timing import Rows, counted, rows_of, take_turns
+from benchmarks.cohorts import EpochwiseCohort
+from benchmarks.timing import Rows, compare_with, counted_turns, take_turns
 from regexp.config.compose import CONF, compose_job
 from regexp.execution.builders import load_dataset, make_stream
 from regexp.training.batches import batches
 
 
 def benchmark_augmentation(root: Path, epochs: int) -> Rows:
-    """Seconds that the images of an epoch take, augmented by each option, beside a whole epoch of training without."""
+    """Compare the seconds that each option needs for the images of an epoch with an epoch of training without any."""
     options = sorted(file.stem for file in (CONF / "augmentation").glob("*.yaml"))
-    with tempfile.TemporaryDirectory() as folder:
-        regexp = Turns([["data=mnist", "normalization=batch", "early_stopping=none"]], root, epochs + 2, Path(folder))
-        sides: dict[str, Callable[[], None]] = {
-            "regexp": regexp,
-            **{option: images(root, option) for option in options},
+    overrides = ["data=mnist", "normalization=batch", "early_stopping=none"]
+    with tempfile.TemporaryDirectory() as outputs:
+        cohort = EpochwiseCohort([overrides], root, epochs + 2, Path(outputs))
+        functions: dict[str, Callable[[], None]] = {
+            "regexp": cohort,
+            **{option: make_image_epoch(root, option) for option in options},
         }
-        seconds = {name: counted(values, epochs) for name, values in take_turns(sides, epochs + 2).items()}
-    recording = {"  of which recording": counted(regexp.recording, epochs)}
-    return rows_of({"regexp": seconds["regexp"], **recording, **seconds}, "regexp")
+        seconds = {name: counted_turns(values, epochs) for name, values in take_turns(functions, epochs + 2).items()}
+    recording = {"  of which recording": counted_turns(cohort.recording_seconds, epochs)}
+    return compare_with("regexp", {"regexp": seconds["regexp"], **recording, **seconds})
 
 
-def images(root: Path, option: str) -> Callable[[], None]:
-    """An epoch's images of MNIST, with an option of augmentation."""
+def make_image_epoch(root: Path, option: str) -> Callable[[], None]:
+    """Return a function that makes the images of an epoch of MNIST with an option of augmentation."""
     config = compose_job(["data=mnist", f"data.root={root}", f"augmentation={option}"]).config
     dataset = load_dataset(config)
     stream = make_stream(config, dataset)

@@ -1,4 +1,4 @@
-"""Cohorts that train an epoch whenever it is their turn, with all their measuring and recording."""
+"""Cohorts that train one epoch at each call, so that they can take turns with other functions."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,62 +10,75 @@ from regexp.execution.builders import build_cohort
 from regexp.runs.directories import plan_runs
 from regexp.training.loop import train
 
-# The experiment sets its patience over the option of early_stopping: early_stopping=none would not end it.
+# The experiment sets a patience of its own, which early_stopping=none would not remove.
 LESSON = ["experiment=lesson", "early_stopping.patience=null", "device=cpu"]
 
 
-def fewer(train_size: int | None) -> list[str]:
-    """Overrides for fewer training images, and validation in MNIST's proportion of 60,000 to 10,000."""
+def limit_images(train_size: int | None) -> list[str]:
+    """Return overrides for fewer training images, and for validation images in MNIST's proportion of 6 to 1."""
     if train_size is None:
         return []
     return [f"data.train_size={train_size}", "data.validation=holdout", f"data.val_size={train_size // 6}"]
 
 
-class Turns:
-    """A cohort whose epochs take turns with others: a call is one pass through the body of the one training loop.
+class EpochwiseCohort:
+    """A cohort that trains one epoch at each call: one pass through the body of the training loop.
 
-    The loop is asked to stop after each epoch, and its runs' recorders are not told. Time that others take counts
-    towards when checkpoints are due: more of them are written, and counted, than if the cohort were alone.
+    It is also the reporter and the stop request of the loop, which it asks to stop after each epoch; the recorders do
+    not learn of these interruptions. The time that other functions take counts towards when checkpoints are due, so
+    more checkpoints are written, and measured, than if the cohort trained alone.
 
     Attributes:
-        cohort: the cohort; it has no members left after `epochs` turns.
-        runs: K.
-        setup: seconds from overrides to the cohort.
-        recording: seconds that each turn spent in recorders.
+        cohort: the cohort; it has no members left after `epochs` calls.
+        size: the number of runs, K.
+        setup_seconds: the seconds from the overrides to the cohort.
+        recording_seconds: for each call, the seconds spent in recorders.
+        requested: the answer to the loop, which asks whether to stop.
     """
 
     requested = True
 
-    def __init__(self, runs: Sequence[Sequence[str]], root: Path, epochs: int, folder: Path) -> None:
-        """`runs` [K]: overrides of each; they leave their files in `folder`."""
+    def __init__(self, runs: Sequence[Sequence[str]], root: Path, epochs: int, outputs: Path) -> None:
+        """Plan and build the cohort.
+
+        Args:
+            runs: the overrides of each run.
+            root: the directory that holds MNIST/raw.
+            epochs: the number of epochs that the runs train.
+            outputs: the directory in which the runs write their files.
+        """
         began = time.perf_counter()
         common = [f"data.root={root}", f"epochs={epochs}"]
-        self.cohort = build_cohort(plan_runs(compose_jobs([[*overrides, *common] for overrides in runs]), folder))
-        self.setup = time.perf_counter() - began
-        self.runs, self.epochs = len(runs), epochs
-        self.recording: list[float] = []
+        jobs = compose_jobs([[*overrides, *common] for overrides in runs])
+        self.cohort = build_cohort(plan_runs(jobs, outputs))
+        self.setup_seconds = time.perf_counter() - began
+        self.size, self.epochs = len(runs), epochs
+        self.recording_seconds: list[float] = []
         for member in self.cohort.members:
-            member.recorder = Told(member.recorder, self.recording)
+            member.recorder = TimedRecorder(member.recorder, self.recording_seconds)
 
     def __call__(self) -> None:
-        self.recording.append(0.0)
+        self.recording_seconds.append(0.0)
         train(self.cohort, self, self)
-        if len(self.cohort.members) < self.runs and self.cohort.epoch < self.epochs:
+        if len(self.cohort.members) < self.size and self.cohort.epoch < self.epochs:
             raise SystemExit("a run ended before the others: nothing was measured")
 
-    def epoch(self, metrics: object) -> None:
-        """An epoch ended: the loop has no one else to tell."""
+    def show_epoch(self, metrics: object) -> None:
+        """Show nothing."""
 
 
-class Told:
-    """A recorder that is told of one beginning and of no interruption; adds its seconds to the last of a list."""
+class TimedRecorder:
+    """A recorder that adds the seconds it takes to the last entry of a list.
+
+    It passes on the start of the run only once, and no interruption.
+    """
 
     def __init__(self, recorder: Any, seconds: list[float]) -> None:
         self.recorder, self.seconds = recorder, seconds
 
     def __getattr__(self, name: str) -> Callable[..., None]:
-        def timed(*arguments: Any) -> None:
-            if name == "interrupt" or (name == "begin" and len(self.seconds) > 1):
+        def timed_method(*arguments: Any) -> None:
+            if name == "record_interruption" or (name == "record_start" and len(self.seconds) > 1):
                 return
             began = time.perf_counter()
             try:
@@ -73,4 +86,4 @@ class Told:
             finally:
                 self.seconds[-1] += time.perf_counter() - began
 
-        return timed
+        return timed_method

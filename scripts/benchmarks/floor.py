@@ -1,52 +1,60 @@
-"""The least that K runs of one hidden layer could take: products, the optimizer and images, and nothing else."""
+"""The least work that K runs of one hidden layer need: matrix products, the optimizer and the images."""
 
 from collections.abc import Callable
 
 import torch
 
 from regexp.models.matmul import matmul
+from regexp.models.mlp import MLPArchitecture
 from regexp.training.batches import batches
 from regexp.training.cohort import Cohort
 
 
-def floor(cohort: Cohort) -> Callable[[], None]:
-    """An epoch of as many runs on the same image streams: forward and weight-gradient products, fused Adam, images.
+def make_floor_epoch(cohort: Cohort) -> Callable[[], None]:
+    """Return a function that does the least work of an epoch for as many runs on the same image streams.
 
-    No normalization, activation, loss, dropout or backward pass: gradients of activations are random and stay the same.
+    It makes the images, multiplies the matrices of the forward pass and of the weights' gradients, and steps fused
+    Adam. There is no normalization, activation, loss, dropout or backward pass: the gradients of the activations are
+    random and stay the same.
     """
-    shape, runs, batch_size = cohort.model.architecture, len(cohort.members), cohort.batch_size
-    data, streams, sharing, dtype = cohort.dataset.train, cohort.streams, cohort.sharing, cohort.compute.dtype
-    [hidden] = shape.hidden_sizes
-    first = torch.randn(runs, hidden, shape.in_features) * shape.in_features**-0.5  # [K, hidden, in]
-    second = torch.randn(runs, shape.classes, hidden) * hidden**-0.5  # [K, classes, hidden]
-    weights = [first, second]
-    slopes, means, squares = ([torch.zeros_like(weight) for weight in weights] for _ in range(3))
-    counts = [torch.tensor(0.0)] * len(weights)
-    # As layers store them: [K, out, B].
-    h, g1, g2 = (1e-3 * torch.randn(runs, out, batch_size) for out in (hidden, hidden, shape.classes))
-    turn = 0
+    architecture, runs, batch_size = cohort.model.architecture, len(cohort.members), cohort.batch_size
+    assert isinstance(architecture, MLPArchitecture)
+    data, streams, dtype = cohort.dataset.train, cohort.streams, cohort.compute.dtype
+    runs_per_stream = cohort.runs_per_stream
+    in_features, classes, [hidden] = architecture.in_features, architecture.classes, architecture.hidden_sizes
+    first_weight = torch.randn(runs, hidden, in_features) * in_features**-0.5  # [K, hidden, in]
+    second_weight = torch.randn(runs, classes, hidden) * hidden**-0.5  # [K, classes, hidden]
+    weights = [first_weight, second_weight]
+    gradients, first_moments, second_moments = ([torch.zeros_like(weight) for weight in weights] for _ in range(3))
+    step_counts = [torch.tensor(0.0)] * len(weights)
+    # Activations and their gradients, laid out as in the layers: [K, out, B].
+    activations, hidden_gradients, logit_gradients = (
+        1e-3 * torch.randn(runs, out, batch_size) for out in (hidden, hidden, classes)
+    )
+    epoch_number = 0
 
     @torch.no_grad()
     def epoch() -> None:
-        nonlocal turn
-        turn += 1
-        for batch in batches(data, streams, sharing, batch_size, turn, dtype):
-            x = batch.images.flatten(2)  # [S, B, in]
-            count = x.shape[1]
-            parts = (x, first.split(sharing), g1.split(sharing), slopes[0].split(sharing))
-            for images, w, g, into in zip(*parts, strict=True):
-                matmul(w.flatten(0, 1), images)
-                matmul(g.flatten(0, 1)[:, :count], images.t(), out=into.flatten(0, 1))
-            torch.bmm(second, h[..., :count])
-            torch.bmm(g2[..., :count], h[..., :count].transpose(1, 2), out=slopes[1])
-            counts[0].add_(1)
+        nonlocal epoch_number
+        epoch_number += 1
+        for batch in batches(data, streams, runs_per_stream, batch_size, epoch_number, dtype):
+            inputs = batch.images.flatten(2)  # [S, B, in]
+            count = inputs.shape[1]
+            slices = (first_weight, hidden_gradients, gradients[0])
+            slices_per_stream = zip(inputs, *(tensor.split(runs_per_stream) for tensor in slices), strict=True)
+            for images, weight, output_gradient, weight_gradient in slices_per_stream:
+                matmul(weight.flatten(0, 1), images)
+                matmul(output_gradient.flatten(0, 1)[:, :count], images.t(), out=weight_gradient.flatten(0, 1))
+            torch.bmm(second_weight, activations[..., :count])
+            torch.bmm(logit_gradients[..., :count], activations[..., :count].transpose(1, 2), out=gradients[1])
+            step_counts[0].add_(1)
             torch._fused_adam_(
                 weights,
-                slopes,
-                means,
-                squares,
+                gradients,
+                first_moments,
+                second_moments,
                 [],
-                counts,
+                step_counts,
                 lr=1e-3,
                 beta1=0.9,
                 beta2=0.999,

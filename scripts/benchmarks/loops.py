@@ -1,4 +1,4 @@
-"""What people use instead: the lesson's loop, and a bare one. Each returns a function that trains one epoch."""
+"""Training loops that people use instead of regexp. Each function here returns one that trains an epoch."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +11,16 @@ from torchvision import transforms
 from torchvision.datasets import MNIST
 
 
-def lesson_loop(root: Path, augment: bool, train_size: int | None = None) -> Callable[[], None]:
-    """Training and validation as a lesson would write it; of fewer training images a sixth validates."""
-    steps = [transforms.RandomRotation(10), transforms.RandomHorizontalFlip()] if augment else []
-    train_set = MNIST(str(root), train=True, transform=transforms.Compose([*steps, transforms.ToTensor()]))
+def make_lesson_epoch(root: Path, augment: bool, train_size: int | None = None) -> Callable[[], None]:
+    """Return an epoch of training and validation as a lesson would write it.
+
+    Args:
+        root: the directory that holds MNIST/raw.
+        augment: whether to augment the training images.
+        train_size: the number of training images, with a sixth as many validation images; None for all of MNIST.
+    """
+    augmentation = [transforms.RandomRotation(10), transforms.RandomHorizontalFlip()] if augment else []
+    train_set = MNIST(str(root), train=True, transform=transforms.Compose([*augmentation, transforms.ToTensor()]))
     val_set = MNIST(str(root), train=False, transform=transforms.ToTensor())
     if train_size is not None:
         train_set, val_set = Subset(train_set, range(train_size)), Subset(val_set, range(train_size // 6))
@@ -43,10 +49,16 @@ def lesson_loop(root: Path, augment: bool, train_size: int | None = None) -> Cal
     return epoch
 
 
-def bare_loop(root: Path) -> Callable[[], None]:
-    """Tensors in memory, nn.Module, fused Adam, a validation pass, nothing else."""
-    parts = [MNIST(str(root), train=train) for train in (True, False)]
-    (images, labels), (val_images, val_labels) = ((part.data.flatten(1).float() / 255, part.targets) for part in parts)
+def make_bare_epoch(root: Path) -> Callable[[], None]:
+    """Return an epoch with tensors in memory, nn.Module, fused Adam, a validation pass, and nothing else.
+
+    Args:
+        root: the directory that holds MNIST/raw.
+    """
+    splits = [MNIST(str(root), train=train) for train in (True, False)]
+    (images, labels), (val_images, val_labels) = (
+        (split.data.flatten(1).float() / 255, split.targets) for split in splits
+    )
     model = nn.Sequential(nn.Linear(784, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Linear(128, 10))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
 

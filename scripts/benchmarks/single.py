@@ -1,25 +1,31 @@
-"""One run of MNIST against loops that neither measure nor record as much."""
+"""A single run of MNIST against loops that neither measure nor record as much."""
 
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.cohorts import LESSON, Turns
-from benchmarks.loops import bare_loop, lesson_loop
-from benchmarks.timing import Rows, counted, rows_of, take_turns
+from benchmarks.cohorts import LESSON, EpochwiseCohort
+from benchmarks.loops import make_bare_epoch, make_lesson_epoch
+from benchmarks.timing import Rows, compare_with, counted_turns, take_turns
 
 
 def benchmark_single(root: Path, epochs: int, augment: bool) -> Rows:
-    """Seconds an epoch of regexp, with all its measuring and recording, against loops that do neither."""
+    """Compare the seconds of an epoch of regexp, with all its measuring and recording, with those of simpler loops.
+
+    Args:
+        root: the directory that holds MNIST/raw.
+        epochs: the number of epochs that count.
+        augment: whether to augment the images.
+    """
     overrides = LESSON if augment else [*LESSON, "augmentation=none"]
-    with tempfile.TemporaryDirectory() as folder:
-        regexp = Turns([overrides], root, epochs + 2, Path(folder))
-        sides: dict[str, Callable[[], None]] = {
-            "regexp": regexp,
-            "the lesson's loop (DataLoader, PIL transforms)": lesson_loop(root, augment),
+    with tempfile.TemporaryDirectory() as outputs:
+        cohort = EpochwiseCohort([overrides], root, epochs + 2, Path(outputs))
+        functions: dict[str, Callable[[], None]] = {
+            "regexp": cohort,
+            "the lesson's loop (DataLoader, PIL transforms)": make_lesson_epoch(root, augment),
         }
         if not augment:
-            sides["a bare loop (tensors in memory, fused Adam)"] = bare_loop(root)
-        seconds = {name: counted(values, epochs) for name, values in take_turns(sides, epochs + 2).items()}
-    recording = {"  of which recording": counted(regexp.recording, epochs)}
-    return rows_of({"regexp": seconds["regexp"], **recording, **seconds}, "regexp")
+            functions["a bare loop (tensors in memory, fused Adam)"] = make_bare_epoch(root)
+        seconds = {name: counted_turns(values, epochs) for name, values in take_turns(functions, epochs + 2).items()}
+    recording = {"  of which recording": counted_turns(cohort.recording_seconds, epochs)}
+    return compare_with("regexp", {"regexp": seconds["regexp"], **recording, **seconds})

@@ -1,4 +1,4 @@
-"""Sweeps of 48 runs that train together, against the same runs one by one, and against the floor."""
+"""Sweeps of 48 runs that train together, against the same runs one by one and against the least work they need."""
 
 import statistics
 import tempfile
@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 
-from benchmarks.cohorts import LESSON, Turns, fewer
-from benchmarks.floor import floor
-from benchmarks.loops import lesson_loop
-from benchmarks.timing import Rows, counted, ratio, take_turns
+from benchmarks.cohorts import LESSON, EpochwiseCohort, limit_images
+from benchmarks.floor import make_floor_epoch
+from benchmarks.loops import make_lesson_epoch
+from benchmarks.timing import Rows, counted_turns, summarize_ratios, take_turns
 
 GRID = [
     [f"optimizer.lr={lr}", f"model.dropout={p}", f"optimizer.weight_decay={decay}"]
@@ -20,41 +20,59 @@ SWEEPS = {"one seed: 4 lr x 3 dropout x 4 weight decay": GRID, "16 seeds x 3 lr"
 
 
 def benchmark_speed(root: Path, epochs: int, train_size: int | None) -> dict[str, Rows]:
-    """For each sweep, seconds of a run and epoch, and how they compare."""
-    return {f"{name}; a run and epoch": benchmark_one(root, epochs, train_size, runs) for name, runs in SWEEPS.items()}
+    """Compare the seconds of a run and epoch of each sweep with those of its alternatives.
 
+    Args:
+        root: the directory that holds MNIST/raw.
+        epochs: the number of epochs that count.
+        train_size: the number of training images; None for all.
 
-def benchmark_one(root: Path, epochs: int, train_size: int | None, sweep: Sequence[Sequence[str]]) -> Rows:
-    """One sweep, whose runs end after the last turn.
-
-    Run by run, one stands for all: of ours the middle one, and the lesson's loop with the lesson's numbers.
+    Returns:
+        The rows by title.
     """
-    runs, turns = [[*LESSON, *fewer(train_size), *overrides] for overrides in sweep], epochs + 2
-    with tempfile.TemporaryDirectory() as folder:
-        together = Turns(runs, root, turns, Path(folder, "together"))
-        alone = Turns([runs[len(runs) // 2]], root, turns, Path(folder, "alone"))
-        sides: dict[str, Callable[[], None]] = {
-            "together": together,
-            "lesson": lesson_loop(root, augment=True, train_size=train_size),
-            "floor": floor(together.cohort),
-            "alone": alone,
-        }
-        every = take_turns(sides, turns)
-    seconds = {name: counted(values, epochs) for name, values in every.items()}
-    size, usual = together.runs, statistics.median(seconds["together"])
-    once = together.setup + every["together"][0] + every["together"][-1] - 2 * usual
-    recording = counted(together.recording, epochs)
     return {
-        f"regexp, {size} runs together": {"median": usual / size},
+        f"{name}; a run and epoch": benchmark_sweep(root, epochs, train_size, sweep) for name, sweep in SWEEPS.items()
+    }
+
+
+def benchmark_sweep(root: Path, epochs: int, train_size: int | None, sweep: Sequence[Sequence[str]]) -> Rows:
+    """Compare one sweep with its alternatives.
+
+    Run by run, one run stands for all: the middle one of the sweep for regexp, and the lesson's own configuration for
+    the lesson's loop.
+
+    Args:
+        root: the directory that holds MNIST/raw.
+        epochs: the number of epochs that count; the runs end with the turn after them.
+        train_size: the number of training images; None for all.
+        sweep: the overrides of each run.
+    """
+    runs, turns = [[*LESSON, *limit_images(train_size), *overrides] for overrides in sweep], epochs + 2
+    with tempfile.TemporaryDirectory() as outputs:
+        together = EpochwiseCohort(runs, root, turns, Path(outputs, "together"))
+        functions: dict[str, Callable[[], None]] = {
+            "together": together,
+            "lesson": make_lesson_epoch(root, augment=True, train_size=train_size),
+            "floor": make_floor_epoch(together.cohort),
+            "alone": EpochwiseCohort([runs[len(runs) // 2]], root, turns, Path(outputs, "alone")),
+        }
+        all_seconds = take_turns(functions, turns)
+    seconds = {name: counted_turns(values, epochs) for name, values in all_seconds.items()}
+    size, epoch_seconds = together.size, statistics.median(seconds["together"])
+    # What the first and the last epoch took longer than the others.
+    start_and_end = all_seconds["together"][0] + all_seconds["together"][-1] - 2 * epoch_seconds
+    recording = counted_turns(together.recording_seconds, epochs)
+    return {
+        f"regexp, {size} runs together": {"median": epoch_seconds / size},
         "  of which recording": {
             "median": statistics.median(recording) / size,
-            **ratio(recording, seconds["together"]),
+            **summarize_ratios(recording, seconds["together"]),
         },
         "regexp, run by run": {"median": statistics.median(seconds["alone"])},
         "the lesson's loop, run by run": {"median": statistics.median(seconds["lesson"])},
         f"the floor of {size} runs": {"median": statistics.median(seconds["floor"]) / size},
-        "once a run: beginning and end": {"median": once / size},
-        "times faster than the lesson's loop": ratio(seconds["lesson"], seconds["together"], size),
-        "times faster than regexp run by run": ratio(seconds["alone"], seconds["together"], size),
-        "times as long as the floor": ratio(seconds["together"], seconds["floor"]),
+        "once a run: beginning and end": {"median": (together.setup_seconds + start_and_end) / size},
+        "times faster than the lesson's loop": summarize_ratios(seconds["lesson"], seconds["together"], size),
+        "times faster than regexp run by run": summarize_ratios(seconds["alone"], seconds["together"], size),
+        "times as long as the floor": summarize_ratios(seconds["together"], seconds["floor"]),
     }

@@ -1,4 +1,4 @@
-"""What the exercises share: they end as the `regexp` command does, with one message and its status."""
+"""The frame of the exercises: they end as the `regexp` command does, with one message and an exit status."""
 
 import sys
 from collections.abc import Iterator
@@ -9,7 +9,10 @@ from regexp.utils import exit_codes
 
 @contextmanager
 def exercise() -> Iterator[list[str]]:
-    """Give the overrides that were typed, run what is inside, and end the script; --help shows its docstring."""
+    """Pass the overrides of the command line to the `with` statement, and exit with its status at the end.
+
+    With --help, the docstring of the script is printed instead.
+    """
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(sys.modules["__main__"].__doc__)
         sys.exit()

@@ -1,9 +1,9 @@
-"""RandomCrop and other augmentations: which of them help, and which ask for what the test set does not hold?
+"""RandomCrop and other augmentations: which of them help, and which only make training harder?
 
     uv run scripts/exercises/augmentation.py [OVERRIDES]
 
-Overrides hold for every run: data=mnist data.root=../shared/data epochs=3. There `crop` is RandomCrop(24), of images
-of 28 pixels; digits, of 8, lose the same share of their side.
+Overrides apply to every run: data=mnist data.root=../shared/data epochs=3. On MNIST, whose images have 28 x 28 pixels,
+`crop` is RandomCrop(24); on digits, with 8 x 8 pixels, it removes about the same share.
 """
 
 from _exercise import exercise
@@ -18,5 +18,5 @@ RUNS = [[f"augmentation={augmentation}", f"seed={seed}"] for augmentation in AUG
 with exercise() as overrides:
     regexp.sweep([["name=augmentation", *run, *overrides] for run in RUNS])
     print()
-    print("What is harder takes longer: which runs had not ended after 100 epochs?")
+    print("Harder images take longer to learn: which runs were still improving at the end?")
     print("Then: optimizer.lr=0.01 early_stopping=patient epochs=400, with time to learn")

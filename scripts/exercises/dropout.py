@@ -1,8 +1,8 @@
-"""Dropout beside BatchNorm: does it still help, and how does it do without?
+"""Dropout with and without BatchNorm: does it help in both cases?
 
     uv run scripts/exercises/dropout.py [OVERRIDES]
 
-Overrides hold for every run: data=mnist data.root=../shared/data epochs=3, or 'model.hidden_sizes=[512]'.
+Overrides apply to every run: data=mnist data.root=../shared/data epochs=3, or 'model.hidden_sizes=[512]'.
 """
 
 from _exercise import exercise

@@ -1,8 +1,8 @@
-"""BatchNorm or LayerNorm: which learns faster, which better, and what does either gain over none?
+"""BatchNorm or LayerNorm: which learns faster, which generalizes better, and what does each gain over none?
 
     uv run scripts/exercises/normalization.py [OVERRIDES]
 
-Overrides hold for every run: data=mnist data.root=../shared/data epochs=3, or batch_size=8.
+Overrides apply to every run: data=mnist data.root=../shared/data epochs=3, or batch_size=8.
 """
 
 from _exercise import exercise
@@ -23,5 +23,5 @@ RUNS = [
 with exercise() as overrides:
     regexp.sweep([["name=normalization", *run, *overrides] for run in RUNS])
     print()
-    print("Normalization saves epochs; does it also end higher, beyond the spread?")
+    print("Normalization saves epochs. Does it also raise the accuracy beyond the spread?")
     print("Then: batch_size=8, where BatchNorm's statistics are noisy: harm or help?")

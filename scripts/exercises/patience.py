@@ -2,7 +2,7 @@
 
     uv run scripts/exercises/patience.py [OVERRIDES]
 
-Overrides hold for every run: data=mnist data.root=../shared/data epochs=30, or data.label_noise=0.2.
+Overrides apply to every run: data=mnist data.root=../shared/data epochs=30, or data.label_noise=0.2.
 """
 
 from _exercise import exercise
@@ -12,7 +12,7 @@ import regexp
 PATIENCES = (1, 2, 5, 10, 20)
 SEEDS = range(5)
 
-# Runs of one seed differ in nothing but their end: a longer patience can only find a lower validation loss.
+# Runs of the same seed differ only in when they end: a longer patience can only find a lower validation loss.
 RUNS = [[f"early_stopping.patience={patience}", f"seed={seed}"] for patience in PATIENCES for seed in SEEDS]
 
 with exercise() as overrides:
