@@ -96,7 +96,7 @@ def _explain_test_set(comparison: Comparison) -> Iterator[str]:
         # An upper bound for two models on the same images: it assumes that they never get the same image wrong.
         error_sum, difference = 2 - estimate.mean - baseline.mean, estimate.mean - baseline.mean
         max_error = 1.96 * math.sqrt(max(0.0, error_sum - difference**2) / size)
-        text += f", and its difference to {comparison.baseline.label} may be off by up to {100 * max_error:.1f} points"
+        text += f", and its difference to the baseline may be off by up to {100 * max_error:.1f} points"
     yield f"{text}. Intervals and verdicts apply to these images only."
 
 

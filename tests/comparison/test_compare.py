@@ -424,7 +424,7 @@ def test_a_note_gives_the_sampling_error_of_the_test_set() -> None:
     assert f"and {100 * high:.1f} % (95 %, Wilson)" in note
     # Two models with 10 and 50 % errors, never on the same image: the mean difference for an image is 0.4.
     bound = 1.96 * math.sqrt((0.1 + 0.5 - 0.4**2) / 400)
-    assert f"its difference to none may be off by up to {100 * bound:.1f} points" in note
+    assert f"its difference to the baseline may be off by up to {100 * bound:.1f} points" in note
 
 
 def test_the_sampling_error_of_a_difference_is_an_upper_bound() -> None:
