@@ -18,5 +18,5 @@ RUNS = [[f"augmentation={augmentation}", f"seed={seed}"] for augmentation in AUG
 with exercise() as overrides:
     regexp.sweep([["name=augmentation", *run, *overrides] for run in RUNS])
     print()
-    print("Harder images take longer to learn: which runs were still improving at the end?")
+    print("Harder images take longer to learn: which runs were still going at epoch 100?")
     print("Then: optimizer.lr=0.01 early_stopping=patient epochs=400, with time to learn")
