@@ -10,6 +10,7 @@ from regexp.data.readers import read_splits
 from regexp.data.sources import Source
 from regexp.data.splits import Split
 from regexp.errors import ConfigError, DataError
+from regexp.utils.counts import format_size, resolve_count
 from regexp.utils.rng import random_stream
 
 # Training loss and accuracy are measured on at most this many training images: the standard error of an accuracy of
@@ -128,10 +129,10 @@ def load_splits(source: Source, val_size: float, train_size: float | None, split
 
     Args:
         source: where the data set is, from `sources.locate`.
-        val_size: how many images to hold out of the training set for validation, stratified by class; below 1 a
-            fraction of it. Not used if the files have a validation set or `validation` is "test".
-        train_size: how many of the remaining images to keep, stratified by class; below 1 a fraction of them; None
-            keeps all.
+        val_size: how many images to hold out of the training set for validation, stratified by class; a float
+            up to 1.0 is a fraction of it. Not used if the files have a validation set or `validation` is "test".
+        train_size: how many of the remaining images to keep, stratified by class; a float up to 1.0 is a
+            fraction of them; None keeps all.
         split_seed: decides which images are held out and kept, independently of a run's seed.
         validation: "holdout"; or "test": nothing is held out, the test set is the validation set, and a validation
             set in the files is not used.
@@ -156,7 +157,9 @@ def load_splits(source: Source, val_size: float, train_size: float | None, split
         held_out = _stratified_indices(train.labels, count, split_seed, "validation", spare_last=True)
         validation_images, train = train.select(held_out), train.select(_complement(held_out, len(train)))
     if len(train) == 0:
-        raise ConfigError(f"data.val_size={val_size:g}: leaves no images to train on; use a smaller data.val_size")
+        raise ConfigError(
+            f"data.val_size={format_size(val_size)}: leaves no images to train on; use a smaller data.val_size"
+        )
     if train_size is not None:
         count = _count_images("data.train_size", train_size, len(train))
         train = train.select(_stratified_indices(train.labels, count, split_seed, "training"))
@@ -223,10 +226,10 @@ def _count_images(key: str, size: float, available: int) -> int:
     Raises:
         ConfigError: this is none, or more than there are.
     """
-    count = round(size * available) if size < 1 else round(size)
+    count = resolve_count(size, available)
     if not 1 <= count <= available:
         raise ConfigError(
-            f"{key}={size:g}: asks for {count:,} images, and there are {available:,}; use 1 to {available}"
+            f"{key}={format_size(size)}: asks for {count:,} images, and there are {available:,}; use 1 to {available}"
         )
     return count
 

@@ -1,4 +1,4 @@
-"""What holds for every augmentation: the contract of all that is in TRANSFORMS, whatever is added to it."""
+"""The contract that every transform in TRANSFORMS keeps, new ones included."""
 
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
@@ -14,11 +14,11 @@ from helpers.transforms import (
     SEED,
     STRONG_ARGUMENTS,
     apply_steps,
-    make_transform,
+    apply_torchvision,
     drawn_for_image,
     field_names,
+    make_transform,
     random_images,
-    apply_torchvision,
 )
 from torch import Tensor
 from torch.testing import assert_close
@@ -37,37 +37,39 @@ SHAPES = pytest.mark.parametrize("shape", [(1, 28, 28), (3, 28, 28), (1, 8, 8), 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 
 
-def test_steps_transforms_targets_and_tables_name_the_same() -> None:
+def test_schema_transforms_targets_and_test_tables_have_the_same_entries() -> None:
     assert list(TRANSFORMS) == list(STEPS)
-    assert {name: kind for kind, found in TRANSFORMS.items() for name in [found.__name__]} == TARGETS
+    assert {transform.__name__: kind for kind, transform in TRANSFORMS.items()} == TARGETS
     for name, kind in TARGETS.items():
         assert getattr(regexp.augmentation, name) is TRANSFORMS[kind]
     assert set(STRONG_ARGUMENTS) == set(NEUTRAL_ARGUMENTS) == set(ORACLES) == set(TRANSFORMS)
 
 
 @KINDS
-def test_a_transforms_fields_are_its_steps_with_the_same_defaults(kind: str) -> None:
+def test_a_transform_has_the_fields_and_defaults_of_its_schema(kind: str) -> None:
     schema = STEPS[kind]()
-    assert field_names(kind) == [item.name for item in fields(STEPS[kind])]
-    for item in fields(TRANSFORMS[kind]):
-        given = getattr(schema, item.name)
-        if item.default is not MISSING and (kind, item.name) != ("rotate", "interpolation"):
-            assert item.default == (tuple(given) if isinstance(given, list) else given)
+    assert field_names(kind) == [field.name for field in fields(STEPS[kind])]
+    for field in fields(TRANSFORMS[kind]):
+        schema_default = getattr(schema, field.name)
+        if field.default is not MISSING and (kind, field.name) != ("rotate", "interpolation"):
+            assert field.default == (tuple(schema_default) if isinstance(schema_default, list) else schema_default)
 
 
 @KINDS
 @SHAPES
 @DTYPES
-def test_shape_dtype_and_range_are_kept_and_the_images_too(kind: str, shape: Sequence[int], dtype: torch.dtype) -> None:
+def test_a_transform_keeps_dtype_and_range_and_does_not_change_its_input(
+    kind: str, shape: Sequence[int], dtype: torch.dtype
+) -> None:
     images = random_images(shape).to(dtype)
-    before = images.clone()
+    original = images.clone()
     step = make_transform(kind)
     result, _ = apply_steps([step], images)
     assert result.shape == (COUNT, shape[0], *step.output_size(*shape[1:]))
     assert result.dtype == dtype
     assert result.min() >= -1e-6
     assert result.max() <= 1 + 1e-6
-    assert torch.equal(images, before)
+    assert torch.equal(images, original)
     assert result.shape != images.shape or not torch.equal(result, images)
 
 
@@ -75,22 +77,25 @@ def test_shape_dtype_and_range_are_kept_and_the_images_too(kind: str, shape: Seq
 @SHAPES
 def test_both_precisions_see_the_same_draws(kind: str, shape: Sequence[int]) -> None:
     images = random_images(shape)
-    (single, _), (double, _) = (
-        apply_steps([make_transform(kind, "bilinear")], images.to(d)) for d in (torch.float32, torch.float64)
-    )
+    step = make_transform(kind, "bilinear")
+    single, _ = apply_steps([step], images)
+    double, _ = apply_steps([step], images.double())
     assert_close(single.double(), double, rtol=0, atol=1e-4)
 
 
 @KINDS
 @SHAPES
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])
-def test_torchvisions_functional_form_agrees(kind: str, shape: Sequence[int], mode: str) -> None:
+def test_the_result_is_that_of_torchvisions_functional_form(kind: str, shape: Sequence[int], mode: str) -> None:
     step, images = make_transform(kind, mode, None if kind == "erase" else 0.0), random_images(shape).double()
-    mine, (drawn,) = apply_steps([step], images)
-    theirs = torch.stack([apply_torchvision(step, image, drawn_for_image(drawn, n)) for n, image in enumerate(images)])
-    difference = (mine - theirs).abs()
+    result, (drawn,) = apply_steps([step], images)
+    expected = torch.stack(
+        [apply_torchvision(step, image, drawn_for_image(drawn, n)) for n, image in enumerate(images)]
+    )
+    difference = (result - expected).abs()
     if getattr(step, "interpolation", None) == "nearest":
-        # On the border of two pixels rounding decides; perspective's corners are whole pixels, and put many there.
+        # On the border between two pixels rounding decides. Perspective moves corners by whole pixels, and so puts many
+        # points there.
         assert (difference > 1e-6).double().mean() <= (0.02 if kind == "perspective" else 0.002)
     else:
         assert difference.max() < 2e-5
@@ -100,72 +105,71 @@ def test_torchvisions_functional_form_agrees(kind: str, shape: Sequence[int], mo
 @SHAPES
 @DTYPES
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])
-def test_nothing_happens_at_zero_strength(kind: str, shape: Sequence[int], dtype: torch.dtype, mode: str) -> None:
+def test_neutral_arguments_change_nothing(kind: str, shape: Sequence[int], dtype: torch.dtype, mode: str) -> None:
     images = random_images(shape).to(dtype)
     options = {"interpolation": mode} if "interpolation" in field_names(kind) else {}
     result, _ = apply_steps([TRANSFORMS[kind](**NEUTRAL_ARGUMENTS[kind], **options)], images)
     assert_close(result, images, rtol=0, atol=1e-5 if options.get("interpolation") == "bilinear" else 1e-7)
 
 
-def same_image(count: int) -> Tensor:
+def repeated_image(count: int) -> Tensor:
     return random_images((1, 28, 28), 1).expand(count, -1, -1, -1)
 
 
 @KINDS
-def test_draws_are_new_for_every_image_epoch_and_seed_and_repeat(kind: str) -> None:
-    pipeline, images = Pipeline([make_transform(kind)], 28, 28), same_image(20)
-    first, again, epoch, seed, purpose = (
-        pipeline(images, pipeline.draw(20, *numbers))
-        for numbers in ((SEED, 1), (SEED, 1), (SEED, 2), (SEED + 1, 1), (SEED, 1, "cpu", "preview"))
+def test_draws_differ_by_image_epoch_seed_and_purpose_and_are_reproducible(kind: str) -> None:
+    pipeline, images = Pipeline([make_transform(kind)], 28, 28), repeated_image(20)
+    first, repeated, other_epoch, other_seed, other_purpose = (
+        pipeline(images, pipeline.draw(20, *arguments))
+        for arguments in ((SEED, 1), (SEED, 1), (SEED, 2), (SEED + 1, 1), (SEED, 1, "cpu", "preview"))
     )
-    distinct = len(first.flatten(1).unique(dim=0))
-    assert distinct == 2 if kind == "flip" else distinct > 10
-    assert torch.equal(first, again)
-    for other in (epoch, seed, purpose):
+    num_distinct = len(first.flatten(1).unique(dim=0))
+    assert num_distinct == 2 if kind == "flip" else num_distinct > 10
+    assert torch.equal(first, repeated)
+    for other in (other_epoch, other_seed, other_purpose):
         assert not torch.equal(first, other)
 
 
 @KINDS
-def test_two_of_a_kind_draw_differently(kind: str) -> None:
-    images, step = same_image(40), make_transform(kind)
-    pipeline = Pipeline([step, step], 28, 28)
-    draws = pipeline.draw(40, SEED, EPOCH)
-    once = Pipeline([step], 28, 28)
-    # What both made is not what one makes twice with the draws of the first.
-    repeated = once(images, once.draw(40, SEED, EPOCH))
-    again = Pipeline([step], *once.output_size)
-    assert not torch.equal(pipeline(images, draws), again(repeated, again.draw(40, SEED, EPOCH)))
+def test_two_steps_of_one_kind_draw_differently(kind: str) -> None:
+    images, step = repeated_image(40), make_transform(kind)
+    both = Pipeline([step, step], 28, 28)
+    result = both(images, both.draw(40, SEED, EPOCH))
+    # The step applied twice with the draws of the first gives another result.
+    first = Pipeline([step], 28, 28)
+    second = Pipeline([step], *first.output_size)
+    applied_once = first(images, first.draw(40, SEED, EPOCH))
+    assert not torch.equal(result, second(applied_once, second.draw(40, SEED, EPOCH)))
 
 
 @KINDS
-def test_what_is_drawn_does_not_depend_on_company(kind: str) -> None:
-    train = Images((same_image(300) * 255).byte(), torch.zeros(300).long())
-    # Every transform keeps the size here: those of one cohort do.
-    own = ImageStream(3, Pipeline([make_transform(kind)], 28, 28))
-    other = ImageStream(4, Pipeline([make_transform(kind), make_transform("noise")], 28, 28))
+def test_a_streams_draws_do_not_depend_on_other_streams(kind: str) -> None:
+    train = Images((repeated_image(300) * 255).byte(), torch.zeros(300).long())
+    # All pipelines give images of one size, as those of a cohort do.
+    stream = ImageStream(3, Pipeline([make_transform(kind)], 28, 28))
+    other_seed = ImageStream(5, stream.pipeline)
+    other_pipeline = ImageStream(4, Pipeline([make_transform(kind), make_transform("noise")], 28, 28))
     alone, together = (
         list(batches(train, streams, [1] * len(streams), 100, 1, torch.float32))
-        for streams in ([own], [other, own, ImageStream(5, own.pipeline)])
+        for streams in ([stream], [other_pipeline, stream, other_seed])
     )
-    for one, many in zip(alone, together, strict=True):
-        assert torch.equal(one.images[0], many.images[1])
-        assert not torch.equal(one.images[0], many.images[2])
+    for batch_alone, batch_together in zip(alone, together, strict=True):
+        assert torch.equal(batch_alone.images[0], batch_together.images[1])
+        assert not torch.equal(batch_alone.images[0], batch_together.images[2])
 
 
 @KINDS
-def test_a_kind_beside_it_changes_no_pixelwise_draw(kind: str) -> None:
-    """Comparisons with and without another step stay paired."""
-    alone, beside = (
-        Pipeline([make_transform("noise")], 28, 28),
-        Pipeline([make_transform("noise"), make_transform(kind)], 28, 28),
-    )
+def test_adding_a_step_of_another_kind_changes_no_draw_for_pixels(kind: str) -> None:
+    """Comparisons with and without the added step stay paired."""
+    without = Pipeline([make_transform("noise")], 28, 28)
+    with_added = Pipeline([make_transform("noise"), make_transform(kind)], 28, 28)
     if kind != "noise":
-        first, second = (pipeline.draw(4, SEED, EPOCH).generators[0].get_state() for pipeline in (alone, beside))
-        assert torch.equal(first, second)
+        states = [pipeline.draw(4, SEED, EPOCH).generators[0].get_state() for pipeline in (without, with_added)]
+        assert torch.equal(*states)
 
 
 @KINDS
-def test_a_kind_can_be_composed_drawn_as_a_picture_and_described(kind: str) -> None:
+def test_every_kind_can_be_composed_previewed_and_described(kind: str) -> None:
     config = compose_job([f"+augmentation.{kind}={{}}"]).config
     dataset = load_dataset(config)
     picture = draw_augmentation_grid(dataset, make_stream(config, dataset))
@@ -173,9 +177,9 @@ def test_a_kind_can_be_composed_drawn_as_a_picture_and_described(kind: str) -> N
     assert 5 < len(make_stream(config, dataset).pipeline.describe()) < 90
 
 
-def test_every_file_of_augmentation_makes_a_picture() -> None:
-    folder = Path(__file__).resolve().parents[2] / "conf" / "augmentation"
-    for file in sorted(folder.glob("*.yaml")):
+def test_every_augmentation_option_can_be_previewed() -> None:
+    directory = Path(__file__).resolve().parents[2] / "conf" / "augmentation"
+    for file in sorted(directory.glob("*.yaml")):
         config = compose_job([f"augmentation={file.stem}"]).config
         dataset = load_dataset(config)
         assert draw_augmentation_grid(dataset, make_stream(config, dataset)).height > 5 * 84

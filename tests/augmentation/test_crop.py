@@ -1,4 +1,4 @@
-"""Random crops from end to end: the network's input follows, and what is evaluated is the centre."""
+"""Random crops from end to end: the network's input gets smaller, and evaluation takes the centre of images."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -23,29 +23,28 @@ SHORT = ["epochs=2", "model.hidden_sizes=[8]"]
 
 @pytest.mark.parametrize("height", [1, 2, 4, 6, 9])
 @pytest.mark.parametrize("width", [1, 2, 7, 10])
-def test_the_centre_is_torchvisions(height: int, width: int) -> None:
+def test_center_crop_is_torchvisions(height: int, width: int) -> None:
     images = torch.randint(256, (3, 2, 9, 10), dtype=torch.uint8)
-    mine = Images(images, torch.arange(3)).center_crop(height, width)
-    assert torch.equal(mine.images, TF.center_crop(images, [height, width]))
-    assert mine.labels.tolist() == [0, 1, 2]
+    cropped = Images(images, torch.arange(3)).center_crop(height, width)
+    assert torch.equal(cropped.images, TF.center_crop(images, [height, width]))
+    assert cropped.labels.tolist() == [0, 1, 2]
 
 
-def test_a_data_sets_training_images_stay_whole() -> None:
+def test_training_images_stay_whole_and_evaluated_images_are_cropped() -> None:
     whole = load_dataset(compose_job([]).config)
-    cut = load_dataset(compose_job(["augmentation=crop"]).config)
+    cropped = load_dataset(compose_job(["augmentation=crop"]).config)
     assert (whole.shape, whole.input_shape) == ((1, 8, 8), (1, 8, 8))
-    assert (cut.shape, cut.input_shape) == ((1, 8, 8), (1, 7, 7))
-    assert torch.equal(cut.train.images, whole.train.images)
-    parts: list[tuple[Images | None, Images | None]] = [
-        (getattr(cut, name), getattr(whole, name)) for name in ("measured", "validation", "test")
-    ]
-    for own, full in parts:
-        assert own is not None
-        assert full is not None
-        assert torch.equal(own.images, TF.center_crop(full.images, [7, 7]))
-    lesson: Dataset = load_dataset(compose_job(["augmentation=crop", "data.validation=test"]).config)
-    assert lesson.test is None
-    assert lesson.validation.images.shape[2:] == (7, 7)
+    assert (cropped.shape, cropped.input_shape) == ((1, 8, 8), (1, 7, 7))
+    assert torch.equal(cropped.train.images, whole.train.images)
+    for name in ("measured", "validation", "test"):
+        cropped_split: Images | None = getattr(cropped, name)
+        whole_split: Images | None = getattr(whole, name)
+        assert cropped_split is not None
+        assert whole_split is not None
+        assert torch.equal(cropped_split.images, TF.center_crop(whole_split.images, [7, 7]))
+    validated_on_test: Dataset = load_dataset(compose_job(["augmentation=crop", "data.validation=test"]).config)
+    assert validated_on_test.test is None
+    assert validated_on_test.validation.images.shape[2:] == (7, 7)
 
 
 @pytest.mark.parametrize(
@@ -59,53 +58,54 @@ def test_a_data_sets_training_images_stay_whole() -> None:
     ids=str,
 )
 @pytest.mark.parametrize("normalization", ["none", "batch"])
-def test_a_run_trains_records_and_comes_back(steps: list[str], normalization: str) -> None:
-    done = run([*SHORT, *steps, f"normalization={normalization}"], quiet=True)
-    assert done.status == "completed"
-    model = done.model()
+def test_a_run_with_crops_trains_and_can_be_loaded(steps: list[str], normalization: str) -> None:
+    finished_run = run([*SHORT, *steps, f"normalization={normalization}"], quiet=True)
+    assert finished_run.status == "completed"
+    model = finished_run.model()
     assert model(torch.rand(3, 1, 6, 6)).shape == (3, 10)
     test = load_dataset(compose_job(steps).config).test
     assert test is not None
     assert test.images.shape[2:] == (6, 6)
-    assert done.summary is not None
+    assert finished_run.summary is not None
     accuracy = (model(scale(test.images, torch.float32)).argmax(1) == test.labels).double().mean()
-    assert abs(float(accuracy) - done.summary["test"]["accuracy"]) < 1e-6
-    with Image.open(done.directory / "augmentation.png") as picture:
+    assert abs(float(accuracy) - finished_run.summary["test"]["accuracy"]) < 1e-6
+    with Image.open(finished_run.directory / "augmentation.png") as picture:
         assert picture.height > 5 * 84
 
 
-def test_the_grid_shows_originals_whole_and_crops_as_large() -> None:
+def test_the_preview_enlarges_crops_to_the_size_of_the_originals() -> None:
     config = compose_job(["+augmentation.crop.size=2"]).config
     dataset = load_dataset(config)
     picture = draw_augmentation_grid(dataset, make_stream(config, dataset))
     plain = compose_job([]).config
     assert picture.size == draw_augmentation_grid(load_dataset(plain), make_stream(plain, load_dataset(plain))).size
-    # A tile of the first row has 8 columns, one of the others 2.
+    # A tile of the first row has 8 columns, a tile of the other rows 2.
     tiles = [[picture.getpixel((76 + x, y)) for x in range(84)] for y in (24 + 42, 24 + 88 + 20)]
-    changes = [sum(one != other for one, other in pairwise(tile)) for tile in tiles]
-    assert changes[0] > 1 >= changes[1]
+    color_changes = [sum(left != right for left, right in pairwise(tile)) for tile in tiles]
+    assert color_changes[0] > 1 >= color_changes[1]
     assert preview(["+augmentation.crop.size=2"]).exists()
 
 
-def test_crops_larger_than_the_images_are_refused_before_anything_trains() -> None:
+def test_crops_larger_than_the_images_are_refused_before_training() -> None:
     with pytest.raises(ConfigError, match=r"augmentation\.crop\.size=24: images .*8x8; use"):
         sweep([[*SHORT, "seed=1"], [*SHORT, "+augmentation.crop.size=24"]], quiet=True)
     assert not Path("outputs").exists()
 
 
-def test_what_only_one_run_of_a_cohort_asks_for_is_checked_too() -> None:
+def test_the_augmentation_of_every_run_of_a_cohort_is_checked() -> None:
     with pytest.raises(ConfigError, match=r"augmentation\.blur\.kernel_size=17: is too large for images of 8x8"):
         sweep([["augmentation=blur", f"augmentation.blur.kernel_size={size}", *SHORT] for size in (5, 17)], quiet=True)
-    folders = {path.parent.name: load_run(path.parent).status for path in Path("outputs/default").glob("*/run.json")}
-    assert {status for name, status in folders.items() if "=17" in name} == {"failed"}
-    assert "failed" not in {status for name, status in folders.items() if "=5" in name}
+    paths = Path("outputs/default").glob("*/run.json")
+    status_by_label = {path.parent.name: load_run(path.parent).status for path in paths}
+    assert {status for label, status in status_by_label.items() if "=17" in label} == {"failed"}
+    assert "failed" not in {status for label, status in status_by_label.items() if "=5" in label}
 
 
-def test_steps_see_the_size_that_the_ones_before_leave() -> None:
+def test_a_step_sees_the_size_that_the_step_before_returns() -> None:
     config = compose_job(["+augmentation.crop.size=0.5", "+augmentation.shift.padding=0.25"]).config
     pipeline = make_pipeline(config, (1, 8, 8))
     matrix = pipeline.draw(500, 0, 1).parameters[0]["matrix"]
-    # Crops of 4 begin 2 from the centre's at most, and shifts by a quarter of 4 are one pixel.
+    # A crop to 4 of 8 is at most 2 pixels off the centre, and a shift by a quarter of 4 is one pixel.
     offsets = (matrix[:, 0, 2] * 4).round().unique().tolist()
     assert offsets == [-3, -2, -1, 0, 1, 2, 3]
 
@@ -123,15 +123,15 @@ COMMON = [DOUBLE, "epochs=3", "model.hidden_sizes=[8]"]
     ids=["crop", "strengths", "kinds"],
 )
 def test_streams_of_one_cohort_may_have_different_pipelines(runs: Sequence[list[str]]) -> None:
-    together = train_runs(*([*COMMON, *own] for own in runs))
-    for own, memory in zip(runs, together, strict=True):
-        [alone] = train_runs([*COMMON, *own])
+    recorders = train_runs(*([*COMMON, *overrides] for overrides in runs))
+    for overrides, together in zip(runs, recorders, strict=True):
+        [alone] = train_runs([*COMMON, *overrides])
         for column in ("objective", "train_loss", "val_loss"):
-            assert memory.column(column) == pytest.approx(alone.column(column), rel=0, abs=1e-9)
-    assert len({tuple(memory.column("objective")) for memory in together}) == len(runs)
+            assert together.column(column) == pytest.approx(alone.column(column), rel=0, abs=1e-9)
+    assert len({tuple(recorder.column("objective")) for recorder in recorders}) == len(runs)
 
 
-def test_the_network_sees_the_crop() -> None:
+def test_the_network_is_trained_on_crops() -> None:
     cohort, _ = make_cohort([*SHORT, "augmentation=crop"])
     assert cohort.model.architecture.in_features == 49
     cohort.begin_epoch()

@@ -1,4 +1,4 @@
-"""What transforms draw, against torchvision's get_params, scipy and theory."""
+"""The draws of transforms against torchvision's get_params, scipy and theory."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -26,48 +26,48 @@ from regexp.augmentation.pipeline import (
 from regexp.errors import ConfigError
 from regexp.utils.rng import random_stream
 
-DRAWS, FEW = 20_000, 2_000
+NUM_DRAWS, NUM_TORCHVISION_DRAWS = 20_000, 2_000
 CPU = torch.device("cpu")
 
 
-def seeded() -> Generator:
+def make_generator() -> Generator:
     return Generator().manual_seed(SEED)
 
 
-def uniform(draws: Tensor, low: float, high: float) -> None:
-    # One in a thousand good generators fails this; the seed is fixed.
+def assert_uniform(draws: Tensor, low: float, high: float) -> None:
+    # A good generator fails this once in a thousand seeds; the seed is fixed.
     assert stats.kstest(draws.double().numpy(), "uniform", (low, high - low)).pvalue > 1e-3
 
 
-def alike(mine: Tensor, theirs: Sequence[float]) -> None:
-    """Draws of the same distribution, of whole numbers perhaps."""
-    levels = sorted(set(mine.tolist()) | set(theirs))
-    if len(levels) > 30:
-        assert stats.ks_2samp(mine.double().numpy(), theirs).pvalue > 1e-3
+def assert_same_distribution(draws: Tensor, expected_draws: Sequence[float]) -> None:
+    """Check that two samples come from one distribution, continuous or of a few whole numbers."""
+    values = sorted(set(draws.tolist()) | set(expected_draws))
+    if len(values) > 30:
+        assert stats.ks_2samp(draws.double().numpy(), expected_draws).pvalue > 1e-3
         return
-    table = [[list(draws).count(level) for level in levels] for draws in (mine.tolist(), theirs)]
-    assert len(levels) == 1 or stats.chi2_contingency(table).pvalue > 1e-3
+    counts = [[list(sample).count(value) for value in values] for sample in (draws.tolist(), expected_draws)]
+    assert len(values) == 1 or stats.chi2_contingency(counts).pvalue > 1e-3
 
 
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (8, 8), (10, 15)])
 @pytest.mark.parametrize("scale", [0.5, 1.0])
 def test_corners_have_torchvisions_distribution(height: int, width: int, scale: float) -> None:
-    drawn = RandomPerspective(scale, 0.3).draw(DRAWS, height, width, seeded())
-    assert abs(float(drawn["applied"].mean()) - 0.3) < 4 * math.sqrt(0.21 / DRAWS)
+    drawn = RandomPerspective(scale, 0.3).draw(NUM_DRAWS, height, width, make_generator())
+    assert abs(float(drawn["applied"].mean()) - 0.3) < 4 * math.sqrt(0.21 / NUM_DRAWS)
     torch.manual_seed(1)
-    get = torchvision_transforms.RandomPerspective.get_params
-    theirs = [get(width, height, scale)[1] for _ in range(FEW)]
+    get_params = torchvision_transforms.RandomPerspective.get_params
+    expected = [get_params(width, height, scale)[1] for _ in range(NUM_TORCHVISION_DRAWS)]
     for corner in range(4):
         for axis in range(2):
-            alike(drawn["corners"][:, corner, axis], [end[corner][axis] for end in theirs])
-    flat = drawn["corners"].flatten(1).T.double()  # [8, count]
-    assert (torch.corrcoef(flat) - torch.eye(8)).abs().max() < 5 / math.sqrt(DRAWS)
+            assert_same_distribution(drawn["corners"][:, corner, axis], [end[corner][axis] for end in expected])
+    coordinates = drawn["corners"].flatten(1).T.double()  # [8, count]
+    assert (torch.corrcoef(coordinates) - torch.eye(8)).abs().max() < 5 / math.sqrt(NUM_DRAWS)
 
 
 @pytest.mark.parametrize("side", [2, 3, 8])
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])
 @pytest.mark.parametrize("names", [["perspective"], ["affine", "perspective", "elastic"]], ids=" ".join)
-def test_corners_that_cross_give_numbers(side: int, mode: str, names: list[str]) -> None:
+def test_corners_that_cross_give_finite_images(side: int, mode: str, names: list[str]) -> None:
     """At full strength the corners of small images meet, and the quadrilateral has no area."""
     steps = [
         RandomPerspective(1.0, 1.0, mode) if name == "perspective" else make_transform(name, mode, 0.0)
@@ -79,11 +79,11 @@ def test_corners_that_cross_give_numbers(side: int, mode: str, names: list[str])
     assert result.max() <= 1 + 1e-5
 
 
-def test_crops_begin_everywhere_alike() -> None:
-    drawn = RandomCrop(0.7).draw(DRAWS, 10, 14, seeded())
-    for name, free in (("i", 10 - 7), ("j", 14 - 10)):
+def test_crops_begin_at_every_pixel_equally_often() -> None:
+    drawn = RandomCrop(0.7).draw(NUM_DRAWS, 10, 14, make_generator())
+    for name, max_start in (("i", 10 - 7), ("j", 14 - 10)):
         counts = torch.bincount(drawn[name].long()).tolist()
-        assert len(counts) == free + 1
+        assert len(counts) == max_start + 1
         assert stats.chisquare(counts).pvalue > 1e-3
 
 
@@ -91,47 +91,49 @@ def test_crops_begin_everywhere_alike() -> None:
     ("size", "side", "pixels"),
     [(24, 28, 24), (24 / 28, 28, 24), (24 / 28, 8, 7), (1, 28, 28), (0.01, 8, 1), (2, 28, 2)],
 )
-def test_a_crops_size_is_in_pixels_or_up_to_one_a_fraction(size: float, side: int, pixels: int) -> None:
+def test_a_crops_size_is_in_pixels_or_a_fraction_up_to_one(size: float, side: int, pixels: int) -> None:
     assert RandomCrop(size).output_size(side, side) == (pixels, pixels)
 
 
 @pytest.mark.parametrize("sigma", [0.3, 1.0, 4.0, 20.0])
 @pytest.mark.parametrize("side", [1, 2, 8, 28])
 def test_smoothing_is_scipys(sigma: float, side: int) -> None:
-    mine = _smoothing_matrix(sigma, side, CPU)
-    theirs = gaussian_filter(torch.eye(side, dtype=torch.float64).numpy(), [sigma, 0], mode="reflect", truncate=9)
-    assert_close(mine.double(), torch.from_numpy(theirs), rtol=0, atol=1e-6)
+    matrix = _smoothing_matrix(sigma, side, CPU)
+    expected = gaussian_filter(torch.eye(side, dtype=torch.float64).numpy(), [sigma, 0], mode="reflect", truncate=9)
+    assert_close(matrix.double(), torch.from_numpy(expected), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (8, 8), (10, 14)])
 def test_displacements_are_smoothed_uniform_draws(height: int, width: int) -> None:
-    step, count = ElasticTransform(30.0, 3.0), 70  # more than are smoothed at a time
-    mine = step.displacements(count, height, width, seeded(), CPU)
-    draws = torch.empty(count, 2, height, width).uniform_(-1, 1, generator=seeded())
-    sides, area = {0: width, 1: height}, height * width / 28**2
-    for axis, side in sides.items():
+    step, count = ElasticTransform(30.0, 3.0), 70  # more images than are smoothed at a time
+    displacements = step.displacements(count, height, width, make_generator(), CPU)
+    draws = torch.empty(count, 2, height, width).uniform_(-1, 1, generator=make_generator())
+    relative_area = height * width / 28**2
+    for axis, side in enumerate((width, height)):
         field = draws[:, axis].double().numpy()
-        smooth = gaussian_filter(field, [0, 3 * height / 28, 3 * width / 28], mode="reflect", truncate=9)
-        assert_close(mine[:, axis].double(), torch.from_numpy(smooth) * 30 * area**0.5 * side / 28, rtol=0, atol=1e-5)
+        smoothed = gaussian_filter(field, [0, 3 * height / 28, 3 * width / 28], mode="reflect", truncate=9)
+        expected = torch.from_numpy(smoothed) * 30 * relative_area**0.5 * side / 28
+        assert_close(displacements[:, axis].double(), expected, rtol=0, atol=1e-5)
 
 
-def test_images_of_any_size_are_bent_alike() -> None:
-    def spread(side: int) -> float:
-        return float(ElasticTransform().displacements(2000, side, side, seeded(), CPU).std()) / side
+def test_images_of_any_size_are_distorted_alike() -> None:
+    def relative_spread(side: int) -> float:
+        return float(ElasticTransform().displacements(2000, side, side, make_generator(), CPU).std()) / side
 
-    assert abs(spread(8) / spread(28) - 1) < 0.05
-    assert abs(spread(56) / spread(28) - 1) < 0.05
-    # 34 / sqrt(3) / (2 sqrt(pi) 4) of a pixel, and more near the borders, which reflect
-    assert 1.38 < spread(28) * 28 < 1.8
+    assert abs(relative_spread(8) / relative_spread(28) - 1) < 0.05
+    assert abs(relative_spread(56) / relative_spread(28) - 1) < 0.05
+    # 34 / sqrt(3) / (2 sqrt(pi) 4) pixels, and more near the borders, which reflect.
+    assert 1.38 < relative_spread(28) * 28 < 1.8
 
 
-def test_torchvisions_elastic_transform_bends_as_much_with_twice_alpha() -> None:
+def test_torchvisions_elastic_transform_distorts_as_much_with_twice_alpha() -> None:
     torch.manual_seed(1)
-    theirs = [torchvision_transforms.ElasticTransform.get_params([68.0] * 2, [4.0] * 2, [28, 28]) for _ in range(300)]
-    pixels = torch.cat(theirs) * 28 / 2
-    inner = slice(9, 19)  # borders reflect there without the outermost pixel, here with it
-    mine = ElasticTransform().displacements(300, 28, 28, seeded(), CPU)
-    assert abs(float(pixels[:, inner, inner].std() / mine[:, :, inner, inner].std()) - 1) < 0.05
+    get_params = torchvision_transforms.ElasticTransform.get_params
+    expected = torch.cat([get_params([68.0] * 2, [4.0] * 2, [28, 28]) for _ in range(300)]) * 28 / 2
+    # Without the borders: torchvision reflects them without the outermost pixel, this package with it.
+    inner = slice(9, 19)
+    displacements = ElasticTransform().displacements(300, 28, 28, make_generator(), CPU)
+    assert abs(float(expected[:, inner, inner].std() / displacements[:, :, inner, inner].std()) - 1) < 0.05
 
 
 def test_noise_is_normal_and_independent() -> None:
@@ -154,36 +156,36 @@ def test_noise_is_normal_and_independent() -> None:
 def test_rectangles_have_torchvisions_distribution(
     scale: tuple[float, float], ratio: tuple[float, float], height: int, width: int
 ) -> None:
-    drawn = RandomErasing(1.0, scale, ratio).draw(DRAWS, height, width, seeded())
+    drawn = RandomErasing(1.0, scale, ratio).draw(NUM_DRAWS, height, width, make_generator())
     torch.manual_seed(1)
     image = torch.zeros(1, height, width)
-    get = torchvision_transforms.RandomErasing.get_params
-    theirs = [get(image, scale, ratio, [0.0]) for _ in range(FEW)]
-    # Where none fits torchvision gives the whole image, to be replaced by itself.
-    rectangles = [own[:4] for own in theirs if own[2:4] != (height, width)]
-    there = drawn["h"] > 0
-    expected = len(rectangles) / FEW
-    assert abs(float(there.float().mean()) - expected) <= 4 * math.sqrt(expected * (1 - expected) / FEW)
+    get_params = torchvision_transforms.RandomErasing.get_params
+    expected = [get_params(image, scale, ratio, [0.0]) for _ in range(NUM_TORCHVISION_DRAWS)]
+    # If no rectangle fits, torchvision returns the whole image, to be replaced by itself.
+    rectangles = [params[:4] for params in expected if params[2:4] != (height, width)]
+    erased = drawn["h"] > 0
+    p = len(rectangles) / NUM_TORCHVISION_DRAWS
+    assert abs(float(erased.float().mean()) - p) <= 4 * math.sqrt(p * (1 - p) / NUM_TORCHVISION_DRAWS)
     if not rectangles:
         return
     for name, values in zip("ijhw", zip(*rectangles, strict=True), strict=True):
-        alike(drawn[name][there], values)
-    assert (drawn["i"] + drawn["h"])[there].max() == height
-    assert (drawn["j"] + drawn["w"])[there].max() == width
+        assert_same_distribution(drawn[name][erased], values)
+    assert (drawn["i"] + drawn["h"])[erased].max() == height
+    assert (drawn["j"] + drawn["w"])[erased].max() == width
 
 
-def test_rectangles_appear_with_their_probability() -> None:
-    drawn = RandomErasing(0.2).draw(DRAWS, 28, 28, seeded())
-    assert abs(float((drawn["h"] > 0).float().mean()) - 0.2) < 4 * math.sqrt(0.16 / DRAWS)
+def test_rectangles_are_erased_with_their_probability() -> None:
+    drawn = RandomErasing(0.2).draw(NUM_DRAWS, 28, 28, make_generator())
+    assert abs(float((drawn["h"] > 0).float().mean()) - 0.2) < 4 * math.sqrt(0.16 / NUM_DRAWS)
 
 
-def test_blurs_and_factors_are_uniform() -> None:
-    uniform(GaussianBlur(5, (0.2, 1.5)).draw(DRAWS, 28, 28, seeded())["sigma"], 0.2, 1.5)
-    drawn = ColorJitter(0.3, 1.6).draw(DRAWS, 28, 28, seeded())
-    uniform(drawn["brightness"], 0.7, 1.3)
-    uniform(drawn["contrast"], 0.0, 2.6)  # torchvision's, too, is never negative
+def test_sigmas_and_factors_are_uniform() -> None:
+    assert_uniform(GaussianBlur(5, (0.2, 1.5)).draw(NUM_DRAWS, 28, 28, make_generator())["sigma"], 0.2, 1.5)
+    drawn = ColorJitter(0.3, 1.6).draw(NUM_DRAWS, 28, 28, make_generator())
+    assert_uniform(drawn["brightness"], 0.7, 1.3)
+    assert_uniform(drawn["contrast"], 0.0, 2.6)  # like torchvision's, never negative
     assert torchvision_transforms.ColorJitter(0.3, 1.6).contrast == (0.0, 2.6)
-    assert abs(float(drawn["contrast_first"].mean()) - 0.5) < 4 * math.sqrt(0.25 / DRAWS)
+    assert abs(float(drawn["contrast_first"].mean()) - 0.5) < 4 * math.sqrt(0.25 / NUM_DRAWS)
 
 
 @pytest.mark.parametrize(
@@ -192,32 +194,29 @@ def test_blurs_and_factors_are_uniform() -> None:
     ids=lambda step: step.describe(),
 )
 def test_the_parameters_of_a_draw_are_independent(step: RandomErasing | ColorJitter | RandomPerspective) -> None:
-    drawn = {name: values.float() for name, values in step.draw(DRAWS, 28, 28, seeded()).items()}
+    drawn = {name: values.float() for name, values in step.draw(NUM_DRAWS, 28, 28, make_generator()).items()}
     if isinstance(step, RandomErasing):
-        there = drawn["h"] > 0
-        # Where a rectangle may begin depends on its size; how far along in that it does, does not.
+        erased = drawn["h"] > 0
+        # The range in which a rectangle may begin depends on its size; how far along this range it begins does not.
         drawn = {
-            "down": (drawn["i"] / (28 - drawn["h"]))[there],
-            "right": (drawn["j"] / (28 - drawn["w"]))[there],
-            "area": (drawn["h"] * drawn["w"])[there],
+            "down": (drawn["i"] / (28 - drawn["h"]))[erased],
+            "right": (drawn["j"] / (28 - drawn["w"]))[erased],
+            "area": (drawn["h"] * drawn["w"])[erased],
         }
-    table = torch.cat([values.view(len(values), -1) for values in drawn.values()], 1).T.double()
-    correlations = torch.corrcoef(table) - torch.eye(len(table))
-    assert correlations.abs().max() < 5 / math.sqrt(DRAWS / 2)
+    variables = torch.cat([values.view(len(values), -1) for values in drawn.values()], 1).T.double()
+    correlations = torch.corrcoef(variables) - torch.eye(len(variables))
+    assert correlations.abs().max() < 5 / math.sqrt(NUM_DRAWS / 2)
 
 
-def test_blur_changes_each_image_by_its_own_sigma() -> None:
+def test_each_image_is_blurred_by_its_own_sigma() -> None:
     images = random_images((1, 28, 28), 1).expand(COUNT, -1, -1, -1)
     result, (drawn,) = apply_steps([GaussianBlur(7, (0.1, 2.0))], images)
     roughness = (result[..., 1:] - result[..., :-1]).abs().mean((1, 2, 3))
     assert torch.equal(roughness.argsort(), drawn["sigma"].argsort(descending=True))
 
 
-Fit = Callable[[], object]
-
-
 @pytest.mark.parametrize(
-    ("fit", "words"),
+    ("build", "words"),
     [
         (lambda: Pipeline([RandomCrop(24)], 8, 8), ["size=24", "8x8", "at most 8"]),
         (lambda: Pipeline([RandomCrop(9)], 10, 8), ["size=9", "10x8", "at most 8"]),
@@ -226,9 +225,9 @@ Fit = Callable[[], object]
         (lambda: Pipeline([RandomCrop(4), GaussianBlur(9)], 28, 28), ["kernel_size=9", "4x4"]),
     ],
 )
-def test_images_that_are_too_small_are_refused(fit: Fit, words: Sequence[str]) -> None:
+def test_images_that_are_too_small_are_refused(build: Callable[[], Pipeline], words: Sequence[str]) -> None:
     with pytest.raises(ConfigError) as caught:
-        fit()
+        build()
     for word in words:
         assert word in str(caught.value)
 
@@ -238,7 +237,7 @@ def test_the_largest_kernel_works() -> None:
     assert apply_steps([GaussianBlur(15, (3.0, 3.0))], images)[0].std() < images.std() / 2
 
 
-def test_pixelwise_draws_come_from_streams_of_their_own() -> None:
+def test_draws_for_pixels_come_from_one_stream_per_step() -> None:
     draws = Pipeline([make_transform("elastic"), make_transform("noise"), make_transform("noise")], 8, 8).draw(
         4, SEED, EPOCH
     )
@@ -247,10 +246,10 @@ def test_pixelwise_draws_come_from_streams_of_their_own() -> None:
         assert torch.equal(generator.get_state(), random_stream(SEED, name, EPOCH).get_state())
 
 
-def test_a_step_added_at_the_end_changes_no_earlier_draw() -> None:
-    shorter: Mapping[str, Tensor]
-    shorter, longer = (
-        Pipeline(steps, 28, 28).draw(4, SEED, EPOCH).parameters[0]
-        for steps in ([make_transform("jitter")], [make_transform("jitter"), make_transform("erase")])
+def test_adding_a_step_at_the_end_changes_no_earlier_draw() -> None:
+    jitter, erase = make_transform("jitter"), make_transform("erase")
+    without: Mapping[str, Tensor]
+    without, with_added = (
+        Pipeline(steps, 28, 28).draw(4, SEED, EPOCH).parameters[0] for steps in ([jitter], [jitter, erase])
     )
-    assert all(torch.equal(shorter[name], longer[name]) for name in shorter)
+    assert all(torch.equal(without[name], with_added[name]) for name in without)

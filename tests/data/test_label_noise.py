@@ -1,4 +1,4 @@
-"""Wrong labels: which, how many, for whom, and what they leave as it was."""
+"""Label noise: which labels are wrong, and that only training sees them."""
 
 from pathlib import Path
 
@@ -15,166 +15,177 @@ from regexp.execution.builders import load_dataset, make_noisy_labels, make_stre
 from regexp.training.batches import Batch
 from regexp.training.evaluation import confusion
 
-COUNT, CLASSES = 997, 7
-LABELS = torch.arange(COUNT) % CLASSES
+COUNT, NUM_CLASSES = 997, 7
+LABELS = torch.arange(COUNT) % NUM_CLASSES
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.001, 0.1, 0.25, 0.5, 1.0])
-def test_exactly_the_fraction_is_wrong(fraction: float) -> None:
-    noisy = add_label_noise(LABELS, fraction, CLASSES, 0)
+def test_exactly_this_fraction_of_labels_is_wrong(fraction: float) -> None:
+    noisy = add_label_noise(LABELS, fraction, NUM_CLASSES, 0)
     assert int((noisy != LABELS).sum()) == round(fraction * COUNT)
     assert int(noisy.min()) >= 0
-    assert int(noisy.max()) < CLASSES
+    assert int(noisy.max()) < NUM_CLASSES
     assert noisy.dtype == torch.int64
 
 
-def test_what_is_wrong_at_a_smaller_fraction_is_as_wrong_at_a_larger_one() -> None:
-    few, many = add_label_noise(LABELS, 0.2, CLASSES, 0), add_label_noise(LABELS, 0.6, CLASSES, 0)
-    wrong = few != LABELS
-    assert torch.equal(few[wrong], many[wrong])
+def test_wrong_labels_at_a_smaller_fraction_are_the_same_at_a_larger_one() -> None:
+    less_noisy = add_label_noise(LABELS, 0.2, NUM_CLASSES, 0)
+    more_noisy = add_label_noise(LABELS, 0.6, NUM_CLASSES, 0)
+    is_wrong = less_noisy != LABELS
+    assert torch.equal(less_noisy[is_wrong], more_noisy[is_wrong])
 
 
-def test_the_seed_decides_and_nothing_else() -> None:
-    one = add_label_noise(LABELS, 0.3, CLASSES, 0)
+def test_only_the_seed_decides() -> None:
+    noisy = add_label_noise(LABELS, 0.3, NUM_CLASSES, 0)
     torch.manual_seed(1)
-    assert torch.equal(one, add_label_noise(LABELS, 0.3, CLASSES, 0))
-    assert not torch.equal(one, add_label_noise(LABELS, 0.3, CLASSES, 1))
+    assert torch.equal(noisy, add_label_noise(LABELS, 0.3, NUM_CLASSES, 0))
+    assert not torch.equal(noisy, add_label_noise(LABELS, 0.3, NUM_CLASSES, 1))
 
 
-def test_images_and_wrong_classes_are_drawn_uniformly() -> None:
+def test_wrong_labels_and_their_classes_are_drawn_uniformly() -> None:
     """Pearson's chi-squared against its mean and standard deviation: v and sqrt(2 v) for v degrees of freedom."""
-    count, classes, seeds = 60, 4, 400
-    labels = torch.arange(count) % classes
-    noisy = torch.stack([add_label_noise(labels, 0.5, classes, seed) for seed in range(seeds)])
-    chosen = (noisy != labels).sum(0).double()
-    assert abs(((chosen - seeds / 2) ** 2 / (seeds / 4)).sum() - count) < 5 * (2 * count) ** 0.5
-    steps = torch.bincount(((noisy - labels) % classes).flatten(), minlength=classes)[1:].double()
-    expected = seeds * count / 2 / (classes - 1)
-    assert ((steps - expected) ** 2 / expected).sum() < (classes - 2) + 5 * (2 * (classes - 2)) ** 0.5
+    count, num_classes, num_seeds = 60, 4, 400
+    labels = torch.arange(count) % num_classes
+    noisy = torch.stack([add_label_noise(labels, 0.5, num_classes, seed) for seed in range(num_seeds)])
+    times_wrong = (noisy != labels).sum(0).double()
+    assert abs(((times_wrong - num_seeds / 2) ** 2 / (num_seeds / 4)).sum() - count) < 5 * (2 * count) ** 0.5
+    offsets = (noisy - labels) % num_classes
+    offset_counts = torch.bincount(offsets.flatten(), minlength=num_classes)[1:].double()
+    expected = num_seeds * count / 2 / (num_classes - 1)
+    chi_squared, freedom = ((offset_counts - expected) ** 2 / expected).sum(), num_classes - 2
+    assert chi_squared < freedom + 5 * (2 * freedom) ** 0.5
 
 
-def test_two_classes_change_places() -> None:
+def test_all_labels_of_two_classes_are_exchanged_at_full_noise() -> None:
     labels = torch.arange(20) % 2
     assert torch.equal(add_label_noise(labels, 1.0, 2, 0), 1 - labels)
 
 
-NOISES = ("0", "0.1", "0.5")
+FRACTIONS = ("0", "0.1", "0.5")
 COMMON = [DOUBLE, "epochs=3", "model.hidden_sizes=[8]", "early_stopping=none", "normalization=batch"]
 COLUMNS = ("objective", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 
-def assert_same(alone: MemoryRecorder, beside: MemoryRecorder) -> None:
+def assert_same_results(alone: MemoryRecorder, together: MemoryRecorder) -> None:
     for name in COLUMNS:
-        assert beside.column(name) == pytest.approx(alone.column(name), abs=1e-9), name
-    assert beside.final_result.test is not None
+        assert together.column(name) == pytest.approx(alone.column(name), abs=1e-9), name
+    assert together.final_result.test is not None
     assert alone.final_result.test is not None
-    assert beside.final_result.test.loss == pytest.approx(alone.final_result.test.loss, abs=1e-9)
-    assert torch.equal(beside.final_result.confusion, alone.final_result.confusion)
+    assert together.final_result.test["loss"] == pytest.approx(alone.final_result.test["loss"], abs=1e-9)
+    assert torch.equal(together.final_result.confusion, alone.final_result.confusion)
 
 
-def test_runs_of_different_noise_train_together_as_they_do_alone() -> None:
-    runs = [[*COMMON, f"data.label_noise={noise}", f"seed={seed}"] for seed in (0, 1) for noise in NOISES]
-    runs += [[*runs[1], f"optimizer.lr={lr}"] for lr in (0.1, 0.01)]  # share the stream of another
+def test_runs_with_different_noise_train_together_as_they_do_alone() -> None:
+    runs = [[*COMMON, f"data.label_noise={fraction}", f"seed={seed}"] for seed in (0, 1) for fraction in FRACTIONS]
+    runs += [[*runs[1], f"optimizer.lr={lr}"] for lr in (0.1, 0.01)]  # share the image stream of runs[1]
     assert len({cohort_key(compose_job(overrides).config) for overrides in runs}) == 1
     cohort, _ = make_cohort(*runs)
-    assert sorted(cohort.sharing) == [1, 1, 1, 1, 1, 3]
-    for overrides, memory in zip(runs, train_runs(*runs), strict=True):
+    assert sorted(cohort.runs_per_stream) == [1, 1, 1, 1, 1, 3]
+    for overrides, together in zip(runs, train_runs(*runs), strict=True):
         [alone] = train_runs(overrides)
-        assert_same(alone, memory)
+        assert_same_results(alone, together)
 
 
-def test_no_noise_is_what_it_was() -> None:
+def test_runs_without_noise_have_no_labels_of_their_own() -> None:
     cohort, _ = make_cohort(COMMON, [*COMMON, "data.label_noise=0", "optimizer.lr=0.1"])
-    assert cohort.sharing == [2]
+    assert cohort.runs_per_stream == [2]
     assert cohort.streams[0].labels is None
     assert cohort.measured_labels is None
 
 
-def test_runs_of_one_noise_share_their_labels() -> None:
+def test_runs_with_equal_noise_share_one_tensor_of_labels() -> None:
     runs = [[*COMMON, "data.label_noise=0.3", f"seed={seed}"] for seed in (0, 1)]
     cohort, _ = make_cohort(*runs, [*runs[0], "optimizer.lr=0.1"])
-    assert cohort.sharing == [2, 1]
+    assert cohort.runs_per_stream == [2, 1]
     first, second = (stream.labels for stream in cohort.streams)
     assert first is second
 
 
-def reference(overrides: list[str]) -> tuple[Tensor, Tensor]:
-    """Labels to train on and clean ones, of the training set."""
+def noisy_and_true_labels(overrides: list[str]) -> tuple[Tensor, Tensor]:
+    """Return the labels that a run trains on, and the true labels of its training set."""
     config = compose_job(overrides).config
-    data = load_dataset(config)
-    labels = make_noisy_labels(config, data)
-    assert labels is not None
-    return labels, data.train.labels
+    dataset = load_dataset(config)
+    noisy_labels = make_noisy_labels(config, dataset)
+    assert noisy_labels is not None
+    return noisy_labels, dataset.train.labels
 
 
-def test_batches_show_the_wrong_labels_with_the_right_images() -> None:
-    noisy = [*COMMON, "data.label_noise=0.4"]
-    labels, clean = reference(noisy)
-    cohort, memories = make_cohort(COMMON, noisy)
-    assert [member.recorder for member in cohort.members] == memories
+def test_batches_hold_each_image_with_its_noisy_label() -> None:
+    overrides = [*COMMON, "data.label_noise=0.4"]
+    noisy_labels, true_labels = noisy_and_true_labels(overrides)
+    cohort, recorders = make_cohort(COMMON, overrides)
+    assert [member.recorder for member in cohort.members] == recorders
     cohort.begin_epoch()
-    batches = [Batch(batch.images.clone(), batch.labels) for batch in cohort.batches()]  # whose room is used again
-    shown = torch.cat([batch.labels for batch in batches], 1)  # [2, N]
+    # The images are copied, because the next batch overwrites them.
+    batches = [Batch(batch.images.clone(), batch.labels) for batch in cohort.batches()]
+    labels = torch.cat([batch.labels for batch in batches], 1)  # [2, N]
     images = torch.cat([batch.images for batch in batches], 1)  # [2, N, C, H, W]
     assert torch.equal(images[0], images[1])
     originals = cohort.dataset.train.images.flatten(1).double() / 255
-    for row, expected in zip(shown, (clean, labels), strict=True):
-        for image, label in zip(images[0, :100], row[:100], strict=True):
-            same = (originals - image.flatten()).abs().sum(1) < 1e-9
-            assert label in expected[same]
-    assert int((shown[0] != shown[1]).sum()) == round(0.4 * len(clean))
+    for labels_of_run, expected_labels in zip(labels, (true_labels, noisy_labels), strict=True):
+        for image, label in zip(images[0, :100], labels_of_run[:100], strict=True):
+            is_equal = (originals - image.flatten()).abs().sum(1) < 1e-9
+            assert label in expected_labels[is_equal]
+    assert int((labels[0] != labels[1]).sum()) == round(0.4 * len(true_labels))
 
 
-@pytest.mark.parametrize("measured", [None, 200])
-def test_training_figures_are_of_the_labels_trained_on_and_others_of_clean_ones(
-    monkeypatch: pytest.MonkeyPatch, measured: int | None
+@pytest.mark.parametrize("max_measured", [None, 200])
+def test_training_metrics_use_noisy_labels_and_all_others_true_ones(
+    monkeypatch: pytest.MonkeyPatch, max_measured: int | None
 ) -> None:
-    if measured is not None:
-        monkeypatch.setattr("regexp.data.dataset.MAX_MEASURED_IMAGES", measured)
-        monkeypatch.setattr("regexp.execution.builders._load_splits_once", load_splits)  # keeps what was read before
+    if max_measured is not None:
+        monkeypatch.setattr("regexp.data.dataset.MAX_MEASURED_IMAGES", max_measured)
+        monkeypatch.setattr("regexp.execution.builders._load_splits_once", load_splits)  # not cached
     overrides = [*COMMON, "data.label_noise=0.5"]
-    labels, _ = reference(overrides)
+    noisy_labels, _ = noisy_and_true_labels(overrides)
     cohort, _ = make_cohort(overrides)
-    [memory] = train_runs(overrides)
-    data = cohort.dataset
+    [recorder] = train_runs(overrides)
+    dataset = cohort.dataset
     model = cohort.model.architecture.make_module().double()
-    model.load_state_dict(memory.final_result.checkpoint.tensors_of("model"))
+    model.load_state_dict(recorder.final_result.checkpoint.tensors_of("model"))
     model.eval()
 
-    def accuracy(images: Tensor, expected: Tensor) -> float:
+    def accuracy(images: Tensor, labels: Tensor) -> float:
         with torch.no_grad():
-            return float((model(images.double() / 255).argmax(1) == expected).double().mean())
+            return float((model(images.double() / 255).argmax(1) == labels).double().mean())
 
-    assert len(data.measured_indices) == (measured or len(data.train))
-    own = accuracy(data.train.images[data.measured_indices], labels[data.measured_indices])
-    assert memory.column("train_accuracy")[-1] == pytest.approx(own)
-    assert memory.column("val_accuracy")[-1] == pytest.approx(accuracy(data.validation.images, data.validation.labels))
-    assert data.test is not None
-    assert memory.final_result.test_last is not None
-    assert memory.final_result.test_last.accuracy == pytest.approx(accuracy(data.test.images, data.test.labels))
-    model.load_state_dict(memory.final_result.checkpoint.tensors_of("best"))
+    assert len(dataset.measured_indices) == (max_measured or len(dataset.train))
+    indices = dataset.measured_indices
+    train_accuracy = accuracy(dataset.train.images[indices], noisy_labels[indices])
+    assert recorder.column("train_accuracy")[-1] == pytest.approx(train_accuracy)
+    assert recorder.column("val_accuracy")[-1] == pytest.approx(
+        accuracy(dataset.validation.images, dataset.validation.labels)
+    )
+    assert dataset.test is not None
+    assert recorder.final_result.test_last is not None
+    assert recorder.final_result.test_last["accuracy"] == pytest.approx(
+        accuracy(dataset.test.images, dataset.test.labels)
+    )
+    model.load_state_dict(recorder.final_result.checkpoint.tensors_of("best"))
     with torch.no_grad():
-        predictions = model(data.test.images.double() / 255).argmax(1)
-    assert torch.equal(memory.final_result.confusion, confusion(predictions, data.test.labels, 10))
+        predictions = model(dataset.test.images.double() / 255).argmax(1)
+    assert torch.equal(recorder.final_result.confusion, confusion(predictions, dataset.test.labels, 10))
 
 
 def test_a_cohort_keeps_each_runs_labels_when_others_leave() -> None:
-    ends = zip(NOISES, (3, 1, 4), strict=True)
-    runs = [[*COMMON, f"data.label_noise={noise}", f"epochs={epochs}"] for noise, epochs in ends]
-    for overrides, memory in zip(runs, train_runs(*runs), strict=True):
+    epochs_of_fraction = dict(zip(FRACTIONS, (3, 1, 4), strict=True))
+    runs = [
+        [*COMMON, f"data.label_noise={fraction}", f"epochs={epochs}"] for fraction, epochs in epochs_of_fraction.items()
+    ]
+    for overrides, together in zip(runs, train_runs(*runs), strict=True):
         [alone] = train_runs(overrides)
-        assert_same(alone, memory)
+        assert_same_results(alone, together)
 
 
-def test_wrong_labels_of_ones_own_classes(tmp_path: Path) -> None:
+def test_labels_of_the_users_arrays_can_be_noisy(tmp_path: Path) -> None:
     path = write_arrays(tmp_path / "own.npz", 90)
-    labels, clean = reference(["data=arrays", f"data.path={path}", "data.label_noise=1"])
-    assert set(labels.tolist()) == {0, 1, 2}
-    assert not (labels == clean).any()
+    noisy_labels, true_labels = noisy_and_true_labels(["data=arrays", f"data.path={path}", "data.label_noise=1"])
+    assert set(noisy_labels.tolist()) == {0, 1, 2}
+    assert not (noisy_labels == true_labels).any()
 
 
-def test_a_stream_carries_the_labels() -> None:
+def test_an_image_stream_holds_the_noisy_labels() -> None:
     config = compose_job(["data.label_noise=0.5"]).config
-    data = load_dataset(config)
-    labels = make_stream(config, data).labels
-    assert torch.equal(labels, add_label_noise(data.train.labels, 0.5, 10, 0))
+    dataset = load_dataset(config)
+    labels = make_stream(config, dataset).labels
+    assert torch.equal(labels, add_label_noise(dataset.train.labels, 0.5, 10, 0))

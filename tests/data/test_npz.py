@@ -1,4 +1,4 @@
-"""Arrays in .npz files: every layout against the images that they were made of; what is refused, and how it says so."""
+"""Arrays in .npz files: every layout that is read, and the errors about everything else."""
 
 import zipfile
 from pathlib import Path
@@ -23,7 +23,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "own.npz"
 
 
-def read(path: Path, **arrays: Any) -> Any:
+def write_and_read(path: Path, **arrays: Any) -> Any:
     return read_arrays(write_arrays(path, **arrays))
 
 
@@ -36,24 +36,27 @@ def read(path: Path, **arrays: Any) -> Any:
         (COLOR, COLOR),
         (COLOR.transpose(0, 2, 3, 1), COLOR),
         (np.asfortranarray(COLOR), COLOR),
-        (COLOR[:, :, :, :3], COLOR[:, :, :, :3].transpose(0, 3, 1, 2)),  # both could be channels: the last axis is
+        (
+            COLOR[:, :, :, :3],
+            COLOR[:, :, :, :3].transpose(0, 3, 1, 2),
+        ),  # both axes could be the channels: the last one is
         (GRAY.astype(np.float64) / 255, GRAY[:, None]),
         (GRAY.astype(np.float32) / 255, GRAY[:, None]),
         ((GRAY / 255).astype(np.float16), np.rint((GRAY / 255).astype(np.float16) * 255).astype(np.uint8)[:, None]),
         ((GRAY / 255).astype(">f4"), GRAY[:, None]),
     ],
 )
-def test_images_of_every_layout(path: Path, images: np.ndarray, expected: np.ndarray) -> None:
-    found = read(path, images=images, labels=LABELS).train.images
-    assert found.dtype == np.uint8
-    assert np.abs(found.astype(int) - expected).max() <= (images.dtype == np.float16)
-    assert found.flags.c_contiguous
+def test_images_of_every_layout_and_type_are_read(path: Path, images: np.ndarray, expected: np.ndarray) -> None:
+    result = write_and_read(path, images=images, labels=LABELS).train.images
+    assert result.dtype == np.uint8
+    assert np.abs(result.astype(int) - expected).max() <= (images.dtype == np.float16)
+    assert result.flags.c_contiguous
 
 
 def test_floating_point_is_rounded_to_256_levels(path: Path) -> None:
     images = np.zeros((6, 1, 4))
     images[:, 0] = [0, 0.0019, 0.002, 1]
-    assert read(path, images=images, labels=LABELS).train.images[0, 0, 0].tolist() == [0, 0, 1, 255]
+    assert write_and_read(path, images=images, labels=LABELS).train.images[0, 0, 0].tolist() == [0, 0, 1, 255]
 
 
 @pytest.mark.parametrize(
@@ -67,47 +70,47 @@ def test_floating_point_is_rounded_to_256_levels(path: Path) -> None:
         LABELS.tolist(),
     ],
 )
-def test_labels_of_every_type(path: Path, labels: Any) -> None:
-    found = read(path, images=GRAY, labels=labels)
-    assert found.train.labels.dtype == np.int64
-    assert found.train.labels.tolist() == LABELS.tolist()
-    assert found.classes == ("0", "1", "2")
+def test_labels_of_every_type_are_read(path: Path, labels: Any) -> None:
+    splits = write_and_read(path, images=GRAY, labels=labels)
+    assert splits.train.labels.dtype == np.int64
+    assert splits.train.labels.tolist() == LABELS.tolist()
+    assert splits.classes == ("0", "1", "2")
 
 
-def test_labels_that_are_strings_are_sorted_or_in_the_order_of_classes(path: Path) -> None:
+def test_classes_of_string_labels_are_sorted_or_in_the_order_of_the_array_classes(path: Path) -> None:
     names = np.array(["dog", "cat", "Äffchen"])
-    found = read(path, images=GRAY, labels=names[LABELS])
-    assert found.classes == ("cat", "dog", "Äffchen")
-    assert found.train.labels.tolist() == [1, 0, 2, 1, 0, 2]
-    found = read(path, images=GRAY, labels=names[LABELS], classes=names)
-    assert found.classes == ("dog", "cat", "Äffchen")
-    assert found.train.labels.tolist() == LABELS.tolist()
-    found = read(path, images=GRAY, labels=np.char.encode(names[LABELS], "utf-8"))
-    assert found.classes == ("cat", "dog", "Äffchen")
+    splits = write_and_read(path, images=GRAY, labels=names[LABELS])
+    assert splits.classes == ("cat", "dog", "Äffchen")
+    assert splits.train.labels.tolist() == [1, 0, 2, 1, 0, 2]
+    splits = write_and_read(path, images=GRAY, labels=names[LABELS], classes=names)
+    assert splits.classes == ("dog", "cat", "Äffchen")
+    assert splits.train.labels.tolist() == LABELS.tolist()
+    splits = write_and_read(path, images=GRAY, labels=np.char.encode(names[LABELS], "utf-8"))
+    assert splits.classes == ("cat", "dog", "Äffchen")
 
 
-def test_booleans_are_two_classes(path: Path) -> None:
-    found = read(path, images=GRAY, labels=LABELS > 0, classes=["no", "yes"])
-    assert (found.train.labels.tolist(), found.classes) == ([0, 1, 1, 0, 1, 1], ("no", "yes"))
+def test_boolean_labels_are_two_classes(path: Path) -> None:
+    splits = write_and_read(path, images=GRAY, labels=LABELS > 0, classes=["no", "yes"])
+    assert (splits.train.labels.tolist(), splits.classes) == ([0, 1, 1, 0, 1, 1], ("no", "yes"))
 
 
 @pytest.mark.parametrize("train", [("images", "labels"), ("train_images", "train_labels"), ("x_train", "y_train")])
 @pytest.mark.parametrize("test", [None, ("test_images", "test_labels"), ("x_test", "y_test")])
 @pytest.mark.parametrize("validation", [None, ("val_images", "val_labels")])
-def test_parts_by_their_customary_names(
+def test_splits_are_read_by_their_usual_names(
     path: Path, train: tuple[str, str], test: tuple[str, str] | None, validation: tuple[str, str] | None
 ) -> None:
     arrays: dict[str, Any] = {"images": None, "labels": None, "ids": np.arange(6)}
-    for i, pair in enumerate((train, test, validation)):
-        if pair is not None:
-            arrays |= dict(zip(pair, (GRAY + np.uint8(i), LABELS), strict=True))
-    found = read(path, **arrays)
-    assert np.array_equal(found.train.images[:, 0], GRAY)
-    assert (found.test is None, found.validation is None) == (test is None, validation is None)
-    if found.test is not None:
-        assert np.array_equal(found.test.images[:, 0], GRAY + np.uint8(1))
-    if found.validation is not None:
-        assert np.array_equal(found.validation.images[:, 0], GRAY + np.uint8(2))
+    for i, keys in enumerate((train, test, validation)):
+        if keys is not None:
+            arrays |= dict(zip(keys, (GRAY + np.uint8(i), LABELS), strict=True))
+    splits = write_and_read(path, **arrays)
+    assert np.array_equal(splits.train.images[:, 0], GRAY)
+    assert (splits.test is None, splits.validation is None) == (test is None, validation is None)
+    if splits.test is not None:
+        assert np.array_equal(splits.test.images[:, 0], GRAY + np.uint8(1))
+    if splits.validation is not None:
+        assert np.array_equal(splits.validation.images[:, 0], GRAY + np.uint8(2))
 
 
 NAN = np.full((6, 5, 4), np.nan)
@@ -115,7 +118,7 @@ TEST = {"test_images": GRAY, "test_labels": LABELS}
 
 
 @pytest.mark.parametrize(
-    ("arrays", "part"),
+    ("arrays", "expected_message"),
     [
         ({"labels": None}, "has no array labels, only images"),
         ({"images": None}, "has no array images, only labels"),
@@ -170,31 +173,33 @@ TEST = {"test_images": GRAY, "test_labels": LABELS}
         ({**TEST, "test_images": COLOR}, "images [C, H, W] are [3, 5, 4] in test_images, but [1, 5, 4] in images"),
     ],
 )
-def test_what_does_not_fit_is_named(path: Path, arrays: dict[str, Any], part: str) -> None:
+def test_the_error_about_arrays_that_do_not_fit_names_them(
+    path: Path, arrays: dict[str, Any], expected_message: str
+) -> None:
     with pytest.raises(DataError) as caught:
-        read(path, **{"images": GRAY, "labels": LABELS, **arrays})
+        write_and_read(path, **{"images": GRAY, "labels": LABELS, **arrays})
     message = str(caught.value)
     assert message.startswith(f"data=arrays: {path}: ")
-    assert part in message
+    assert expected_message in message
 
 
 @pytest.mark.parametrize("length", [0, 3, 100, -10])
-def test_a_broken_file_is_named(path: Path, length: int) -> None:
-    whole = write_arrays(path).read_bytes()
-    path.write_bytes(whole[:length])
+def test_a_broken_file_is_refused(path: Path, length: int) -> None:
+    content = write_arrays(path).read_bytes()
+    path.write_bytes(content[:length])
     with pytest.raises(DataError, match=r"is not a complete \.npz file"):
         read_arrays(path)
 
 
-def test_a_broken_array_is_named(path: Path) -> None:
-    whole = bytearray(write_arrays(path).read_bytes())
-    whole[400] ^= 255
-    path.write_bytes(whole)
+def test_the_error_about_a_broken_array_names_it(path: Path) -> None:
+    content = bytearray(write_arrays(path).read_bytes())
+    content[400] ^= 255
+    path.write_bytes(content)
     with pytest.raises(DataError, match="images is broken"):
         read_arrays(path)
 
 
-def test_what_is_no_npz_is_named(path: Path) -> None:
+def test_a_file_of_another_format_is_refused(path: Path) -> None:
     with path.open("wb") as file:
         np.save(file, GRAY)
     with pytest.raises(DataError, match="holds a single array"):
@@ -205,7 +210,7 @@ def test_what_is_no_npz_is_named(path: Path) -> None:
         read_arrays(path)
 
 
-def test_the_path_must_be_given_and_be_a_file(tmp_path: Path) -> None:
+def test_the_path_must_be_set_and_be_a_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data\.path=FILE\.npz"):
         locate("arrays", str(tmp_path))
     for path in (tmp_path / "missing.npz", tmp_path):
@@ -213,7 +218,7 @@ def test_the_path_must_be_given_and_be_a_file(tmp_path: Path) -> None:
             locate("arrays", None, str(path))
 
 
-def test_an_array_whose_name_is_misspelt_is_not_passed_over(tmp_path: Path) -> None:
+def test_an_array_with_a_misspelt_name_is_not_ignored(tmp_path: Path) -> None:
     path = write_arrays(tmp_path / "own.npz", test_image=[[[0]]], notes=[1])
     with pytest.raises(DataError, match=r"test_image is not read; did you mean test_images\?"):
         read_arrays(path)

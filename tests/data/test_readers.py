@@ -1,6 +1,7 @@
-"""What every data set of the configuration keeps to, found by itself; and the way from files to a finished run."""
+"""The contract that every data set of the configuration keeps, and the way from files to a finished run."""
 
 from collections.abc import Callable
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -28,21 +29,23 @@ from regexp.runs.run import Run
 SHORT = ["epochs=2", "model.hidden_sizes=[8]"]
 
 
-def parts(dataset: Dataset) -> list[Images]:
-    return [part for part in (dataset.train, dataset.measured, dataset.validation, dataset.test) if part is not None]
+def splits_of(dataset: Dataset) -> list[Images]:
+    splits = (dataset.train, dataset.measured, dataset.validation, dataset.test)
+    return [split for split in splits if split is not None]
 
 
-def same(one: Dataset, other: Dataset) -> bool:
-    pairs = zip(parts(one), parts(other), strict=True)
+def are_equal(first: Dataset, second: Dataset) -> bool:
+    pairs = zip(splits_of(first), splits_of(second), strict=True)
     return all(torch.equal(a.images, b.images) and torch.equal(a.labels, b.labels) for a, b in pairs)
 
 
-def load(overrides: list[str]) -> Dataset:
+def load_uncached(overrides: list[str]) -> Dataset:
+    """Load a data set, even if the same one was loaded before in this process."""
     _load_splits_once.cache_clear()
     return load_dataset(compose_job(overrides).config)
 
 
-def test_every_name_has_an_option_and_a_reader() -> None:
+def test_every_data_set_has_an_option_and_a_reader() -> None:
     assert set(DATA) == set(OPTIONS["data"]) == set(READERS)
 
 
@@ -51,26 +54,24 @@ def overrides(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
     return small_dataset_overrides(request.param, tmp_path / "files")
 
 
-def test_parts_fit_each_other(overrides: list[str]) -> None:
-    read = load(overrides)
-    assert read.name == overrides[0].removeprefix("data=")
-    assert len(read.classes) == len(set(read.classes)) >= 2
-    for part in parts(read):
-        assert part.images.dtype == torch.uint8
-        assert part.labels.dtype == torch.int64
-        assert part.images.shape == (len(part), *read.shape)
-        assert part.images.is_contiguous()
-        assert int(part.labels.min()) >= 0
-        assert int(part.labels.max()) < len(read.classes)
-    assert set(read.train.labels.tolist()) == set(range(len(read.classes)))
-    assert torch.equal(read.train.images[read.measured_indices], read.measured.images)
-    assert f"{len(read.train):,} training" in read.describe()
+def test_splits_are_consistent(overrides: list[str]) -> None:
+    dataset = load_uncached(overrides)
+    assert dataset.name == overrides[0].removeprefix("data=")
+    assert len(dataset.classes) == len(set(dataset.classes)) >= 2
+    for split in splits_of(dataset):
+        assert split.images.dtype == torch.uint8
+        assert split.labels.dtype == torch.int64
+        assert split.images.shape == (len(split), *dataset.shape)
+        assert split.images.is_contiguous()
+        assert int(split.labels.min()) >= 0
+        assert int(split.labels.max()) < len(dataset.classes)
+    assert set(dataset.train.labels.tolist()) == set(range(len(dataset.classes)))
+    assert torch.equal(dataset.train.images[dataset.measured_indices], dataset.measured.images)
+    assert f"{len(dataset.train):,} training" in dataset.describe()
 
 
-def test_a_second_start_reads_the_same_and_decodes_nothing(
-    overrides: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name, first = overrides[0].removeprefix("data="), load(overrides)
+def test_a_second_start_decodes_nothing(overrides: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    name, first = overrides[0].removeprefix("data="), load_uncached(overrides)
 
     def refuse(*arguments: object) -> None:
         raise AssertionError("read again")
@@ -78,193 +79,201 @@ def test_a_second_start_reads_the_same_and_decodes_nothing(
     if name != "digits":
         monkeypatch.setitem(READERS, name, refuse)
         monkeypatch.setattr(sources, "_hash_files", refuse)
-    second = load(overrides)
-    assert same(first, second)
+    second = load_uncached(overrides)
+    assert are_equal(first, second)
     assert first.classes == second.classes
     assert first.fingerprint == second.fingerprint
 
 
 Tensors = dict[str, np.ndarray]
+# What may be wrong with the content of a cache file.
 DAMAGES: dict[str, Callable[[Tensors, dict[str, str]], object]] = {
-    "no tensors": lambda tensors, facts: tensors.clear(),
-    "another type": lambda tensors, facts: tensors.update(train_images=tensors["train_images"].astype(np.int16)),
-    "another shape": lambda tensors, facts: tensors.update(train_images=tensors["train_images"][:, 0].copy()),
-    "lengths that differ": lambda tensors, facts: tensors.update(train_labels=tensors["train_labels"][:-1].copy()),
-    "a label too high": lambda tensors, facts: tensors["train_labels"].fill(99),
-    "no classes": lambda tensors, facts: facts.pop("classes"),
-    "classes that are no JSON": lambda tensors, facts: facts.update(classes="cats"),
-    "no fingerprint": lambda tensors, facts: facts.pop("fingerprint"),
+    "no tensors": lambda tensors, metadata: tensors.clear(),
+    "wrong type": lambda tensors, metadata: tensors.update(train_images=tensors["train_images"].astype(np.int16)),
+    "wrong shape": lambda tensors, metadata: tensors.update(train_images=tensors["train_images"][:, 0].copy()),
+    "different lengths": lambda tensors, metadata: tensors.update(train_labels=tensors["train_labels"][:-1].copy()),
+    "a label too high": lambda tensors, metadata: tensors["train_labels"].fill(99),
+    "no classes": lambda tensors, metadata: metadata.pop("classes"),
+    "classes that are not JSON": lambda tensors, metadata: metadata.update(classes="cats"),
+    "no fingerprint": lambda tensors, metadata: metadata.pop("fingerprint"),
 }
 
 
 @pytest.fixture
-def cached(overrides: list[str]) -> Source:
-    """The source of a data set that is in the cache."""
+def cached_source(overrides: list[str]) -> Source:
+    """Return the source of a data set that is in the cache."""
     if overrides == ["data=digits"]:
-        pytest.skip("is not cached")
-    load(overrides)
+        pytest.skip("digits are not cached")
+    load_uncached(overrides)
     return locate(*data_source(compose_job(overrides).config))
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_cache_that_holds_something_else_is_made_anew(overrides: list[str], cached: Source, damage: str) -> None:
-    first = load(overrides)
-    with safe_open(cached.cache, framework="numpy") as file:
-        facts = dict(file.metadata())
+def test_a_cache_with_wrong_content_is_written_again(overrides: list[str], cached_source: Source, damage: str) -> None:
+    first = load_uncached(overrides)
+    with safe_open(cached_source.cache, framework="numpy") as file:
+        metadata = dict(file.metadata())
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    DAMAGES[damage](tensors, facts)
-    save_file(tensors, cached.cache, facts)
-    assert _read_cache(cached) is None
-    assert same(load(overrides), first)
-    assert _read_cache(cached) is not None
+    DAMAGES[damage](tensors, metadata)
+    save_file(tensors, cached_source.cache, metadata)
+    assert _read_cache(cached_source) is None
+    assert are_equal(load_uncached(overrides), first)
+    assert _read_cache(cached_source) is not None
 
 
-@pytest.mark.parametrize("damage", [lambda whole: whole[:-1], lambda whole: b"garbage" * 100, lambda whole: b""])
-def test_a_broken_cache_is_made_anew(overrides: list[str], cached: Source, damage: Callable[[bytes], bytes]) -> None:
-    first = load(overrides)
-    cached.cache.write_bytes(damage(cached.cache.read_bytes()))
-    assert same(load(overrides), first)
-    assert _read_cache(cached) is not None
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:-1], lambda content: b"garbage" * 100, lambda content: b""]
+)
+def test_a_broken_cache_is_written_again(
+    overrides: list[str], cached_source: Source, damage: Callable[[bytes], bytes]
+) -> None:
+    first = load_uncached(overrides)
+    cached_source.cache.write_bytes(damage(cached_source.cache.read_bytes()))
+    assert are_equal(load_uncached(overrides), first)
+    assert _read_cache(cached_source) is not None
 
 
-def test_the_cache_keeps_one_version_of_a_place(tmp_path: Path) -> None:
+def test_the_cache_keeps_one_version_of_each_data_set(tmp_path: Path) -> None:
     root = write_image_folder(tmp_path / "data")
     overrides = ["data=image_folder", f"data.root={root}"]
-    load(overrides)
-    load([*overrides, "data.image_size=4"])
+    load_uncached(overrides)
+    load_uncached([*overrides, "data.image_size=4"])
     assert len(list(cache_directory().iterdir())) == 2
     (root / CLASSES[1] / "005.png").unlink()
-    load(overrides)
+    load_uncached(overrides)
     assert len(list(cache_directory().iterdir())) == 2
 
 
-def test_a_data_set_trains_to_its_end_and_is_shown_the_second_time(overrides: list[str]) -> None:
-    done = run([*overrides, *SHORT], quiet=True)
-    assert done.status == "completed"
-    written = (done.directory / "summary.json").stat().st_mtime_ns
-    again = run([*overrides, *SHORT], quiet=True)
-    assert again.directory == done.directory
-    assert (again.directory / "summary.json").stat().st_mtime_ns == written
-    read = load(overrides)
-    assert done.model()(read.train.images[:2] / 255).shape == (2, len(read.classes))
+def test_a_run_on_a_data_set_is_trained_once(overrides: list[str]) -> None:
+    finished_run = run([*overrides, *SHORT], quiet=True)
+    assert finished_run.status == "completed"
+    modified = (finished_run.directory / "summary.json").stat().st_mtime_ns
+    repeated_run = run([*overrides, *SHORT], quiet=True)
+    assert repeated_run.directory == finished_run.directory
+    assert (repeated_run.directory / "summary.json").stat().st_mtime_ns == modified
+    dataset = load_uncached(overrides)
+    assert finished_run.model()(dataset.train.images[:2] / 255).shape == (2, len(dataset.classes))
 
 
 @pytest.mark.parametrize("name", IDX_DATASETS)
-def test_names_of_classes_are_torchvisions(name: str) -> None:
+def test_class_names_are_torchvisions(name: str) -> None:
     import torchvision
 
     original = getattr(torchvision.datasets, IDX_DATASETS[name].loader).classes
-    assert list(IDX_DATASETS[name].classes) == [each.split(" - ")[0] for each in original]
+    assert list(IDX_DATASETS[name].classes) == [name.split(" - ")[0] for name in original]
 
 
 def test_digits_ignore_the_root(tmp_path: Path) -> None:
     assert locate("digits", str(tmp_path / "nowhere")) == locate("digits", None)
 
 
-def identity(done: Run) -> dict[str, str]:
-    return done.record["identity"]
+def identity_of(finished_run: Run) -> dict[str, str]:
+    return finished_run.record["identity"]
 
 
-def chain(overrides: list[str]) -> Run:
+def train_run(overrides: list[str]) -> Run:
     return run([*overrides, *SHORT, "early_stopping=none", "optimizer.lr=0.01"], quiet=True)
 
 
-def test_gray_pictures_with_unusual_names_go_the_whole_way(tmp_path: Path) -> None:
+def test_a_run_trains_on_gray_pictures_with_unusual_names(tmp_path: Path) -> None:
     root = write_image_folder(tmp_path / "my pictures ü")
     overrides = ["data=image_folder", f"data.root='{root}'", "augmentation=lesson"]
-    done = chain(overrides)
-    assert done.summary is not None
-    read = load(overrides)
-    assert (read.shape, read.classes) == ((1, 7, 9), CLASSES)
-    assert done.model()(torch.rand(2, 1, 7, 9)).shape == (2, 3)
+    finished_run = train_run(overrides)
+    assert finished_run.summary is not None
+    dataset = load_uncached(overrides)
+    assert (dataset.shape, dataset.classes) == ((1, 7, 9), CLASSES)
+    assert finished_run.model()(torch.rand(2, 1, 7, 9)).shape == (2, 3)
     picture = root / CLASSES[0] / "000.png"
     Image.fromarray(np.zeros((7, 9), np.uint8)).save(picture)
-    changed = chain(overrides)
-    assert identity(changed)["data"] != identity(done)["data"]
-    assert identity(changed)["config"] == identity(done)["config"]
+    changed_run = train_run(overrides)
+    assert identity_of(changed_run)["data"] != identity_of(finished_run)["data"]
+    assert identity_of(changed_run)["config"] == identity_of(finished_run)["config"]
     assert len(list(Path("outputs/default").iterdir())) == 2  # the old run is set aside
-    moved = root.rename(tmp_path / "moved")
-    assert identity(chain(["data=image_folder", f"data.root={moved}", "augmentation=lesson"])) == identity(changed)
-    (moved / CLASSES[0]).rename(moved / "dogs")
-    assert identity(chain(["data=image_folder", f"data.root={moved}", "augmentation=lesson"])) != identity(changed)
+    moved_root = root.rename(tmp_path / "moved")
+    overrides = ["data=image_folder", f"data.root={moved_root}", "augmentation=lesson"]
+    assert identity_of(train_run(overrides)) == identity_of(changed_run)
+    (moved_root / CLASSES[0]).rename(moved_root / "dogs")
+    assert identity_of(train_run(overrides)) != identity_of(changed_run)
 
 
-def test_colored_pictures_in_three_parts_go_the_whole_way(tmp_path: Path) -> None:
+def test_a_run_trains_on_colored_pictures_in_three_splits(tmp_path: Path) -> None:
     root = write_image_folder(tmp_path / "data", ("train", "val", "test"), 6, (8, 8, 3), ".JPG")
     overrides = ["data=image_folder", f"data.root={root}"]
-    done, read = chain(overrides), load(overrides)
-    assert done.status == "completed"
-    assert (read.shape, len(read.train), len(read.validation)) == ((3, 8, 8), 18, 18)
-    assert read.describe().endswith("18 training, 18 validation, 18 test; 8x8x3")
-    resized = chain([*overrides, "data.image_size=5", "data.grayscale=true"])
-    assert identity(resized)["config"] != identity(done)["config"]
-    assert identity(resized)["data"] == identity(done)["data"]
-    assert resized.model()(torch.rand(2, 1, 5, 5)).shape == (2, 3)
+    finished_run, dataset = train_run(overrides), load_uncached(overrides)
+    assert finished_run.status == "completed"
+    assert (dataset.shape, len(dataset.train), len(dataset.validation)) == ((3, 8, 8), 18, 18)
+    assert dataset.describe().endswith("18 training, 18 validation, 18 test; 8x8x3")
+    resized_run = train_run([*overrides, "data.image_size=5", "data.grayscale=true"])
+    assert identity_of(resized_run)["config"] != identity_of(finished_run)["config"]
+    assert identity_of(resized_run)["data"] == identity_of(finished_run)["data"]
+    assert resized_run.model()(torch.rand(2, 1, 5, 5)).shape == (2, 3)
 
 
-def test_arrays_go_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_trains_on_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_arrays(Path("own.npz"), shape=(6, 5, 3), classes=CLASSES)
-    overrides = ["data=arrays", "data.path=own.npz"]  # relative to where it is typed
-    done, read = chain(overrides), load(overrides)
-    assert (read.shape, read.classes) == ((3, 6, 5), CLASSES)
-    assert done.summary is not None
+    overrides = ["data=arrays", "data.path=own.npz"]  # relative to the working directory
+    finished_run, dataset = train_run(overrides), load_uncached(overrides)
+    assert (dataset.shape, dataset.classes) == ((3, 6, 5), CLASSES)
+    assert finished_run.summary is not None
     write_arrays(Path("own.npz"), shape=(6, 5, 3), count=33, classes=CLASSES)
-    assert identity(chain(overrides))["data"] != identity(done)["data"]
+    assert identity_of(train_run(overrides))["data"] != identity_of(finished_run)["data"]
 
 
-def test_a_sweep_over_data_sets_keeps_each(tmp_path: Path) -> None:
-    for name, count in (("one", 30), ("other", 33)):
+def test_the_runs_of_a_sweep_over_data_sets_are_kept_apart(tmp_path: Path) -> None:
+    for name, count in (("first", 30), ("second", 33)):
         write_image_folder(tmp_path / name, count=count // 3)
         write_arrays(tmp_path / f"{name}.npz", count)
-    jobs = [[*SHORT, "data=image_folder", f"data.root={tmp_path / name}"] for name in ("one", "other")]
-    jobs += [[*SHORT, "data=arrays", f"data.path={tmp_path / name}.npz"] for name in ("one", "other")]
+    jobs = [[*SHORT, "data=image_folder", f"data.root={tmp_path / name}"] for name in ("first", "second")]
+    jobs += [[*SHORT, "data=arrays", f"data.path={tmp_path / name}.npz"] for name in ("first", "second")]
     runs = sweep(jobs, quiet=True)
-    assert [done.status for done in runs] == ["completed"] * 4
-    assert len({done.directory for done in runs}) == len(list(Path("outputs/default").glob("*/run.json"))) == 4
-    assert len({identity(done)["data"] for done in runs}) == 4
+    assert [finished_run.status for finished_run in runs] == ["completed"] * 4
+    assert len({finished_run.directory for finished_run in runs}) == 4
+    assert len(list(Path("outputs/default").glob("*/run.json"))) == 4
+    assert len({identity_of(finished_run)["data"] for finished_run in runs}) == 4
 
 
-def test_data_that_changes_after_the_start_is_not_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_that_changes_after_the_start_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = write_image_folder(tmp_path / "data")
-    groups = builders.group_into_cohorts
+    group_into_cohorts = builders.group_into_cohorts
 
-    def slow(*arguments: object) -> object:
-        found = groups(*arguments)
+    def change_data_afterwards(*arguments: object) -> object:
+        cohorts = group_into_cohorts(*arguments)
         (root / CLASSES[1] / "005.png").unlink()
-        return found
+        return cohorts
 
-    monkeypatch.setattr(builders, "group_into_cohorts", slow)
-    with pytest.raises(DataError, match="changed after the start"):
+    monkeypatch.setattr(builders, "group_into_cohorts", change_data_afterwards)
+    with pytest.raises(DataError, match="changed after this command started"):
         run(["data=image_folder", f"data.root={root}", *SHORT], quiet=True)
 
 
-def test_an_option_of_another_name_is_refused() -> None:
+def test_the_name_of_another_option_is_refused() -> None:
     with pytest.raises(ConfigError, match="choose this one with data=image_folder"):
         compose_job(["data=arrays", "data.name=image_folder"])
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
-def test_few_images_in_a_class_leave_every_class_to_train_on(tmp_path: Path, count: int) -> None:
-    classes = 40
-    images = np.arange(classes * count, dtype=np.uint8)[:, None, None].repeat(4, 1).repeat(4, 2)
-    path = write_arrays(tmp_path / "few.npz", images=images, labels=np.arange(classes * count) % classes)
+def test_every_class_keeps_images_to_train_on(tmp_path: Path, count: int) -> None:
+    num_classes = 40
+    num_images = num_classes * count
+    images = np.arange(num_images, dtype=np.uint8)[:, None, None].repeat(4, 1).repeat(4, 2)
+    path = write_arrays(tmp_path / "few.npz", images=images, labels=np.arange(num_images) % num_classes)
     overrides = ["data=arrays", f"data.path={path}"]
     for size in ("0.2", "1", "7"):
-        read = load([*overrides, f"data.val_size={size}"])
+        dataset = load_uncached([*overrides, f"data.val_size={size}"])
         if count > 2 or size == "1":
-            assert torch.bincount(read.train.labels, minlength=classes).min() >= 1
-        assert len(read.test) == -(-classes * count // 5)
-        assert torch.bincount(read.test.labels, minlength=classes).max() == 1
-    [cohort] = [make_cohort([*overrides, "data.train_size=50"])[0]]
+            assert torch.bincount(dataset.train.labels, minlength=num_classes).min() >= 1
+        assert len(dataset.test) == ceil(num_images / 5)
+        assert torch.bincount(dataset.test.labels, minlength=num_classes).max() == 1
+    cohort, _ = make_cohort([*overrides, "data.train_size=50"])
     assert len(cohort.dataset.train) == 50
 
 
-def test_a_class_of_a_single_image_cannot_give_to_the_test(tmp_path: Path) -> None:
+def test_a_single_image_of_a_class_is_not_given_to_the_test(tmp_path: Path) -> None:
     labels = [0] * 9 + [1]
     path = write_arrays(tmp_path / "one.npz", count=10, labels=labels)
-    read = load(["data=arrays", f"data.path={path}", "data.val_size=2"])  # it stays where it is needed
-    assert 1 in read.train.labels
+    dataset = load_uncached(["data=arrays", f"data.path={path}", "data.val_size=2"])
+    assert 1 in dataset.train.labels
     path = write_arrays(tmp_path / "each.npz", count=2, labels=[0, 1])
     with pytest.raises(DataError, match=r"class [01] has a single image"):
-        load(["data=arrays", f"data.path={path}"])
+        load_uncached(["data=arrays", f"data.path={path}"])

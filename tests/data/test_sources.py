@@ -1,4 +1,4 @@
-"""Where data is found, how it is recognized, and what is said where it is missing."""
+"""The files of data sets: how they are found, fingerprinted, and reported when missing."""
 
 import os
 from pathlib import Path
@@ -6,24 +6,24 @@ from pathlib import Path
 import pytest
 import sklearn.datasets
 
-from regexp.data.sources import cache_directory, read_cached_fingerprint, locate
+from regexp.data.sources import cache_directory, locate, read_cached_fingerprint
 from regexp.errors import DataError
 
-FILES = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+FILES = [f"{prefix}-{kind}-ubyte" for prefix in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
 
 
-def write_files(root: Path) -> Path:
-    """What stands for MNIST where nothing decodes it."""
-    raw = root / "MNIST" / "raw"
-    raw.mkdir(parents=True)
+def write_undecodable_mnist(root: Path) -> Path:
+    """Write files with the names of MNIST's, for tests that do not decode them."""
+    directory = root / "MNIST" / "raw"
+    directory.mkdir(parents=True)
     for file in FILES:
-        (raw / file).write_text(file)
+        (directory / file).write_text(file)
     return root
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    return write_files(tmp_path / "data")
+    return write_undecodable_mnist(tmp_path / "data")
 
 
 def test_digits_come_with_scikit_learn() -> None:
@@ -32,37 +32,37 @@ def test_digits_come_with_scikit_learn() -> None:
     assert source.fingerprint == locate("digits", None).fingerprint
 
 
-def test_a_fingerprint_is_of_the_bytes_and_not_of_the_place(root: Path, tmp_path: Path) -> None:
-    here, there = locate("mnist", str(root)), locate("mnist", str(write_files(tmp_path / "elsewhere")))
-    assert here.fingerprint == there.fingerprint
-    assert here.cache != there.cache
+def test_a_fingerprint_depends_on_the_bytes_and_not_on_the_directory(root: Path, tmp_path: Path) -> None:
+    source, copy = locate("mnist", str(root)), locate("mnist", str(write_undecodable_mnist(tmp_path / "elsewhere")))
+    assert source.fingerprint == copy.fingerprint
+    assert source.cache != copy.cache
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_a_changed_file_has_another_fingerprint_and_another_cache(root: Path, file: str) -> None:
-    before, path = locate("mnist", str(root)), root / "MNIST" / "raw" / file
+    original, path = locate("mnist", str(root)), root / "MNIST" / "raw" / file
     path.write_text(path.read_text()[::-1])  # as long as before
     os.utime(path, (1, 1))
-    after = locate("mnist", str(root))
-    assert after.fingerprint != before.fingerprint
-    assert after.cache != before.cache
+    changed = locate("mnist", str(root))
+    assert changed.fingerprint != original.fingerprint
+    assert changed.cache != original.cache
 
 
-def test_the_folder_is_the_one_given_else_the_environments_else_the_caches(
+def test_the_directory_is_the_argument_else_the_environments_else_the_caches(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert locate("mnist", str(root)).root == root
-    monkeypatch.setenv("REGEXP_DATA_ROOT", str(write_files(tmp_path / "environment")))
+    monkeypatch.setenv("REGEXP_DATA_ROOT", str(write_undecodable_mnist(tmp_path / "environment")))
     assert locate("mnist", None).root == tmp_path / "environment"
     assert locate("mnist", str(root)).root == root
     monkeypatch.delenv("REGEXP_DATA_ROOT")
-    write_files(cache_directory() / "data")
+    write_undecodable_mnist(cache_directory() / "data")
     assert locate("mnist", None).root == cache_directory() / "data"
     monkeypatch.setenv("HOME", str(tmp_path))
     assert locate("mnist", "~/data").root == root
 
 
-def test_the_cache_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_directory_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("REGEXP_CACHE", str(tmp_path / "own"))
@@ -81,23 +81,25 @@ def test_a_cache_that_is_missing_or_broken_has_no_fingerprint(tmp_path: Path, co
     assert read_cached_fingerprint(cache) is None
 
 
-def test_an_unreadable_file_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, opened = root / "MNIST" / "raw" / FILES[2], Path.open
+def test_the_error_about_an_unreadable_file_names_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, original_open = root / "MNIST" / "raw" / FILES[2], Path.open
 
-    def refuse(self: Path, mode: str) -> object:  # as root, who runs some tests, may read everything
+    def refuse(
+        self: Path, mode: str
+    ) -> object:  # file modes would not do: root, who may run the tests, can read everything
         if self == path:
             raise PermissionError(13, "Permission denied", str(self))
-        return opened(self, mode)
+        return original_open(self, mode)
 
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(DataError, match=f"^data=mnist: cannot read {path}: Permission denied$"):
         locate("mnist", str(root))
 
 
-def test_a_file_put_in_place_with_its_old_time_is_noticed(root: Path) -> None:
-    before = locate("mnist", str(root)).fingerprint
+def test_a_changed_file_with_its_old_modification_time_is_noticed(root: Path) -> None:
+    original_fingerprint = locate("mnist", str(root)).fingerprint
     file = root / "MNIST" / "raw" / FILES[0]
-    times = file.stat()
+    original_stat = file.stat()
     file.write_text(FILES[0][::-1])  # as long as before
-    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert locate("mnist", str(root)).fingerprint != before
+    os.utime(file, ns=(original_stat.st_atime_ns, original_stat.st_mtime_ns))
+    assert locate("mnist", str(root)).fingerprint != original_fingerprint
