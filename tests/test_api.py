@@ -299,7 +299,7 @@ def test_a_run_works_inside_a_hydra_program() -> None:
 def test_splits_that_do_not_fit_the_data_are_reported_before_anything_trains() -> None:
     with pytest.raises(ConfigError, match=r"data\.val_size=99999"):
         sweep([SHORT, ["data.val_size=99999"]], quiet=True)
-    with pytest.raises(ConfigError, match="one training image"):
+    with pytest.raises(ConfigError, match="a single training image"):
         run(["data.train_size=1", "normalization=batch"], quiet=True)
 
 

@@ -1,1 +1,1 @@
-"""From jobs to trained runs: building cohorts, training them, recording and showing what happens."""
+"""Execution: building cohorts from jobs, training them in this process, recording them and showing their progress."""

@@ -104,7 +104,7 @@ def _check_device_and_data(config: Config) -> tuple[Compute, tuple[int, int, int
     compute = choose_device(device.kind, device.index, device.precision, device.threads)
     dataset = _load_uncropped_dataset(config)
     if config.normalization.name == "batch" and min(batch_sizes(len(dataset.train), config.batch_size)) == 1:
-        raise ConfigError("normalization=batch with one training image: one has no variance; use more of them")
+        raise ConfigError("normalization=batch: a single training image has no variance; use more training images")
     return compute, dataset.shape
 
 
@@ -119,7 +119,7 @@ def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
     compute = choose_device(config.device.kind, config.device.index, config.device.precision, config.device.threads)
     dataset = load_dataset(config).to(compute.device)
     if any(planned.identity.data != dataset.fingerprint for planned in planned_runs):
-        raise DataError(f"data={dataset.name}: its files changed after the start; type the same command again")
+        raise DataError(f"data={dataset.name}: its files changed after this command started; type it again")
     digest = hashlib.sha256("".join(planned.identity.config for planned in planned_runs).encode()).hexdigest()
     cohort_record = {"size": len(planned_runs), "id": digest[:12]}
     run_settings = [make_settings(planned.job.config, dataset) for planned in planned_runs]
@@ -253,7 +253,7 @@ def make_transform(step_config: Any, shape: tuple[int, int, int]) -> Transform:
 
 
 def make_hyperparameters(config: Config, steps_per_epoch: int) -> Hyperparameters:
-    """A run's optimizer."""
+    """Make the hyperparameters of a run's optimizer."""
     options = asdict(config.optimizer)
     name, l1, clip_norm = options.pop("name"), options.pop("l1"), options.pop("clip_norm")
     if "betas" in options:
@@ -268,7 +268,6 @@ def make_hyperparameters(config: Config, steps_per_epoch: int) -> Hyperparameter
 
 def make_schedule(config: Config, steps_per_epoch: int) -> Schedule:
     """Make the learning-rate schedule of a run."""
-
     options = asdict(config.schedule)
     steps = config.epochs * steps_per_epoch
     name = options.pop("name")

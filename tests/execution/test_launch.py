@@ -16,7 +16,6 @@ from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import OmegaConf
 
-from regexp.__main__ import _status
 from regexp.config import compose
 from regexp.execution import builders
 from regexp.execution.launch import objective
@@ -270,12 +269,9 @@ def test_a_row_is_a_configuration_however_it_was_typed(
 def test_a_mistake_in_the_options_of_a_sweep_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
-    monkeypatch.setattr("regexp.utils.exit_codes._highest_status", 0)
-    monkeypatch.setattr(sys, "argv", ["regexp", *words, *SHORT])
-    assert _status([*words, *SHORT]) == 2
+    assert run_regexp(monkeypatch, *words, *SHORT) == 2
     assert message in capsys.readouterr().err
-    monkeypatch.setattr("regexp.utils.exit_codes._highest_status", 0)
-    assert _status([*words, *SHORT, "epochs=ten"]) == 2
+    assert run_regexp(monkeypatch, *words, *SHORT, "epochs=ten") == 2
     assert "epochs=ten: must be a whole number" in capsys.readouterr().err
     assert not Path("outputs").exists()
 
