@@ -104,7 +104,8 @@ def _list_schema_keys(node: Any, prefix: str) -> list[Key]:
 def describe_type(hint: Any) -> str:
     """Return in words what values of a type are: "a number or null" for `float | None`."""
     if get_origin(hint) in (Union, types.UnionType):
-        return " or ".join(describe_type(member) for member in get_args(hint))
+        members = [member for member in get_args(hint) if member is not int or float not in get_args(hint)]
+        return " or ".join(describe_type(member) for member in members)
     if get_origin(hint) is list:
         return "a list of " + {int: "whole numbers", float: "numbers", str: "strings"}[get_args(hint)[0]]
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "a string", type(None): "null"}

@@ -33,15 +33,15 @@ class DataConfig:
         "directory that holds the data set; null: $REGEXP_DATA_ROOT, or else the user's cache directory",
         identity=False,
     )
-    val_size: float = shared(
+    val_size: int | float = shared(
         0.2,
-        "number of validation images, if the data set has no validation split; below 1: a fraction of the training set",
+        "number of validation images, if the data set has no validation split; or a fraction of the training set",
         above=0,
         whole_from=1,
     )
-    train_size: float | None = shared(
+    train_size: int | float | None = shared(
         None,
-        "number of training images to use; below 1: a fraction of those that validation leaves; null: all",
+        "number of training images to use; or a fraction of those that validation leaves, up to 1.0; null: all",
         above=0,
         whole_from=1,
         example=1000,
@@ -57,6 +57,13 @@ class DataConfig:
     label_noise: float = per_run(
         0.0, "fraction of the training labels to replace at random by another class", at_least=0, at_most=1, example=0.2
     )
+
+    def __post_init__(self) -> None:
+        """Make counts floats, so that 1000 and 1e3 are the same; but 1 is one image, and 1.0 is all of them."""
+        for name in ("val_size", "train_size"):
+            size = getattr(self, name)
+            if isinstance(size, int) and size != 1:
+                setattr(self, name, float(size))
 
 
 @dataclass

@@ -15,6 +15,7 @@ from regexp.config.fields import iterate_fields
 from regexp.config.keys import closest_match, find_key, suggest_keys
 from regexp.config.schema import OPTIONS, Config
 from regexp.errors import ConfigError
+from regexp.utils.counts import format_size, resolve_count
 from regexp.utils.messages import did_you_mean, first_line, format_value
 
 # The number of training images and the side of an image, for data sets where both are certain before it is read.
@@ -194,19 +195,18 @@ def _find_data_problems(config: Config) -> Iterator[str]:
         return
     count, side = _DATA_SIZES[data.name]
     held_out = 0
-    if data.validation == "holdout" and math.isfinite(data.val_size):
-        held_out = round(data.val_size * count) if data.val_size < 1 else round(data.val_size)
+    if data.validation == "holdout" and 0 < data.val_size < math.inf:
+        held_out = resolve_count(data.val_size, count)
         if not 1 <= held_out < count:
             yield (
-                f"data.val_size={format_value(data.val_size)}: asks for {held_out:,} of {count:,} training images; "
+                f"data.val_size={format_size(data.val_size)}: asks for {held_out:,} of {count:,} training images; "
                 "for example data.val_size=0.2"
             )
             held_out = 0
     if (
         data.train_size is not None
         and math.isfinite(data.train_size)
-        and data.train_size >= 1
-        and round(data.train_size) > count - held_out
+        and resolve_count(data.train_size, count - held_out) > count - held_out
     ):
         train_size = f"data.train_size={format_value(data.train_size)}"
         yield f"{train_size}: validation leaves {count - held_out:,} training images; use at most that many"

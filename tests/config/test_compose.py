@@ -1,4 +1,4 @@
-"""The configuration: what conf/ holds, what is refused, and how it says so."""
+"""The configuration: the options in conf/, errors about invalid values, cohort keys and identity."""
 
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -7,77 +7,79 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from regexp.config import augmentation_schema as step_schema
-from regexp.config import schema as schema
+from regexp.config import augmentation_schema, schema
 from regexp.config.augmentation_schema import STEPS
 from regexp.config.compose import CONF, compose_job
 from regexp.config.fields import iterate_fields
 from regexp.config.schema import OPTIONS, Config, cohort_key, flatten, identity_items
 from regexp.errors import ConfigError
+from regexp.runs.identity import identify
 from regexp.utils.messages import format_value
 
 GROUPS = {
-    folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in CONF.iterdir() if folder.is_dir()
+    directory.name: sorted(file.stem for file in directory.glob("*.yaml"))
+    for directory in CONF.iterdir()
+    if directory.is_dir()
 }
-EVERY_OPTION = [(group, option) for group, options in GROUPS.items() for option in options]
+ALL_OPTIONS = [(group, option) for group, options in GROUPS.items() for option in options]
 
 
-# What an option cannot do without.
-NEEDED = {"arrays": ["data.path=x.npz"], "image_folder": ["data.root=x"]}
+# The overrides that an option requires.
+REQUIRED_OVERRIDES = {"arrays": ["data.path=x.npz"], "image_folder": ["data.root=x"]}
 
 
-@pytest.mark.parametrize(("group", "option"), EVERY_OPTION)
+@pytest.mark.parametrize(("group", "option"), ALL_OPTIONS)
 def test_every_option_composes(group: str, option: str) -> None:
-    config = compose_job([f"{group}={option}", *NEEDED.get(option, [])]).config
+    config = compose_job([f"{group}={option}", *REQUIRED_OVERRIDES.get(option, [])]).config
     if group in OPTIONS:
         assert isinstance(getattr(config, group), OPTIONS[group][option])
 
 
 @pytest.mark.parametrize(("group", "option"), [(group, option) for group in OPTIONS for option in OPTIONS[group]])
-def test_every_option_of_the_schema_spells_out_all_its_keys(group: str, option: str) -> None:
-    written = yaml.safe_load((CONF / group / f"{option}.yaml").read_text())
-    written.pop("defaults", None)
-    assert set(written) == {item.name for item in fields(OPTIONS[group][option])}
+def test_every_option_file_lists_all_keys_of_its_schema(group: str, option: str) -> None:
+    content = yaml.safe_load((CONF / group / f"{option}.yaml").read_text())
+    content.pop("defaults", None)
+    assert set(content) == {item.name for item in fields(OPTIONS[group][option])}
 
 
 @pytest.mark.parametrize("group", ["normalization", "optimizer", "schedule", "model"])
 def test_values_in_conf_are_the_defaults_of_the_schema(group: str) -> None:
-    for option, node in OPTIONS[group].items():
+    for option, option_schema in OPTIONS[group].items():
         composed = getattr(compose_job([f"{group}={option}"]).config, group)
-        assert composed == node(name=option)
+        assert composed == option_schema(name=option)
 
 
 @pytest.mark.parametrize("option", GROUPS["augmentation"])
-def test_steps_in_conf_spell_out_all_their_keys(option: str) -> None:
-    written = yaml.safe_load((CONF / "augmentation" / f"{option}.yaml").read_text())
-    for name, step in written.items():
+def test_every_augmentation_file_lists_all_keys_of_its_steps(option: str) -> None:
+    content = yaml.safe_load((CONF / "augmentation" / f"{option}.yaml").read_text())
+    for name, step in content.items():
         assert set(step) == {item.name for item in fields(STEPS[name])}
 
 
-def test_every_option_begins_with_a_line_about_itself() -> None:
-    for group, option in EVERY_OPTION:
+def test_every_option_file_has_a_comment_that_describes_it() -> None:
+    for group, option in ALL_OPTIONS:
         comments = [line for line in (CONF / group / f"{option}.yaml").read_text().splitlines() if line[:1] == "#"]
         assert any(not line.startswith("# @") for line in comments), f"{group}/{option}"
 
 
-def every_dataclass() -> list[type[Any]]:
+def list_dataclasses() -> list[type[Any]]:
     return [
-        node
-        for module in (schema, step_schema)
-        for node in vars(module).values()
-        if isinstance(node, type) and is_dataclass(node)
+        schema_class
+        for module in (schema, augmentation_schema)
+        for schema_class in vars(module).values()
+        if isinstance(schema_class, type) and is_dataclass(schema_class)
     ]
 
 
-@pytest.mark.parametrize("node", every_dataclass())
-def test_every_field_is_marked(node: type[Any]) -> None:
-    for item in fields(node):
-        if not is_dataclass(getattr(node(), item.name)):
+@pytest.mark.parametrize("schema_class", list_dataclasses())
+def test_every_field_has_a_mark_and_help(schema_class: type[Any]) -> None:
+    for item in fields(schema_class):
+        if not is_dataclass(getattr(schema_class(), item.name)):
             assert item.metadata["mark"] in ("shared", "per_run"), item.name
             assert item.metadata["help"], item.name
 
 
-def test_the_lesson_is_the_lessons() -> None:
+def test_the_experiment_lesson_has_the_lessons_values() -> None:
     config = compose_job(["experiment=lesson"]).config
     assert flatten(config) | {"data.root": None} == flatten(config)
     expected = {
@@ -98,9 +100,9 @@ def test_the_lesson_is_the_lessons() -> None:
         "model.dropout": 0.0,
     }
     assert {key: flatten(config)[key] for key in expected} == expected
-    layered = compose_job(["experiment=lesson_layernorm"]).config
-    assert layered.normalization.name == "layer"
-    assert {**flatten(layered), "normalization": "batch", "normalization.momentum": 0.1} == flatten(config)
+    with_layer_norm = compose_job(["experiment=lesson_layernorm"]).config
+    assert with_layer_norm.normalization.name == "layer"
+    assert {**flatten(with_layer_norm), "normalization": "batch", "normalization.momentum": 0.1} == flatten(config)
 
 
 @pytest.mark.parametrize(
@@ -138,11 +140,11 @@ def test_the_lesson_is_the_lessons() -> None:
         ("seed=[1", ["[1"]),
     ],
 )
-def test_a_mistake_is_named(override: str, parts: list[str]) -> None:
-    with pytest.raises(ConfigError) as caught:
+def test_a_mistake_is_an_error_that_names_it(override: str, parts: list[str]) -> None:
+    with pytest.raises(ConfigError) as error:
         compose_job([override])
     for part in parts:
-        assert part in str(caught.value)
+        assert part in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -164,23 +166,23 @@ def test_a_mistake_is_named(override: str, parts: list[str]) -> None:
         (["hydra.run.dir=x"], "only the command line"),
     ],
 )
-def test_combinations_that_cannot_be_are_named(overrides: list[str], part: str) -> None:
+def test_an_invalid_combination_is_an_error_with_a_remedy(overrides: list[str], part: str) -> None:
     with pytest.raises(ConfigError, match=part.replace(".", r"\.")):
         compose_job(overrides)
 
 
-def test_a_string_is_no_list_of_overrides() -> None:
+def test_a_string_is_not_a_list_of_overrides() -> None:
     with pytest.raises(ConfigError, match="list of strings"):
         compose_job("seed=1")
 
 
 def test_problems_are_reported_together() -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError) as error:
         compose_job(["model.dropout=2", "optimizer.lr=-1", "+augmentation.blurr.x=1", "+foo=1"])
-    assert len(str(caught.value).splitlines()) == 4
+    assert len(str(error.value).splitlines()) == 4
 
 
-def test_augmentation_steps_are_named_on_the_command_line() -> None:
+def test_overrides_set_add_and_drop_augmentation_steps() -> None:
     overrides = [
         "augmentation=lesson",
         "augmentation.rotate.degrees=15",
@@ -188,14 +190,17 @@ def test_augmentation_steps_are_named_on_the_command_line() -> None:
         "+augmentation.shift.padding=2",
     ]
     steps = compose_job(overrides).config.augmentation
-    assert steps == {"rotate": step_schema.RotateConfig(degrees=15.0), "shift": step_schema.ShiftConfig(padding=2.0)}
+    assert steps == {
+        "rotate": augmentation_schema.RotateConfig(degrees=15.0),
+        "shift": augmentation_schema.ShiftConfig(padding=2.0),
+    }
 
 
 def test_shared_fields_decide_what_trains_together() -> None:
-    def key(*overrides: str) -> tuple[Any, ...]:
+    def cohort_key_of(*overrides: str) -> tuple[Any, ...]:
         return cohort_key(compose_job(overrides).config)
 
-    alone = key()
+    default_key = cohort_key_of()
     for override in (
         "seed=3",
         "optimizer.lr=0.1",
@@ -204,7 +209,7 @@ def test_shared_fields_decide_what_trains_together() -> None:
         "early_stopping=none",
         "augmentation=affine",
     ):
-        assert key(override) == alone, override
+        assert cohort_key_of(override) == default_key, override
     for override in (
         "model.hidden_sizes=[64]",
         "normalization=layer",
@@ -212,28 +217,31 @@ def test_shared_fields_decide_what_trains_together() -> None:
         "optimizer=sgd",
         "data.split_seed=1",
     ):
-        assert key(override) != alone, override
+        assert cohort_key_of(override) != default_key, override
 
 
-def test_identity_holds_what_can_change_a_result() -> None:
-    base = identity_items(compose_job([]).config)
+def test_identity_contains_the_keys_that_can_change_a_result() -> None:
+    default_items = identity_items(compose_job([]).config)
     for override in ("name=x", "tags=[a]", "force=true", "data.root=/x", "device=cpu", "device.threads=1"):
-        assert identity_items(compose_job([override]).config) == base, override
+        assert identity_items(compose_job([override]).config) == default_items, override
     for override in ("seed=1", "device.precision=float64", "loss.label_smoothing=0.1", "augmentation=affine"):
-        assert identity_items(compose_job([override]).config) != base, override
+        assert identity_items(compose_job([override]).config) != default_items, override
 
 
-def test_identity_knows_the_order_of_steps() -> None:
-    one = compose_job(["+augmentation.flip.p=0.5", "+augmentation.shift.padding=1"]).config
-    other = compose_job(["+augmentation.shift.padding=1", "+augmentation.flip.p=0.5"]).config
-    assert list(one.augmentation) != list(other.augmentation)
-    assert identity_items(one) != identity_items(other)
+def test_identity_depends_on_the_order_of_steps() -> None:
+    flip_first = compose_job(["+augmentation.flip.p=0.5", "+augmentation.shift.padding=1"]).config
+    shift_first = compose_job(["+augmentation.shift.padding=1", "+augmentation.flip.p=0.5"]).config
+    assert list(flip_first.augmentation) != list(shift_first.augmentation)
+    assert identity_items(flip_first) != identity_items(shift_first)
 
 
-def test_a_job_keeps_its_documents() -> None:
+def test_a_job_has_the_contents_of_its_hydra_files() -> None:
     job = compose_job(["seed=3", "normalization=batch"])
     assert OmegaConf.create(job.hydra_files()["config.yaml"]).seed == 3
-    assert OmegaConf.to_object(OmegaConf.create(job.hydra_files()["overrides.yaml"])) == ["seed=3", "normalization=batch"]
+    assert OmegaConf.to_object(OmegaConf.create(job.hydra_files()["overrides.yaml"])) == [
+        "seed=3",
+        "normalization=batch",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -248,11 +256,31 @@ def test_a_job_keeps_its_documents() -> None:
         (5000.0, "5000"),
     ],
 )
-def test_values_are_shown_as_one_would_type_them(value: object, text: str) -> None:
+def test_values_are_formatted_as_a_user_would_type_them(value: object, text: str) -> None:
     assert format_value(value) == text
 
 
-def test_defaults_are_accepted() -> None:
+def test_the_defaults_are_valid() -> None:
     config = compose_job([]).config
     assert config.epochs == Config().epochs
     assert {key for key, _, _ in iterate_fields(config)} >= {"optimizer.betas", "device.kind", "loss.label_smoothing"}
+
+
+@pytest.mark.parametrize("key", ["train_size", "val_size"])
+@pytest.mark.parametrize(
+    ("typed", "value"), [("1", 1), ("0.5", 0.5), ("5.0", 5), ("1e3", 1000), ("1000", 1000), ("7", 7)]
+)
+def test_a_size_is_a_count_or_a_fraction_as_it_was_typed(key: str, typed: str, value: float) -> None:
+    size = getattr(compose_job([f"data.{key}={typed}"]).config.data, key)
+    assert size == value
+    assert isinstance(size, int) == (typed == "1")  # all others mean the same with and without a point
+
+
+def test_a_train_size_of_one_point_zero_is_all_of_it() -> None:
+    size = compose_job(["data.train_size=1.0"]).config.data.train_size
+    assert isinstance(size, float)
+    one, whole = (identify(compose_job([f"data.train_size={size}"]).config, "data") for size in ("1", "1.0"))
+    assert one != whole
+    assert identify(compose_job(["data.train_size=1e3"]).config, "data") == identify(
+        compose_job(["data.train_size=1000"]).config, "data"
+    )

@@ -1,4 +1,4 @@
-"""What people mistype, and the answer they get before anything is trained."""
+"""Typing mistakes, and the messages about them before anything is trained."""
 
 import shlex
 from pathlib import Path
@@ -25,16 +25,16 @@ def composer() -> Composer:
     return make_composer()
 
 
-def answer(composer: Composer, line: str) -> list[str]:
-    """The problems of a command line, one a line."""
+def find_problems(composer: Composer, line: str) -> list[str]:
+    """Return the problems of a command line."""
 
-    def run() -> list[Job]:
+    def compose_line() -> list[Job]:
         arguments = read_arguments(shlex.split(line))
         return composer.compose_command_line(arguments.overrides, arguments.multirun)
 
-    with pytest.raises(ConfigError) as caught:
-        run()
-    return str(caught.value).splitlines()
+    with pytest.raises(ConfigError) as error:
+        compose_line()
+    return str(error.value).splitlines()
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,12 @@ def answer(composer: Composer, line: str) -> list[str]:
             ["did you mean regexp.augmentation.RandomRotation?"],
         ),
         ("data.val_size=100.7", ["must be below 1 or a whole number"]),
+        ("data.train_size=50%", ["must be a number or null"]),
+        ("data.train_size=-5", ["must be above 0; for example data.train_size=1000"]),
+        ("data.val_size=-0.5", ["data.val_size=-0.5: must be above 0"]),
+        ("data.train_size=true", ["must be a number or null"]),
         # combinations
+        ("data.val_size=1.0", ["data.val_size=1.0: asks for 1,437 of 1,437 training images"]),
         ("data.val_size=99999", ["asks for 99,999 of 1,437 training images"]),
         ("data.train_size=1151", ["validation leaves 1,150"]),
         ("augmentation=crop augmentation.crop.size=24", ["images of data=digits are 8x8", "at most 8"]),
@@ -164,25 +169,25 @@ def answer(composer: Composer, line: str) -> list[str]:
         ("-m hydra/launcher=jobliib", ["hydra/launcher=jobliib", "hydra-joblib-launcher"]),
     ],
 )
-def test_a_mistake_is_answered(composer: Composer, line: str, parts: list[str]) -> None:
-    said = "\n".join(answer(composer, line))
+def test_a_mistake_is_an_error_with_a_remedy(composer: Composer, line: str, parts: list[str]) -> None:
+    message = "\n".join(find_problems(composer, line))
     for part in parts:
-        assert part in said
-    assert "full_key" not in said
-    assert "\t" not in said
+        assert part in message
+    assert "full_key" not in message
+    assert "\t" not in message
 
 
-def test_everything_wrong_is_said_at_once(composer: Composer) -> None:
+def test_all_problems_are_reported_together(composer: Composer) -> None:
     line = "normalization=bach lr=0.1 optimizer.lr=-1 epochs=ten +augmentation.flip.p=2 +augmentation.flop.p=1 x 'a=[1'"
-    said = answer(composer, line)
+    problems = find_problems(composer, line)
     for part in ("normalization=bach", "lr=0.1", "optimizer.lr=-1", "epochs=ten", "flip.p=2", "flop", "x:", "a=[1"):
-        assert sum(problem.startswith((part, f"augmentation.{part}")) for problem in said) == 1, part
-    assert len(said) == 8
+        assert sum(problem.startswith((part, f"augmentation.{part}")) for problem in problems) == 1, part
+    assert len(problems) == 8
 
 
-def test_all_jobs_of_a_sweep_are_checked_before_any_is_trained(composer: Composer) -> None:
-    said = answer(composer, "-m optimizer.lr=1,-1,0 model.dropout=0,2 seed=0,1 lr=3")
-    assert said == [
+def test_all_jobs_of_a_sweep_are_checked_together(composer: Composer) -> None:
+    problems = find_problems(composer, "-m optimizer.lr=1,-1,0 model.dropout=0,2 seed=0,1 lr=3")
+    assert problems == [
         "lr=3: there is no such key; did you mean optimizer.lr=3?",
         "model.dropout=2: must be below 1; for example model.dropout=0.2 (6 of 12 runs)",
         "optimizer.lr=-1: must be above 0; for example optimizer.lr=0.001 (4 of 12 runs)",
@@ -190,12 +195,12 @@ def test_all_jobs_of_a_sweep_are_checked_before_any_is_trained(composer: Compose
     ]
 
 
-def test_what_is_typed_last_holds(composer: Composer) -> None:
+def test_the_last_of_several_overrides_wins(composer: Composer) -> None:
     [job] = composer.compose_command_line(["optimizer=sgd", "seed=1", "optimizer=adam", "seed=2"], False)
     assert (job.config.optimizer.name, job.config.seed) == ("adam", 2)
 
 
-def test_overrides_may_stand_on_both_sides_of_a_flag() -> None:
+def test_overrides_may_be_on_both_sides_of_a_flag() -> None:
     arguments = read_arguments(["seed=0,1", "-m", "epochs=3"])
     assert arguments.multirun
     assert set(arguments.overrides) == {"seed=0,1", "epochs=3"}
@@ -211,98 +216,114 @@ def test_overrides_may_stand_on_both_sides_of_a_flag() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "parts"),
     [
-        ("augmentation/own", "a: [1\n b", ["own.yaml, line 2: broken YAML"]),
-        ("augmentation/own", "flip:\n\tp: 1", ["own.yaml, line 2: broken YAML"]),
-        ("augmentation/own", "flip: {p: 1}\nflip: {p: 2}", ["own.yaml, line 2: broken YAML", "duplicate"]),
-        ("augmentation/own", "5", ["own.yaml cannot be read"]),
-        ("augmentation/own", "x: &a [*a]", ["own.yaml cannot be read"]),
-        ("augmentation/own", "flip: {p: 2}", ["augmentation.flip.p=2: must be at most 1"]),
-        ("augmentation/own", "blurr: {x: 1}", ["did you mean augmentation.blur?"]),
-        ("augmentation/own", "x: {_target_: os.system, command: ls}", ["x._target_=os.system: only transforms"]),
-        ("augmentation/own", "x: {_target_: subprocess.Popen}", ["only transforms are allowed"]),
-        ("augmentation/own", "x: {_target_: torchvision.transforms.functional.rotate}", ["only transforms"]),
-        ("augmentation/own", "x: {_target_: [1]}", ["only transforms"]),
+        ("augmentation/custom", "a: [1\n b", ["custom.yaml, line 2: broken YAML"]),
+        ("augmentation/custom", "flip:\n\tp: 1", ["custom.yaml, line 2: broken YAML"]),
+        ("augmentation/custom", "flip: {p: 1}\nflip: {p: 2}", ["custom.yaml, line 2: broken YAML", "duplicate"]),
+        ("augmentation/custom", "5", ["custom.yaml cannot be read"]),
+        ("augmentation/custom", "x: &a [*a]", ["custom.yaml cannot be read"]),
+        ("augmentation/custom", "flip: {p: 2}", ["augmentation.flip.p=2: must be at most 1"]),
+        ("augmentation/custom", "blurr: {x: 1}", ["did you mean augmentation.blur?"]),
+        ("augmentation/custom", "x: {_target_: os.system, command: ls}", ["x._target_=os.system: only transforms"]),
+        ("augmentation/custom", "x: {_target_: subprocess.Popen}", ["only transforms are allowed"]),
+        ("augmentation/custom", "x: {_target_: torchvision.transforms.functional.rotate}", ["only transforms"]),
+        ("augmentation/custom", "x: {_target_: [1]}", ["only transforms"]),
         (
-            "augmentation/own",
+            "augmentation/custom",
             "x: {_target_: torchvision.transforms.RandomApply, transforms: [{a: {_target_: os.system}}]}",
             ["augmentation.x.transforms[0].a._target_=os.system"],
         ),
-        ("experiment/own", "optimizer:\n  lrr: 3\nepoch: 3", ["own.yaml: optimizer.lrr=3", "own.yaml: epoch=3"]),
-        ("experiment/own", "optimizer: {lr: ten}", ["own.yaml", "optimizer.lr=ten: must be a number"]),
-        ("experiment/own", "defaults:\n  - override /normalization: bach", ["bach", "did you mean batch?"]),
-        ("experiment/own", "defaults:\n  - override /normalisation: batch", ["did you mean normalization?"]),
-        ("experiment/own", "name: ../../x", ["name=../../x"]),
-        ("experiment/own", "hydra: {callbacks: {x: {_target_: os.system}}}", ["hydra.callbacks: callbacks run code"]),
-        ("experiment/own", "hydra: {job_logging: {x: {(): os.system}}}", ["job_logging.x.()=os.system: names code"]),
-        ("experiment/own", "hydra: {job_logging: {handlers: {x: {class: os.X}}}}", ["x.class=os.X: names code"]),
-        ("experiment/own", "hydra: {hydra_logging: {x: {y: 'ext://os.system'}}}", ["y=ext://os.system: names code"]),
-        ("experiment/own", "hydra: {launcher: {_target_: os.system}}", ["launcher._target_=os.system: names code"]),
-        ("experiment/own", "hydra: {sweeper: {_target_: os.system}}", ["names code that regexp does not run"]),
-        ("optimizer/own", "lr: 0.1\nbetas: [0.9, 0.9]", ["own.yaml: optimizer.betas", "defaults: [adam, _self_]"]),
+        (
+            "experiment/custom",
+            "optimizer:\n  lrr: 3\nepoch: 3",
+            ["custom.yaml: optimizer.lrr=3", "custom.yaml: epoch=3"],
+        ),
+        ("experiment/custom", "optimizer: {lr: ten}", ["custom.yaml", "optimizer.lr=ten: must be a number"]),
+        ("experiment/custom", "defaults:\n  - override /normalization: bach", ["bach", "did you mean batch?"]),
+        ("experiment/custom", "defaults:\n  - override /normalisation: batch", ["did you mean normalization?"]),
+        ("experiment/custom", "name: ../../x", ["name=../../x"]),
+        (
+            "experiment/custom",
+            "hydra: {callbacks: {x: {_target_: os.system}}}",
+            ["hydra.callbacks: callbacks run code"],
+        ),
+        ("experiment/custom", "hydra: {job_logging: {x: {(): os.system}}}", ["job_logging.x.()=os.system: names code"]),
+        ("experiment/custom", "hydra: {job_logging: {handlers: {x: {class: os.X}}}}", ["x.class=os.X: names code"]),
+        ("experiment/custom", "hydra: {hydra_logging: {x: {y: 'ext://os.system'}}}", ["y=ext://os.system: names code"]),
+        ("experiment/custom", "hydra: {launcher: {_target_: os.system}}", ["launcher._target_=os.system: names code"]),
+        ("experiment/custom", "hydra: {sweeper: {_target_: os.system}}", ["names code that regexp does not run"]),
+        (
+            "optimizer/custom",
+            "lr: 0.1\nbetas: [0.9, 0.9]",
+            ["custom.yaml: optimizer.betas", "defaults: [adam, _self_]"],
+        ),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, name: str, content: str, parts: list[str]) -> None:
+def test_a_mistake_in_a_file_is_an_error_that_names_it(
+    tmp_path: Path, name: str, content: str, parts: list[str]
+) -> None:
     file = tmp_path / f"{name}.yaml"
     file.parent.mkdir()
     package = "# @package _global_\n" if name.startswith("experiment") else ""
     file.write_text(package + content)
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError) as error:
         make_composer(str(tmp_path)).compose_command_line([name.replace("/", "=")], False)
     for part in parts:
-        assert part in str(caught.value)
+        assert part in str(error.value)
 
 
-def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "augmentation").mkdir()
-    (tmp_path / "augmentation" / "own.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match=r"own\.yaml cannot be read"):
-        make_composer(str(tmp_path)).compose_command_line(["augmentation=own"], False)
+    (tmp_path / "augmentation" / "custom.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"custom\.yaml cannot be read"):
+        make_composer(str(tmp_path)).compose_command_line(["augmentation=custom"], False)
 
 
-def test_a_broken_file_hides_no_other_mistake(tmp_path: Path) -> None:
+def test_a_broken_file_does_not_hide_other_mistakes(tmp_path: Path) -> None:
     (tmp_path / "optimizer").mkdir()
-    (tmp_path / "optimizer" / "own.yaml").write_text("lr: -1\nfoo: 3")
-    with pytest.raises(ConfigError) as caught:
-        make_composer(str(tmp_path)).compose_command_line(["optimizer=own", "epochs=x", "model.dropout=3", "lr=2"], False)
-    said = str(caught.value).splitlines()
-    assert len(said) == 4
+    (tmp_path / "optimizer" / "custom.yaml").write_text("lr: -1\nfoo: 3")
+    with pytest.raises(ConfigError) as error:
+        make_composer(str(tmp_path)).compose_command_line(
+            ["optimizer=custom", "epochs=x", "model.dropout=3", "lr=2"], False
+        )
+    problems = str(error.value).splitlines()
+    assert len(problems) == 4
     for problem, part in zip(
-        said, ("optimizer.foo=3", "epochs=x", "model.dropout=3", "did you mean optimizer.lr=2?"), strict=True
+        problems, ("optimizer.foo=3", "epochs=x", "model.dropout=3", "did you mean optimizer.lr=2?"), strict=True
     ):
         assert part in problem
 
 
-def test_a_file_that_hydra_would_pass_over_is_named(tmp_path: Path) -> None:
+def test_a_file_that_hydra_would_ignore_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "augmentation").mkdir()
-    (tmp_path / "augmentation" / "own.yml").write_text("flip: {p: 1}")
-    with pytest.raises(ConfigError, match=r"own\.yml: Hydra reads \.yaml files only; rename it to own\.yaml"):
+    (tmp_path / "augmentation" / "custom.yml").write_text("flip: {p: 1}")
+    with pytest.raises(ConfigError, match=r"custom\.yml: Hydra reads \.yaml files only; rename it to custom\.yaml"):
         make_composer(str(tmp_path))
 
 
-def test_what_can_be_judged_is_judged_beside_other_mistakes(composer: Composer) -> None:
+def test_combinations_are_checked_beside_other_mistakes(composer: Composer) -> None:
     line = (
         "epochs=2 optimizer.betas=[0.9,2] data.val_size=0.9999 augmentation=crop augmentation.crop.size=30 "
         "batch_size=0 schedule=cosine schedule.warmup_epochs=7"
     )
-    said = "\n".join(answer(composer, line))
+    message = "\n".join(find_problems(composer, line))
     for part in ("batch_size=0", "optimizer.betas", "warmup_epochs=7", "data.val_size=0.9999", "crop.size=30"):
-        assert part in said
+        assert part in message
 
 
-def test_options_of_ones_own_just_work(tmp_path: Path) -> None:
+def test_the_users_own_options_compose(tmp_path: Path) -> None:
     for name, content in (
-        ("augmentation/own", "turn: {_target_: regexp.augmentation.RandomRotation, degrees: 5}\nflip: {p: 0.1}"),
-        ("optimizer/own", "defaults: [adam, _self_]\nlr: 0.2"),
-        ("experiment/own", "# @package _global_\ndefaults:\n  - override /optimizer: own\nepochs: 7"),
+        ("augmentation/custom", "turn: {_target_: regexp.augmentation.RandomRotation, degrees: 5}\nflip: {p: 0.1}"),
+        ("optimizer/custom", "defaults: [adam, _self_]\nlr: 0.2"),
+        ("experiment/custom", "# @package _global_\ndefaults:\n  - override /optimizer: custom\nepochs: 7"),
     ):
         (tmp_path / name).parent.mkdir()
         (tmp_path / f"{name}.yaml").write_text(content)
-    [job] = make_composer(str(tmp_path)).compose_command_line(["experiment=own", "augmentation=own"], False)
+    [job] = make_composer(str(tmp_path)).compose_command_line(["experiment=custom", "augmentation=custom"], False)
     assert (job.config.optimizer.lr, job.config.epochs) == (0.2, 7)
     assert job.config.augmentation["turn"].degrees == 5.0
 
 
-def test_a_folder_of_options_that_is_not_there_is_named() -> None:
+def test_a_missing_directory_of_options_is_an_error_that_names_it() -> None:
     with pytest.raises(ConfigError, match="--config-dir nowhere: there is no such directory"):
         make_composer("nowhere")
 
@@ -328,16 +349,16 @@ def test_a_folder_of_options_that_is_not_there_is_named() -> None:
         ("normalization=layer batch_size=1", []),
     ],
 )
-def test_what_is_hardly_meant_is_warned_of(composer: Composer, line: str, warnings: list[str]) -> None:
+def test_doubtful_configurations_have_warnings(composer: Composer, line: str, warnings: list[str]) -> None:
     [job] = composer.compose_command_line(line.split(), False)
     assert len(job.warnings) == len(warnings)
-    for said, part in zip(job.warnings, warnings, strict=True):
-        assert part in said
+    for warning, part in zip(job.warnings, warnings, strict=True):
+        assert part in warning
 
 
-# Composition in one go -------------------------------------------------------------------------------------------
+# Composition without Hydra ---------------------------------------------------------------------------------------
 
-_LEGAL = [
+_VALID_OVERRIDES = [
     *(
         f"{group}={option}"
         for group in ("normalization", "augmentation", "optimizer")
@@ -350,18 +371,20 @@ _LEGAL = [
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(words=st.lists(st.sampled_from(_LEGAL), max_size=6, unique_by=lambda word: word.lstrip("+").split("=")[0]))
-def test_quick_composition_is_hydras_own(composer: Composer, words: list[str]) -> None:
+@given(
+    words=st.lists(st.sampled_from(_VALID_OVERRIDES), max_size=6, unique_by=lambda word: word.lstrip("+").split("=")[0])
+)
+def test_the_composer_gives_what_hydra_gives(composer: Composer, words: list[str]) -> None:
     from hydra import compose, initialize_config_dir
 
     job = composer.compose_job(words)
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        theirs = compose("config", overrides=words)
-    assert OmegaConf.to_container(job.composed) == OmegaConf.to_container(theirs)
+        hydra_config = compose("config", overrides=words)
+    assert OmegaConf.to_container(job.composed) == OmegaConf.to_container(hydra_config)
     assert job.overrides == tuple(words)
 
 
-# Whatever is typed -----------------------------------------------------------------------------------------------
+# Random words and files ------------------------------------------------------------------------------------------
 
 _KEYS = [key.name for key in (*list_keys(), *list_step_keys())]
 _HOSTILE = [
@@ -443,15 +466,15 @@ _WORDS = st.one_of(
 )
 
 
-def survives(composer: Composer, words: list[str], multirun: bool) -> None:
-    """Every outcome is a valid configuration or a ConfigError."""
-    jobs, said = [], None
+def check_outcome(composer: Composer, words: list[str], multirun: bool) -> None:
+    """Check that words make a valid configuration or a ConfigError with a message."""
+    jobs, message = [], None
     try:
         arguments = read_arguments(words)
         jobs = composer.compose_command_line(arguments.overrides, arguments.multirun or multirun)
     except ConfigError as error:
-        said = str(error)
-    assert said is None or said.strip()
+        message = str(error)
+    assert message is None or message.strip()
     for job in jobs:
         assert isinstance(job.config, Config)
         assert all(key for key, _, _ in iterate_fields(job.config))
@@ -462,17 +485,17 @@ def survives(composer: Composer, words: list[str], multirun: bool) -> None:
 @example(words=["model.dropout=" + "[" * 300], multirun=False)
 @example(words=["augmentation={a:1}"], multirun=False)
 @example(words=["+schedule.warmup_epochs=${oc.env:HOME}"], multirun=False)
-def test_whatever_is_typed_is_a_configuration_or_a_message(
-    composer: Composer, words: list[str], multirun: bool
-) -> None:
-    survives(composer, words, multirun)
+def test_random_words_make_a_configuration_or_an_error(composer: Composer, words: list[str], multirun: bool) -> None:
+    check_outcome(composer, words, multirun)
 
 
 @pytest.mark.slow
 @settings(max_examples=4000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=st.lists(_WORDS, max_size=6), multirun=st.booleans())
-def test_whatever_is_typed_thousands_of_times(composer: Composer, words: list[str], multirun: bool) -> None:
-    survives(composer, words, multirun)
+def test_thousands_of_random_words_make_a_configuration_or_an_error(
+    composer: Composer, words: list[str], multirun: bool
+) -> None:
+    check_outcome(composer, words, multirun)
 
 
 _YAML: st.SearchStrategy[Any] = st.recursive(
@@ -497,8 +520,8 @@ _YAML: st.SearchStrategy[Any] = st.recursive(
     content=st.one_of(_YAML.map(lambda node: yaml.safe_dump(node).encode("utf-8", "replace")), st.binary(max_size=60)),
     group=st.sampled_from(["augmentation", "experiment", "optimizer", "data"]),
 )
-def test_whatever_a_file_holds_is_a_configuration_or_a_message(tmp_path: Path, content: bytes, group: str) -> None:
-    file = tmp_path / group / "own.yaml"
+def test_random_files_make_a_configuration_or_an_error(tmp_path: Path, content: bytes, group: str) -> None:
+    file = tmp_path / group / "custom.yaml"
     file.parent.mkdir(exist_ok=True)
     file.write_bytes((b"# @package _global_\n" if group == "experiment" else b"") + content)
-    survives(make_composer(str(tmp_path)), [f"{group}=own"], False)
+    check_outcome(make_composer(str(tmp_path)), [f"{group}=custom"], False)
