@@ -41,7 +41,7 @@ def run(overrides: Sequence[str] = (), outputs: Path | str = "outputs", quiet: b
         >>> one.status
         'stopped_early'
         >>> round(one.summary["test"]["accuracy"], 3)
-        0.978
+        0.981
     """
     if isinstance(overrides, str):
         raise ConfigError(f'{overrides!r}: overrides are a list of strings, such as ["seed=1"]')
@@ -98,7 +98,7 @@ def compare(
         by: the keys whose values are compared, averaged over all other keys; by default, all keys that varied.
         baseline: conditions "key=value" on the configuration that the others are compared with; a key without a
             condition has its first value.
-        metric: the metric of the differences, one of regexp.comparison.rows.METRICS; None: test accuracy, or
+        metric: the metric of the differences, one of regexp.config.metrics.RUN_METRICS; None: test accuracy, or
             validation accuracy where no run has a test accuracy.
         where: conditions "key=value" or "key=value,value" that a run has to meet to be compared.
         sort: the metric or key by which the rows are sorted; None: validation accuracy.
@@ -106,18 +106,20 @@ def compare(
     Returns:
         A dictionary for each configuration: the values of the keys that varied; the mean of every metric over seeds
         with its standard deviation (_sd) and 95 % interval (_low, _high); the difference to the baseline with its
-        p-values and its verdict. Accuracies are fractions, losses are in nats. The list has an attribute `notes`:
-        what the figures rest on, and which runs they leave out.
+        p-values and its verdict. Accuracies are fractions, losses are in nats. The list makes a table with
+        pandas.DataFrame(rows). Its attribute `notes` says what the figures rest on, and which runs they leave out.
 
     Raises:
         ConfigError: there is nothing to compare, or an argument does not fit the runs.
         RunError: the record of the last sweep is broken.
 
     Example:
-        >>> import pandas
-        >>> from regexp import compare
-        >>> rows = compare("outputs/default", by="normalization")
-        >>> pandas.DataFrame(rows)[["normalization", "seeds", "test_accuracy", "difference", "verdict"]]
+        >>> from regexp import compare, sweep
+        >>> grid = [[f"normalization={name}", f"seed={seed}"] for name in ("none", "batch") for seed in range(5)]
+        >>> for row in compare(sweep(grid, quiet=True)):
+        ...     print(row["normalization"], round(row["test_accuracy"], 3), row["verdict"])
+        batch 0.982 better
+        none 0.976 baseline
     """
     if isinstance(paths, str | Path | Run):
         paths = [paths]
