@@ -17,9 +17,19 @@ if TYPE_CHECKING:
 class Run:
     """A run that was recorded in a directory, finished or not.
 
+    Its files are read when they are asked for: the status and the metrics of a run in training change.
+
     Attributes:
         directory: the directory of the run.
         record: the content of its run.json.
+
+    Example:
+        >>> from regexp import run
+        >>> one = run(["seed=1"], quiet=True)
+        >>> one
+        Run('outputs/default/seed=1', stopped_early)
+        >>> one.summary["epochs"] == len(one.metrics)
+        True
     """
 
     def __init__(self, directory: Path | str) -> None:
@@ -80,8 +90,19 @@ class Run:
         Args:
             weights: "best", "last", or "kept": the best if the run restores them, else the last.
 
+        Returns:
+            The model.
+
         Raises:
             RunError: these weights were not stored.
+            ValueError: `weights` is none of these words.
+
+        Example:
+            >>> import torch
+            >>> from regexp import load_run
+            >>> model = load_run("outputs/default/seed=1").model()
+            >>> model(torch.rand(2, 1, 8, 8)).shape  # two images of digits
+            torch.Size([2, 10])
         """
         from safetensors.torch import load_file
 
@@ -122,7 +143,23 @@ def _read_json(path: Path, missing_message: str) -> dict[str, Any]:
 
 
 def load_run(path: Path | str) -> Run:
-    """Return the run that was recorded in a directory; raise RunError if there is none."""
+    """Return the run that was recorded in a directory.
+
+    Args:
+        path: the directory of the run, such as "outputs/default/seed=1".
+
+    Returns:
+        The run, finished or not.
+
+    Raises:
+        RunError: the directory holds no run, or its run.json is broken.
+
+    Example:
+        >>> from regexp import load_run
+        >>> one = load_run("outputs/default/seed=1")
+        >>> one.metrics[-1]["val_loss"] > one.summary["best"]["val_loss"]
+        True
+    """
     return Run(path)
 
 
