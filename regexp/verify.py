@@ -15,11 +15,11 @@ from rich.table import Table
 
 from regexp.api import run, sweep
 from regexp.config.compose import compose_job
-from regexp.config.fields import iterate_fields
 from regexp.config.metrics import CURVES
-from regexp.config.schema import Config, cohort_key, flatten
+from regexp.config.schema import cohort_key, flatten
 from regexp.errors import ConfigError, RunError
 from regexp.execution.terminal import Terminal
+from regexp.runs.identity import IGNORED_KEYS
 from regexp.runs.run import Run, find_runs
 from regexp.utils import exit_codes
 
@@ -27,8 +27,7 @@ METRICS = ("objective", *CURVES)
 # How far a run's metrics may differ in float64 between training alone and in a cohort.
 TOLERANCE = 1e-9
 # Keys that may differ between the runs of a seed group: the seed, and what cannot change a result.
-_SEED_GROUP_KEYS = {key for key, _, metadata in iterate_fields(Config()) if not metadata.get("identity", True)}
-_SEED_GROUP_KEYS |= {"seed", "data.path"}
+_SEED_GROUP_KEYS = {*IGNORED_KEYS, "seed", "data.path"}
 
 
 @dataclass(frozen=True)
