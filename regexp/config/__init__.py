@@ -1,1 +1,1 @@
-"""The configuration: its typed schema, composing it, checking it, and what is said of mistakes. Imports no torch."""
+"""The configuration: its typed schema, its composition and checks, and messages about mistakes. Imports no torch."""

@@ -1,4 +1,4 @@
-"""Which device is chosen, what is said when it is not there, and what it computes in."""
+"""The choice of a device, errors about devices that are not available, and the precision of computations."""
 
 import platform
 import subprocess
@@ -15,15 +15,15 @@ from regexp.utils.device import available_kinds, choose_device, use_huge_pages
 
 
 @pytest.fixture(autouse=True)
-def _the_tests_own_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
+def _restore_threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
     yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """As on one with so many CUDA devices, of which the last is the current one; or with Apple's."""
+    """Pretend that the machine has this many CUDA devices, the last of them current, or Apple's mps."""
     gpus = 0 if request.param == "mps" else request.param
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
@@ -31,14 +31,14 @@ def machine(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> 
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: request.param == "mps")
 
 
-def on(machine: int | str) -> pytest.MarkDecorator:
+def on_machine(machine: int | str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("machine", [machine], indirect=True)
 
 
-@on(3)
+@on_machine(3)
 @pytest.mark.usefixtures("machine")
-def test_a_gpu_is_taken_where_there_is_one() -> None:
-    """With its number, so that tensors that say "cuda:0" are on the same device."""
+def test_a_gpu_is_chosen_if_there_is_one() -> None:
+    """Its index is explicit, so that it compares equal to the device of tensors that report "cuda:0"."""
     assert available_kinds() == ["cuda", "cpu"]
     assert choose_device("auto", None, "float32", None).device == torch.device("cuda", 2)
     assert choose_device("auto", 1, "float32", None).device == torch.device("cuda", 1)
@@ -47,16 +47,16 @@ def test_a_gpu_is_taken_where_there_is_one() -> None:
     assert choose_device("cpu", None, "float32", None).device == torch.device("cpu")
 
 
-@on("mps")
+@on_machine("mps")
 @pytest.mark.usefixtures("machine")
-def test_mps_is_taken_where_there_is_no_better() -> None:
+def test_mps_is_chosen_if_there_is_no_cuda() -> None:
     assert available_kinds() == ["mps", "cpu"]
     assert choose_device("auto", 0, "float32", None).device == torch.device("mps")
 
 
-@on(0)
+@on_machine(0)
 @pytest.mark.usefixtures("machine")
-def test_a_processor_is_taken_where_there_is_nothing_else() -> None:
+def test_the_cpu_is_chosen_if_there_is_nothing_else() -> None:
     assert available_kinds() == ["cpu"]
     assert choose_device("auto", 0, "float32", None).device == torch.device("cpu")
 
@@ -66,7 +66,13 @@ def test_a_processor_is_taken_where_there_is_nothing_else() -> None:
     [
         (0, "cuda", None, "float32", r"device=cuda: not available on this machine, which has only cpu; use device=cpu"),
         (0, "mps", None, "float32", r"device=mps: not available on this machine, which has only cpu; use device=cpu"),
-        (2, "mps", None, "float32", r"device=mps: not available on this machine, which has only cuda and cpu; use device=cuda"),
+        (
+            2,
+            "mps",
+            None,
+            "float32",
+            r"device=mps: not available on this machine, which has only cuda and cpu; use device=cuda",
+        ),
         (3, "cuda", 3, "float32", r"device\.index=3: there are 3 CUDA devices; use device\.index=2 or less"),
         (3, "auto", 7, "float32", r"device\.index=7: there are 3 CUDA devices; use device\.index=2 or less"),
         (1, "cuda", 1, "float32", r"device\.index=1: there is only one cuda device; leave device\.index out"),
@@ -78,35 +84,35 @@ def test_a_processor_is_taken_where_there_is_nothing_else() -> None:
     indirect=["machine"],
 )
 @pytest.mark.usefixtures("machine")
-def test_a_device_that_is_not_there_is_named(kind: str, index: int | None, precision: str, message: str) -> None:
-    before = torch.get_num_threads()
+def test_an_unavailable_device_is_an_error(kind: str, index: int | None, precision: str, message: str) -> None:
+    threads = torch.get_num_threads()
     with pytest.raises(DeviceError, match=f"^{message}$"):
-        choose_device(kind, index, precision, before + 1)
-    assert torch.get_num_threads() == before
+        choose_device(kind, index, precision, threads + 1)
+    assert torch.get_num_threads() == threads
 
 
 @pytest.mark.parametrize(
-    ("precision", "parameters", "products"),
+    ("precision", "parameter_dtype", "product_dtype"),
     [
         ("float32", torch.float32, torch.float32),
         ("float64", torch.float64, torch.float64),
         ("bfloat16", torch.float32, torch.bfloat16),
     ],
 )
-def test_a_precision_is_that_of_parameters_and_products(
-    precision: str, parameters: torch.dtype, products: torch.dtype
+def test_precision_sets_the_types_of_parameters_and_products(
+    precision: str, parameter_dtype: torch.dtype, product_dtype: torch.dtype
 ) -> None:
     compute = choose_device("cpu", None, precision, None)
-    assert compute.dtype == parameters
+    assert compute.dtype == parameter_dtype
     matrix = torch.eye(2, dtype=compute.dtype)
     with compute.autocast_context():
-        assert (matrix @ matrix).dtype == products
-    assert (matrix @ matrix).dtype == parameters
+        assert (matrix @ matrix).dtype == product_dtype
+    assert (matrix @ matrix).dtype == parameter_dtype
 
 
-def test_threads_are_those_asked_for_else_torchs() -> None:
-    for threads, words in ((1, "1 thread"), (3, "3 threads")):
-        assert choose_device("cpu", None, "float32", threads).describe() == f"cpu ({words}), float32"
+def test_the_number_of_threads_defaults_to_torchs() -> None:
+    for threads, description in ((1, "1 thread"), (3, "3 threads")):
+        assert choose_device("cpu", None, "float32", threads).describe() == f"cpu ({description}), float32"
         assert torch.get_num_threads() == threads
     choose_device("cpu", None, "float32", None)
     assert torch.get_num_threads() == device._DEFAULT_THREADS
@@ -120,7 +126,7 @@ def test_every_cohort_of_a_sweep_computes_with_its_own_threads() -> None:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
-def test_steps_do_not_wait_for_pages_that_others_gave_back() -> None:
+def test_steps_reuse_the_pages_of_freed_tensors() -> None:
     code = (
         "import resource, torch; from regexp.utils.device import choose_device\n"
         "choose_device('cpu', None, 'float32', 1)\n"
@@ -130,8 +136,8 @@ def test_steps_do_not_wait_for_pages_that_others_gave_back() -> None:
         "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
         "faults(); print(faults())"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 50 * 2048 / 10  # pages of 4 kB, of one tensor a turn
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(process.stdout) < 50 * 2048 / 10  # each of the 50 tensors has 2048 pages of 4 kB
 
 
 @pytest.mark.parametrize("size", [10, 2**19, 2**21 + 3])

@@ -1,4 +1,4 @@
-"""Which processes are taken to be still at work."""
+"""Whether a process that a run recorded is still alive."""
 
 import os
 import subprocess
@@ -11,28 +11,28 @@ import pytest
 from regexp.utils.processes import describe_this_process, is_alive
 
 
-def described(process: subprocess.Popen[bytes]) -> dict[str, object]:
-    """What run.json would say of a process."""
-    facts = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return {**describe_this_process(), "pid": process.pid, "started": facts[19]}
+def describe_process(process: subprocess.Popen[bytes]) -> dict[str, object]:
+    """Return the record of a process, as run.json would hold it."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return {**describe_this_process(), "pid": process.pid, "started": fields[19]}
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-def test_a_process_lives_until_it_ends_even_if_nobody_takes_note() -> None:
+def test_a_process_is_alive_until_it_ends_even_if_it_stays_a_zombie() -> None:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    facts = described(process)
-    assert is_alive(facts)
-    assert not is_alive({**facts, "started": "1"})  # another one of the same number
-    assert not is_alive({**facts, "host": "elsewhere"})
-    process.kill()  # and not waited for: a zombie stays
+    record = describe_process(process)
+    assert is_alive(record)
+    assert not is_alive({**record, "started": "1"})  # another process with the same number
+    assert not is_alive({**record, "host": "another"})
+    process.kill()  # nobody waits for it, so that a zombie stays
     deadline = time.monotonic() + 10
-    while is_alive(facts) and time.monotonic() < deadline:
+    while is_alive(record) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not is_alive(facts)
-    os.kill(process.pid, 0)  # its number is still taken
+    assert not is_alive(record)
+    os.kill(process.pid, 0)  # raises if the number is no longer taken
     process.communicate()
 
 
-def test_this_process_is_no_other() -> None:
+def test_this_process_does_not_count_as_another() -> None:
     assert not is_alive(describe_this_process())
     assert not is_alive({})
