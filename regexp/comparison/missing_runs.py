@@ -38,7 +38,7 @@ def list_unfinished(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
         if unlisted_seeds:
             yield "missing", cell.label, _training_command(example, {}, unlisted_seeds)
     missing_cells = math.prod(map(len, comparison.levels.values())) - len(comparison.cells)
-    # Where more is missing than is there, the runs are a few points of a space and not a grid with gaps.
+    # Where more combinations are missing than trained, the runs are single points of a space, not a grid with gaps.
     if 0 < missing_cells <= len(comparison.cells):
         combinations = {tuple(cell.values.values()) for cell in comparison.cells}
         for values in product(*comparison.levels.values()):
