@@ -189,8 +189,8 @@ class RandomCrop:
         crop_height, crop_width = self.cropped_side(height), self.cropped_side(width)
         if crop_height > height or crop_width > width:
             raise ConfigError(
-                f"size={self.size:g}: the images are {height}x{width}; use at most {min(height, width)}, "
-                "or up to 1 a fraction of the side"
+                f"size={self.size:g}: the images are {height}x{width}; use at most {min(height, width)} "
+                "pixels, or a fraction of the side up to 1"
             )
         return crop_height, crop_width
 

@@ -237,15 +237,15 @@ def _count_images(key: str, size: float, available: int) -> int:
 def _stratified_indices(labels: Tensor, count: int, seed: int, name: str, spare_last: bool = False) -> Tensor:
     """Choose images at random, each class in its proportion to within one image.
 
-    Every class first gives the whole part of its share. The images that are then still missing come from the classes
-    with the largest remainders, but first from those that would otherwise give none.
+    Every class first gives its share, rounded down. The images that are then missing come from the classes with the
+    largest remainders, but first from those that would otherwise give none.
 
     Args:
         labels: [N], the labels of all images.
         count: number of images to choose.
         seed: seed of the random stream.
         name: name of the random stream.
-        spare_last: whether classes that would have no image left give one more only after all others.
+        spare_last: whether a class that would have no image left gives one more only after all other classes.
 
     Returns:
         Sorted indices [count].

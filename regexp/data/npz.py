@@ -79,8 +79,9 @@ def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
             if similar_keys:
                 raise _error(path, f"{key} is not read; did you mean {similar_keys[0]}?")
         if not arrays:
-            content_names = f"only {', '.join(file.files)}" if file.files else "nothing at all"
-            raise _error(path, f"holds no images and labels, {content_names}")
+            if not file.files:
+                raise _error(path, "holds no arrays; write images and labels with numpy.savez")
+            raise _error(path, f"holds no images and labels, only {', '.join(file.files)}")
     return arrays
 
 

@@ -122,7 +122,7 @@ TEST = {"test_images": GRAY, "test_labels": LABELS}
     [
         ({"labels": None}, "has no array labels, only images"),
         ({"images": None}, "has no array images, only labels"),
-        ({"images": None, "labels": None}, "holds no images and labels, nothing at all"),
+        ({"images": None, "labels": None}, "holds no arrays"),
         ({"images": None, "labels": None, "X": GRAY}, "holds no images and labels, only X"),
         (
             {"images": None, "labels": None, **TEST},
