@@ -11,42 +11,31 @@ is drawn on the device, when the images are augmented.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Protocol, final
 
 import torch
 from torch import Generator, Tensor
 
-from regexp.augmentation.elastic import ElasticTransform
-from regexp.augmentation.geometry import (
-    GeometricTransform,
-    RandomAffine,
-    RandomCrop,
-    RandomHorizontalFlip,
-    RandomRotation,
-    RandomShift,
-)
+from regexp.augmentation.geometry import GeometricTransform
 from regexp.augmentation.image_by_image import ImageByImage
-from regexp.augmentation.perspective import RandomPerspective
-from regexp.augmentation.pixels import ColorJitter, GaussianBlur, GaussianNoise, RandomErasing, Transformation
+from regexp.augmentation.pixels import Operation
 from regexp.augmentation.resampling import Resampling
+from regexp.config.augmentation_schema import STEPS
+from regexp.utils.lazy import load_object
 from regexp.utils.rng import random_stream
 
 # The class of each step in the schema; the step's fields are the arguments of the class.
-TRANSFORMS: dict[str, type[Any]] = {
-    "rotate": RandomRotation,
-    "flip": RandomHorizontalFlip,
-    "shift": RandomShift,
-    "crop": RandomCrop,
-    "affine": RandomAffine,
-    "perspective": RandomPerspective,
-    "elastic": ElasticTransform,
-    "noise": GaussianNoise,
-    "erase": RandomErasing,
-    "blur": GaussianBlur,
-    "jitter": ColorJitter,
-}
+TRANSFORMS: dict[str, type[Any]] = {name: load_object(schema.transform) for name, schema in STEPS.items()}
 
-PixelwiseTransform = GaussianNoise | RandomErasing | GaussianBlur | ColorJitter | ImageByImage
+
+class PixelwiseTransform(Operation, Protocol):
+    """A transform that is an operation by itself."""
+
+    def describe(self) -> str:
+        """Return the transform's name and strength, in words."""
+        ...
+
+
 Transform = GeometricTransform | PixelwiseTransform
 
 
@@ -56,8 +45,8 @@ class Draws:
     """The random draws for the images of an epoch.
 
     Attributes:
-        parameters: for each transformation, what is drawn once for an image: by name, [count, ...], on the device.
-        generators: for each transformation, a generator on the device for what is drawn for every pixel.
+        parameters: for each operation, what is drawn once for an image: by name, [count, ...], on the device.
+        generators: for each operation, a generator on the device for what is drawn for every pixel.
     """
 
     parameters: Sequence[Mapping[str, Tensor]]
@@ -75,8 +64,8 @@ class Pipeline:
 
     Attributes:
         steps: the transforms.
-        transformations: the steps as they are applied, neighbouring geometric ones merged into one resampling.
-        sizes: height and width of the images before each transformation and after the last.
+        operations: the steps as they are applied, neighbouring geometric ones merged into one resampling.
+        sizes: height and width of the images before each operation and after the last.
         output_size: height and width of the results.
     """
 
@@ -91,10 +80,10 @@ class Pipeline:
         Raises:
             ConfigError: a step cannot be applied to images of this size.
         """
-        self.steps, self.transformations = tuple(steps), _merge_geometric(steps)
+        self.steps, self.operations = tuple(steps), _merge_geometric(steps)
         self.sizes = [(height, width)]
-        for transformation in self.transformations:
-            self.sizes.append(transformation.output_size(*self.sizes[-1]))
+        for operation in self.operations:
+            self.sizes.append(operation.output_size(*self.sizes[-1]))
         self.output_size = self.sizes[-1]
 
     def draw(
@@ -111,14 +100,14 @@ class Pipeline:
         """
         generator = random_stream(seed, purpose, epoch)
         parameters = [
-            {name: values.to(device) for name, values in transformation.draw(count, *size, generator).items()}
-            for transformation, size in zip(self.transformations, self.sizes, strict=False)
+            {name: values.to(device) for name, values in operation.draw(count, *size, generator).items()}
+            for operation, size in zip(self.operations, self.sizes, strict=False)
         ]
         # Streams are numbered within their kind: two of a kind differ, and adding one of another kind changes neither.
         generators = []
         kind_counts = Counter[str]()
-        for transformation in self.transformations:
-            kind = transformation.kind
+        for operation in self.operations:
+            kind = operation.kind
             generators.append(random_stream(seed, f"{purpose}/{kind}/{kind_counts[kind]}", epoch, device))
             kind_counts[kind] += 1
         return Draws(parameters, generators)
@@ -133,10 +122,8 @@ class Pipeline:
         Returns:
             [n, C, *output_size].
         """
-        for transformation, parameters, generator in zip(
-            self.transformations, draws.parameters, draws.generators, strict=True
-        ):
-            images = transformation.apply(images, parameters, generator)
+        for operation, parameters, generator in zip(self.operations, draws.parameters, draws.generators, strict=True):
+            images = operation.apply(images, parameters, generator)
         return images
 
     def describe(self) -> str:
@@ -148,16 +135,16 @@ class Pipeline:
         return [step.name for step in self.steps if isinstance(step, ImageByImage)]
 
 
-def _merge_geometric(steps: Sequence[Transform]) -> list[Transformation]:
+def _merge_geometric(steps: Sequence[Transform]) -> list[Operation]:
     """Return the steps with neighbouring geometric ones merged if their interpolation and fill allow it."""
-    transformations: list[Transformation] = []
+    operations: list[Operation] = []
     for step in steps:
-        if isinstance(step, PixelwiseTransform):
-            transformations.append(step)
+        if isinstance(step, Operation):
+            operations.append(step)
             continue
-        previous = transformations[-1] if transformations else None
+        previous = operations[-1] if operations else None
         if isinstance(previous, Resampling) and previous.can_append(step):
-            transformations[-1] = Resampling((*previous.steps, step))
+            operations[-1] = Resampling((*previous.steps, step))
         else:
-            transformations.append(Resampling((step,)))
-    return transformations
+            operations.append(Resampling((step,)))
+    return operations

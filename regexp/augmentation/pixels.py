@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import log
-from typing import ClassVar, Protocol, final
+from typing import ClassVar, Protocol, final, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
@@ -15,7 +15,8 @@ from regexp.errors import ConfigError
 _ERASING_TRIES = 10  # rectangles drawn per image, of which the first that fits is erased
 
 
-class Transformation(Protocol):
+@runtime_checkable
+class Operation(Protocol):
     """One operation of a pipeline on a batch of images."""
 
     @property
@@ -26,7 +27,7 @@ class Transformation(Protocol):
         """Return height and width of the result for images of this size.
 
         Raises:
-            ConfigError: the transformation cannot be applied to images of this size.
+            ConfigError: the operation cannot be applied to images of this size.
         """
         ...
 
@@ -74,7 +75,7 @@ class GaussianNoise:
     output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """Draw nothing: `apply` draws, pixel by pixel. Arguments as in Transformation.draw."""
+        """Draw nothing: `apply` draws, pixel by pixel. Arguments as in Operation.draw."""
         return {}
 
     def apply(self, images: Tensor, parameters: Mapping[str, Tensor], generator: Generator) -> Tensor:
@@ -112,7 +113,7 @@ class RandomErasing:
     output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """Draw the rectangles. Arguments as in Transformation.draw.
+        """Draw the rectangles. Arguments as in Operation.draw.
 
         Returns:
             `i` and `j`: first row and column; `h` and `w`: height and width, 0 where nothing is erased; each [count],
@@ -174,7 +175,7 @@ class GaussianBlur:
         return height, width
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """Draw `sigma` [count], in pixels. Arguments as in Transformation.draw."""
+        """Draw `sigma` [count], in pixels. Arguments as in Operation.draw."""
         return {"sigma": draw_uniform(count, *self.sigma, generator)}
 
     def apply(self, images: Tensor, parameters: Mapping[str, Tensor], generator: Generator) -> Tensor:
@@ -214,7 +215,7 @@ class ColorJitter:
     output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """Draw the factors and their order. Arguments as in Transformation.draw.
+        """Draw the factors and their order. Arguments as in Operation.draw.
 
         Returns:
             `brightness` and `contrast`: the factors; `contrast_first`: 0 or 1; each [count].

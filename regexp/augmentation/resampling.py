@@ -54,7 +54,7 @@ class Resampling:
         return height, width
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """Draw all steps and compose them. Arguments as in Transformation.draw.
+        """Draw all steps and compose them. Arguments as in Operation.draw.
 
         Returns:
             `matrix` [count, 2 or 3, 3]: maps pixels of the result, counted from the centre, to points of the source in

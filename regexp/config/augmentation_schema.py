@@ -1,7 +1,10 @@
-"""The typed schema of augmentation: the keys of each step, their defaults and constraints. Lengths are in pixels."""
+"""The typed schema of augmentation: the keys of each step, their defaults and constraints. Lengths are in pixels.
+
+`transform` names the class of a step, for utils.lazy; the fields are its arguments.
+"""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from regexp.config.fields import per_run, shared
 
@@ -24,6 +27,8 @@ def _probability(default: float) -> Any:
 class RotateConfig:
     """Rotation about the centre by a random angle, as torchvision.transforms.RandomRotation."""
 
+    transform: ClassVar[str] = "augmentation.geometry.RandomRotation"
+
     degrees: float = per_run(10.0, "largest angle in degrees, in either direction", at_least=0, at_most=180)
     interpolation: str = _interpolation("nearest")
     fill: float = _fill()
@@ -33,12 +38,16 @@ class RotateConfig:
 class FlipConfig:
     """Random mirroring left to right, as torchvision.transforms.RandomHorizontalFlip."""
 
+    transform: ClassVar[str] = "augmentation.geometry.RandomHorizontalFlip"
+
     p: float = _probability(0.5)
 
 
 @dataclass
 class ShiftConfig:
     """Random shifts: the image is padded and cropped to its own size, as by torchvision.transforms.RandomCrop."""
+
+    transform: ClassVar[str] = "augmentation.geometry.RandomShift"
 
     padding: float = per_run(0.125, "padding on every side in pixels; below 1: a fraction of the side", at_least=0)
     fill: float = _fill("brightness of the padding, from 0 (black) to 1 (white)")
@@ -47,6 +56,8 @@ class ShiftConfig:
 @dataclass
 class CropConfig:
     """Random crops, as torchvision.transforms.RandomCrop; the network's input shrinks, evaluation uses the centre."""
+
+    transform: ClassVar[str] = "augmentation.geometry.RandomCrop"
 
     size: float = shared(
         24 / 28,
@@ -59,6 +70,8 @@ class CropConfig:
 @dataclass
 class AffineConfig:
     """Rotation, shift, scaling and shear in one, as torchvision.transforms.RandomAffine."""
+
+    transform: ClassVar[str] = "augmentation.geometry.RandomAffine"
 
     degrees: float = per_run(10.0, "largest angle in degrees, in either direction", at_least=0, at_most=180)
     translate: list[float] = per_run(
@@ -80,6 +93,8 @@ class AffineConfig:
 class PerspectiveConfig:
     """Random change of perspective, as torchvision.transforms.RandomPerspective."""
 
+    transform: ClassVar[str] = "augmentation.perspective.RandomPerspective"
+
     distortion_scale: float = per_run(
         0.5, "largest movement of a corner, as a fraction of half the side", at_least=0, at_most=1
     )
@@ -91,6 +106,8 @@ class PerspectiveConfig:
 @dataclass
 class ElasticConfig:
     """Elastic distortion (Simard, Steinkraus and Platt 2003); torchvision's ElasticTransform has twice this alpha."""
+
+    transform: ClassVar[str] = "augmentation.elastic.ElasticTransform"
 
     alpha: float = per_run(
         34.0, "factor of the smoothed displacements, in pixels of a 28-pixel image", at_least=0, at_most=1000
@@ -109,6 +126,8 @@ class ElasticConfig:
 class NoiseConfig:
     """Gaussian noise clipped to [0, 1], as torchvision.transforms.v2.GaussianNoise."""
 
+    transform: ClassVar[str] = "augmentation.pixels.GaussianNoise"
+
     std: float = per_run(
         0.1, "standard deviation of the noise, where black is 0 and white is 1", at_least=0, at_most=100
     )
@@ -117,6 +136,8 @@ class NoiseConfig:
 @dataclass
 class EraseConfig:
     """Random erasing of a rectangle (Zhong et al. 2020), as torchvision.transforms.RandomErasing."""
+
+    transform: ClassVar[str] = "augmentation.pixels.RandomErasing"
 
     p: float = _probability(0.5)
     scale: list[float] = per_run(
@@ -142,6 +163,8 @@ class EraseConfig:
 class BlurConfig:
     """Gaussian blur of random strength, as torchvision.transforms.GaussianBlur."""
 
+    transform: ClassVar[str] = "augmentation.pixels.GaussianBlur"
+
     kernel_size: int = per_run(5, "side of the kernel in pixels", at_least=1, at_most=99, odd=True)
     sigma: list[float] = per_run(
         [0.1, 1.0],
@@ -157,6 +180,8 @@ class BlurConfig:
 class JitterConfig:
     """Random changes of brightness and contrast, as torchvision.transforms.ColorJitter."""
 
+    transform: ClassVar[str] = "augmentation.pixels.ColorJitter"
+
     brightness: float = per_run(0.2, "largest relative change of brightness", at_least=0, at_most=100)
     contrast: float = per_run(0.2, "largest relative change of contrast", at_least=0, at_most=100)
 
@@ -171,6 +196,7 @@ class TorchvisionConfig:
     )
 
 
+# The registry of steps: a new one is a class here, its entry, and the transform that it names.
 STEPS: dict[str, type[Any]] = {
     "rotate": RotateConfig,
     "flip": FlipConfig,
@@ -186,16 +212,4 @@ STEPS: dict[str, type[Any]] = {
 }
 
 # The step for each NAME in `_target_: regexp.augmentation.NAME`, which gives a step a name of the user's choice.
-TARGETS = {
-    "RandomRotation": "rotate",
-    "RandomHorizontalFlip": "flip",
-    "RandomShift": "shift",
-    "RandomCrop": "crop",
-    "RandomAffine": "affine",
-    "RandomPerspective": "perspective",
-    "ElasticTransform": "elastic",
-    "GaussianNoise": "noise",
-    "RandomErasing": "erase",
-    "GaussianBlur": "blur",
-    "ColorJitter": "jitter",
-}
+TARGETS = {schema.transform.rpartition(".")[2]: name for name, schema in STEPS.items()}

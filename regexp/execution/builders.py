@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from regexp.augmentation.image_by_image import wrap_torchvision_transform
-from regexp.augmentation.pipeline import TRANSFORMS, Pipeline, Transform
-from regexp.config.augmentation_schema import STEPS, TorchvisionConfig
+from regexp.augmentation.pipeline import Pipeline, Transform
+from regexp.config.augmentation_schema import TorchvisionConfig
 from regexp.config.schema import Config, cohort_key, data_source, flatten, stream_key
 from regexp.data.dataset import Dataset, add_label_noise, load_splits
 from regexp.data.sources import locate
@@ -246,9 +246,8 @@ def make_transform(step_config: Any, shape: tuple[int, int, int]) -> Transform:
     """
     if isinstance(step_config, TorchvisionConfig):
         return wrap_torchvision_transform(step_config.target, step_config.arguments, shape)
-    kind = next(name for name, schema in STEPS.items() if schema is type(step_config))
     options = {name: tuple(value) if isinstance(value, list) else value for name, value in asdict(step_config).items()}
-    transform: Transform = TRANSFORMS[kind](**options)
+    transform: Transform = load_object(step_config.transform)(**options)
     return transform
 
 

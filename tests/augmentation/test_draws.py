@@ -12,17 +12,17 @@ from torch import Generator, Tensor
 from torch.testing import assert_close
 from torchvision import transforms as torchvision_transforms
 
-from regexp.augmentation.elastic import _smoothing_matrix
-from regexp.augmentation.pipeline import (
+from regexp.augmentation import (
     ColorJitter,
     ElasticTransform,
     GaussianBlur,
     GaussianNoise,
-    Pipeline,
     RandomCrop,
     RandomErasing,
     RandomPerspective,
 )
+from regexp.augmentation.elastic import _smoothing_matrix
+from regexp.augmentation.pipeline import Pipeline
 from regexp.errors import ConfigError
 from regexp.utils.rng import random_stream
 

@@ -20,17 +20,16 @@ from torch import Generator, Tensor
 from torch.testing import assert_close
 from torchvision.transforms import RandomCrop as TorchvisionCrop
 
-from regexp.augmentation.pipeline import (
+from regexp.augmentation import (
     ElasticTransform,
-    Pipeline,
     RandomAffine,
     RandomCrop,
     RandomHorizontalFlip,
     RandomPerspective,
     RandomRotation,
     RandomShift,
-    Transform,
 )
+from regexp.augmentation.pipeline import Pipeline, Transform
 from regexp.augmentation.resampling import Resampling
 
 NUM_DRAWS = 20_000
@@ -208,8 +207,8 @@ def test_neighbouring_steps_share_a_resampling_unless_they_contradict(
     steps: list[Transform], num_resamplings: int
 ) -> None:
     pipeline = Pipeline(steps, 8, 8)
-    groups = [resampling.steps for resampling in pipeline.transformations if isinstance(resampling, Resampling)]
-    assert len(groups) == len(pipeline.transformations) == num_resamplings
+    groups = [resampling.steps for resampling in pipeline.operations if isinstance(resampling, Resampling)]
+    assert len(groups) == len(pipeline.operations) == num_resamplings
     assert [step for group in groups for step in group] == steps
 
 
@@ -282,7 +281,7 @@ def test_a_linear_image_is_the_same_after_one_or_many_bilinear_resamplings(
     images = TF.crop(plane, border, border, height, width).expand(COUNT, -1, -1, -1)
     steps = [make_transform(name, "bilinear", 0.0) for name in names]
     result, drawn = apply_steps(steps, images)
-    assert len(Pipeline(steps, height, width).transformations) == 1
+    assert len(Pipeline(steps, height, width).operations) == 1
     for n in range(COUNT):
         canvas = plane
         for step, parameters in zip(steps, drawn, strict=True):

@@ -13,8 +13,9 @@ from torch.testing import assert_close
 from torchvision import transforms
 from torchvision.transforms import v2
 
+from regexp.augmentation import RandomCrop, RandomHorizontalFlip
 from regexp.augmentation.image_by_image import ImageByImage, wrap_torchvision_transform
-from regexp.augmentation.pipeline import Pipeline, RandomCrop, RandomHorizontalFlip
+from regexp.augmentation.pipeline import Pipeline
 from regexp.augmentation.torchvision_names import instantiate, needs_uint8
 from regexp.config.augmentation_schema import TorchvisionConfig
 from regexp.config.compose import compose_job

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from regexp.augmentation.pipeline import Pipeline, RandomHorizontalFlip, RandomRotation
+from regexp.augmentation import RandomHorizontalFlip, RandomRotation
+from regexp.augmentation.pipeline import Pipeline
 from regexp.data.dataset import Images, scale
 from regexp.training.batches import Batch, ImageStream, batch_sizes, batches
 
