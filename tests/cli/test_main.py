@@ -1,4 +1,4 @@
-"""The `regexp` command as a user meets it: whole processes, their output and their exit statuses."""
+"""The `regexp` command as a user sees it: its output, its exit statuses, and whole processes."""
 
 import json
 import os
@@ -10,13 +10,14 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.commands import SHORT
+from helpers.commands import run_regexp as run_in_this_process
 
 from regexp.config.compose import CONF
 
 REGEXP = [sys.executable, "-W", "error", "-m", "regexp"]
-# One thread, since several processes at once would wait for each other. Without UV, which uv sets for what it runs.
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "UV"} | {"OMP_NUM_THREADS": "1"}
-SHORT = ["epochs=2", "model.hidden_sizes=[8]", "early_stopping=none"]
+# Without UV, which uv sets for what it runs.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "UV"}
 
 
 def run_regexp(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -99,17 +100,17 @@ def test_bad_input_ends_with_a_message_and_a_status(arguments: list[str], status
     assert process.stdout == ""
 
 
-def test_broken_option_files_are_reported() -> None:
+def test_broken_option_files_are_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     group = Path("mine/augmentation")
     group.mkdir(parents=True)
     for content, message in (("a: [1\n b", "own.yaml"), ("5", "int"), ("flip: {p: 2}", "augmentation.flip.p=2")):
         (group / "own.yaml").write_text(content)
-        process = run_regexp("--config-dir", "mine", "augmentation=own")
-        assert process.returncode == 2
-        assert message in process.stderr
-        assert "Traceback" not in process.stderr
+        assert run_in_this_process(monkeypatch, "--config-dir", "mine", "augmentation=own") == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert "Traceback" not in error
     (group / "own.yaml").write_text("flip: {p: 0.2}")
-    assert run_regexp("--config-dir", "mine", "augmentation=own", *SHORT).returncode == 0
+    assert run_in_this_process(monkeypatch, "--config-dir", "mine", "augmentation=own", *SHORT) == 0
 
 
 def test_a_model_that_does_not_fit_into_memory_is_reported() -> None:
@@ -138,9 +139,11 @@ def test_a_closed_pipe_or_full_disk_costs_the_output_only() -> None:
 
 
 @pytest.mark.parametrize("augmentation", ["lesson", "shift", "affine"])
-def test_the_header_fits_80_columns(augmentation: str) -> None:
-    process = run_regexp(*SHORT, f"augmentation={augmentation}")
-    header = process.stdout.split("epoch 1/")[0].splitlines()
+def test_the_header_fits_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], augmentation: str
+) -> None:
+    assert run_in_this_process(monkeypatch, *SHORT, f"augmentation={augmentation}") == 0
+    header = capsys.readouterr().out.split("epoch 1/")[0].splitlines()
     assert max(len(line.rstrip()) for line in header) <= 80
 
 
@@ -150,10 +153,10 @@ def test_a_split_larger_than_the_data_is_a_configuration_error() -> None:
     assert process.stderr.startswith("regexp: data.val_size=99999")
 
 
-def test_a_diverged_run_has_its_own_status() -> None:
-    process = run_regexp(*SHORT, "optimizer.lr=1e38")
-    assert process.returncode == 3
-    assert "Diverged in epoch 1: the loss is not finite at a learning rate of 1e+38" in " ".join(process.stdout.split())
+def test_a_diverged_run_has_its_own_status(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_in_this_process(monkeypatch, *SHORT, "optimizer.lr=1e38") == 3
+    output = " ".join(capsys.readouterr().out.split())
+    assert "Diverged in epoch 1: the loss is not finite at a learning rate of 1e+38" in output
 
 
 def test_a_sweep_continues_after_a_run_diverges() -> None:
@@ -179,7 +182,15 @@ def start_regexp(*arguments: str) -> subprocess.Popen[str]:
     raise AssertionError(f"no epoch was recorded: {process.communicate()}")
 
 
-LONG = ["epochs=500", "early_stopping=none", "model.hidden_sizes=[8]", "normalization=batch", "model.dropout=0.1"]
+# Some 2 seconds of training: long enough for a signal to arrive before its end, even on a busy machine.
+LONG = [
+    "epochs=500",
+    "early_stopping=none",
+    "data.train_size=128",
+    "model.hidden_sizes=[8]",
+    "normalization=batch",
+    "model.dropout=0.1",
+]
 
 
 def read_metrics(outputs: Path | str = "outputs") -> list[str]:
