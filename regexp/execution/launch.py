@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from regexp.config.compose import composer_for_loader
 from regexp.config.job import Job
+from regexp.config.metrics import METRICS
 from regexp.errors import DIVERGED
 from regexp.execution.terminal import Terminal
 from regexp.execution.train import train
@@ -92,10 +93,11 @@ def _make_job_return(job: Job, number: int, value: float | None) -> JobReturn:
 def objective(run: Run) -> float:
     """Return the value that a searching sweeper optimizes: the best value of the monitored metric.
 
-    A run without one, such as a run that diverged at once, gets the worst value: an accuracy of 0 or a loss of inf.
+    A run without one, such as a run that diverged at once, gets the worst possible value: an accuracy of 0 or a loss
+    of inf.
     """
     summary: dict[str, Any] = run.summary or {}
     monitor = run.config["early_stopping.monitor"]
     best_value = (summary.get("best") or {}).get(monitor)
-    worst_value = 0.0 if monitor == "val_accuracy" else math.inf
+    worst_value = 0.0 if METRICS[monitor.removeprefix("val_")].better > 0 else math.inf
     return worst_value if best_value is None else best_value

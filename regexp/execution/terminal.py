@@ -71,12 +71,12 @@ class Terminal:
         if not other_code:
             return
         several = len(other_code) > 1
-        found = f"{len(other_code)} finished {'runs were' if several else 'run was'} trained by other code"
+        subject = f"{len(other_code)} finished {'runs were' if several else 'run was'} trained by other code"
         if other_code[0].finished:
-            self.print_line(f"{found}, and counted as finished (keep=true)")
+            self.print_line(f"{subject}, and counted as finished (keep=true)")
         else:
             them = "them" if several else "it"
-            self.print_line(f"{found}: set aside, to train again; to count {them} as finished instead, add keep=true")
+            self.print_line(f"{subject}: set aside, to train again; to count {them} as finished instead, add keep=true")
 
     def print_plan(self, forecasts: Sequence["Forecast"]) -> None:
         """Print the cohorts in the order in which they will train, with the memory and time that each will need."""
