@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 from regexp.config.augmentation_schema import STEPS
+from regexp.config.data_schema import DATA_SOURCES
 from regexp.config.schema import Config
 
-# Data sets of characters, which a mirror image makes unreadable.
-_CHARACTER_DATA = ("digits", "mnist", "kmnist")
 _MIN_BATCH_SIZE_FOR_STATISTICS = 4
 
 
@@ -20,7 +19,12 @@ def find_cautions(config: Config, experiment: str | None) -> Iterator[str]:
     """
     is_lesson = experiment is not None and experiment.startswith("lesson")
     for name, step in config.augmentation.items():
-        if isinstance(step, STEPS["flip"]) and step.p > 0 and config.data.name in _CHARACTER_DATA and not is_lesson:
+        if (
+            isinstance(step, STEPS["flip"])
+            and step.p > 0
+            and DATA_SOURCES[config.data.name].shows_characters
+            and not is_lesson
+        ):
             yield (
                 f"augmentation.{name} mirrors the characters of data={config.data.name}, and a mirrored 2 is not a 2; "
                 f"drop the step with ~augmentation.{name}"

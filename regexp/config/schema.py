@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from regexp.config.data_schema import DATA_SCHEMAS, DATA_SOURCES, DataConfig
 from regexp.config.fields import iterate_fields, per_run, shared
 from regexp.config.metrics import MONITORS
 from regexp.config.optimizer_schema import (
@@ -20,74 +21,6 @@ from regexp.config.optimizer_schema import (
 
 ACTIVATIONS = ("relu", "gelu", "tanh", "sigmoid", "silu", "leaky_relu")
 INITS = ("torch", "kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "orthogonal")
-DATA = ("digits", "mnist", "fashion_mnist", "kmnist", "image_folder", "arrays")
-
-
-@dataclass
-class DataConfig:
-    """The data set and its splits."""
-
-    name: str = shared("digits", "name of the data set", choices=DATA)
-    root: str | None = shared(
-        None,
-        "directory that holds the data set; null: $REGEXP_DATA_ROOT, or else the user's cache directory",
-        identity=False,
-    )
-    val_size: int | float = shared(
-        0.2,
-        "number of validation images, if the data set has no validation split; or a fraction of the training set",
-        above=0,
-        whole_from=1,
-    )
-    train_size: int | float | None = shared(
-        None,
-        "number of training images to use; or a fraction of those that validation leaves, up to 1.0; null: all",
-        above=0,
-        whole_from=1,
-        example=1000,
-    )
-    split_seed: int = shared(
-        0, "seed that decides which images are held out for validation; independent of the run's seed"
-    )
-    validation: str = shared(
-        "holdout",
-        "holdout: hold validation images out of the training set; test: validate on the test set, as in the lesson",
-        choices=("holdout", "test"),
-    )
-    label_noise: float = per_run(
-        0.0, "fraction of the training labels to replace at random by another class", at_least=0, at_most=1, example=0.2
-    )
-
-    def __post_init__(self) -> None:
-        """Make counts floats, so that 1000 and 1e3 are the same; but 1 is one image, and 1.0 is all of them."""
-        for name in ("val_size", "train_size"):
-            size = getattr(self, name)
-            if isinstance(size, int) and size != 1:
-                setattr(self, name, float(size))
-
-
-@dataclass
-class ImageFolderConfig(DataConfig):
-    """The user's own pictures, with one folder per class directly in the root or in its train/, val/ and test/."""
-
-    name: str = shared("image_folder", "name of the data set")
-    image_size: int | None = shared(
-        None,
-        "side in pixels to which pictures are cropped and resized; null: none are, and all must have one size",
-        at_least=1,
-        at_most=4096,
-    )
-    grayscale: bool | None = shared(
-        None, "convert pictures to one channel (true) or three (false); null: all must have the same number already"
-    )
-
-
-@dataclass
-class ArraysConfig(DataConfig):
-    """The user's own arrays in a .npz file."""
-
-    name: str = shared("arrays", "name of the data set")
-    path: str | None = shared(None, ".npz file that holds the images and labels", identity=False)
 
 
 @dataclass
@@ -220,14 +153,7 @@ class Config:
 
 
 OPTIONS: dict[str, dict[str, type[Any]]] = {
-    "data": {
-        "digits": DataConfig,
-        "mnist": DataConfig,
-        "fashion_mnist": DataConfig,
-        "kmnist": DataConfig,
-        "image_folder": ImageFolderConfig,
-        "arrays": ArraysConfig,
-    },
+    "data": {name: DATA_SCHEMAS.get(name, DataConfig) for name in DATA_SOURCES},
     "model": {"mlp": ModelConfig},
     "normalization": {"none": NormalizationConfig, "batch": BatchNormConfig, "layer": LayerNormConfig},
     "early_stopping": {"default": EarlyStoppingConfig, "none": EarlyStoppingConfig, "patient": EarlyStoppingConfig},

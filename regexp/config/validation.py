@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from regexp.config.augmentation_schema import STEPS, TARGETS, TorchvisionConfig
 from regexp.config.constraints import can_convert, describe_wrong_type, find_violations, suggest_value
+from regexp.config.data_schema import DATA_SOURCES
 from regexp.config.fields import iterate_fields
 from regexp.config.keys import closest_match, find_key, suggest_keys
 from regexp.config.schema import OPTIONS, Config
@@ -19,7 +20,6 @@ from regexp.utils.counts import format_size, resolve_count
 from regexp.utils.messages import did_you_mean, first_line, format_value
 
 # The number of training images and the side of an image, for data sets where both are certain before it is read.
-_DATA_SIZES = {"digits": (1437, 8), "mnist": (60_000, 28), "fashion_mnist": (60_000, 28), "kmnist": (60_000, 28)}
 
 _OUR_TARGETS = "regexp.augmentation."
 _TORCHVISION_TARGET = r"torchvision\.transforms\.(v2\.)?[A-Z]\w*"
@@ -191,9 +191,9 @@ def _find_data_problems(config: Config) -> Iterator[str]:
         yield "data=arrays: needs a file; type data.path=FILE.npz, with images and labels"
     if data.name == "image_folder" and not data.root:
         yield "data=image_folder: needs a directory; type data.root=DIR, with a folder of pictures for each class"
-    if data.name not in _DATA_SIZES:
+    count, side = DATA_SOURCES[data.name].training_images, DATA_SOURCES[data.name].side
+    if count is None or side is None:
         return
-    count, side = _DATA_SIZES[data.name]
     held_out = 0
     if data.validation == "holdout" and 0 < data.val_size < math.inf:
         held_out = resolve_count(data.val_size, count)

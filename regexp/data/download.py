@@ -13,13 +13,28 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.error import URLError
 
-from regexp.data.idx import IDX_DATASETS, IDX_FILES, read_idx
+from regexp.data.idx import IDX_DATASETS, IDX_FILES, read_idx_files
+from regexp.data.sources import SourceFiles, data_directory
 from regexp.errors import DataError, StorageError
 from regexp.utils.atomic_io import sync_file
 
 # Seconds within which a server must send something. torchvision sets no limit.
 TIMEOUT = 30.0
 _DISK_ERRORS = (EACCES, EDQUOT, EFBIG, EIO, ENOSPC, EPERM, EROFS)
+
+
+def find_or_download(name: str, root: str | None, path: str | None) -> SourceFiles:
+    """Find the files of one of torchvision's data sets, and download them if they are not there.
+
+    Raises:
+        DataError: the download failed; the message says which files to put where.
+        StorageError: the directory cannot be written to.
+    """
+    directory = data_directory(root)
+    files = [IDX_DATASETS[name].directory(directory) / file for file in IDX_FILES]
+    if not all(file.is_file() for file in files):
+        download(name, directory)
+    return SourceFiles(directory, files)
 
 
 def download(name: str, root: Path) -> None:
@@ -50,7 +65,7 @@ def download(name: str, root: Path) -> None:
                     f"or name the directory that contains {IDX_DATASETS[name].loader}/raw with data.root=DIR, "
                     "or use data=digits, which needs no download."
                 )
-            read_idx(name, downloaded)
+            read_idx_files(name, downloaded)
             target.mkdir(parents=True, exist_ok=True)
             for file in IDX_FILES:
                 sync_file(downloaded / file)

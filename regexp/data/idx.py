@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from regexp.errors import DataError
 
 if TYPE_CHECKING:
+    from regexp.data.sources import Source
     from regexp.data.splits import Split, Splits
 
 IDX_FILES = (
@@ -47,7 +48,12 @@ IDX_DATASETS = {
 }
 
 
-def read_idx(name: str, directory: Path) -> "Splits":
+def read_idx(source: "Source") -> "Splits":
+    """Read one of the data sets in MNIST's file format, as `read_idx_files` does."""
+    return read_idx_files(source.name, IDX_DATASETS[source.name].directory(source.root))
+
+
+def read_idx_files(name: str, directory: Path) -> "Splits":
     """Read a data set in MNIST's file format: 60,000 training and 10,000 test images of 28x28 pixels.
 
     torchvision's functions decode file by file. Its MNIST class is not used: it would unpickle files that older

@@ -1,11 +1,16 @@
-"""The split and class of each picture in a folder of pictures. Opens no picture."""
+"""The user's own pictures: the split and class of each in a folder, and their reading."""
 
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from regexp.data.sources import Source, SourceFiles
 from regexp.errors import DataError
+
+if TYPE_CHECKING:
+    from regexp.data.splits import Splits
 
 # The split that each folder name stands for.
 SPLIT_FOLDERS = {"train": "train", "val": "validation", "test": "test"}
@@ -33,6 +38,35 @@ class ImageFolder:
     def files(self) -> list[Path]:
         """Return the files of all pictures, split by split."""
         return [file for samples in self.samples.values() for file, _ in samples]
+
+
+def find_pictures(name: str, root: str | None, path: str | None) -> SourceFiles:
+    """Find the pictures in the user's folder, whose names decide the classes.
+
+    Raises:
+        DataError: there is no such folder, or it is not arranged as described in `scan_image_folder`.
+    """
+    folder = scan_image_folder(root)
+    return SourceFiles(folder.root, folder.files(), names_matter=True)
+
+
+def read_image_folder(source: Source) -> "Splits":
+    """Read the pictures in the user's folder; raise DataError if one cannot be read."""
+    import numpy as np
+
+    from regexp.data.decode import decode_pictures
+    from regexp.data.splits import Split, Splits
+
+    folder = scan_image_folder(str(source.root))
+    images = decode_pictures(folder.files(), source.image_size, source.grayscale)
+    splits, start = {}, 0
+    for name, samples in folder.samples.items():
+        labels = np.array([label for _, label in samples], np.int64)
+        splits[name] = Split(images[start : start + len(labels)], labels)
+        start += len(labels)
+    # The name of a folder on disk need not be valid text.
+    classes = tuple(os.fsencode(name).decode(errors="replace") for name in folder.classes)
+    return Splits(splits["train"], splits.get("validation"), splits.get("test"), classes)
 
 
 def scan_image_folder(root: str | None) -> ImageFolder:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regexp.data.sources import Source, SourceFiles
 from regexp.data.splits import Split, Splits
 from regexp.errors import DataError
 
@@ -21,6 +22,22 @@ _KEYS = {
 }
 # The errors that numpy and zipfile raise for broken files.
 _FILE_ERRORS = (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, MemoryError)
+
+
+def find_npz(name: str, root: str | None, path: str | None) -> SourceFiles:
+    """Find the user's file of arrays; raise DataError if there is none."""
+    if not path:
+        raise DataError("data=arrays: name the file that holds images and labels: data.path=FILE.npz")
+    file = Path(path).expanduser()
+    if not file.is_file():
+        problem = "is a folder" if file.is_dir() else "there is no such file"
+        raise DataError(f"data=arrays: data.path={path}: {problem}")
+    return SourceFiles(file, [file])
+
+
+def read_npz(source: Source) -> Splits:
+    """Read the user's file of arrays, as `read_arrays` does."""
+    return read_arrays(source.root)
 
 
 def read_arrays(path: Path) -> Splits:

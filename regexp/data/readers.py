@@ -1,9 +1,8 @@
-"""Readers from files to decoded splits; each data set is decoded once and kept in the cache."""
+"""Reading of data sets: each is decoded once and kept in the cache."""
 
 import contextlib
 import json
 import os
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from regexp.data.decode import decode_pictures
-from regexp.data.idx import IDX_DATASETS, read_idx
-from regexp.data.image_folder import scan_image_folder
-from regexp.data.npz import read_arrays
+from regexp.config.data_schema import DATA_SOURCES
 from regexp.data.sources import Source
 from regexp.data.splits import Split, Splits
+from regexp.utils.lazy import load_object
 
 
 def read_splits(source: Source) -> Splits:
@@ -25,50 +22,13 @@ def read_splits(source: Source) -> Splits:
     Raises:
         DataError: the files are missing, broken or inconsistent.
     """
-    if source.name == "digits":  # decoding takes no longer than reading a cache
-        return read_digits(source)
-    splits = _read_cache(source)
+    entry = DATA_SOURCES[source.name]
+    splits = _read_cache(source) if entry.cached else None
     if splits is None:
-        splits = READERS[source.name](source)
-        _write_cache(source, splits)
+        splits = load_object(entry.read)(source)
+        if entry.cached:
+            _write_cache(source, splits)
     return splits
-
-
-def read_digits(source: Source) -> Splits:
-    """Read scikit-learn's digits: 1,797 images of 8x8 pixels, whose 17 levels are spread over 0..255.
-
-    From the UCI repository's "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak 1998).
-    """
-    table = np.loadtxt(source.root / "digits.csv.gz", delimiter=",", dtype=np.uint8)
-    images = np.rint(table[:, :-1].astype(np.float64) * 255 / 16).astype(np.uint8).reshape(-1, 1, 8, 8)
-    return Splits(Split(images, table[:, -1].astype(np.int64)), None, None, tuple("0123456789"))
-
-
-def read_image_folder(source: Source) -> Splits:
-    """Read the pictures in the user's folder."""
-    folder = scan_image_folder(str(source.root))
-    images = decode_pictures(folder.files(), source.image_size, source.grayscale)
-    splits, start = {}, 0
-    for name, samples in folder.samples.items():
-        labels = np.array([label for _, label in samples], np.int64)
-        splits[name] = Split(images[start : start + len(labels)], labels)
-        start += len(labels)
-    # The name of a folder on disk need not be valid text.
-    classes = tuple(os.fsencode(name).decode(errors="replace") for name in folder.classes)
-    return Splits(splits["train"], splits.get("validation"), splits.get("test"), classes)
-
-
-def _read_idx_source(source: Source) -> Splits:
-    return read_idx(source.name, IDX_DATASETS[source.name].directory(source.root))
-
-
-# The reader of each data set, by the name that the configuration gives it.
-READERS: dict[str, Callable[[Source], Splits]] = {
-    "digits": read_digits,
-    **dict.fromkeys(IDX_DATASETS, _read_idx_source),
-    "image_folder": read_image_folder,
-    "arrays": lambda source: read_arrays(source.root),
-}
 
 
 def _read_cache(source: Source) -> Splits | None:

@@ -4,7 +4,6 @@ Imports no torch, so that a finished run is recognized without it.
 """
 
 import hashlib
-import importlib.util
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +13,24 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from regexp.data.download import download
-from regexp.data.idx import IDX_DATASETS, IDX_FILES
-from regexp.data.image_folder import scan_image_folder
+from regexp.config.data_schema import DATA_SOURCES
 from regexp.errors import DataError
+from regexp.utils.lazy import load_object
+
+
+@dataclass(frozen=True)
+class SourceFiles:
+    """Where the files of a data set are.
+
+    Attributes:
+        root: the directory that holds them, or the one file.
+        files: all files.
+        names_matter: whether the files' names are part of the data, as where they decide the classes.
+    """
+
+    root: Path
+    files: Sequence[Path]
+    names_matter: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,11 @@ def cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "regexp"
 
 
+def data_directory(root: str | None) -> Path:
+    """Return the directory of downloaded data sets: `root`, else $REGEXP_DATA_ROOT, else `data` in the cache."""
+    return Path(root or os.environ.get("REGEXP_DATA_ROOT") or cache_directory() / "data").expanduser()
+
+
 def locate(
     name: str,
     root: str | None = None,
@@ -75,7 +93,8 @@ def locate(
         StorageError: the download cannot be stored in `root`.
     """
     try:
-        base, files = _find_files(name, root, path)
+        found: SourceFiles = load_object(DATA_SOURCES[name].find)(name, root, path)
+        base, files = found.root, found.files
         names = [str(file.relative_to(base)) for file in files]
         # A copied file may keep the modification time of the original, but its own change time (ctime) is new.
         stats = [file.stat() for file in files]
@@ -85,34 +104,11 @@ def locate(
         ]
         base_hash = _short_hash(repr((str(base.resolve()), image_size, grayscale)).encode())
         cache = cache_directory() / f"{name}-{base_hash}-{_short_hash(repr(stamps).encode())}.safetensors"
-        hashed_names = tuple(names) if name == "image_folder" else ()  # there the names decide the classes
+        hashed_names = tuple(names) if found.names_matter else ()
         fingerprint = read_cached_fingerprint(cache) or _hash_files(cache, tuple(files), hashed_names)
         return Source(name, base, cache, fingerprint, image_size, grayscale)
     except OSError as error:
         raise DataError(f"data={name}: cannot read {error.filename}: {error.strerror}") from error
-
-
-def _find_files(name: str, root: str | None, path: str | None) -> tuple[Path, list[Path]]:
-    """Return the directory of a data set (for arrays the file) and its files."""
-    if name == "digits":
-        directory = _digits_directory()
-        return directory, [directory / "digits.csv.gz"]
-    if name == "image_folder":
-        folder = scan_image_folder(root)
-        return folder.root, folder.files()
-    if name == "arrays":
-        if not path:
-            raise DataError("data=arrays: name the file that holds images and labels: data.path=FILE.npz")
-        file = Path(path).expanduser()
-        if not file.is_file():
-            problem = "is a folder" if file.is_dir() else "there is no such file"
-            raise DataError(f"data=arrays: data.path={path}: {problem}")
-        return file, [file]
-    directory = Path(root or os.environ.get("REGEXP_DATA_ROOT") or cache_directory() / "data").expanduser()
-    files = [IDX_DATASETS[name].directory(directory) / file for file in IDX_FILES]
-    if not all(file.is_file() for file in files):
-        download(name, directory)
-    return directory, files
 
 
 def read_cached_fingerprint(cache: Path) -> str | None:
@@ -149,10 +145,3 @@ def _hash_files(cache: Path, files: Sequence[Path], names: Sequence[str]) -> str
 
 def _short_hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
-
-
-def _digits_directory() -> Path:
-    spec = importlib.util.find_spec("sklearn")  # finds the package without importing it
-    if spec is None or not spec.submodule_search_locations:
-        raise DataError("data=digits: the digits come with scikit-learn, which is not installed; type: uv sync")
-    return Path(spec.submodule_search_locations[0]) / "datasets" / "data"

@@ -11,7 +11,6 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from regexp.data import dataset as dataset_module
-from regexp.data import readers
 from regexp.data.dataset import Dataset, Images, load_splits
 from regexp.data.sources import cache_directory, locate
 from regexp.errors import ConfigError, DataError
@@ -179,7 +178,7 @@ def forbid_decoding(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def refuse(source: object) -> None:
         raise AssertionError("decoded again")
 
-    return lambda: monkeypatch.setitem(readers.READERS, "mnist", refuse)
+    return lambda: monkeypatch.setattr("regexp.data.idx.read_idx", refuse)
 
 
 def test_mnist_is_decoded_once(small_mnist: Path, forbid_decoding: Callable[[], None]) -> None:

@@ -19,7 +19,7 @@ from helpers.data_files import write_idx
 
 from regexp.data import download as download_module
 from regexp.data.download import download
-from regexp.data.idx import IDX_DATASETS, IDX_FILES, read_idx
+from regexp.data.idx import IDX_DATASETS, IDX_FILES, read_idx_files
 from regexp.data.sources import locate
 from regexp.errors import DataError, StorageError
 
@@ -232,7 +232,7 @@ def test_an_interrupted_download_leaves_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(download_module, "read_idx", interrupt)  # all files are downloaded, but none is moved yet
+        patch.setattr(download_module, "read_idx_files", interrupt)  # all files are downloaded, but none is moved yet
         with pytest.raises(KeyboardInterrupt):
             locate("mnist", str(root))
     assert files_below(root) == []
@@ -306,7 +306,7 @@ def test_the_error_about_a_directory_that_cannot_be_made_says_what_to_type(tmp_p
 def test_a_downloaded_data_set_can_be_decoded(serve: Callable[..., list[Server]], root: Path) -> None:
     serve(send_file)
     download("kmnist", root)
-    splits = read_idx("kmnist", IDX_DATASETS["kmnist"].directory(root))
+    splits = read_idx_files("kmnist", IDX_DATASETS["kmnist"].directory(root))
     assert splits.train.images.shape == (60, 1, 28, 28)
     assert splits.test is not None
     assert torch.equal(torch.from_numpy(splits.test.labels), torch.arange(20) % 10)

@@ -14,17 +14,19 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from regexp import run, sweep
-from regexp.config.compose import compose_job
-from regexp.config.schema import DATA, OPTIONS, data_source
+from regexp.config.compose import CONF, compose_job
+from regexp.config.data_schema import DATA_SCHEMAS, DATA_SOURCES
+from regexp.config.schema import OPTIONS, data_source
 from regexp.data import sources
 from regexp.data.dataset import Dataset, Images
 from regexp.data.idx import IDX_DATASETS
-from regexp.data.readers import READERS, _read_cache
+from regexp.data.readers import _read_cache
 from regexp.data.sources import Source, cache_directory, locate
 from regexp.errors import ConfigError, DataError
 from regexp.execution import builders
 from regexp.execution.builders import _load_splits_once, load_dataset
 from regexp.runs.run import Run
+from regexp.utils.lazy import load_object
 
 SHORT = ["epochs=2", "model.hidden_sizes=[8]"]
 
@@ -45,11 +47,16 @@ def load_uncached(overrides: list[str]) -> Dataset:
     return load_dataset(compose_job(overrides).config)
 
 
-def test_every_data_set_has_an_option_and_a_reader() -> None:
-    assert set(DATA) == set(OPTIONS["data"]) == set(READERS)
+def test_every_data_set_has_an_option_and_functions() -> None:
+    options = {file.stem for file in (CONF / "data").glob("*.yaml")}
+    assert set(DATA_SOURCES) == set(OPTIONS["data"]) == options
+    assert set(DATA_SCHEMAS) <= set(DATA_SOURCES)
+    for source in DATA_SOURCES.values():
+        assert callable(load_object(source.find))
+        assert callable(load_object(source.read))
 
 
-@pytest.fixture(params=DATA)
+@pytest.fixture(params=DATA_SOURCES)
 def overrides(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
     return small_dataset_overrides(request.param, tmp_path / "files")
 
@@ -77,7 +84,7 @@ def test_a_second_start_decodes_nothing(overrides: list[str], monkeypatch: pytes
         raise AssertionError("read again")
 
     if name != "digits":
-        monkeypatch.setitem(READERS, name, refuse)
+        monkeypatch.setattr(f"regexp.{DATA_SOURCES[name].read}", refuse)
         monkeypatch.setattr(sources, "_hash_files", refuse)
     second = load_uncached(overrides)
     assert are_equal(first, second)

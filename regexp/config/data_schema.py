@@ -1,0 +1,120 @@
+"""The typed schema of data, and the registry of data sources."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from regexp.config.fields import per_run, shared
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """What is known of a data set before it is read. Functions are named for utils.lazy.
+
+    Attributes:
+        find: a function of (name, root, path) that returns data.sources.SourceFiles, and may download the files first.
+            It imports no torch.
+        read: a function of data.sources.Source that returns data.splits.Splits.
+        training_images: the number of training images, validation images included; None where only the files tell.
+        side: height and width of the images; None where only the files tell.
+        shows_characters: whether a mirrored image shows something else.
+        cached: whether what is read is kept in the cache, because decoding takes longer than reading the cache.
+    """
+
+    find: str
+    read: str
+    training_images: int | None = None
+    side: int | None = None
+    shows_characters: bool = False
+    cached: bool = True
+
+
+_MNIST = DataSource(
+    "data.download.find_or_download", "data.idx.read_idx", training_images=60_000, side=28, shows_characters=True
+)
+# The registry of data sets: a new one is its entry and the functions that it names.
+DATA_SOURCES = {
+    "digits": DataSource(
+        "data.digits.find_digits",
+        "data.digits.read_digits",
+        training_images=1437,
+        side=8,
+        shows_characters=True,
+        cached=False,
+    ),
+    "mnist": _MNIST,
+    "fashion_mnist": replace(_MNIST, shows_characters=False),
+    "kmnist": _MNIST,
+    "image_folder": DataSource("data.image_folder.find_pictures", "data.image_folder.read_image_folder"),
+    "arrays": DataSource("data.npz.find_npz", "data.npz.read_npz"),
+}
+
+
+@dataclass
+class DataConfig:
+    """The data set and its splits."""
+
+    name: str = shared("digits", "name of the data set", choices=tuple(DATA_SOURCES))
+    root: str | None = shared(
+        None,
+        "directory that holds the data set; null: $REGEXP_DATA_ROOT, or else the user's cache directory",
+        identity=False,
+    )
+    val_size: int | float = shared(
+        0.2,
+        "number of validation images, if the data set has no validation split; or a fraction of the training set",
+        above=0,
+        whole_from=1,
+    )
+    train_size: int | float | None = shared(
+        None,
+        "number of training images to use; or a fraction of those that validation leaves, up to 1.0; null: all",
+        above=0,
+        whole_from=1,
+        example=1000,
+    )
+    split_seed: int = shared(
+        0, "seed that decides which images are held out for validation; independent of the run's seed"
+    )
+    validation: str = shared(
+        "holdout",
+        "holdout: hold validation images out of the training set; test: validate on the test set, as in the lesson",
+        choices=("holdout", "test"),
+    )
+    label_noise: float = per_run(
+        0.0, "fraction of the training labels to replace at random by another class", at_least=0, at_most=1, example=0.2
+    )
+
+    def __post_init__(self) -> None:
+        """Make counts floats, so that 1000 and 1e3 are the same; but 1 is one image, and 1.0 is all of them."""
+        for name in ("val_size", "train_size"):
+            size = getattr(self, name)
+            if isinstance(size, int) and size != 1:
+                setattr(self, name, float(size))
+
+
+@dataclass
+class ImageFolderConfig(DataConfig):
+    """The user's own pictures, with one folder per class directly in the root or in its train/, val/ and test/."""
+
+    name: str = shared("image_folder", "name of the data set")
+    image_size: int | None = shared(
+        None,
+        "side in pixels to which pictures are cropped and resized; null: none are, and all must have one size",
+        at_least=1,
+        at_most=4096,
+    )
+    grayscale: bool | None = shared(
+        None, "convert pictures to one channel (true) or three (false); null: all must have the same number already"
+    )
+
+
+@dataclass
+class ArraysConfig(DataConfig):
+    """The user's own arrays in a .npz file."""
+
+    name: str = shared("arrays", "name of the data set")
+    path: str | None = shared(None, ".npz file that holds the images and labels", identity=False)
+
+
+# The schemas of data sets that have keys of their own.
+DATA_SCHEMAS: dict[str, type[Any]] = {"image_folder": ImageFolderConfig, "arrays": ArraysConfig}
