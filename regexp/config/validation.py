@@ -48,15 +48,18 @@ def validate(cfg: DictConfig) -> Config:
         except ConfigError as error:
             problems += str(error).splitlines()
     config.augmentation = steps
+    types_are_right = not unknown_keys  # with them came values of any type
     for name, value, metadata in iterate_fields(config):
-        # OmegaConf lets an interpolation put a value of any type where a list belongs.
-        key = find_key(name) if isinstance(metadata["default"], list) else None
+        # OmegaConf lets an interpolation put a value of any type where a list, or one of two types, belongs.
+        is_union = "whole_from" in metadata and isinstance(value, str | bool | list | dict)
+        key = find_key(name) if isinstance(metadata["default"], list) or is_union else None
         if key is not None and not can_convert(value, key):
             problems.append(describe_wrong_type(name, value, key))
+            types_are_right = False
             continue
         for violation in find_violations(value, metadata):
             problems.append(f"{name}={format_value(value)}: {violation}{suggest_value(name, value, metadata)}")
-    if not unknown_keys:  # with them came values of any type
+    if types_are_right:
         problems += find_combination_problems(config)
     if problems:
         raise ConfigError("\n".join(problems))

@@ -111,6 +111,9 @@ def find_problems(composer: Composer, line: str) -> list[str]:
         ("data.train_size=-5", ["must be above 0; for example data.train_size=1000"]),
         ("data.val_size=-0.5", ["data.val_size=-0.5: must be above 0"]),
         ("data.train_size=true", ["must be a number or null"]),
+        ("data.train_size=${force} force=true", ["data.train_size=true: must be a number or null"]),
+        ("data.val_size=${name}", ["data.val_size=default: must be a number; for example data.val_size=0.2"]),
+        ("data.val_size=${tags}", ["data.val_size=[]: must be a number"]),
         # combinations
         ("data.val_size=1.0", ["data.val_size=1.0: asks for 1,437 of 1,437 training images"]),
         ("data.val_size=99999", ["asks for 99,999 of 1,437 training images"]),
