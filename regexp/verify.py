@@ -23,7 +23,7 @@ from regexp.runs.identity import IGNORED_KEYS
 from regexp.runs.run import Run, find_runs
 from regexp.utils import exit_codes
 
-METRICS = ("objective", *CURVES)
+COMPARED_COLUMNS = ("objective", *CURVES)
 # How far a run's metrics may differ in float64 between training alone and in a cohort.
 TOLERANCE = 1e-9
 # Keys that may differ between the runs of a seed group: the seed, and what cannot change a result.
@@ -42,7 +42,7 @@ class RecordedRun:
         provenance: its data, code, version of torch and device.
         cohort_size: how many runs its cohort began with.
         metrics: a record for each epoch, with the columns of metrics.csv.
-        best_metrics: METRICS at its best epoch.
+        best_metrics: COMPARED_COLUMNS at its best epoch.
     """
 
     label: str
@@ -74,7 +74,7 @@ class RecordedRun:
                 provenance=provenance,
                 cohort_size=summary["cohort"]["size"],
                 metrics=metrics,
-                best_metrics={metric: best_epoch[metric] for metric in METRICS},
+                best_metrics={metric: best_epoch[metric] for metric in COMPARED_COLUMNS},
             )
         except (LookupError, TypeError, ValueError, OSError) as error:
             raise RunError(f"{run.directory}: its record is incomplete ({error!r})") from error
@@ -85,7 +85,7 @@ class MetricDifference:
     """The difference of one metric between two trainings of a run.
 
     Attributes:
-        metric: one of METRICS.
+        metric: one of COMPARED_COLUMNS.
         first_epoch: the first epoch that differs; None where none does.
         largest: the largest absolute difference over the epochs that both trainings have.
         seed_spread: the standard deviation over the seed group at the runs' best epochs; None where it has one seed.
@@ -156,7 +156,7 @@ def verify(
 def compare_trainings(
     reference: RecordedRun, alone: RecordedRun, seed_group: Sequence[RecordedRun]
 ) -> list[MetricDifference]:
-    """Return how two trainings of a run differ, for each of METRICS.
+    """Return how two trainings of a run differ, for each of COMPARED_COLUMNS.
 
     Args:
         reference: the training in a cohort.
@@ -164,7 +164,7 @@ def compare_trainings(
         seed_group: the recorded runs of the same configuration, this one included.
     """
     differences = []
-    for metric in METRICS:
+    for metric in COMPARED_COLUMNS:
         # One training may have stopped earlier: the epochs that both have are compared.
         epochs = zip(reference.metrics, alone.metrics, strict=False)
         distances = [abs(one[metric] - other[metric]) for one, other in epochs]

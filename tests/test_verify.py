@@ -18,11 +18,11 @@ from regexp.errors import ConfigError, RunError
 from regexp.execution.terminal import Terminal
 from regexp.execution.train import train
 from regexp.training.cohort import Cohort
-from regexp.verify import METRICS, MetricDifference, RecordedRun, _prepare, main, verify
+from regexp.verify import COMPARED_COLUMNS, MetricDifference, RecordedRun, _prepare, main, verify
 
 SHORT = ["epochs=4", "model.hidden_sizes=[8]"]
 DIRECTORY = Path("outputs/default")
-NO_DIFFERENCE = [(metric, None, 0.0) for metric in METRICS]
+NO_DIFFERENCE = [(metric, None, 0.0) for metric in COMPARED_COLUMNS]
 
 
 def verify_runs(
@@ -49,7 +49,7 @@ def test_the_differences_are_those_between_the_files(float64: bool, capsys: pyte
     recorded_runs = sweep([[*SHORT, "optimizer.lr=0.03", f"seed={seed}"] for seed in range(3)], quiet=True)
     spreads = {
         metric: statistics.stdev(recorded.summary["best"][metric] for recorded in recorded_runs if recorded.summary)
-        for metric in METRICS[1:]
+        for metric in COMPARED_COLUMNS[1:]
     }
     precision = ["device.precision=float64"] if float64 else []
     reference_runs = sweep(
@@ -100,7 +100,7 @@ def test_a_changed_metric_is_found_in_its_epoch(capsys: pytest.CaptureFixture[st
     [differences] = verify_runs().values()
     assert to_tuples(differences) == [
         (metric, 3 if metric == "val_loss" else None, pytest.approx(0.25) if metric == "val_loss" else 0.0)
-        for metric in METRICS
+        for metric in COMPARED_COLUMNS
     ]
     assert "5 epochs; alone: 4" in capsys.readouterr().out
 

@@ -32,7 +32,7 @@ class Curves:
             if record.finished:
                 try:
                     epochs = Run(record.directory).metrics
-                    complete = len(epochs) == record.last_epoch and all(set(epoch) == set(COLUMNS) for epoch in epochs)
+                    complete = len(epochs) == record.last_epoch and all(set(epoch) <= set(COLUMNS) for epoch in epochs)
                 except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
                     self.problems.append(f"no curves of {record.directory}: metrics.csv is broken ({str(error)[:100]})")
                     continue
@@ -66,8 +66,8 @@ class Curves:
         return curve
 
     def _values_by_epoch(self, row: Row, column: str) -> Iterator[tuple[float, ...]]:
-        """Yield the values of all runs for each epoch that all runs have."""
-        columns = ([epoch[column] for epoch in epochs] for epochs in self._runs_by_row[id(row)])
+        """Yield the values of all runs for each epoch that all runs have; none if a run did not record the column."""
+        columns = ([epoch[column] for epoch in epochs if column in epoch] for epochs in self._runs_by_row[id(row)])
         return zip(*columns, strict=False)
 
 

@@ -13,23 +13,16 @@ from pathlib import Path
 from regexp.comparison.compare import Comparison
 from regexp.comparison.curves import Curves
 from regexp.comparison.rows import Row
+from regexp.config.metrics import EPOCH_SPLITS, METRICS
 from regexp.runs import event_file
 from regexp.utils import next_commands
 from regexp.utils.atomic_io import storage_errors
 
 DIRECTORY_NAME = "bands"
 # The tags that regexp.execution.recorder writes, with their columns in metrics.csv.
-CURVES = {
-    "train/loss": "train_loss",
-    "train/accuracy": "train_accuracy",
-    "val/loss": "val_loss",
-    "val/accuracy": "val_accuracy",
-}
+COLUMNS_BY_TAG = {f"{split}/{name}": f"{split}_{name}" for split in EPOCH_SPLITS for name in METRICS}
 TITLE = "training and validation"
-CHARTS = {
-    "loss: training and validation": ("train/loss", "val/loss"),
-    "accuracy: training and validation": ("train/accuracy", "val/accuracy"),
-}
+CHARTS = {f"{metric.title}: {TITLE}": (f"train/{name}", f"val/{name}") for name, metric in METRICS.items()}
 
 
 def write_bands(comparison: Comparison, curves: Curves) -> int:
@@ -55,7 +48,8 @@ def write_bands(comparison: Comparison, curves: Curves) -> int:
             (directory / "layout").mkdir(parents=True, exist_ok=True)
             event_file.EventFile.create(directory / "layout").write(0, event_file.layout(TITLE, CHARTS))
         for row, name in zip(rows, _directory_names(rows), strict=True):
-            curves_by_tag = {tag: curves.mean_and_sd(row, column) for tag, column in CURVES.items()}
+            curves_by_tag = {tag: curves.mean_and_sd(row, column) for tag, column in COLUMNS_BY_TAG.items()}
+            curves_by_tag = {tag: curve for tag, curve in curves_by_tag.items() if curve}
             for kind, sign in (("mean", 0.0), ("mean+sd", 1.0), ("mean-sd", -1.0)):
                 path = directory / name / kind
                 path.mkdir(parents=True, exist_ok=True)

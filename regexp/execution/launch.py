@@ -99,5 +99,6 @@ def objective(run: Run) -> float:
     summary: dict[str, Any] = run.summary or {}
     monitor = run.config["early_stopping.monitor"]
     best_value = (summary.get("best") or {}).get(monitor)
-    worst_value = 0.0 if METRICS[monitor.removeprefix("val_")].better > 0 else math.inf
+    metric = METRICS[monitor.removeprefix("val_")]
+    worst_value = 0.0 if metric.percent and metric.better > 0 else -metric.better * math.inf
     return worst_value if best_value is None else best_value

@@ -230,16 +230,20 @@ def _scores_table(run: Run, summary: dict[str, Any]) -> Table:
     table.add_column("")
     for metric in METRICS.values():
         table.add_column(metric.title, justify="right")
-    train = {name: scores[f"train_{name}"] for name in METRICS}
-    validation = {name: scores[f"val_{name}"] for name in METRICS}
+    # A run of an earlier version may lack a metric that is new.
+    train = {name: scores.get(f"train_{name}") for name in METRICS}
+    validation = {name: scores.get(f"val_{name}") for name in METRICS}
     table.add_row("training", *_format_scores(train))
     table.add_row("validation", *_format_scores(validation))
-    if None not in (*train.values(), *validation.values()):
-        # By how much the validation images are worse than the training images.
-        gaps = {
-            name: train[name] - validation[name] if metric.better > 0 else validation[name] - train[name]
-            for name, metric in METRICS.items()
-        }
+    # By how much the validation images are worse than the training images.
+    gaps: dict[str, float | None] = {}
+    for name, metric in METRICS.items():
+        train_value, val_value = train[name], validation[name]
+        if train_value is None or val_value is None:
+            gaps[name] = None
+        else:
+            gaps[name] = train_value - val_value if metric.better > 0 else val_value - train_value
+    if all(gap is not None for gap in gaps.values()):
         table.add_row("gap", *_format_scores(gaps))
     if summary["test"] is not None:
         table.add_row("test", *_format_scores(summary["test"]))
@@ -250,7 +254,7 @@ def _format_scores(scores: Mapping[str, float | None]) -> list[str]:
     """Return the value of every metric as the table shows it."""
     texts = []
     for name, metric in METRICS.items():
-        value = scores[name]
+        value = scores.get(name)
         texts.append("-" if value is None else f"{value:.2%}" if metric.percent else f"{value:.4f}")
     return texts
 

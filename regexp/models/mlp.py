@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from regexp.models.layers import ACTIVATIONS, BatchNorm, Dropout, LayerNorm, Linear
+from regexp.models.stacking import keep_rows, row_state
 from regexp.utils.rng import random_stream
 
 
@@ -129,19 +130,15 @@ class MLP(nn.Module):
         return selected.to(rows.device, state["1.weight"].dtype)
 
     def keep_runs(self, rows: Tensor) -> None:
-        """Remove all runs but those at `rows` [K'], tensor by tensor: no more than one is held twice."""
-        for layer in self.layers:
-            for name, parameter in list(layer.named_parameters(recurse=False)):
-                setattr(layer, name, nn.Parameter(parameter.detach()[rows]))
-            for name, buffer in list(layer.named_buffers(recurse=False)):
-                setattr(layer, name, buffer[rows])
+        """Remove all runs but those at `rows` [K']."""
+        keep_rows(self.layers, rows)
         self.dropout = self.dropout[rows.cpu()]
         for dropout in self._dropout_layers():
             dropout.probabilities = self.dropout.tolist()
 
     def run_state(self, k: int) -> dict[str, Tensor]:
         """Return run k's parameters and buffers, which `make_module` loads; views, not copies."""
-        return {name: tensor[k] for name, tensor in self.state_dict().items()}
+        return row_state(self, k)
 
     def _dropout_layers(self) -> list[Dropout]:
         return [layer for layer in self.layers if isinstance(layer, Dropout)]

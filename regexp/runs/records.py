@@ -13,6 +13,8 @@ from regexp.runs.identity import IGNORED_KEYS
 from regexp.runs.run import Run
 from regexp.utils.processes import is_alive
 
+# Metrics that every run has; a run of an earlier version may lack one that is new.
+_REQUIRED = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 # Errors that reading a file can raise, if it is incomplete or was edited by hand.
 READ_ERRORS = (RunError, LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 # The statuses of runs that are compared, and of those that are not.
@@ -124,7 +126,7 @@ def _metric_values(summary: dict[str, Any], config: dict[str, Any]) -> dict[str,
     """Return the metrics of the weights that a run keeps, without those that are missing or not finite (null)."""
     keeps_best = summary["best"] is not None and bool(config["early_stopping.restore_best"])
     kept, test = summary["best"] if keeps_best else summary["last"], summary["test"] or {}
-    values = {name: kept[name] for name in CURVES}
+    values = {name: kept[name] for name in CURVES if name in kept or name in _REQUIRED}
     values |= {f"test_{name}": test.get(name) for name in METRICS}
     values |= {name: summary[name] for name in ("best_epoch", "epochs", "seconds")}
     if values["val_loss"] is not None and values["train_loss"] is not None:
