@@ -154,7 +154,9 @@ class Config:
 
 OPTIONS: dict[str, dict[str, type[Any]]] = {
     "data": {name: DATA_SCHEMAS.get(name, DataConfig) for name in DATA_SOURCES},
-    "model": {"mlp": ModelConfig},
+    "model": {
+        "mlp": ModelConfig,
+    },
     "normalization": {"none": NormalizationConfig, "batch": BatchNormConfig, "layer": LayerNormConfig},
     "early_stopping": {"default": EarlyStoppingConfig, "none": EarlyStoppingConfig, "patient": EarlyStoppingConfig},
     "optimizer": {"adam": AdamConfig, "adamw": AdamWConfig, "sgd": SGDConfig, "rmsprop": RMSpropConfig},

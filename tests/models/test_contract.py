@@ -1,0 +1,91 @@
+"""The contract that the architecture of every model in the schema keeps, new ones included."""
+
+import pytest
+import torch
+
+from regexp.config.compose import compose_job
+from regexp.config.schema import INITS, OPTIONS, Config, flatten
+from regexp.models.protocol import Architecture
+from regexp.utils.lazy import load_object
+
+SEEDS, DROPOUT = [3, 0, 8], [0.0, 0.3, 0.5]
+SHAPE, CLASSES, BATCH = (2, 8, 6), 4, 5
+
+
+@pytest.fixture(params=OPTIONS["model"])
+def config(request: pytest.FixtureRequest) -> Config:
+    return compose_job([f"model={request.param}", "normalization=batch"]).config
+
+
+@pytest.fixture
+def architecture(config: Config) -> Architecture:
+    architecture: Architecture = load_object(config.model.architecture).from_options(SHAPE, CLASSES, flatten(config))
+    return architecture
+
+
+def test_a_run_loads_into_its_plain_module_and_computes_the_same(architecture: Architecture) -> None:
+    model = architecture.make_model(SEEDS, DROPOUT, "torch").eval()
+    images = torch.rand(1, BATCH, *SHAPE)
+    logits = model(images, [len(SEEDS)])
+    assert logits.shape == (len(SEEDS), BATCH, CLASSES)
+    for k in range(len(SEEDS)):
+        module = architecture.make_module().eval()
+        module.load_state_dict(model.run_state(k))
+        torch.testing.assert_close(logits[k], module(images[0]))
+
+
+def test_an_architecture_is_rebuilt_from_stored_weights(architecture: Architecture, config: Config) -> None:
+    state = architecture.make_model(SEEDS, DROPOUT, "torch").run_state(1)
+    rebuilt = type(architecture).from_state(state, flatten(config))
+    rebuilt.make_module(0.2).load_state_dict(state)
+    assert rebuilt == architecture
+    assert architecture.activations >= CLASSES
+    assert str(CLASSES) in architecture.describe()
+
+
+def test_tensors_have_a_leading_run_axis_and_runs_can_be_selected_and_kept(architecture: Architecture) -> None:
+    model = architecture.make_model(SEEDS, DROPOUT, "torch").eval()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    assert all(len(tensor) == len(SEEDS) for tensor in before.values())
+    images = torch.rand(1, BATCH, *SHAPE)
+    logits = model(images, [3])
+    rows = torch.tensor([2, 0])
+    selected = model.select_runs(rows).eval()
+    torch.testing.assert_close(selected(images, [2]), logits[rows])
+    for tensor in selected.state_dict().values():
+        tensor += 1
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    model.keep_runs(rows)
+    torch.testing.assert_close(model(images, [2]), logits[rows])
+    assert all(torch.equal(tensor, before[name][rows]) for name, tensor in model.state_dict().items())
+
+
+def test_every_run_gets_its_own_gradient(architecture: Architecture) -> None:
+    model = architecture.make_model(SEEDS, [0.0] * 3, "torch")
+    images = torch.rand(3, BATCH, *SHAPE)  # a stream for each run
+    model(images, [1, 1, 1]).square().mean((1, 2)).sum().backward()
+    for k in range(3):
+        module = architecture.make_module()
+        module.load_state_dict(architecture.make_model(SEEDS, [0.0] * 3, "torch").run_state(k))
+        module(images[k]).square().mean().backward()
+        for name, parameter in module.named_parameters():
+            stacked = dict(model.named_parameters())[name].grad
+            torch.testing.assert_close(stacked[k], parameter.grad, msg=name)
+
+
+@pytest.mark.parametrize("init", INITS)
+def test_initial_weights_depend_on_the_runs_seed_alone(architecture: Architecture, init: str) -> None:
+    together = architecture.make_model(SEEDS, DROPOUT, init)
+    for k, seed in enumerate(SEEDS):
+        alone = architecture.make_model([seed], [0.0], init)
+        assert all(torch.equal(tensor, alone.run_state(0)[name]) for name, tensor in together.run_state(k).items())
+
+
+def test_random_layers_draw_from_the_generators_of_their_run(architecture: Architecture) -> None:
+    images = torch.rand(1, BATCH, *SHAPE)
+    results = []
+    for seeds, dropout in ((SEEDS, DROPOUT), ([8, 0], [0.5, 0.3])):
+        model = architecture.make_model(seeds, dropout, "torch")
+        model.set_generators([torch.Generator().manual_seed(seed) for seed in seeds])
+        results.append(model(images, [len(seeds)]))
+    torch.testing.assert_close(results[1], results[0][[2, 1]])
