@@ -22,7 +22,7 @@ def randomized(layer: nn.Module) -> nn.Module:
 
 
 def slice_of(layer: nn.Module, k: int, into: nn.Module) -> nn.Module:
-    """torch's layer with run k's slice of every tensor."""
+    """Torch's layer with run k's slice of every tensor."""
     into.double().load_state_dict({name: tensor[k] for name, tensor in layer.state_dict().items()}, strict=True)
     return into.train(layer.training)
 

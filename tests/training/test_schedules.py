@@ -68,7 +68,7 @@ def measured(epoch: int, k: int) -> EpochMetrics:
 
 
 def torchs(config: Config, optimizer: SGD) -> LRScheduler | ReduceLROnPlateau:
-    """torch's own scheduler."""
+    """Torch's own scheduler."""
     own, steps, lr = config.schedule, config.epochs * STEPS_PER_EPOCH, config.optimizer.lr
     if own.name == "constant":
         return LambdaLR(optimizer, lambda _: 1.0)
@@ -170,7 +170,7 @@ def test_a_plateau_is_torchs(mode: str, patience: int, cooldown: int, factor: fl
 
 
 def by_hand(make: Callable[[SGD], LRScheduler], steps: int) -> list[float]:
-    """torch's factors on a learning rate at each step."""
+    """Torch's factors on a learning rate at each step."""
     optimizer = SGD([torch.zeros(1, requires_grad=True)], lr=LR)
     scheduler = make(optimizer)
     factors = []
