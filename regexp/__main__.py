@@ -62,7 +62,7 @@ def run_command(words: list[str]) -> int:
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(str(error).strip()) from error
         except OSError as error:
-            if exit_codes.is_raised_by_training(error):
+            if error.filename is None or exit_codes.is_raised_by_training(error):
                 raise
             raise StorageError(
                 f"{error.filename} cannot be created: {error.strerror}; choose another directory with hydra.run.dir=DIR"

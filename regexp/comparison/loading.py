@@ -65,10 +65,10 @@ def collect(paths: Sequence[Path]) -> Collection:
     for path in paths:
         run_directories = list(_find_run_directories(path))
         if not run_directories:
-            problem = (
-                "holds no runs" if path.is_dir() else "is not a folder" if path.exists() else "there is no such folder"
-            )
-            raise ConfigError(f"{path}: {problem}; type a folder of runs, such as outputs/default")
+            problem = "holds no runs"
+            if not path.is_dir():
+                problem = "is not a directory" if path.exists() else "there is no such directory"
+            raise ConfigError(f"{path}: {problem}; type a directory of runs, such as outputs/default")
         set_aside |= {directory.resolve() for directory in run_directories if ".old-" in directory.name}
         current = {directory.resolve(): directory for directory in run_directories if ".old-" not in directory.name}
         directories = current | directories
@@ -119,7 +119,7 @@ def _last_sweep_files() -> list[Path]:
     if not files:
         directories = sorted({path.parent.parent for path in Path("outputs").glob("*/*/run.json")})
         if directories:
-            remedy = f"type the folder of runs: regexp-compare {directories[0]}"
+            remedy = f"type the directory of runs: regexp-compare {directories[0]}"
         else:
             remedy = "train one first: regexp -m seed=0,1,2"
         raise ConfigError(f"there is no sweep below outputs/ here; {remedy}")
@@ -137,7 +137,7 @@ def _read_sweep(file: Path) -> tuple[str, list[SweepMember]]:
             for member in record["members"]
         ]
     except (OSError, *READ_ERRORS) as error:
-        raise RunError(f"{describe_error(error, file)}; type the folder of its runs: {directory}") from error
+        raise RunError(f"{describe_error(error, file)}; type the directory of its runs: {directory}") from error
 
 
 def _find_run_directories(path: Path) -> Iterator[Path]:

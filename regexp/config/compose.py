@@ -180,9 +180,7 @@ class Composer:
             hydra = self.compose_config(shared_overrides)[1]
         except ConfigError:
             # This raises the same problems, and all others with them.
-            return self.compose_jobs(
-                [shared_overrides if multirun else words_to_check], problems if sweep_problems else ()
-            )
+            return self.compose_jobs([shared_overrides if multirun else words_to_check], problems)
         if not multirun and hydra.mode != RunMode.MULTIRUN:
             return self.compose_jobs([words_to_check], list(sweep_problems.values()))
         combinations = [shared_overrides]

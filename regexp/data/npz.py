@@ -30,7 +30,7 @@ def find_npz(name: str, root: str | None, path: str | None) -> SourceFiles:
         raise DataError("data=arrays: name the file that holds images and labels: data.path=FILE.npz")
     file = Path(path).expanduser()
     if not file.is_file():
-        problem = "is a folder" if file.is_dir() else "there is no such file"
+        problem = "is a directory" if file.is_dir() else "there is no such file"
         raise DataError(f"data=arrays: data.path={path}: {problem}")
     return SourceFiles(file, [file])
 

@@ -280,8 +280,8 @@ def test_a_closed_pipe_does_not_stop_the_command(words: list[str]) -> None:
     ("words", "message"),
     [
         ([], "there is no sweep below outputs/ here; train one first: regexp -m seed=0,1,2"),
-        (["nowhere"], "nowhere: there is no such folder; type a folder of runs, such as outputs/default"),
-        (["."], ".: holds no runs; type a folder of runs"),
+        (["nowhere"], "nowhere: there is no such directory; type a directory of runs, such as outputs/default"),
+        (["."], ".: holds no runs; type a directory of runs"),
     ],
 )
 def test_without_runs_the_message_says_what_to_type(compare: Command, words: list[str], message: str) -> None:
@@ -295,7 +295,7 @@ def test_without_a_sweep_the_message_names_the_directory_of_the_runs(compare: Co
     write_run(DEFAULT, [], 0)
     status, _, err = compare()
     assert status == 2
-    assert err.endswith("type the folder of runs: regexp-compare outputs/default\n")
+    assert err.endswith("type the directory of runs: regexp-compare outputs/default\n")
 
 
 def test_a_broken_sweep_file_is_reported(compare: Command) -> None:
@@ -306,7 +306,7 @@ def test_a_broken_sweep_file_is_reported(compare: Command) -> None:
         status, _, err = compare()
         assert status == 3
         assert err.startswith(f"regexp: {file} is broken")
-        assert "type the folder of its runs: outputs/default" in err
+        assert "type the directory of its runs: outputs/default" in err
         assert f"{file} is broken" in normalize_spaces(compare(str(DEFAULT))[1]).replace("regexp-m", "")
 
 

@@ -214,7 +214,7 @@ def test_the_path_must_be_set_and_be_a_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data\.path=FILE\.npz"):
         locate("arrays", str(tmp_path))
     for path in (tmp_path / "missing.npz", tmp_path):
-        with pytest.raises(DataError, match=rf"data\.path={path}: (there is no such file|is a folder)"):
+        with pytest.raises(DataError, match=rf"data\.path={path}: (there is no such file|is a directory)"):
             locate("arrays", None, str(path))
 
 
