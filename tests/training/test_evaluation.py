@@ -12,51 +12,51 @@ from regexp.data.dataset import Images
 from regexp.models.mlp import MLP, MLPArchitecture, initialize
 from regexp.training import evaluation
 from regexp.training.batches import Batch
-from regexp.training.evaluation import confusion, evaluate
+from regexp.training.evaluation import confusion_matrix, evaluate
 from regexp.training.loss import smooth_labels, training_loss
 from regexp.utils.device import choose_device
 
 close = partial(assert_close, rtol=0, atol=1e-12)
-RUNS, COUNT, CLASSES = 3, 17, 4
-SHAPE = MLPArchitecture(12, (9,), CLASSES, "relu", "batch")
+RUNS, IMAGE_COUNT, CLASSES = 3, 17, 4
+ARCHITECTURE = MLPArchitecture(12, (9,), CLASSES, "relu", "batch")
 
 
 @pytest.fixture
 def model() -> MLP:
-    model = MLP(SHAPE, torch.tensor([0.2, 0.0, 0.5], dtype=torch.float64)).double()
+    model = MLP(ARCHITECTURE, torch.tensor([0.2, 0.0, 0.5], dtype=torch.float64)).double()
     initialize(model, range(RUNS), "torch")
     model.set_generators([torch.Generator() for _ in range(RUNS)])
-    for _ in range(5):  # moves the running statistics
+    for _ in range(5):  # change the running statistics
         model(torch.rand(1, 8, 1, 3, 4, dtype=torch.float64), [RUNS])
     return model
 
 
 @pytest.fixture
 def split() -> Images:
-    images = torch.randint(256, (COUNT, 1, 3, 4), dtype=torch.uint8)
-    return Images(images, torch.randint(CLASSES, (COUNT,)))
+    images = torch.randint(256, (IMAGE_COUNT, 1, 3, 4), dtype=torch.uint8)
+    return Images(images, torch.randint(CLASSES, (IMAGE_COUNT,)))
 
 
 @pytest.mark.parametrize("smoothing", [None, [0.0, 0.1, 0.7]])
-def test_cross_entropy_is_torchs_with_a_smoothing_for_each_run(smoothing: list[float] | None) -> None:
-    logits = (torch.randn(RUNS, COUNT, CLASSES, dtype=torch.float64) * 5).requires_grad_()
-    labels = torch.randint(CLASSES, (RUNS, COUNT))
-    copies = logits.detach().clone().requires_grad_()
-    terms = {smooth_labels: torch.tensor(smoothing, dtype=torch.float64)} if smoothing else {}
-    losses = training_loss(logits, Batch(torch.empty(0), labels), terms)
+def test_cross_entropy_equals_torchs_with_each_runs_label_smoothing(smoothing: list[float] | None) -> None:
+    logits = (torch.randn(RUNS, IMAGE_COUNT, CLASSES, dtype=torch.float64) * 5).requires_grad_()
+    labels = torch.randint(CLASSES, (RUNS, IMAGE_COUNT))
+    logits_copy = logits.detach().clone().requires_grad_()
+    loss_terms = {smooth_labels: torch.tensor(smoothing, dtype=torch.float64)} if smoothing else {}
+    losses = training_loss(logits, Batch(torch.empty(0), labels), loss_terms)
     expected = [
-        F.cross_entropy(copies[k], labels[k], label_smoothing=smoothing[k] if smoothing else 0.0) for k in range(3)
+        F.cross_entropy(logits_copy[k], labels[k], label_smoothing=smoothing[k] if smoothing else 0.0) for k in range(3)
     ]
     close(losses, torch.stack(expected))
     losses.sum().backward()
     sum(expected).backward()
-    close(logits.grad, copies.grad)
+    close(logits.grad, logits_copy.grad)
 
 
-def test_the_loss_of_mixed_images_is_that_of_torch_with_mixed_targets() -> None:
-    logits = torch.randn(RUNS, COUNT, CLASSES, dtype=torch.float64)
-    labels, other_labels = torch.randint(CLASSES, (2, RUNS, COUNT))
-    weights = torch.rand(RUNS, COUNT, dtype=torch.float64)
+def test_the_loss_of_mixed_images_equals_torchs_with_mixed_targets() -> None:
+    logits = torch.randn(RUNS, IMAGE_COUNT, CLASSES, dtype=torch.float64)
+    labels, other_labels = torch.randint(CLASSES, (2, RUNS, IMAGE_COUNT))
+    weights = torch.rand(RUNS, IMAGE_COUNT, dtype=torch.float64)
     smoothing = torch.tensor([0.0, 0.1, 0.7], dtype=torch.float64)
     batch = Batch(torch.empty(0), labels, other_labels, weights)
     losses = training_loss(logits, batch, {smooth_labels: smoothing})
@@ -66,25 +66,28 @@ def test_the_loss_of_mixed_images_is_that_of_torch_with_mixed_targets() -> None:
         close(losses[k], F.cross_entropy(logits[k], targets, label_smoothing=float(smoothing[k])))
 
 
-@pytest.mark.parametrize("rows", [1, 3, 7, 12, 51, 8192])  # of which a chunk holds a third, at least one
-def test_evaluate_equals_a_plain_loop(model: MLP, split: Images, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(evaluation.ROWS_AT_ONCE, "cpu", rows)
+# A row is one image in one run: with three runs, a chunk holds a third as many images, but at least one.
+@pytest.mark.parametrize("rows_at_once", [1, 3, 7, 12, 51, 8192])
+def test_evaluate_equals_a_plain_loop(
+    model: MLP, split: Images, rows_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(evaluation.ROWS_AT_ONCE, "cpu", rows_at_once)
     measured = evaluate(model, RUNS, split, choose_device("cpu", None, "float64", None), predict=True)
     for k in range(RUNS):
-        twin = SHAPE.make_module().double()
-        twin.load_state_dict(model.run_state(k))
-        twin.eval()
+        plain_model = ARCHITECTURE.make_module().double()
+        plain_model.load_state_dict(model.run_state(k))
+        plain_model.eval()
         with torch.no_grad():
-            logits = [twin(image.double().unsqueeze(0) / 255)[0] for image in split.images]
+            logits = [plain_model(image.double().unsqueeze(0) / 255)[0] for image in split.images]
         losses = [-logit.log_softmax(0)[label] for logit, label in zip(logits, split.labels, strict=True)]
         predictions = [int(logit.argmax()) for logit in logits]
-        right = sum(p == int(label) for p, label in zip(predictions, split.labels, strict=True))
-        close(measured.values["loss"][k], sum(losses) / COUNT)
+        correct = sum(p == int(label) for p, label in zip(predictions, split.labels, strict=True))
+        close(measured.values["loss"][k], sum(losses) / IMAGE_COUNT)
         assert measured.predictions[k].tolist() == predictions
-        assert float(measured.values["accuracy"][k]) == right / COUNT
+        assert float(measured.values["accuracy"][k]) == correct / IMAGE_COUNT
 
 
-def test_evaluate_leaves_the_model_in_evaluation_mode_and_otherwise_as_it_was(model: MLP, split: Images) -> None:
+def test_evaluate_sets_evaluation_mode_and_changes_no_tensor_of_the_model(model: MLP, split: Images) -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     measured = evaluate(model.train(), RUNS, split, choose_device("cpu", None, "float64", None), predict=True)
     assert not any(module.training for module in model.modules())
@@ -93,23 +96,23 @@ def test_evaluate_leaves_the_model_in_evaluation_mode_and_otherwise_as_it_was(mo
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_sums_are_kept_in_float64_whatever_the_precision(model: MLP, split: Images, precision: str) -> None:
+def test_losses_are_summed_in_float64_at_every_precision(model: MLP, split: Images, precision: str) -> None:
     exact = evaluate(model, RUNS, split, choose_device("cpu", None, "float64", None), predict=True)
     measured = evaluate(model.float(), RUNS, split, choose_device("cpu", None, precision, None), predict=True)
     assert {values.dtype for values in measured.values.values()} == {torch.float64}
     assert_close(measured.values["loss"], exact.values["loss"], rtol=0, atol=1e-6 if precision == "float32" else 3e-2)
 
 
-def test_a_run_that_diverged_does_not_spoil_its_neighbours(model: MLP, split: Images) -> None:
+def test_a_diverged_run_does_not_change_the_metrics_of_the_others(model: MLP, split: Images) -> None:
     compute = choose_device("cpu", None, "float64", None)
-    whole = evaluate(model, RUNS, split, compute, predict=True)
+    before = evaluate(model, RUNS, split, compute, predict=True)
     model.get_parameter("1.weight").data[1] = torch.nan
-    spoilt = evaluate(model, RUNS, split, compute, predict=True)
-    assert spoilt.values["loss"].isnan().tolist() == [False, True, False]
-    close(spoilt.values["loss"][[0, 2]], whole.values["loss"][[0, 2]])
+    after = evaluate(model, RUNS, split, compute, predict=True)
+    assert after.values["loss"].isnan().tolist() == [False, True, False]
+    close(after.values["loss"][[0, 2]], before.values["loss"][[0, 2]])
 
 
-def test_confusion_is_scikit_learns() -> None:
+def test_the_confusion_matrix_equals_scikit_learns() -> None:
     labels, predictions = torch.randint(1, 4, (2, 50))  # 0 and 4 never occur
-    counts = confusion(predictions, labels, 5)
+    counts = confusion_matrix(predictions, labels, 5)
     assert counts.tolist() == confusion_matrix(labels, predictions, labels=range(5)).tolist()

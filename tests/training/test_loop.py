@@ -1,4 +1,4 @@
-"""The loop against a plain one without a run axis, and what is promised to be the same alone and in company."""
+"""The training loop against a plain loop without a run axis, and runs in a cohort against the same runs alone."""
 
 import math
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ LOSSES = ("objective", "train_loss", "val_loss")
 
 
 class RecordedDropout(nn.Module):
-    """nn.Dropout that draws as run `seed` of a cohort does."""
+    """An nn.Dropout that draws its masks as one run of a cohort does."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -42,8 +42,12 @@ class RecordedDropout(nn.Module):
         return x * keep / (1 - self.p)
 
 
-def reference(overrides: Sequence[str]) -> tuple[nn.Sequential, dict[str, list[float]]]:
-    """One run as a plain loop would train it: nn.Module, torch.optim, no run axis, no early stopping."""
+def train_plain_loop(overrides: Sequence[str]) -> tuple[nn.Sequential, dict[str, list[float]]]:
+    """Train one run with nn.Module and torch.optim, without a run axis or early stopping.
+
+    Returns:
+        The trained model, and the LOSSES of each epoch.
+    """
     config = compose_job(overrides).config
     cohort, _ = make_cohort(overrides)
     data, seed = cohort.dataset, config.seed
@@ -54,8 +58,8 @@ def reference(overrides: Sequence[str]) -> tuple[nn.Sequential, dict[str, list[f
         if isinstance(layer, nn.Dropout):
             model[i] = RecordedDropout(config.model.dropout)
             dropouts.append(model[i])
-    adam = config.optimizer
-    optimizer = torch.optim.Adam(model.parameters(), adam.lr, weight_decay=adam.weight_decay)
+    optimizer_config = config.optimizer
+    optimizer = torch.optim.Adam(model.parameters(), optimizer_config.lr, weight_decay=optimizer_config.weight_decay)
     smoothing = config.loss.label_smoothing
     history: dict[str, list[float]] = {name: [] for name in LOSSES}
     settings = make_settings(config, data)
@@ -64,22 +68,22 @@ def reference(overrides: Sequence[str]) -> tuple[nn.Sequential, dict[str, list[f
         generator = random_stream(seed, "dropout", epoch)
         for layer in dropouts:
             layer.generator = generator
-        total = 0.0
+        loss_sum = 0.0
         for batch in batches(data.train, [settings.stream], [1], config.batch_size, epoch, torch.float64):
             images, labels = batch.images[0], batch.labels[0]
             loss = F.cross_entropy(model(images), labels, label_smoothing=smoothing)
             optimizer.zero_grad()
-            (loss + adam.l1 * sum(parameter.abs().sum() for parameter in model.parameters())).backward()
-            if adam.clip_norm is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), adam.clip_norm)
+            (loss + optimizer_config.l1 * sum(parameter.abs().sum() for parameter in model.parameters())).backward()
+            if optimizer_config.clip_norm is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), optimizer_config.clip_norm)
             optimizer.step()
-            total += loss.item() * len(labels)
-        history["objective"].append(total / len(data.train))
+            loss_sum += loss.item() * len(labels)
+        history["objective"].append(loss_sum / len(data.train))
         model.eval()
         with torch.no_grad():
-            for name, part in (("train_loss", data.measured), ("val_loss", data.validation)):
-                logits = model(scale(part.images, torch.float64))
-                history[name].append(F.cross_entropy(logits, part.labels).item())
+            for name, split in (("train_loss", data.measured), ("val_loss", data.validation)):
+                logits = model(scale(split.images, torch.float64))
+                history[name].append(F.cross_entropy(logits, split.labels).item())
     return model, history
 
 
@@ -96,15 +100,17 @@ REFERENCE_RUNS = {
 @pytest.mark.parametrize("overrides", REFERENCE_RUNS.values(), ids=REFERENCE_RUNS.keys())
 def test_a_run_equals_a_plain_loop(overrides: list[str]) -> None:
     overrides = [DOUBLE, "epochs=3", "early_stopping=none", *overrides]
-    model, history = reference(overrides)
-    [memory] = train_runs(overrides)
+    model, history = train_plain_loop(overrides)
+    [recorder] = train_runs(overrides)
     for name in LOSSES:
-        assert memory.column(name) == pytest.approx(history[name], abs=1e-9)
+        assert recorder.column(name) == pytest.approx(history[name], abs=1e-9)
     for name, tensor in model.state_dict().items():
-        torch.testing.assert_close(memory.final_result.checkpoint.tensors_of("model")[name], tensor, rtol=0, atol=1e-9)
+        torch.testing.assert_close(
+            recorder.final_result.checkpoint.tensors_of("model")[name], tensor, rtol=0, atol=1e-9
+        )
 
 
-DIFFERENT = (
+DIFFERENT_RUNS = (
     ["seed=1", "optimizer.lr=0.003", "optimizer.l1=0.001", "early_stopping.patience=1"],
     ["seed=2", "model.dropout=0.4", "optimizer.weight_decay=0.001", "epochs=5", "schedule=step", "schedule.gamma=0.3"],
     ["seed=2", "loss.label_smoothing=0.1", "optimizer.clip_norm=0.5", "early_stopping.min_delta=0.05"],
@@ -112,47 +118,49 @@ DIFFERENT = (
 )
 
 
-def assert_same(alone: MemoryRecorder, together: MemoryRecorder, tolerance: float = 1e-9) -> None:
-    assert together.final_result.status == alone.final_result.status
-    assert len(together.epochs) == len(alone.epochs)
+def assert_equal_results(alone: MemoryRecorder, in_cohort: MemoryRecorder, tolerance: float = 1e-9) -> None:
+    assert in_cohort.final_result.status == alone.final_result.status
+    assert len(in_cohort.epochs) == len(alone.epochs)
     for name in (*LOSSES, "train_accuracy", "val_accuracy", "gradient_norm", "lr"):
-        assert together.column(name) == pytest.approx(alone.column(name), abs=tolerance), name
+        assert in_cohort.column(name) == pytest.approx(alone.column(name), abs=tolerance), name
     for name, tensor in alone.final_result.checkpoint.tensors.items():
-        torch.testing.assert_close(together.final_result.checkpoint.tensors[name], tensor, rtol=0, atol=tolerance)
-    assert together.final_result.test is not None
+        torch.testing.assert_close(in_cohort.final_result.checkpoint.tensors[name], tensor, rtol=0, atol=tolerance)
+    assert in_cohort.final_result.test is not None
     assert alone.final_result.test is not None
-    assert together.final_result.test["loss"] == pytest.approx(alone.final_result.test["loss"], abs=tolerance)
-    assert torch.equal(together.final_result.confusion, alone.final_result.confusion)
+    assert in_cohort.final_result.test["loss"] == pytest.approx(alone.final_result.test["loss"], abs=tolerance)
+    assert torch.equal(in_cohort.final_result.confusion_matrix, alone.final_result.confusion_matrix)
 
 
 @pytest.mark.parametrize("normalization", list(OPTIONS["normalization"]))
-def test_different_runs_train_together_as_they_do_alone(normalization: str) -> None:
+def test_different_runs_train_in_a_cohort_as_they_do_alone(normalization: str) -> None:
     common = [DOUBLE, "epochs=8", f"normalization={normalization}", "augmentation=lesson", "model.hidden_sizes=[16]"]
-    runs = [[*common, *own] for own in DIFFERENT]
-    together = train_runs(*runs)
-    assert len({len(memory.epochs) for memory in together}) > 1, "no run left before the others"
-    for overrides, memory in zip(runs, together, strict=True):
+    runs = [[*common, *run_overrides] for run_overrides in DIFFERENT_RUNS]
+    recorders = train_runs(*runs)
+    assert len({len(recorder.epochs) for recorder in recorders}) > 1, "no run ended before the others"
+    for overrides, recorder in zip(runs, recorders, strict=True):
         [alone] = train_runs(overrides)
-        assert_same(alone, memory)
+        assert_equal_results(alone, recorder)
 
 
-def test_in_float32_validation_losses_stay_close() -> None:
+def test_validation_losses_in_a_cohort_stay_close_in_float32() -> None:
     common = ["epochs=10", "normalization=batch", "early_stopping=none", "model.hidden_sizes=[32]"]
     runs = [[*common, f"seed={seed}"] for seed in range(3)]
-    for overrides, memory in zip(runs, train_runs(*runs), strict=True):
+    for overrides, recorder in zip(runs, train_runs(*runs), strict=True):
         [alone] = train_runs(overrides)
-        assert memory.column("val_loss") == pytest.approx(alone.column("val_loss"), abs=2e-3)
+        assert recorder.column("val_loss") == pytest.approx(alone.column("val_loss"), abs=2e-3)
 
 
-def test_random_numbers_are_the_same_bits_alone_and_together() -> None:
+def test_random_draws_are_the_same_bits_alone_and_in_a_cohort() -> None:
     common = ["augmentation=affine", "model.dropout=0.2", "model.hidden_sizes=[8]"]
     runs = [[*common, "seed=3"], [*common, "seed=4"], [*common, "seed=3", "optimizer.lr=0.1"]]
 
-    def seen(*chosen: list[str]) -> list[tuple[list[Tensor], list[Tensor], Tensor, Tensor]]:
-        cohort, memories = make_cohort(*chosen)
+    def draws(*cohort_runs: list[str]) -> list[tuple[list[Tensor], list[Tensor], Tensor, Tensor]]:
+        """Return each run's images and labels of an epoch, dropout generator's state, and initial weights."""
+        cohort, recorders = make_cohort(*cohort_runs)
         position = {id(member.recorder): k for k, member in enumerate(cohort.members)}
-        start = [
-            {name: tensor.clone() for name, tensor in cohort.model.run_state(k).items()} for k in range(len(chosen))
+        initial_states = [
+            {name: tensor.clone() for name, tensor in cohort.model.run_state(k).items()}
+            for k in range(len(cohort_runs))
         ]
         cohort.begin_epoch()
         images, labels = [], []
@@ -161,69 +169,71 @@ def test_random_numbers_are_the_same_bits_alone_and_together() -> None:
             labels.append(batch.labels)
             cohort.forward(batch.images)
         [dropout] = [layer for layer in cohort.model.modules() if isinstance(layer, Dropout)]
-        rows = [position[id(memory)] for memory in memories]
+        rows = [position[id(recorder)] for recorder in recorders]
         return [
             (
                 [image[k] for image in images],
                 [label[k] for label in labels],
                 dropout.generators[k].get_state(),
-                start[k]["1.weight"],
+                initial_states[k]["1.weight"],
             )
             for k in rows
         ]
 
-    for overrides, together in zip(runs, seen(*runs), strict=True):
-        [alone] = seen(overrides)
-        for one, other in zip(chain(*alone[:2], alone[2:]), chain(*together[:2], together[2:]), strict=True):
-            assert torch.equal(one, other)
+    for overrides, in_cohort in zip(runs, draws(*runs), strict=True):
+        [alone] = draws(overrides)
+        for tensor_alone, tensor_in_cohort in zip(
+            chain(*alone[:2], alone[2:]), chain(*in_cohort[:2], in_cohort[2:]), strict=True
+        ):
+            assert torch.equal(tensor_alone, tensor_in_cohort)
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
-@pytest.mark.parametrize("leaving", [*combinations(range(4), 1), (0, 2), (1, 3), (1, 2, 3)])
-def test_removing_runs_leaves_the_others_as_they_were(epoch: int, leaving: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("shortened", [*combinations(range(4), 1), (0, 2), (1, 3), (1, 2, 3)])
+def test_runs_that_end_early_do_not_change_the_others(epoch: int, shortened: tuple[int, ...]) -> None:
     common = [DOUBLE, "normalization=batch", "augmentation=lesson", "model.hidden_sizes=[8]", "model.dropout=0.1"]
-    runs = [[*common, *own, "epochs=4", "early_stopping=none"] for own in DIFFERENT]
-    whole = train_runs(*runs)
-    shorter = [[*run, f"epochs={epoch}"] if k in leaving else run for k, run in enumerate(runs)]
-    for k, (memory, undisturbed) in enumerate(zip(train_runs(*shorter), whole, strict=True)):
-        if k not in leaving:
-            assert_same(undisturbed, memory)
+    runs = [[*common, *run_overrides, "epochs=4", "early_stopping=none"] for run_overrides in DIFFERENT_RUNS]
+    full_length = train_runs(*runs)
+    shorter_runs = [[*run, f"epochs={epoch}"] if k in shortened else run for k, run in enumerate(runs)]
+    for k, (recorder, undisturbed) in enumerate(zip(train_runs(*shorter_runs), full_length, strict=True)):
+        if k not in shortened:
+            assert_equal_results(undisturbed, recorder)
 
 
-def test_a_runs_gradient_norm_does_not_depend_on_its_company() -> None:
+def test_a_runs_gradient_norm_does_not_depend_on_its_cohort() -> None:
     common = [DOUBLE, "epochs=2", "data.train_size=700", "batch_size=8", "early_stopping=none"]
     neighbour = [*common, "optimizer.clip_norm=0.1"]
-    [alone], [beside, _] = train_runs(common), train_runs(common, neighbour)
-    assert beside.column("gradient_norm") == pytest.approx(alone.column("gradient_norm"), abs=1e-9)
+    [alone], [in_cohort, _] = train_runs(common), train_runs(common, neighbour)
+    assert in_cohort.column("gradient_norm") == pytest.approx(alone.column("gradient_norm"), abs=1e-9)
 
 
 @pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy"])
 def test_an_epoch_that_is_not_finite_is_never_the_best(monitor: str) -> None:
-    [memory] = train_runs(["epochs=3", "optimizer.lr=1e38", f"early_stopping.monitor={monitor}"])
-    assert memory.final_result.status == "diverged"
-    assert memory.final_result.best is None
+    [recorder] = train_runs(["epochs=3", "optimizer.lr=1e38", f"early_stopping.monitor={monitor}"])
+    assert recorder.final_result.status == "diverged"
+    assert recorder.final_result.best is None
 
 
-def test_the_best_weights_are_those_of_the_best_value_whatever_min_delta() -> None:
+def test_the_best_weights_have_the_best_value_even_within_min_delta() -> None:
     overrides = ["epochs=30", "model.hidden_sizes=[8]", "early_stopping.min_delta=0.5", "early_stopping.patience=4"]
-    [memory] = train_runs(overrides)
-    assert memory.final_result.status == "stopped_early"
-    assert memory.final_result.best is not None
-    losses = memory.column("val_loss")
-    assert memory.final_result.best.values["val_loss"] == min(losses)
-    reference, since = losses[0], 0
+    [recorder] = train_runs(overrides)
+    assert recorder.final_result.status == "stopped_early"
+    assert recorder.final_result.best is not None
+    losses = recorder.column("val_loss")
+    assert recorder.final_result.best.values["val_loss"] == min(losses)
+    best_loss, epochs_since_best = losses[0], 0
     for epoch, loss in enumerate(losses[1:], 2):
-        reference, since = (loss, 0) if loss < reference - 0.5 else (reference, since + 1)
-        assert (since == 4) == (epoch == len(losses))
+        best_loss, epochs_since_best = (loss, 0) if loss < best_loss - 0.5 else (best_loss, epochs_since_best + 1)
+        assert (epochs_since_best == 4) == (epoch == len(losses))
 
 
 @pytest.mark.parametrize("schedule", ["constant", "plateau"])
-def test_a_diverging_run_disturbs_no_other(schedule: str) -> None:
+def test_a_diverging_run_does_not_change_the_others(schedule: str) -> None:
     common = [DOUBLE, "epochs=5", "model.hidden_sizes=[16]", "normalization=layer", f"schedule={schedule}"]
     good, bad = [*common, "seed=1"], [*common, "seed=1", "optimizer.lr=1e200"]
     healthy, diverged = train_runs(good, bad)
     [alone] = train_runs(good)
-    assert_same(alone, healthy)
+    assert_equal_results(alone, healthy)
     assert diverged.final_result.status == "diverged"
     assert not math.isfinite(diverged.final_result.last.values["val_loss"])
     assert len(diverged.epochs) < 5
@@ -231,20 +241,20 @@ def test_a_diverging_run_disturbs_no_other(schedule: str) -> None:
 
 def test_a_run_that_diverges_late_keeps_its_best_weights() -> None:
     overrides = [DOUBLE, "epochs=6", "model.hidden_sizes=[]"]
-    cohort, [memory] = make_cohort(overrides)
+    cohort, [recorder] = make_cohort(overrides)
 
-    class Breaks(QuietReporter):
+    class WeightBreakingReporter(QuietReporter):
         def show_epoch(self, metrics: object) -> None:
             if cohort.epoch == 3:
                 cohort.optimizer.parameters["1.weight"].data.fill_(torch.nan)
 
-    train(cohort, Breaks(), StopRequest())
-    assert memory.final_result.status == "diverged"
-    assert memory.final_result.best is not None
-    assert memory.final_result.best.epoch == 3
-    assert memory.final_result.test is not None
-    assert memory.final_result.test_last is None
-    assert all(tensor.isfinite().all() for tensor in memory.final_result.checkpoint.tensors_of("best").values())
+    train(cohort, WeightBreakingReporter(), StopRequest())
+    assert recorder.final_result.status == "diverged"
+    assert recorder.final_result.best is not None
+    assert recorder.final_result.best.epoch == 3
+    assert recorder.final_result.test is not None
+    assert recorder.final_result.test_last is None
+    assert all(tensor.isfinite().all() for tensor in recorder.final_result.checkpoint.tensors_of("best").values())
 
 
 @pytest.mark.parametrize(
@@ -256,12 +266,12 @@ def test_a_run_that_diverges_late_keeps_its_best_weights() -> None:
         ["optimizer=rmsprop", "optimizer.momentum=0.5", "schedule=step", "schedule.step_size=2", "optimizer.l1=0.001"],
     ],
 )
-def test_an_interrupted_run_goes_on_to_the_same_bits(overrides: list[str]) -> None:
+def test_a_resumed_run_ends_with_the_same_bits_as_an_uninterrupted_run(overrides: list[str]) -> None:
     overrides = [*overrides, "epochs=7", "model.hidden_sizes=[16]", "early_stopping.patience=3"]
     [uninterrupted] = train_runs(overrides)
     cohort, [first] = make_cohort(overrides)
-    interruption = StopRequest()
-    train(cohort, QuietReporter(interruption, last_epoch=3), interruption)
+    stop_request = StopRequest()
+    train(cohort, QuietReporter(stop_request, last_epoch=3), stop_request)
     assert first.result is None
     cohort, [second] = make_cohort(overrides, checkpoints=[first.checkpoint])
     train(cohort, QuietReporter(), StopRequest())
@@ -275,8 +285,8 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(overrides: list[str]) -> No
 
 
 PLATEAU = ["schedule=plateau", "schedule.patience=0", "schedule.threshold=0.15", "schedule.factor=0.5"]
-# The first two of one seed and one schedule, but not of one learning rate for long; the last leaves first.
-ON_A_PLATEAU = (
+# The first two have the same seed and schedule, but their learning rates soon differ. The last run ends first.
+PLATEAU_RUNS = (
     [*PLATEAU, "early_stopping.monitor=val_loss"],
     [*PLATEAU, "early_stopping.monitor=val_accuracy"],
     [*PLATEAU, "optimizer.l1=0.001", "loss.label_smoothing=0.2"],
@@ -284,127 +294,127 @@ ON_A_PLATEAU = (
     [],
     [*PLATEAU, "early_stopping.monitor=val_accuracy", "epochs=4", "model.dropout=0.3"],
 )
-BRIEF = ["epochs=9", "early_stopping=none", "optimizer.lr=0.02", "model.hidden_sizes=[8]", "data.train_size=400"]
+SHORT = ["epochs=9", "early_stopping=none", "optimizer.lr=0.02", "model.hidden_sizes=[8]", "data.train_size=400"]
 
 
-def torchs_rates(memory: MemoryRecorder, overrides: Sequence[str]) -> list[float]:
-    """What ReduceLROnPlateau makes of the values that a run recorded."""
+def reduce_on_plateau_rates(recorder: MemoryRecorder, overrides: Sequence[str]) -> list[float]:
+    """Return the learning rates that ReduceLROnPlateau sets for the values that a run recorded."""
     config = compose_job(overrides).config
-    own, monitor = asdict(config.schedule), config.early_stopping.monitor
+    arguments, monitor = asdict(config.schedule), config.early_stopping.monitor
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=config.optimizer.lr)
-    if own.pop("name") == "constant":
-        return [config.optimizer.lr] * len(memory.epochs)
+    if arguments.pop("name") == "constant":
+        return [config.optimizer.lr] * len(recorder.epochs)
     mode = "max" if monitor == "val_accuracy" else "min"
-    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode, **own)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode, **arguments)
     rates = []
-    for value in memory.column(monitor):
+    for value in recorder.column(monitor):
         rates.append(optimizer.param_groups[0]["lr"])
         scheduler.step(value)
     return rates
 
 
-def test_runs_on_a_plateau_train_together_as_they_do_alone() -> None:
-    runs = [[DOUBLE, *BRIEF, *own] for own in ON_A_PLATEAU]
-    together = train_runs(*runs)
-    for overrides, memory in zip(runs, together, strict=True):
+def test_runs_with_a_plateau_schedule_train_in_a_cohort_as_they_do_alone() -> None:
+    runs = [[DOUBLE, *SHORT, *run_overrides] for run_overrides in PLATEAU_RUNS]
+    recorders = train_runs(*runs)
+    for overrides, recorder in zip(runs, recorders, strict=True):
         [alone] = train_runs(overrides)
-        assert_same(alone, memory)
-        assert memory.column("lr") == pytest.approx(torchs_rates(memory, overrides), rel=1e-12)
-    assert together[0].column("lr") != together[1].column("lr")
+        assert_equal_results(alone, recorder)
+        assert recorder.column("lr") == pytest.approx(reduce_on_plateau_rates(recorder, overrides), rel=1e-12)
+    assert recorders[0].column("lr") != recorders[1].column("lr")
 
 
-def test_runs_on_a_plateau_go_on_to_the_same_bits() -> None:
-    runs = [[*BRIEF, *own] for own in ON_A_PLATEAU[:5]]
+def test_resumed_runs_with_a_plateau_schedule_end_with_the_same_bits() -> None:
+    runs = [[*SHORT, *run_overrides] for run_overrides in PLATEAU_RUNS[:5]]
     uninterrupted = train_runs(*runs)
     cohort, first = make_cohort(*runs)
-    interruption = StopRequest()
-    train(cohort, QuietReporter(interruption, last_epoch=5), interruption)
-    assert len({memory.column("lr")[-1] for memory in first}) > 2
-    cohort, second = make_cohort(*runs, checkpoints=[memory.checkpoint for memory in first])
+    stop_request = StopRequest()
+    train(cohort, QuietReporter(stop_request, last_epoch=5), stop_request)
+    assert len({recorder.column("lr")[-1] for recorder in first}) > 2
+    cohort, second = make_cohort(*runs, checkpoints=[recorder.checkpoint for recorder in first])
     train(cohort, QuietReporter(), StopRequest())
-    for before, after, whole in zip(first, second, uninterrupted, strict=True):
+    for before_stop, after_stop, full in zip(first, second, uninterrupted, strict=True):
         for name in (*LOSSES, "val_accuracy", "lr", "gradient_norm"):
-            assert before.column(name) + after.column(name) == whole.column(name)
-        for name, tensor in whole.final_result.checkpoint.tensors.items():
-            assert torch.equal(after.final_result.checkpoint.tensors[name], tensor), name
+            assert before_stop.column(name) + after_stop.column(name) == full.column(name)
+        for name, tensor in full.final_result.checkpoint.tensors.items():
+            assert torch.equal(after_stop.final_result.checkpoint.tensors[name], tensor), name
 
 
-def test_the_same_run_gives_the_same_bits() -> None:
+def test_the_same_run_gives_the_same_bits_again() -> None:
     overrides = ["epochs=3", "model.dropout=0.2", "normalization=batch", "augmentation=affine"]
     [first], [second] = train_runs(overrides), train_runs(overrides)
     for name in (*LOSSES, "gradient_norm"):
         assert first.column(name) == second.column(name)
 
 
-def test_the_kept_weights_are_tested() -> None:
+def test_the_weights_that_restore_best_selects_are_tested() -> None:
     common = [DOUBLE, "epochs=30", "optimizer.lr=0.05", "model.hidden_sizes=[16]", "early_stopping.patience=3"]
-    restoring, lasting = train_runs(common, [*common, "early_stopping.restore_best=false"])
-    for memory, part in ((restoring, "best"), (lasting, "model")):
-        end = memory.final_result
-        assert end.status == "stopped_early"
-        assert end.best is not None
-        assert end.last.epoch == end.best.epoch + 3
+    with_best, with_last = train_runs(common, [*common, "early_stopping.restore_best=false"])
+    for recorder, tested_weights in ((with_best, "best"), (with_last, "model")):
+        result = recorder.final_result
+        assert result.status == "stopped_early"
+        assert result.best is not None
+        assert result.last.epoch == result.best.epoch + 3
         cohort, _ = make_cohort(common)
         model = cohort.model.architecture.make_module().double().eval()
-        for weights, score in ((part, end.test), ("model", end.test_last)):
-            model.load_state_dict(end.checkpoint.tensors_of(weights))
+        for weights, test_metrics in ((tested_weights, result.test), ("model", result.test_last)):
+            model.load_state_dict(result.checkpoint.tensors_of(weights))
             test = cohort.dataset.test
             with torch.no_grad():
                 logits = model(scale(test.images, torch.float64))
-            assert score["loss"] == pytest.approx(F.cross_entropy(logits, test.labels).item(), abs=1e-9)
-            assert score["accuracy"] == pytest.approx((logits.argmax(1) == test.labels).double().mean().item())
+            assert test_metrics["loss"] == pytest.approx(F.cross_entropy(logits, test.labels).item(), abs=1e-9)
+            assert test_metrics["accuracy"] == pytest.approx((logits.argmax(1) == test.labels).double().mean().item())
 
 
 def test_without_early_stopping_all_epochs_are_trained() -> None:
-    [memory] = train_runs(["epochs=12", "optimizer.lr=0.1", "model.hidden_sizes=[4]", "early_stopping=none"])
-    assert memory.final_result.status == "completed"
-    assert len(memory.epochs) == 12
+    [recorder] = train_runs(["epochs=12", "optimizer.lr=0.1", "model.hidden_sizes=[4]", "early_stopping=none"])
+    assert recorder.final_result.status == "completed"
+    assert len(recorder.epochs) == 12
 
 
-def test_a_last_batch_of_one_trains_with_batch_norm() -> None:
+def test_batch_norm_trains_where_a_last_batch_would_hold_one_image() -> None:
     overrides = ["data.train_size=129", "normalization=batch", "epochs=2"]
-    [memory] = train_runs(overrides)
-    assert memory.final_result.status == "completed"
+    [recorder] = train_runs(overrides)
+    assert recorder.final_result.status == "completed"
     assert load_dataset(compose_job(overrides).config).train.labels.numel() % 64 == 1
 
 
-def test_augmentation_touches_nothing_that_is_measured() -> None:
+def test_losses_are_measured_on_images_without_augmentation() -> None:
     overrides = ["epochs=1", "optimizer.lr=1e-30", "early_stopping=none"]
-    [plain_images], [augmented] = train_runs(overrides), train_runs([*overrides, "augmentation=affine"])
+    [plain], [augmented] = train_runs(overrides), train_runs([*overrides, "augmentation=affine"])
     for name in ("train_loss", "val_loss"):
-        assert augmented.column(name) == plain_images.column(name)
-    assert augmented.final_result.test == plain_images.final_result.test
-    assert augmented.column("objective") != plain_images.column("objective")
+        assert augmented.column(name) == plain.column(name)
+    assert augmented.final_result.test == plain.final_result.test
+    assert augmented.column("objective") != plain.column("objective")
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64", "bfloat16"])
 def test_every_precision_learns(precision: str) -> None:
-    [memory] = train_runs(["epochs=15", f"device.precision={precision}", "normalization=batch", "augmentation=none"])
-    assert memory.final_result.best is not None
-    assert memory.final_result.best.values["val_accuracy"] > 0.93
+    [recorder] = train_runs(["epochs=15", f"device.precision={precision}", "normalization=batch", "augmentation=none"])
+    assert recorder.final_result.best is not None
+    assert recorder.final_result.best.values["val_accuracy"] > 0.93
     expected = torch.float64 if precision == "float64" else torch.float32
-    assert memory.final_result.checkpoint.tensors_of("model")["1.weight"].dtype == expected
+    assert recorder.final_result.checkpoint.tensors_of("model")["1.weight"].dtype == expected
 
 
-EVERY_OPTION = sorted(f"{file.parent.name}={file.stem}" for file in CONF.glob("*/*.yaml"))
-ON_THIS_MACHINE = [option for option in EVERY_OPTION if option not in ("device=cuda", "device=mps")]
+OPTION_FILES = sorted(f"{file.parent.name}={file.stem}" for file in CONF.glob("*/*.yaml"))
+CPU_OPTIONS = [option for option in OPTION_FILES if option not in ("device=cuda", "device=mps")]
 
 
-@pytest.mark.parametrize("option", ON_THIS_MACHINE)
+@pytest.mark.parametrize("option", CPU_OPTIONS)
 def test_every_option_trains(option: str, tmp_path: Path) -> None:
     group, _, name = option.partition("=")
-    words = small_dataset_overrides(name, tmp_path / "data") if group == "data" else [option]
+    overrides = small_dataset_overrides(name, tmp_path / "data") if group == "data" else [option]
     if group == "experiment":
-        words.append(f"data.root={write_idx(tmp_path, 'mnist')}")
-    [memory] = train_runs([*words, "epochs=2", "model.dropout=0.1", "loss.label_smoothing=0.1"])
-    assert memory.final_result.status == "completed"
-    if words in ([option], ["data=digits"]):  # what stands for the other data sets is noise
-        assert memory.column("objective")[1] < memory.column("objective")[0]
+        overrides.append(f"data.root={write_idx(tmp_path, 'mnist')}")
+    [recorder] = train_runs([*overrides, "epochs=2", "model.dropout=0.1", "loss.label_smoothing=0.1"])
+    assert recorder.final_result.status == "completed"
+    if overrides in ([option], ["data=digits"]):  # the stand-ins for the other data sets are noise
+        assert recorder.column("objective")[1] < recorder.column("objective")[0]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("option", [option for option in ON_THIS_MACHINE if not option.startswith("data=")])
+@pytest.mark.parametrize("option", [option for option in CPU_OPTIONS if not option.startswith("data=")])
 def test_every_option_trains_on_mnist(option: str, mnist_root: str) -> None:
-    [memory] = train_runs(["data=mnist", f"data.root={mnist_root}", "data.train_size=4000", "epochs=3", option])
-    assert memory.final_result.status == "completed"
-    assert memory.column("val_accuracy")[-1] > 0.5
+    [recorder] = train_runs(["data=mnist", f"data.root={mnist_root}", "data.train_size=4000", "epochs=3", option])
+    assert recorder.final_result.status == "completed"
+    assert recorder.column("val_accuracy")[-1] > 0.5

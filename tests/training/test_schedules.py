@@ -30,9 +30,9 @@ from regexp.training.schedules import Plateau, Schedule, cosine, onecycle
 
 LR = 0.3
 STEPS_PER_EPOCH = 4
-# Of four runs. The first two have the same schedule; all end at different epochs.
-LRS, EPOCHS, COLUMNS = (0.3, 0.3, 0.1, 0.02), (12, 14, 7, 20), (0, 0, 1, 2)
-NUMBERS: dict[str, dict[str, tuple[Any, Any, Any]]] = {
+# Four runs. The first two have the same schedule (the same column of VALUES); all end at different epochs.
+LEARNING_RATES, EPOCHS, VALUE_COLUMNS = (0.3, 0.3, 0.1, 0.02), (12, 14, 7, 20), (0, 0, 1, 2)
+VALUES: dict[str, dict[str, tuple[Any, Any, Any]]] = {
     "constant": {},
     "cosine": {"warmup_epochs": (0.0, 1.5, 2.0), "final_fraction": (0.0, 0.1, 0.5)},
     "onecycle": {"pct_start": (0.3, 0.1, 0.6), "div_factor": (25.0, 4.0, 10.0), "final_div_factor": (1e4, 10.0, 2.0)},
@@ -47,54 +47,56 @@ NUMBERS: dict[str, dict[str, tuple[Any, Any, Any]]] = {
 }
 
 
-def configuration(name: str, k: int) -> Config:
-    """Run k's."""
+def make_config(name: str, k: int) -> Config:
+    """Return the configuration of run k."""
     schema = OPTIONS["schedule"][name]
-    own = {key: values[COLUMNS[k]] for key, values in NUMBERS[name].items()}
+    arguments = {key: values[VALUE_COLUMNS[k]] for key, values in VALUES[name].items()}
     return Config(
         epochs=EPOCHS[k],
-        optimizer=SGDConfig(lr=LRS[k], momentum=0.0),
-        schedule=schema(name=name, **own),
+        optimizer=SGDConfig(lr=LEARNING_RATES[k], momentum=0.0),
+        schedule=schema(name=name, **arguments),
         early_stopping=EarlyStoppingConfig(monitor=MONITORS[k % 2]),
     )
 
 
-def measured(epoch: int, k: int) -> EpochMetrics:
-    """An epoch of a run that learns for a while; the first two runs' differ."""
+def epoch_metrics(epoch: int, k: int) -> EpochMetrics:
+    """Return the metrics of an epoch of run k, which learns for a while; they differ between runs."""
     wave = math.sin(7.0 * epoch + k) / 20
     loss, accuracy = 1.0 / min(epoch, 4) + wave, 0.9 - 0.5 / min(epoch, 4) - wave
     values = {"train_loss": loss, "train_accuracy": accuracy, "val_loss": loss, "val_accuracy": accuracy}
     return EpochMetrics(epoch, loss, values, lr=0.0, seconds=0.0, gradient_norm=0.0)
 
 
-def torchs(config: Config, optimizer: SGD) -> LRScheduler | ReduceLROnPlateau:
-    """Torch's own scheduler."""
-    own, steps, lr = config.schedule, config.epochs * STEPS_PER_EPOCH, config.optimizer.lr
-    if own.name == "constant":
+def torch_scheduler(config: Config, optimizer: SGD) -> LRScheduler | ReduceLROnPlateau:
+    """Return torch's scheduler for a configuration."""
+    schedule, steps, lr = config.schedule, config.epochs * STEPS_PER_EPOCH, config.optimizer.lr
+    if schedule.name == "constant":
         return LambdaLR(optimizer, lambda _: 1.0)
-    if own.name == "cosine":
-        return torchs_cosine(optimizer, lr, steps, round(own.warmup_epochs * STEPS_PER_EPOCH), own.final_fraction)
-    if own.name == "onecycle":
-        shape = {key: getattr(own, key) for key in NUMBERS["onecycle"]}
-        return OneCycleLR(optimizer, lr, total_steps=steps, cycle_momentum=False, **shape)
-    if own.name == "step":
-        return StepLR(optimizer, own.step_size, own.gamma)
-    assert own.name == "plateau", f"{own.name}: say here which of torch's schedulers it is"
+    if schedule.name == "cosine":
+        return torch_cosine(
+            optimizer, lr, steps, round(schedule.warmup_epochs * STEPS_PER_EPOCH), schedule.final_fraction
+        )
+    if schedule.name == "onecycle":
+        arguments = {key: getattr(schedule, key) for key in VALUES["onecycle"]}
+        return OneCycleLR(optimizer, lr, total_steps=steps, cycle_momentum=False, **arguments)
+    if schedule.name == "step":
+        return StepLR(optimizer, schedule.step_size, schedule.gamma)
+    assert schedule.name == "plateau", f"{schedule.name}: add the torch scheduler that it equals to this function"
     mode = "max" if config.early_stopping.monitor == "val_accuracy" else "min"
-    return ReduceLROnPlateau(optimizer, mode, **{key: getattr(own, key) for key in NUMBERS["plateau"]})
+    return ReduceLROnPlateau(optimizer, mode, **{key: getattr(schedule, key) for key in VALUES["plateau"]})
 
 
-def torchs_cosine(optimizer: SGD, lr: float, steps: int, warmup: int, final: float) -> LRScheduler:
-    annealing = CosineAnnealingLR(optimizer, steps - warmup, eta_min=final * lr)
+def torch_cosine(optimizer: SGD, lr: float, steps: int, warmup: int, final_fraction: float) -> LRScheduler:
+    annealing = CosineAnnealingLR(optimizer, steps - warmup, eta_min=final_fraction * lr)
     if warmup == 0:
         return annealing
     return SequentialLR(optimizer, [LinearLR(optimizer, 0.01, total_iters=warmup), annealing], [warmup])
 
 
-def alone(config: Config, k: int) -> list[float]:
-    """Learning rates of run k at each of its steps, with torch's own scheduler."""
+def torch_rates(config: Config, k: int) -> list[float]:
+    """Return the learning rate of run k at each of its steps, with torch's own scheduler."""
     optimizer = SGD([torch.zeros(1, requires_grad=True)], lr=config.optimizer.lr)
-    scheduler = torchs(config, optimizer)
+    scheduler = torch_scheduler(config, optimizer)
     rates = []
     for epoch in range(1, config.epochs + 1):
         for _ in range(STEPS_PER_EPOCH):
@@ -103,18 +105,18 @@ def alone(config: Config, k: int) -> list[float]:
             if not isinstance(scheduler, StepLR | ReduceLROnPlateau):
                 scheduler.step()
         if isinstance(scheduler, ReduceLROnPlateau):
-            scheduler.step(measured(epoch, k).values[config.early_stopping.monitor])
+            scheduler.step(epoch_metrics(epoch, k).values[config.early_stopping.monitor])
         if isinstance(scheduler, StepLR):
             scheduler.step()
     return rates
 
 
-@pytest.mark.parametrize("interrupted", [None, 6, 9])
+@pytest.mark.parametrize("resumed_after", [None, 6, 9])
 @pytest.mark.parametrize("name", OPTIONS["schedule"])
-def test_every_run_has_the_learning_rates_of_a_scheduler_of_its_own(name: str, interrupted: int | None) -> None:
-    """While others leave, each at its own end, and where it goes on after an interruption."""
-    configs = [configuration(name, k) for k in range(4)]
-    expected = [alone(config, k) for k, config in enumerate(configs)]
+def test_every_run_has_the_learning_rates_of_its_own_torch_scheduler(name: str, resumed_after: int | None) -> None:
+    """Check every step, while other runs end and after all runs have resumed from a checkpoint."""
+    configs = [make_config(name, k) for k in range(4)]
+    expected = [torch_rates(config, k) for k, config in enumerate(configs)]
     if name != "constant":
         assert all(len(set(rates)) > 1 for rates in expected)
     rows, weight = list(range(4)), torch.zeros(4, 1, dtype=torch.float64, requires_grad=True)
@@ -127,12 +129,12 @@ def test_every_run_has_the_learning_rates_of_a_scheduler_of_its_own(name: str, i
             assert optimizer.learning_rates() == pytest.approx([expected[k][step] for k in rows], rel=1e-12)
         for k, run in zip(rows, runs, strict=True):
             if run.plateau is not None:
-                run.plateau.update(measured(epoch, k).score(configs[k].early_stopping.monitor))
+                run.plateau.update(epoch_metrics(epoch, k).score(configs[k].early_stopping.monitor))
         staying = [i for i, k in enumerate(rows) if EPOCHS[k] > epoch]
-        gone = [weight.detach()[i].item() for i, k in enumerate(rows) if EPOCHS[k] == epoch]
-        assert gone == pytest.approx([-sum(expected[k]) for k in rows if EPOCHS[k] == epoch], rel=1e-12)
+        ended = [weight.detach()[i].item() for i, k in enumerate(rows) if EPOCHS[k] == epoch]
+        assert ended == pytest.approx([-sum(expected[k]) for k in rows if EPOCHS[k] == epoch], rel=1e-12)
         rows, runs = [rows[i] for i in staying], [runs[i] for i in staying]
-        if epoch == interrupted:
+        if epoch == resumed_after:
             states = [None if run.plateau is None else json.dumps(run.plateau.state()) for run in runs]
             runs = [make_hyperparameters(configs[k], STEPS_PER_EPOCH) for k in rows]
             for run, state in zip(runs, states, strict=True):
@@ -143,17 +145,17 @@ def test_every_run_has_the_learning_rates_of_a_scheduler_of_its_own(name: str, i
             optimizer = StackedOptimizer("sgd", {"weight": weight}, runs, epoch * STEPS_PER_EPOCH)
 
 
-def test_every_number_of_every_schedule_is_tried() -> None:
+def test_every_option_of_every_schedule_is_tested() -> None:
     for name, schema in OPTIONS["schedule"].items():
-        assert set(NUMBERS[name]) == {item for item in vars(schema()) if item != "name"}
+        assert set(VALUES[name]) == {option for option in vars(schema()) if option != "name"}
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
 @pytest.mark.parametrize("patience", [0, 1, 3])
 @pytest.mark.parametrize("cooldown", [0, 1, 2])
 @pytest.mark.parametrize(("factor", "threshold"), [(0.5, 0.1), (0.1, 0.0), (0.9, 1e-4)])
-def test_a_plateau_is_torchs(mode: str, patience: int, cooldown: int, factor: float, threshold: float) -> None:
-    """With ties, improvements of exactly the threshold, scores of 0, NaN, and drops too small to be made."""
+def test_plateau_equals_torchs(mode: str, patience: int, cooldown: int, factor: float, threshold: float) -> None:
+    """Include ties, improvements of exactly the threshold, scores of 0, NaN, and reductions too small to be made."""
     values = torch.tensor([0.0, 0.5, 0.5 * 1.1, 0.5 * 0.9, 0.5 * 1.1 * 1.1, 0.50001, 0.7, 0.8, math.nan])
     scores: Tensor = values.double()[torch.randint(len(values), (300,))]
     if mode == "min":
@@ -169,8 +171,8 @@ def test_a_plateau_is_torchs(mode: str, patience: int, cooldown: int, factor: fl
             assert lr * plateau(7) == pytest.approx(plateau.lr, rel=1e-12)
 
 
-def by_hand(make: Callable[[SGD], LRScheduler], steps: int) -> list[float]:
-    """Torch's factors on a learning rate at each step."""
+def torch_factors(make: Callable[[SGD], LRScheduler], steps: int) -> list[float]:
+    """Return the factor on the learning rate at each step, by a torch scheduler."""
     optimizer = SGD([torch.zeros(1, requires_grad=True)], lr=LR)
     scheduler = make(optimizer)
     factors = []
@@ -181,41 +183,46 @@ def by_hand(make: Callable[[SGD], LRScheduler], steps: int) -> list[float]:
     return factors
 
 
-def ours(schedule: Schedule, steps: int) -> list[float]:
+def factors_of(schedule: Schedule, steps: int) -> list[float]:
+    """Return the factor on the learning rate at each step, by a schedule of this package."""
     return [schedule(step) for step in range(steps)]
 
 
-@pytest.mark.parametrize("final", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("final_fraction", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize(("steps", "warmup"), [(1, 0), (10, 0), (37, 0), (3, 1), (10, 3), (37, 5), (100, 99)])
-def test_cosine_is_linear_warm_up_and_cosine_annealing(steps: int, warmup: int, final: float) -> None:
+def test_cosine_equals_torchs_linear_warm_up_and_cosine_annealing(
+    steps: int, warmup: int, final_fraction: float
+) -> None:
     def make(optimizer: SGD) -> LRScheduler:
-        return torchs_cosine(optimizer, LR, steps, warmup, final)
+        return torch_cosine(optimizer, LR, steps, warmup, final_fraction)
 
-    assert ours(cosine(steps, warmup, final), steps) == pytest.approx(by_hand(make, steps), rel=1e-9, abs=1e-12)
+    assert factors_of(cosine(steps, warmup, final_fraction), steps) == pytest.approx(
+        torch_factors(make, steps), rel=1e-9, abs=1e-12
+    )
 
 
-@pytest.mark.parametrize(("div", "final_div"), [(25.0, 1e4), (2.0, 10.0)])
-@pytest.mark.parametrize("share", [0.3, 0.05, 0.77])
+@pytest.mark.parametrize(("div_factor", "final_div_factor"), [(25.0, 1e4), (2.0, 10.0)])
+@pytest.mark.parametrize("pct_start", [0.3, 0.05, 0.77])
 @pytest.mark.parametrize("steps", [1, 2, 3, 10, 37, 100])
-def test_onecycle_is_torchs(steps: int, share: float, div: float, final_div: float) -> None:
+def test_onecycle_equals_torchs(steps: int, pct_start: float, div_factor: float, final_div_factor: float) -> None:
     def make(optimizer: SGD) -> LRScheduler:
         return OneCycleLR(
             optimizer,
             LR,
             total_steps=steps,
-            pct_start=share,
-            div_factor=div,
-            final_div_factor=final_div,
+            pct_start=pct_start,
+            div_factor=div_factor,
+            final_div_factor=final_div_factor,
             cycle_momentum=False,
         )
 
-    schedule = onecycle(steps, share, div, final_div)
-    assert ours(schedule, steps) == pytest.approx(by_hand(make, steps), rel=1e-9, abs=1e-12)
+    schedule = onecycle(steps, pct_start, div_factor, final_div_factor)
+    assert factors_of(schedule, steps) == pytest.approx(torch_factors(make, steps), rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize("steps", [*range(1, 21), 40, 100])
 def test_every_factor_is_finite_and_positive(steps: int) -> None:
     schedules = [cosine(steps, warmup, 0.01) for warmup in (0, 1, steps - 1, steps, 2 * steps)]
-    schedules += [onecycle(steps, share, 25.0, 1e4) for share in (0.01, 0.05, 0.1, 0.2, 0.25, 0.3, 0.5, 0.99)]
+    schedules += [onecycle(steps, pct_start, 25.0, 1e4) for pct_start in (0.01, 0.05, 0.1, 0.2, 0.25, 0.3, 0.5, 0.99)]
     for schedule in schedules:
-        assert all(math.isfinite(factor) and 0 < factor <= 1 for factor in ours(schedule, steps))
+        assert all(math.isfinite(factor) and 0 < factor <= 1 for factor in factors_of(schedule, steps))
