@@ -1,4 +1,4 @@
-"""The contract that the architecture of every model in the schema keeps, new ones included."""
+"""The contract that the architecture of every model in the schema must keep; new models are tested without a change here."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from regexp.models.protocol import Architecture
 from regexp.utils.lazy import load_object
 
 SEEDS, DROPOUT = [3, 0, 8], [0.0, 0.3, 0.5]
-SHAPE, CLASSES, BATCH = (2, 8, 6), 4, 5
+IMAGE_SHAPE, CLASSES, BATCH = (2, 8, 6), 4, 5
 
 
 @pytest.fixture(params=OPTIONS["model"])
@@ -19,13 +19,15 @@ def config(request: pytest.FixtureRequest) -> Config:
 
 @pytest.fixture
 def architecture(config: Config) -> Architecture:
-    architecture: Architecture = load_object(config.model.architecture).from_options(SHAPE, CLASSES, flatten(config))
+    architecture: Architecture = load_object(config.model.architecture).from_options(
+        IMAGE_SHAPE, CLASSES, flatten(config)
+    )
     return architecture
 
 
-def test_a_run_loads_into_its_plain_module_and_computes_the_same(architecture: Architecture) -> None:
+def test_a_run_computes_the_same_as_a_plain_module_with_its_weights(architecture: Architecture) -> None:
     model = architecture.make_model(SEEDS, DROPOUT, "torch").eval()
-    images = torch.rand(1, BATCH, *SHAPE)
+    images = torch.rand(1, BATCH, *IMAGE_SHAPE)
     logits = model(images, [len(SEEDS)])
     assert logits.shape == (len(SEEDS), BATCH, CLASSES)
     for k in range(len(SEEDS)):
@@ -34,7 +36,7 @@ def test_a_run_loads_into_its_plain_module_and_computes_the_same(architecture: A
         torch.testing.assert_close(logits[k], module(images[0]))
 
 
-def test_an_architecture_is_rebuilt_from_stored_weights(architecture: Architecture, config: Config) -> None:
+def test_an_architecture_can_be_rebuilt_from_stored_weights(architecture: Architecture, config: Config) -> None:
     state = architecture.make_model(SEEDS, DROPOUT, "torch").run_state(1)
     rebuilt = type(architecture).from_state(state, flatten(config))
     rebuilt.make_module(0.2).load_state_dict(state)
@@ -43,11 +45,11 @@ def test_an_architecture_is_rebuilt_from_stored_weights(architecture: Architectu
     assert str(CLASSES) in architecture.describe()
 
 
-def test_tensors_have_a_leading_run_axis_and_runs_can_be_selected_and_kept(architecture: Architecture) -> None:
+def test_tensors_have_a_leading_run_axis_on_which_runs_can_be_selected_and_kept(architecture: Architecture) -> None:
     model = architecture.make_model(SEEDS, DROPOUT, "torch").eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     assert all(len(tensor) == len(SEEDS) for tensor in before.values())
-    images = torch.rand(1, BATCH, *SHAPE)
+    images = torch.rand(1, BATCH, *IMAGE_SHAPE)
     logits = model(images, [3])
     rows = torch.tensor([2, 0])
     selected = model.select_runs(rows).eval()
@@ -62,7 +64,7 @@ def test_tensors_have_a_leading_run_axis_and_runs_can_be_selected_and_kept(archi
 
 def test_every_run_gets_its_own_gradient(architecture: Architecture) -> None:
     model = architecture.make_model(SEEDS, [0.0] * 3, "torch")
-    images = torch.rand(3, BATCH, *SHAPE)  # a stream for each run
+    images = torch.rand(3, BATCH, *IMAGE_SHAPE)  # a stream for each run
     model(images, [1, 1, 1]).square().mean((1, 2)).sum().backward()
     for k in range(3):
         module = architecture.make_module()
@@ -74,18 +76,18 @@ def test_every_run_gets_its_own_gradient(architecture: Architecture) -> None:
 
 
 @pytest.mark.parametrize("init", INITS)
-def test_initial_weights_depend_on_the_runs_seed_alone(architecture: Architecture, init: str) -> None:
-    together = architecture.make_model(SEEDS, DROPOUT, init)
+def test_initial_weights_depend_only_on_the_runs_seed(architecture: Architecture, init: str) -> None:
+    model = architecture.make_model(SEEDS, DROPOUT, init)
     for k, seed in enumerate(SEEDS):
         alone = architecture.make_model([seed], [0.0], init)
-        assert all(torch.equal(tensor, alone.run_state(0)[name]) for name, tensor in together.run_state(k).items())
+        assert all(torch.equal(tensor, alone.run_state(0)[name]) for name, tensor in model.run_state(k).items())
 
 
-def test_random_layers_draw_from_the_generators_of_their_run(architecture: Architecture) -> None:
-    images = torch.rand(1, BATCH, *SHAPE)
-    results = []
+def test_random_layers_draw_from_the_generator_of_their_run(architecture: Architecture) -> None:
+    images = torch.rand(1, BATCH, *IMAGE_SHAPE)
+    logits = []
     for seeds, dropout in ((SEEDS, DROPOUT), ([8, 0], [0.5, 0.3])):
         model = architecture.make_model(seeds, dropout, "torch")
         model.set_generators([torch.Generator().manual_seed(seed) for seed in seeds])
-        results.append(model(images, [len(seeds)]))
-    torch.testing.assert_close(results[1], results[0][[2, 1]])
+        logits.append(model(images, [len(seeds)]))
+    torch.testing.assert_close(logits[1], logits[0][[2, 1]])

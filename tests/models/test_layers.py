@@ -21,13 +21,13 @@ def randomized(layer: nn.Module) -> nn.Module:
     return layer
 
 
-def slice_of(layer: nn.Module, k: int, into: nn.Module) -> nn.Module:
-    """Torch's layer with run k's slice of every tensor."""
-    into.double().load_state_dict({name: tensor[k] for name, tensor in layer.state_dict().items()}, strict=True)
-    return into.train(layer.training)
+def load_run_into(layer: nn.Module, k: int, plain_layer: nn.Module) -> nn.Module:
+    """Load run k's slice of every tensor into torch's layer, and return that layer in the same mode."""
+    plain_layer.double().load_state_dict({name: tensor[k] for name, tensor in layer.state_dict().items()}, strict=True)
+    return plain_layer.train(layer.training)
 
 
-def leaf(*shape: int) -> Tensor:
+def random_leaf(*shape: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
 
 
@@ -36,43 +36,44 @@ def gradient(tensor: Tensor) -> Tensor:
     return tensor.grad
 
 
-@pytest.mark.parametrize("sharing", [[1], [4], [1, 1, 1], [2, 2], [2, 1, 3], [1, 5]], ids=str)
-def test_a_slice_of_linear_equals_torchs_layer(sharing: list[int]) -> None:
-    layer = randomized(Linear(sum(sharing), 4, FEATURES))
-    x, upstream = leaf(len(sharing), BATCH, 4), torch.randn(sum(sharing), BATCH, FEATURES, dtype=torch.float64)
-    own = x.detach().clone().requires_grad_()
-    y = layer(x, sharing)
+@pytest.mark.parametrize("runs_per_stream", [[1], [4], [1, 1, 1], [2, 2], [2, 1, 3], [1, 5]], ids=str)
+def test_each_run_of_linear_equals_torchs_layer(runs_per_stream: list[int]) -> None:
+    layer = randomized(Linear(sum(runs_per_stream), 4, FEATURES))
+    x = random_leaf(len(runs_per_stream), BATCH, 4)
+    upstream = torch.randn(sum(runs_per_stream), BATCH, FEATURES, dtype=torch.float64)
+    x_copy = x.detach().clone().requires_grad_()
+    y = layer(x, runs_per_stream)
     y.backward(upstream)
-    streams = [s for s, runs in enumerate(sharing) for _ in range(runs)]
+    streams = [s for s, runs in enumerate(runs_per_stream) for _ in range(runs)]
     for k, s in enumerate(streams):
-        theirs = slice_of(layer, k, nn.Linear(4, FEATURES))
-        expected = theirs(own[s])
+        plain_layer = load_run_into(layer, k, nn.Linear(4, FEATURES))
+        expected = plain_layer(x_copy[s])
         expected.backward(upstream[k])
         close(y[k], expected)
-        close(gradient(layer.weight)[k], gradient(theirs.weight))
-        close(gradient(layer.bias)[k], gradient(theirs.bias))
-    close(gradient(x), gradient(own))
+        close(gradient(layer.weight)[k], gradient(plain_layer.weight))
+        close(gradient(layer.bias)[k], gradient(plain_layer.bias))
+    close(gradient(x), gradient(x_copy))
 
 
-def test_linear_needs_no_sharing_where_all_or_none_share() -> None:
-    layer, x = randomized(Linear(RUNS, 4, FEATURES)), leaf(RUNS, BATCH, 4)
+def test_linear_needs_no_runs_per_stream_where_all_runs_or_none_share_a_stream() -> None:
+    layer, x = randomized(Linear(RUNS, 4, FEATURES)), random_leaf(RUNS, BATCH, 4)
     close(layer(x), layer(x, [1] * RUNS))
     close(layer(x[:1]), layer(x[:1], [RUNS]))
 
 
-# A Linear whose runs share their images stores [B, K, C]; the others store [K, B, C].
+# The output of a Linear is stored as [B, K, C] where its runs share their images, otherwise as [K, B, C].
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize(
-    ("stacked", "plain"),
+    ("stacked", "make_plain"),
     [
         (BatchNorm(RUNS, FEATURES, 1e-3, 0.3), lambda: nn.BatchNorm1d(FEATURES, 1e-3, 0.3)),
         (LayerNorm(RUNS, FEATURES, 1e-3), lambda: nn.LayerNorm(FEATURES, 1e-3)),
     ],
     ids=["batch", "layer"],
 )
-def test_a_slice_of_a_normalization_equals_torchs_layer(stacked, plain, transposed: bool) -> None:
+def test_each_run_of_a_normalization_equals_torchs_layer(stacked, make_plain, transposed: bool) -> None:
     stacked = randomized(stacked).train()
-    theirs = [slice_of(stacked, k, plain()) for k in range(RUNS)]
+    plain_layers = [load_run_into(stacked, k, make_plain()) for k in range(RUNS)]
     for training in (True, True, True, False, True, False):
         stacked.train(training).zero_grad()
         x = torch.randn(BATCH, RUNS, FEATURES, dtype=torch.float64).transpose(0, 1) * 3 + 1
@@ -80,43 +81,43 @@ def test_a_slice_of_a_normalization_equals_torchs_layer(stacked, plain, transpos
         upstream = torch.randn(RUNS, BATCH, FEATURES, dtype=torch.float64)
         y = stacked(x)
         y.backward(upstream)
-        for k, layer in enumerate(theirs):
-            layer.train(training).zero_grad()
-            own = x[k].detach().clone().requires_grad_()
-            expected = layer(own)
+        for k, plain_layer in enumerate(plain_layers):
+            plain_layer.train(training).zero_grad()
+            x_copy = x[k].detach().clone().requires_grad_()
+            expected = plain_layer(x_copy)
             expected.backward(upstream[k])
             close(y[k], expected)
-            close(gradient(x)[k], gradient(own))
-            for name, parameter in layer.named_parameters():
+            close(gradient(x)[k], gradient(x_copy))
+            for name, parameter in plain_layer.named_parameters():
                 close(gradient(stacked.get_parameter(name))[k], gradient(parameter))
-            for name, buffer in layer.named_buffers():
+            for name, buffer in plain_layer.named_buffers():
                 close(stacked.get_buffer(name)[k], buffer)
 
 
-def test_batch_norm_refuses_a_single_image_in_training_only() -> None:
+def test_batch_norm_refuses_a_single_image_only_in_training() -> None:
     layer, x = BatchNorm(RUNS, FEATURES, 1e-5, 0.1), torch.randn(RUNS, 1, FEATURES)
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         layer(x)
     assert layer.eval()(x).shape == x.shape
 
 
-def dropout(p: list[float], seeds: list[int]) -> Dropout:
+def make_dropout(p: list[float], seeds: list[int]) -> Dropout:
     layer = Dropout(torch.tensor(p, dtype=torch.float64))
     layer.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     return layer
 
 
-def test_dropout_zeroes_with_each_runs_own_frequency() -> None:
+def test_dropout_zeroes_at_the_rate_of_each_run() -> None:
     p = torch.tensor([0.1, 0.5, 0.9])
-    zeros = (dropout(p.tolist(), [1, 2, 3])(torch.ones(3, 400, 250)) == 0).double().mean((1, 2))
-    spread = (p * (1 - p) / 100_000).sqrt()  # of the mean of as many draws
-    assert ((zeros - p).abs() < 4 * spread).all()
+    zero_rates = (make_dropout(p.tolist(), [1, 2, 3])(torch.ones(3, 400, 250)) == 0).double().mean((1, 2))
+    standard_error = (p * (1 - p) / 100_000).sqrt()
+    assert ((zero_rates - p).abs() < 4 * standard_error).all()
 
 
-def test_dropout_divides_what_remains_and_its_gradient_by_one_minus_p() -> None:
+def test_dropout_divides_kept_values_and_their_gradients_by_one_minus_p() -> None:
     p = [0.25, 0.0, 0.5]  # exact in binary
-    x = leaf(3, 50, 20)
-    y = dropout(p, [1, 2, 3])(x)
+    x = random_leaf(3, 50, 20)
+    y = make_dropout(p, [1, 2, 3])(x)
     y.sum().backward()
     for k, scale in enumerate([1 / 0.75, 1.0, 2.0]):
         kept = y[k] != 0
@@ -126,30 +127,30 @@ def test_dropout_divides_what_remains_and_its_gradient_by_one_minus_p() -> None:
 
 
 def test_dropout_draws_a_new_mask_at_every_call_and_for_every_run() -> None:
-    layer, x = dropout([0.5, 0.5], [1, 2]), torch.ones(2, 50, 20)
+    layer, x = make_dropout([0.5, 0.5], [1, 2]), torch.ones(2, 50, 20)
     first, second = layer(x), layer(x)
     assert not torch.equal(first, second)
     assert not torch.equal(first[0], first[1])
 
 
-def test_dropouts_masks_are_the_same_alone_and_in_a_stack() -> None:
+def test_dropout_masks_are_the_same_alone_and_in_a_cohort() -> None:
     p, seeds, x = [0.3, 0.0, 0.6], [1, 2, 3], torch.randn(3, 50, 20)
-    stacked = dropout(p, seeds)
-    alone = [dropout([p[k]], [seeds[k]]) for k in range(3)]
+    stacked = make_dropout(p, seeds)
+    alone = [make_dropout([p[k]], [seeds[k]]) for k in range(3)]
     for _ in range(3):
-        together = stacked(x)
+        y = stacked(x)
         for k in range(3):
-            assert torch.equal(together[k], alone[k](x[k : k + 1])[0])
+            assert torch.equal(y[k], alone[k](x[k : k + 1])[0])
 
 
-def test_dropouts_masks_are_the_same_in_float32_and_float64() -> None:
+def test_dropout_masks_are_the_same_in_float32_and_float64() -> None:
     p, seeds, x = [0.1, 0.3, 0.7], [1, 2, 3], torch.ones(3, 200, 100)
-    single, double = dropout(p, seeds).float()(x), dropout(p, seeds)(x.double())
+    single, double = make_dropout(p, seeds).float()(x), make_dropout(p, seeds)(x.double())
     assert (single.dtype, double.dtype) == (torch.float32, torch.float64)
     assert torch.equal(single == 0, double == 0)
 
 
-@pytest.mark.parametrize("layer", [dropout([0.3, 0.6], [1, 2]).eval(), dropout([0.0, 0.0], [1, 2])])
+@pytest.mark.parametrize("layer", [make_dropout([0.3, 0.6], [1, 2]).eval(), make_dropout([0.0, 0.0], [1, 2])])
 def test_dropout_is_the_identity_in_evaluation_and_at_zero(layer: Dropout) -> None:
     states = [generator.get_state() for generator in layer.generators]
     x = torch.randn(2, 5, 4)
@@ -157,5 +158,5 @@ def test_dropout_is_the_identity_in_evaluation_and_at_zero(layer: Dropout) -> No
     assert all(torch.equal(g.get_state(), state) for g, state in zip(layer.generators, states, strict=True))
 
 
-def test_every_activation_of_the_schema_exists() -> None:
+def test_the_activations_are_those_of_the_schema() -> None:
     assert tuple(ACTIVATIONS) == schema.ACTIVATIONS

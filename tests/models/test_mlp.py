@@ -15,19 +15,19 @@ from regexp.utils.rng import random_stream
 
 close = partial(assert_close, rtol=0, atol=1e-12)
 SEEDS = [3, 0, 8, 5]
-SHARING = [1, 3]
-IMAGES = (6, 2, 3, 4)  # [B, C, H, W]
+RUNS_PER_STREAM = [1, 3]
+IMAGES_SHAPE = (6, 2, 3, 4)  # [B, C, H, W]
 
 
-def architecture(
+def make_architecture(
     hidden: Sequence[int] = (7, 4), activation: str = "relu", normalization: str = "batch"
 ) -> MLPArchitecture:
     return MLPArchitecture(24, tuple(hidden), 3, activation, normalization, eps=1e-4, momentum=0.2)
 
 
-def make(shape: MLPArchitecture, dropout: Sequence[float] = (0.0,) * len(SEEDS)) -> MLP:
-    """A model in float64 whose runs all differ, normalization included."""
-    model = MLP(shape, torch.tensor(dropout, dtype=torch.float64)).double()
+def make_model(architecture: MLPArchitecture, dropout: Sequence[float] = (0.0,) * len(SEEDS)) -> MLP:
+    """Return a model in float64 whose runs differ in every tensor, normalization included."""
+    model = MLP(architecture, torch.tensor(dropout, dtype=torch.float64)).double()
     initialize(model, SEEDS, "torch")
     for name, tensor in model.state_dict().items():
         if name.endswith("num_batches_tracked"):
@@ -37,53 +37,55 @@ def make(shape: MLPArchitecture, dropout: Sequence[float] = (0.0,) * len(SEEDS))
     return model
 
 
-def initial(seeds: Sequence[int], init: str, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    model = MLP(architecture(normalization="layer"), torch.zeros(len(seeds), dtype=torch.float64)).to(dtype)
+def initial_state(seeds: Sequence[int], init: str, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+    model = MLP(make_architecture(normalization="layer"), torch.zeros(len(seeds), dtype=torch.float64)).to(dtype)
     initialize(model, seeds, init)
     return model.state_dict()
 
 
-def images() -> Tensor:
-    return torch.rand(len(SHARING), *IMAGES, dtype=torch.float64)
+def random_images() -> Tensor:
+    return torch.rand(len(RUNS_PER_STREAM), *IMAGES_SHAPE, dtype=torch.float64)
 
 
-every_shape = pytest.mark.parametrize(
-    "shape",
+every_architecture = pytest.mark.parametrize(
+    "architecture",
     [
-        architecture(hidden, activation, normalization)
+        make_architecture(hidden, activation, normalization)
         for normalization in ("none", "batch", "layer")
         for hidden in ([], [5], [7, 4])
         for activation in ACTIVATIONS
     ],
-    ids=lambda shape: f"{shape.normalization}-{shape.activation}-{list(shape.hidden_sizes)}",
+    ids=lambda architecture: (
+        f"{architecture.normalization}-{architecture.activation}-{list(architecture.hidden_sizes)}"
+    ),
 )
 
 
-@every_shape
-def test_a_row_loads_into_the_plain_model_and_computes_the_same(shape: MLPArchitecture) -> None:
-    model, x = make(shape), images()
-    twins = [shape.make_module().double() for _ in SEEDS]
-    streams = torch.repeat_interleave(torch.arange(len(SHARING)), torch.tensor(SHARING))
-    for k, twin in enumerate(twins):
-        assert list(model.run_state(k)) == list(twin.state_dict())
-        twin.load_state_dict(model.run_state(k), strict=True)
-    for training in (False, True, False):  # the last with the statistics that the second has moved
+@every_architecture
+def test_a_run_computes_the_same_as_a_plain_model_with_its_weights(architecture: MLPArchitecture) -> None:
+    model, x = make_model(architecture), random_images()
+    plain_models = [architecture.make_module().double() for _ in SEEDS]
+    streams = torch.repeat_interleave(torch.arange(len(RUNS_PER_STREAM)), torch.tensor(RUNS_PER_STREAM))
+    for k, plain_model in enumerate(plain_models):
+        assert list(model.run_state(k)) == list(plain_model.state_dict())
+        plain_model.load_state_dict(model.run_state(k), strict=True)
+    for training in (False, True, False):  # the last pass uses the statistics that training has updated
         model.train(training)
-        logits = model(x, SHARING)
-        for k, twin in enumerate(twins):
-            close(logits[k], twin.train(training)(x[streams[k]]))
+        logits = model(x, RUNS_PER_STREAM)
+        for k, plain_model in enumerate(plain_models):
+            close(logits[k], plain_model.train(training)(x[streams[k]]))
 
 
-@every_shape
-def test_every_run_gets_its_own_gradient(shape: MLPArchitecture) -> None:
-    model, x = make(shape), images()
+@every_architecture
+def test_every_run_gets_its_own_gradient(architecture: MLPArchitecture) -> None:
+    model, x = make_model(architecture), random_images()
     model(x[:1], [len(SEEDS)]).square().sum().backward()
     for k in range(len(SEEDS)):
-        twin = shape.make_module().double()
-        twin.load_state_dict(model.run_state(k))
-        twin(x[0]).square().sum().backward()
-        for name, parameter in twin.named_parameters():
-            # relative: squares of logits are not of the order of one
+        plain_model = architecture.make_module().double()
+        plain_model.load_state_dict(model.run_state(k))
+        plain_model(x[0]).square().sum().backward()
+        for name, parameter in plain_model.named_parameters():
+            # a relative tolerance: squares of logits may be large
             assert_close(model.get_parameter(name).grad[k], parameter.grad, rtol=1e-11, atol=1e-11)
 
 
@@ -91,24 +93,24 @@ def test_every_run_gets_its_own_gradient(shape: MLPArchitecture) -> None:
 def test_the_plain_model_has_torchs_layers_in_order(normalization: str) -> None:
     norm = {"none": [], "batch": [nn.BatchNorm1d(5, 1e-4, 0.2)], "layer": [nn.LayerNorm(5, 1e-4)]}[normalization]
     expected = nn.Sequential(nn.Flatten(), nn.Linear(24, 5), *norm, nn.GELU(), nn.Dropout(0.3), nn.Linear(5, 3))
-    assert repr(architecture([5], "gelu", normalization).make_module(0.3)) == repr(expected)
+    assert repr(make_architecture([5], "gelu", normalization).make_module(0.3)) == repr(expected)
 
 
 @pytest.mark.parametrize("rows", [[0], [2, 3], [3, 1, 0], [0, 1, 2, 3]], ids=str)
 @pytest.mark.parametrize("normalization", ["none", "batch", "layer"])
-def test_selected_runs_are_exactly_those_asked_for(rows: list[int], normalization: str) -> None:
-    model = make(architecture(normalization=normalization))
+def test_selected_runs_are_the_requested_rows(rows: list[int], normalization: str) -> None:
+    model = make_model(make_architecture(normalization=normalization))
     selected = model.select_runs(torch.tensor(rows))
     assert [name for name, _ in selected.named_parameters()] == [name for name, _ in model.named_parameters()]
     for name, tensor in model.state_dict().items():
         assert torch.equal(selected.state_dict()[name], tensor[rows])
         assert selected.state_dict()[name].dtype == tensor.dtype
-    x = images()[:1]
+    x = random_images()[:1]
     close(selected.eval()(x, [len(rows)]), model.eval()(x, [len(SEEDS)])[rows])
 
 
 def test_selected_runs_are_independent_of_the_original() -> None:
-    model = make(architecture())
+    model = make_model(make_architecture())
     selected = model.select_runs(torch.tensor([1, 2]))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     for tensor in selected.state_dict().values():
@@ -116,8 +118,8 @@ def test_selected_runs_are_independent_of_the_original() -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-def test_gradients_flow_in_selected_runs() -> None:
-    model, x = make(architecture()), images()[:1]
+def test_selected_runs_get_the_same_gradients() -> None:
+    model, x = make_model(make_architecture()), random_images()[:1]
     selected = model.select_runs(torch.tensor([3, 1]))
     model(x, [len(SEEDS)]).sum().backward()
     selected(x, [2]).sum().backward()
@@ -127,19 +129,19 @@ def test_gradients_flow_in_selected_runs() -> None:
 
 
 def test_selected_runs_keep_their_dropout() -> None:
-    x = images()[:1]
-    model = make(architecture(), [0.1, 0.2, 0.6, 0.0])
+    x = random_images()[:1]
+    model = make_model(make_architecture(), [0.1, 0.2, 0.6, 0.0])
     selected = model.select_runs(torch.tensor([0, 2]))
-    results = []
-    for each, runs in ((model, range(4)), (selected, [0, 2])):
+    logits = []
+    for stacked, runs in ((model, range(4)), (selected, [0, 2])):
         generators = [torch.Generator().manual_seed(k) for k in runs]
-        each.set_generators(generators)
-        results.append(each(x, [len(generators)]))
-    close(results[1], results[0][[0, 2]])
+        stacked.set_generators(generators)
+        logits.append(stacked(x, [len(generators)]))
+    close(logits[1], logits[0][[0, 2]])
 
 
 def test_all_dropout_layers_get_the_generators() -> None:
-    model = make(architecture((7, 4, 6)))
+    model = make_model(make_architecture((7, 4, 6)))
     generators = [torch.Generator() for _ in SEEDS]
     model.set_generators(generators)
     layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, Dropout)}
@@ -148,35 +150,35 @@ def test_all_dropout_layers_get_the_generators() -> None:
 
 
 @pytest.mark.parametrize("init", INITS)
-def test_a_runs_weights_do_not_depend_on_what_stands_beside_it(init: str) -> None:
-    together = initial(SEEDS, init)
+def test_a_runs_initial_weights_do_not_depend_on_its_cohort(init: str) -> None:
+    in_cohort = initial_state(SEEDS, init)
     for k, seed in enumerate(SEEDS):
-        alone = initial([seed], init)
-        assert all(torch.equal(alone[name][0], tensor[k]) for name, tensor in together.items())
-    assert not torch.equal(together["1.weight"][0], together["1.weight"][1])
+        alone = initial_state([seed], init)
+        assert all(torch.equal(alone[name][0], tensor[k]) for name, tensor in in_cohort.items())
+    assert not torch.equal(in_cohort["1.weight"][0], in_cohort["1.weight"][1])
 
 
 @pytest.mark.parametrize("init", INITS)
 def test_initial_weights_do_not_depend_on_the_precision(init: str) -> None:
-    single, double = initial(SEEDS, init), initial(SEEDS, init, torch.float64)
+    single, double = initial_state(SEEDS, init), initial_state(SEEDS, init, torch.float64)
     assert all(torch.equal(double[name], tensor.double()) for name, tensor in single.items())
 
 
 @pytest.mark.parametrize("normalization", ["none", "batch", "layer"])
-def test_torchs_initialization_gives_the_bits_of_torchs_own_layers(normalization: str) -> None:
-    shape = architecture(normalization=normalization)
-    model = MLP(shape, torch.zeros(len(SEEDS), dtype=torch.float64))
+def test_init_torch_gives_the_bits_of_torchs_own_layers(normalization: str) -> None:
+    architecture = make_architecture(normalization=normalization)
+    model = MLP(architecture, torch.zeros(len(SEEDS), dtype=torch.float64))
     initialize(model, SEEDS, "torch")
     for k, seed in enumerate(SEEDS):
         torch.manual_seed(random_stream(seed, "initialization").initial_seed())
-        expected = shape.make_module().state_dict()
+        expected = architecture.make_module().state_dict()
         assert all(torch.equal(tensor, expected[name]) for name, tensor in model.run_state(k).items())
 
 
 @pytest.mark.parametrize("init", [init for init in INITS if init != "torch"])
-def test_other_initializations_are_those_of_torch_nn_init(init: str) -> None:
+def test_the_other_inits_equal_torch_nn_init(init: str) -> None:
     options = {"nonlinearity": "relu"} if init.startswith("kaiming") else {}
-    weights = initial(SEEDS, init)
+    weights = initial_state(SEEDS, init)
     for k, seed in enumerate(SEEDS):
         generator = random_stream(seed, "initialization")
         for name, shape in (("1", (7, 24)), ("5", (4, 7)), ("9", (3, 4))):
@@ -186,12 +188,12 @@ def test_other_initializations_are_those_of_torch_nn_init(init: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "words"),
+    ("architecture", "description"),
     [
-        (architecture((7, 4), "gelu", "batch"), "24-7-4-3, BatchNorm, gelu"),
-        (architecture((7,), "relu", "none"), "24-7-3, relu"),
-        (architecture((), "relu", "layer"), "24-3"),
+        (make_architecture((7, 4), "gelu", "batch"), "24-7-4-3, BatchNorm, gelu"),
+        (make_architecture((7,), "relu", "none"), "24-7-3, relu"),
+        (make_architecture((), "relu", "layer"), "24-3"),
     ],
 )
-def test_an_architecture_describes_itself(shape: MLPArchitecture, words: str) -> None:
-    assert shape.describe() == words
+def test_an_architecture_describes_itself(architecture: MLPArchitecture, description: str) -> None:
+    assert architecture.describe() == description
