@@ -19,23 +19,23 @@ INSERTION = re.compile(r"In `([^`]+)`, (above|below) `([^`]+)`[^\n]*:\n\n```pyth
 
 def insert(file: Path, where: str, anchor: str, lines: str) -> None:
     """Insert lines above or below the one line of a file that holds the anchor."""
-    before = file.read_text().splitlines(keepends=True)
-    [place] = [i for i, line in enumerate(before) if anchor in line]
-    place += where == "below"
-    file.write_text("".join([*before[:place], lines, *before[place:]]))
+    file_lines = file.read_text().splitlines(keepends=True)
+    [index] = [i for i, line in enumerate(file_lines) if anchor in line]
+    index += where == "below"
+    file.write_text("".join([*file_lines[:index], lines, *file_lines[index:]]))
 
 
 @pytest.fixture(scope="module")
-def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout with all examples in it."""
+def extended_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a checkout with all examples in it."""
     checkout = tmp_path_factory.mktemp("checkout")
-    for folder in ("regexp", "conf"):
-        shutil.copytree(ROOT / folder, checkout / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    files = NEW_FILE.findall(PAGE)
+    for directory in ("regexp", "conf"):
+        shutil.copytree(ROOT / directory, checkout / directory, ignore=shutil.ignore_patterns("__pycache__"))
+    new_files = NEW_FILE.findall(PAGE)
     insertions = INSERTION.findall(PAGE)
-    assert len(files) == 8
+    assert len(new_files) == 8
     assert len(insertions) == 7
-    for name, content in files:
+    for name, content in new_files:
         assert not (checkout / name).exists(), name
         (checkout / name).write_text(content)
     for name, where, anchor, lines in insertions:
@@ -43,22 +43,22 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkout
 
 
-def run_extended(checkout: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run `python -m regexp WORDS...` with the package of a checkout."""
+def run_extended(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m regexp ARGUMENTS...` with the package of a checkout."""
     code = f"import sys; sys.path[:0] = [{str(checkout)!r}]; import regexp.__main__ as command; command.main()"
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, *words], capture_output=True, text=True, check=False
+    process = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, *arguments], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
-    return done
+    assert process.returncode == 0, process.stderr
+    return process
 
 
-def test_all_examples_work_together(extended: Path) -> None:
+def test_all_examples_work_together(extended_checkout: Path) -> None:
     digits = load_digits()
     table = np.column_stack([digits.target, np.rint(digits.data * 255 / 16)]).astype(int)
     np.savetxt("images.csv", table, fmt="%d", delimiter=",")
     run_extended(
-        extended,
+        extended_checkout,
         "-m",
         "data=csv",
         "data.root=.",
@@ -81,27 +81,29 @@ def test_all_examples_work_together(extended: Path) -> None:
     header = next(Path("outputs/default").glob("*/metrics.csv")).read_text().splitlines()[0]
     assert "train_top_three" in header
     assert "val_top_three" in header
-    losses = {(s["best"]["val_loss"], s["seed"]) for s in summaries}
+    losses = {(summary["best"]["val_loss"], summary["seed"]) for summary in summaries}
     assert len(losses) == 8, "an option had no effect"
 
 
-def test_help_and_mistakes_know_the_examples(extended: Path) -> None:
-    shown = run_extended(extended, "--help").stdout
-    for words in ("pooled", "csv", "invert", "loss.confidence_penalty=0", "val_top_three"):
-        assert words in shown
+def test_the_help_lists_the_examples(extended_checkout: Path) -> None:
+    help_text = run_extended(extended_checkout, "--help").stdout
+    for word in ("pooled", "csv", "invert", "loss.confidence_penalty=0", "val_top_three"):
+        assert word in help_text
 
 
-def test_runs_trained_before_a_metric_came_are_still_compared(extended: Path) -> None:
-    """The metric is new; the others' figures are as they were."""
+def test_runs_trained_before_a_metric_was_added_can_still_be_compared(extended_checkout: Path) -> None:
+    """Compare runs of the original package with the extended one: only the new metric is missing."""
     command = [sys.executable, "-W", "error", "-m", "regexp", "-m", "epochs=2", "model.hidden_sizes=[8]", "seed=0,1"]
     subprocess.run(command, check=True, capture_output=True)
-    code = f"import sys; sys.path[:0] = [{str(extended)!r}]; import regexp.cli.compare as command; command.main()"
-    done = subprocess.run(
+    code = (
+        f"import sys; sys.path[:0] = [{str(extended_checkout)!r}]; import regexp.cli.compare as command; command.main()"
+    )
+    process = subprocess.run(
         [sys.executable, "-W", "error", "-c", code, "outputs/default", "--tensorboard", "--format", "json"],
         capture_output=True,
         text=True,
         check=True,
     )
-    [row] = json.loads(done.stdout)["configurations"]
+    [row] = json.loads(process.stdout)["configurations"]
     assert row["test_accuracy"] > 0
     assert row["test_top_three"] is None

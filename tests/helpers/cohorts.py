@@ -16,7 +16,7 @@ DOUBLE = "device.precision=float64"
 
 
 class MemoryRecorder:
-    """A recorder that keeps in memory what it should write.
+    """A recorder that keeps a run's results in memory.
 
     Attributes:
         epochs: the metrics of each epoch.
@@ -53,7 +53,7 @@ class MemoryRecorder:
         return self.result
 
     def column(self, name: str) -> list[float]:
-        """Return a metric of every epoch."""
+        """Return the values of a metric, one for each epoch."""
         return [metrics.row()[name] for metrics in self.epochs]
 
 
@@ -108,7 +108,7 @@ def make_cohort(
 
 
 def train_runs(*runs: Sequence[str]) -> list[MemoryRecorder]:
-    """Train runs, given by their overrides, in one cohort to their ends, and return their recorders in order."""
+    """Train runs, given by their overrides, in one cohort until all have ended; return their recorders in order."""
     cohort, recorders = make_cohort(*runs)
     train(cohort, QuietReporter(), StopRequest())
     return recorders

@@ -1,4 +1,4 @@
-"""The contract that the architecture of every model in the schema must keep; new models are tested without a change here."""
+"""The contract that every model in the schema must keep; new models are tested without a change here."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The hash of the code that shapes a result: what changes it, and what does not."""
+"""The hash of the code that decides a run's result: which edits change it, and which do not."""
 
 import ast
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import regexp
-from regexp.runs.code_hash import SHAPING, code_hash, hash_of_sources
+from regexp.runs.code_hash import SHAPING_PATHS, code_hash, hash_sources
 
 PACKAGE = Path(regexp.__file__).parent
 SOURCE = '''"""A module."""
@@ -43,7 +43,7 @@ def apply(x, layer):
 '''
 
 
-def changed(old: str, new: str) -> str:
+def replace_in_source(old: str, new: str) -> str:
     assert SOURCE.count(old) >= 1
     return SOURCE.replace(old, new)
 
@@ -65,8 +65,8 @@ def changed(old: str, new: str) -> str:
         ('"""Scale."""', '"""Scale.\n\n        Args:\n            x: a tensor.\n        """'),
     ],
 )
-def test_imports_texts_comments_and_annotations_leave_it_as_it_is(old: str, new: str) -> None:
-    assert hash_of_sources([changed(old, new)]) == hash_of_sources([SOURCE])
+def test_imports_docstrings_comments_and_annotations_do_not_change_the_hash(old: str, new: str) -> None:
+    assert hash_sources([replace_in_source(old, new)]) == hash_sources([SOURCE])
 
 
 @pytest.mark.parametrize(
@@ -85,48 +85,48 @@ def test_imports_texts_comments_and_annotations_leave_it_as_it_is(old: str, new:
         ("return x * scale + math.pi", "return x * scale - math.pi"),
     ],
 )
-def test_constants_operators_and_names_change_it(old: str, new: str) -> None:
-    assert hash_of_sources([changed(old, new)]) != hash_of_sources([SOURCE])
+def test_constants_operators_and_names_change_the_hash(old: str, new: str) -> None:
+    assert hash_sources([replace_in_source(old, new)]) != hash_sources([SOURCE])
 
 
-def test_moving_a_file_or_a_function_leaves_it_as_it_is() -> None:
+def test_moving_a_file_or_a_function_does_not_change_the_hash() -> None:
     tree = ast.parse(SOURCE)
-    parts = [ast.unparse(ast.Module([node], [])) for node in tree.body]
-    assert hash_of_sources(parts[::-1]) == hash_of_sources([SOURCE]) == hash_of_sources(["", SOURCE])
+    sources = [ast.unparse(ast.Module([node], [])) for node in tree.body]
+    assert hash_sources(sources[::-1]) == hash_sources([SOURCE]) == hash_sources(["", SOURCE])
 
 
 def test_the_code_of_this_installation_has_a_hash() -> None:
-    files = [PACKAGE / name for name in SHAPING]
+    files = [PACKAGE / name for name in SHAPING_PATHS]
     assert all(path.exists() for path in files)
     sources = [file.read_text() for path in files for file in (path.rglob("*.py") if path.is_dir() else [path])]
-    assert code_hash() == hash_of_sources(sources)
+    assert code_hash() == hash_sources(sources)
     assert len(code_hash()) == 16
 
 
-# What the files, pictures and lines of a run look like, and where its data lies, changes no result. What a
-# configuration holds does, and is hashed for itself.
+# These packages and modules decide how a run's files, images and terminal lines look and where its data lies, but not
+# its result. The configuration does decide it, but its values are part of a run's identity and need no code hash.
 NOT_SHAPING = {"errors", "config", "runs", "execution.images", "execution.memory", "execution.recorder", "utils"}
 
 
-def test_everything_that_shapes_a_result_is_hashed() -> None:
-    """Everything that the builders and the loop import, directly or not, is hashed, or is known to shape no result."""
-    reached: set[str] = set()
-    new = {"regexp.execution.builders", "regexp.training.loop"}
-    while new:
-        reached |= new
-        imported = {
+def test_all_code_that_decides_a_result_is_hashed() -> None:
+    """Follow all imports of the builders and the loop: each module must be hashed, or listed in NOT_SHAPING."""
+    imported_modules: set[str] = set()
+    new_modules = {"regexp.execution.builders", "regexp.training.loop"}
+    while new_modules:
+        imported_modules |= new_modules
+        names = {
             name
-            for module in new
-            for node in ast.walk(ast.parse(_file(module).read_text()))
+            for module in new_modules
+            for node in ast.walk(ast.parse(module_file(module).read_text()))
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("regexp.")
             for name in (node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names))
         }
-        new = {name for name in imported if _file(name).is_file()} - reached
-    hashed = [name.removesuffix(".py").replace("/", ".") for name in SHAPING]
-    for module in reached:
-        short = module.removeprefix("regexp.")
-        assert any(f"{short}.".startswith(f"{name}.") for name in [*hashed, *NOT_SHAPING]), module
+        new_modules = {name for name in names if module_file(name).is_file()} - imported_modules
+    hashed_modules = [name.removesuffix(".py").replace("/", ".") for name in SHAPING_PATHS]
+    for module in imported_modules:
+        module_name = module.removeprefix("regexp.")
+        assert any(f"{module_name}.".startswith(f"{name}.") for name in [*hashed_modules, *NOT_SHAPING]), module
 
 
-def _file(module: str) -> Path:
+def module_file(module: str) -> Path:
     return PACKAGE.parent / (module.replace(".", "/") + ".py")

@@ -1,4 +1,4 @@
-"""Runs that other code has trained: set aside and trained again, or kept."""
+"""Runs that other code has trained: they are set aside and trained again, or kept with keep=true."""
 
 from pathlib import Path
 
@@ -16,22 +16,27 @@ DEFAULT = Path("outputs/default")
 
 
 @pytest.fixture
-def finished_times(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """When two runs have finished, before the code changes."""
+def first_times(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Train two runs, change the code, and return the runs' `finish_times`."""
     runs = sweep(SEEDS, quiet=True)
     monkeypatch.setattr("regexp.runs.identity.code_hash", lambda: "changed")
-    return [done.summary["finished"] + str(done.directory.stat().st_ino) for done in runs if done.summary]
+    return [
+        finished_run.summary["finished"] + str(finished_run.directory.stat().st_ino)
+        for finished_run in runs
+        if finished_run.summary
+    ]
 
 
-def times(runs: list) -> list[str]:
-    return [done.summary["finished"] + str(done.directory.stat().st_ino) for done in runs]
+def finish_times(runs: list) -> list[str]:
+    """Return, for each run, when it finished and the inode of its directory: equal only for the same training."""
+    return [finished_run.summary["finished"] + str(finished_run.directory.stat().st_ino) for finished_run in runs]
 
 
-def test_they_are_set_aside_and_trained_again_and_the_command_says_so(
-    finished_times: list[str], capsys: pytest.CaptureFixture[str]
+def test_runs_of_other_code_are_set_aside_and_trained_again_with_a_message(
+    first_times: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    again = sweep(SEEDS)
-    assert not set(times(again)) & set(finished_times)
+    trained_again = sweep(SEEDS)
+    assert not set(finish_times(trained_again)) & set(first_times)
     assert len(list(DEFAULT.glob("*.old-*"))) == 2
     out = " ".join(capsys.readouterr().out.split())
     assert "2 finished runs were trained by other code: set aside, to train again; to count them as finished" in out
@@ -40,34 +45,37 @@ def test_they_are_set_aside_and_trained_again_and_the_command_says_so(
     assert "other code" not in capsys.readouterr().out
 
 
-def test_keep_counts_them_as_finished(finished_times: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert times(sweep(KEEP)) == finished_times
+def test_keep_counts_runs_of_other_code_as_finished(first_times: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert finish_times(sweep(KEEP)) == first_times
     assert list(DEFAULT.glob("*.old-*")) == []
     out = capsys.readouterr().out
     assert "2 finished runs were trained by other code, and counted as finished (keep=true)" in out
     assert "2 runs: 0 to train, 2 already finished" in out
 
 
-def test_keep_finds_them_after_they_were_set_aside(finished_times: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """As after the message: what was reserved or begun in their place is set aside in exchange, and nothing is lost."""
+def test_keep_restores_runs_that_were_set_aside(first_times: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Add keep=true after an interrupted sweep without it: its unfinished runs are set aside, nothing is lost."""
     with monkeypatch.context() as patch:
         patch.setattr("regexp.utils.signals.StopRequest.requested", True)
         with pytest.raises(KeyboardInterrupt):
             sweep(SEEDS, quiet=True)
     assert len(list(DEFAULT.glob("*.old-*"))) == 2
     kept = sweep(KEEP, quiet=True)
-    assert times(kept) == finished_times
-    assert [done.directory.name for done in kept] == [f"epochs=2,hidden_sizes=8,seed={seed}" for seed in (0, 1)]
+    assert finish_times(kept) == first_times
+    assert [finished_run.directory.name for finished_run in kept] == [
+        f"epochs=2,hidden_sizes=8,seed={seed}" for seed in (0, 1)
+    ]
     assert [load_run(path).status for path in DEFAULT.glob("*.old-*")] == ["unfinished"] * 2
 
 
-def test_keep_prefers_what_this_code_has_trained(finished_times: list[str]) -> None:
-    again = sweep(SEEDS, quiet=True)
-    assert times(sweep(KEEP, quiet=True)) == times(again)
+def test_keep_prefers_runs_that_this_code_has_trained(first_times: list[str]) -> None:
+    trained_again = sweep(SEEDS, quiet=True)
+    assert finish_times(sweep(KEEP, quiet=True)) == finish_times(trained_again)
 
 
-def test_force_outweighs_keep(finished_times: list[str]) -> None:
-    assert not set(times(sweep([[*overrides, "force=true"] for overrides in KEEP], quiet=True))) & set(finished_times)
+def test_force_overrides_keep(first_times: list[str]) -> None:
+    forced = sweep([[*overrides, "force=true"] for overrides in KEEP], quiet=True)
+    assert not set(finish_times(forced)) & set(first_times)
 
 
 def test_an_unfinished_run_of_other_code_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,15 +84,15 @@ def test_an_unfinished_run_of_other_code_is_not_kept(monkeypatch: pytest.MonkeyP
         with pytest.raises(KeyboardInterrupt):
             run(SHORT, quiet=True)
     monkeypatch.setattr("regexp.runs.identity.code_hash", lambda: "changed")
-    done = run([*SHORT, "keep=true"], quiet=True)
-    assert done.status == "completed"
-    assert "resumed" not in done.record
+    finished_run = run([*SHORT, "keep=true"], quiet=True)
+    assert finished_run.status == "completed"
+    assert "resumed" not in finished_run.record
     assert len(list(DEFAULT.glob("*.old-*"))) == 1
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_a_dry_run_says_the_same_and_changes_nothing(
-    keep: bool, finished_times: list[str], capsys: pytest.CaptureFixture[str]
+def test_a_dry_run_prints_the_same_message_and_changes_nothing(
+    keep: bool, first_times: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = sorted(DEFAULT.rglob("*"))
     print_forecast(compose_jobs(KEEP if keep else SEEDS), Path("outputs"), Terminal(), None)
@@ -94,7 +102,9 @@ def test_a_dry_run_says_the_same_and_changes_nothing(
     assert sorted(DEFAULT.rglob("*")) == before
 
 
-def test_a_single_run_says_so_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_single_run_prints_the_message_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(SHORT, quiet=True)
     monkeypatch.setattr("regexp.runs.identity.code_hash", lambda: "changed")
     run(SHORT)
