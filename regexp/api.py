@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from regexp.comparison.compare import compare_all
+from regexp.comparison.compare import compare_collection
 from regexp.comparison.export import RowRecords, make_row_records
 from regexp.comparison.loading import collect
 from regexp.config.compose import compose_jobs
@@ -125,4 +125,4 @@ def compare(
         paths = [paths]
     directories = [path.directory if isinstance(path, Run) else Path(path) for path in paths]
     by, baseline, where = ([words] if isinstance(words, str) else words for words in (by, baseline, where))
-    return make_row_records(compare_all(collect(directories), by, baseline, metric, where, sort))
+    return make_row_records(compare_collection(collect(directories), by, baseline, metric, where, sort))

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from regexp.config.compose import compose_job
-from regexp.runs.identity import label
+from regexp.runs.identity import make_label
 from regexp.utils import exit_codes
-from regexp.utils.atomic_io import storage_errors
+from regexp.utils.atomic_io import explain_storage_errors
 
 
 def main() -> None:
@@ -44,8 +44,8 @@ def preview(overrides: list[str], outputs: Path | str = "outputs") -> Path:
 
     dataset = load_dataset(job.config)
     picture = encode_png(draw_augmentation_grid(dataset, make_stream(job.config, dataset)))
-    path = Path(outputs) / "preview" / label(overrides) / "augmentation.png"
-    with storage_errors(path.parent):
+    path = Path(outputs) / "preview" / make_label(overrides) / "augmentation.png"
+    with explain_storage_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture.content)
     return path

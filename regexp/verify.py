@@ -31,7 +31,7 @@ _SEED_GROUP_KEYS = {*IGNORED_KEYS, "seed", "data.path"}
 
 
 @dataclass(frozen=True)
-class RecordedRun:
+class TrainingRecord:
     """The record of a finished run, as far as it is compared with another training.
 
     Attributes:
@@ -119,12 +119,12 @@ def verify(
     """
     directory, labels = _locate_runs(directory, labels)
     terminal = Terminal()
-    recorded_runs: list[RecordedRun] = []
+    recorded_runs: list[TrainingRecord] = []
     for recorded in find_runs(directory):
         with suppress(RunError):
-            recorded_runs.append(RecordedRun.from_run(recorded))
+            recorded_runs.append(TrainingRecord.from_run(recorded))
     if labels:
-        candidates = [RecordedRun.from_run(Run(directory / label)) for label in labels]
+        candidates = [TrainingRecord.from_run(Run(directory / label)) for label in labels]
     else:
         candidates = random.Random(seed).sample(recorded_runs, len(recorded_runs))
     chosen = _choose(candidates, len(labels) or count, bool(labels), float64, terminal)
@@ -132,9 +132,9 @@ def verify(
     with TemporaryDirectory(prefix="regexp-") as outputs:
         if float64:
             together = sweep([one.overrides for one in chosen], f"{outputs}/together", quiet=True)
-            references = [RecordedRun.from_run(one) for one in together]
+            references = [TrainingRecord.from_run(one) for one in together]
         for one, reference in zip(chosen, references, strict=True):
-            alone = RecordedRun.from_run(run(one.overrides, f"{outputs}/alone", quiet=True))
+            alone = TrainingRecord.from_run(run(one.overrides, f"{outputs}/alone", quiet=True))
             seed_group = [other for other in recorded_runs if other.seed_group == one.seed_group]
             differences[one.label] = compare_trainings(reference, alone, seed_group)
             terminal.print_line(f"\n{_describe_trainings(one.label, reference, alone)}")
@@ -154,7 +154,7 @@ def verify(
 
 
 def compare_trainings(
-    reference: RecordedRun, alone: RecordedRun, seed_group: Sequence[RecordedRun]
+    reference: TrainingRecord, alone: TrainingRecord, seed_group: Sequence[TrainingRecord]
 ) -> list[MetricDifference]:
     """Return how two trainings of a run differ, for each of COMPARED_COLUMNS.
 
@@ -189,8 +189,8 @@ def _locate_runs(directory: Path, labels: Sequence[str]) -> tuple[Path, Sequence
 
 
 def _choose(
-    candidates: Sequence[RecordedRun], count: int, named: bool, float64: bool, terminal: Terminal
-) -> list[RecordedRun]:
+    candidates: Sequence[TrainingRecord], count: int, named: bool, float64: bool, terminal: Terminal
+) -> list[TrainingRecord]:
     """Return the runs to train again, with the overrides that do so.
 
     Args:
@@ -203,7 +203,7 @@ def _choose(
     Raises:
         ConfigError: no run can be trained again, or in float64 none trains together with another.
     """
-    chosen: list[RecordedRun] = []
+    chosen: list[TrainingRecord] = []
     cohort_keys: list[object] = []
     for candidate in candidates:
         try:
@@ -229,7 +229,7 @@ def _choose(
     return chosen
 
 
-def _prepare(recorded: RecordedRun, float64: bool) -> tuple[RecordedRun, object]:
+def _prepare(recorded: TrainingRecord, float64: bool) -> tuple[TrainingRecord, object]:
     """Return a run with the overrides that train it again, and its cohort key.
 
     Raise ConfigError if they do not compose to the recorded configuration, as where a --config-dir had a part in it.
@@ -246,7 +246,7 @@ def _prepare(recorded: RecordedRun, float64: bool) -> tuple[RecordedRun, object]
     return replace(recorded, overrides=overrides), cohort_key(compose_job(overrides).config)
 
 
-def _describe_trainings(label: str, reference: RecordedRun, alone: RecordedRun) -> str:
+def _describe_trainings(label: str, reference: TrainingRecord, alone: TrainingRecord) -> str:
     """Return what two trainings of a run were, and what else has changed since the first."""
     epochs, epochs_alone = len(reference.metrics), len(alone.metrics)
     lines = [label, f"in a cohort of {reference.cohort_size}: {epochs} epochs; alone: {epochs_alone}"]

@@ -10,7 +10,7 @@ from helpers.run_directories import simulate_runs
 from scipy import stats
 
 from regexp import run, sweep
-from regexp.comparison.compare import compare_all
+from regexp.comparison.compare import compare_collection
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -50,7 +50,9 @@ def test_false_findings_between_equal_configurations_are_as_rare_as_stated() -> 
     for _ in range(comparisons):
         accuracies_by_copy = {f"copy{i}": {index: next(accuracies) for index in range(seeds)} for i in range(copies)}
         differences = [
-            row.difference for row in compare_all(simulate_runs(accuracies_by_copy)).rows if row.difference is not None
+            row.difference
+            for row in compare_collection(simulate_runs(accuracies_by_copy)).rows
+            if row.difference is not None
         ]
         assert len(differences) == copies - 1
         unadjusted_findings += sum(

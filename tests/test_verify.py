@@ -18,7 +18,7 @@ from regexp.errors import ConfigError, RunError
 from regexp.execution.terminal import Terminal
 from regexp.execution.train import train
 from regexp.training.cohort import Cohort
-from regexp.verify import COMPARED_COLUMNS, MetricDifference, RecordedRun, _prepare, main, verify
+from regexp.verify import COMPARED_COLUMNS, MetricDifference, TrainingRecord, _prepare, main, verify
 
 SHORT = ["epochs=4", "model.hidden_sizes=[8]"]
 DIRECTORY = Path("outputs/default")
@@ -152,7 +152,7 @@ def test_in_float64_a_cohort_that_changes_its_runs_is_found(
 
 
 def test_a_run_on_mps_is_verified_in_float64_on_the_cpu() -> None:
-    recorded = RecordedRun.from_run(run([*SHORT, "epochs=1"], quiet=True))
+    recorded = TrainingRecord.from_run(run([*SHORT, "epochs=1"], quiet=True))
     on_mps = replace(recorded, provenance={**recorded.provenance, "device": "mps:0, float32"})
     assert _prepare(on_mps, float64=True)[0].overrides[-2:] == ["device.precision=float64", "device.kind=cpu"]
     assert _prepare(on_mps, float64=False)[0].overrides == recorded.overrides

@@ -7,9 +7,9 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    from regexp.augmentation.pipeline import TRANSFORMS
+    from regexp.augmentation.pipeline import TRANSFORMS_BY_STEP
 
-    for transform in TRANSFORMS.values():
+    for transform in TRANSFORMS_BY_STEP.values():
         if transform.__name__ == name:
             return transform
     raise AttributeError(f"module 'regexp.augmentation' has no attribute {name!r}")

@@ -25,7 +25,7 @@ from regexp.utils.lazy import load_object
 from regexp.utils.rng import random_stream
 
 # The class of each step in the schema; the step's fields are the arguments of the class.
-TRANSFORMS: dict[str, type[Any]] = {name: load_object(schema.transform) for name, schema in STEPS.items()}
+TRANSFORMS_BY_STEP: dict[str, type[Any]] = {name: load_object(schema.transform) for name, schema in STEPS.items()}
 
 
 class PixelwiseTransform(Operation, Protocol):
@@ -80,7 +80,7 @@ class Pipeline:
         Raises:
             ConfigError: a step cannot be applied to images of this size.
         """
-        self.steps, self.operations = tuple(steps), _merge_geometric(steps)
+        self.transforms, self.operations = tuple(steps), _merge_geometric(steps)
         self.sizes = [(height, width)]
         for operation in self.operations:
             self.sizes.append(operation.output_size(*self.sizes[-1]))
@@ -128,11 +128,11 @@ class Pipeline:
 
     def describe(self) -> str:
         """Return the steps in words."""
-        return ", ".join(step.describe() for step in self.steps) or "none"
+        return ", ".join(step.describe() for step in self.transforms) or "none"
 
     def unbatched_transforms(self) -> list[str]:
         """Return the names of the transforms that are applied image by image."""
-        return [step.name for step in self.steps if isinstance(step, ImageByImage)]
+        return [step.name for step in self.transforms if isinstance(step, ImageByImage)]
 
 
 def _merge_geometric(steps: Sequence[Transform]) -> list[Operation]:
@@ -144,7 +144,7 @@ def _merge_geometric(steps: Sequence[Transform]) -> list[Operation]:
             continue
         previous = operations[-1] if operations else None
         if isinstance(previous, Resampling) and previous.can_append(step):
-            operations[-1] = Resampling((*previous.steps, step))
+            operations[-1] = Resampling((*previous.transforms, step))
         else:
             operations.append(Resampling((step,)))
     return operations

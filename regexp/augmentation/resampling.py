@@ -28,7 +28,7 @@ class Resampling:
         steps: the transforms; only the last can be an elastic one.
     """
 
-    steps: tuple[GeometricTransform, ...]
+    transforms: tuple[GeometricTransform, ...]
     kind: ClassVar[str] = "elastic"  # only an elastic transform draws something for every pixel
 
     def can_append(self, step: GeometricTransform) -> bool:
@@ -37,10 +37,11 @@ class Resampling:
         Nothing can follow an elastic transform: its displacements are known for whole pixels, and a further step would
         need them in between. Else interpolation and fill must agree with those of the other steps.
         """
-        if isinstance(self.steps[-1], ElasticTransform):
+        if isinstance(self.transforms[-1], ElasticTransform):
             return False
         return all(
-            _agree(other.interpolation, step.interpolation) and _agree(other.fill, step.fill) for other in self.steps
+            _agree(other.interpolation, step.interpolation) and _agree(other.fill, step.fill)
+            for other in self.transforms
         )
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
@@ -49,7 +50,7 @@ class Resampling:
         Raises:
             ConfigError: a step cannot be applied to images of this size.
         """
-        for step in self.steps:
+        for step in self.transforms:
             height, width = step.output_size(height, width)
         return height, width
 
@@ -61,7 +62,7 @@ class Resampling:
             grid_sample's units, which are half the sides.
         """
         matrices, half_sides = [], torch.tensor([[width / 2], [height / 2], [1.0]])
-        for step in self.steps:
+        for step in self.transforms:
             matrices.append(step.matrix(step.draw(count, height, width, generator), height, width))
             height, width = step.output_size(height, width)
         composed = _compose(matrices)
@@ -78,7 +79,7 @@ class Resampling:
         rows = matrix.shape[1]
         # One product for all images, with x and y in planes of their own: 20 times faster than affine_grid.
         points = (matrix.flatten(0, 1) @ _pixel_positions(height, width, images.dtype, device)).view(count, rows, -1)
-        last_step = self.steps[-1]
+        last_step = self.transforms[-1]
         if isinstance(last_step, ElasticTransform):
             field = last_step.displacements(count, height, width, generator, device).to(images.dtype)
             points = points.baddbmm_(matrix[..., :2], field.flatten(2))
@@ -86,8 +87,10 @@ class Resampling:
             # Beyond the horizon of a plane seen from an angle the quotient is infinite or NaN: that is outside.
             points = (points[:, :2] / points[:, 2:]).nan_to_num_(_OUTSIDE).clamp_(-_OUTSIDE, _OUTSIDE)
         grid = points.view(count, 2, height, width).permute(0, 2, 3, 1)
-        interpolation = next((step.interpolation for step in self.steps if step.interpolation is not None), "nearest")
-        fill = next((step.fill for step in self.steps if step.fill is not None), 0.0)
+        interpolation = next(
+            (step.interpolation for step in self.transforms if step.interpolation is not None), "nearest"
+        )
+        fill = next((step.fill for step in self.transforms if step.fill is not None), 0.0)
         return _sample(images, grid, interpolation, fill)
 
 

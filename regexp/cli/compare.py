@@ -63,12 +63,12 @@ def _make_parser() -> argparse.ArgumentParser:
 
 def _compare(arguments: argparse.Namespace) -> None:
     # Imported here, so that --help does not wait for scipy.
-    from regexp.comparison.compare import compare_all
+    from regexp.comparison.compare import compare_collection
     from regexp.comparison.grouping import split_values
     from regexp.comparison.loading import collect
     from regexp.comparison.report import Report
 
-    comparison = compare_all(
+    comparison = compare_collection(
         collect(arguments.directories),
         by=[key for keys in arguments.by for key in split_values(keys)],
         baseline=arguments.baseline,
@@ -96,12 +96,12 @@ def _compare(arguments: argparse.Namespace) -> None:
         if arguments.tensorboard:
             from regexp.comparison.loading import format_count
             from regexp.comparison.tensorboard import bands_directory, write_bands
-            from regexp.runs.logdirs import logdir
+            from regexp.runs.logdirs import make_logdir
             from regexp.utils.next_commands import tensorboard_command
 
             bands = bands_directory(comparison)
             report.print_aside(f"bands    {bands}: {format_count(write_bands(comparison, curves), 'configuration')}")
-            logs = logdir([record.directory for record in comparison.records], bands)
+            logs = make_logdir([record.directory for record in comparison.records], bands)
             report.print_aside(f"curves   {tensorboard_command(logs)}")
 
 

@@ -19,7 +19,7 @@ from regexp.comparison.rows import Row, average_rows, make_row, paired_differenc
 from regexp.config.keys import closest_match
 from regexp.config.metrics import RUN_METRICS, Metric
 from regexp.errors import ConfigError
-from regexp.runs.records import Record
+from regexp.runs.records import RunRecord
 from regexp.utils.messages import did_you_mean
 
 
@@ -54,12 +54,12 @@ class Comparison:
     remarks: list[str] = field(default_factory=list)
 
     @property
-    def records(self) -> list[Record]:
+    def records(self) -> list[RunRecord]:
         """All runs that are compared, also those that have not finished."""
         return [record for cell in self.cells for record in cell.records]
 
 
-def compare_all(
+def compare_collection(
     collection: Collection,
     by: Sequence[str] = (),
     baseline: Sequence[str] = (),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from regexp.config.keys import closest_match
 from regexp.errors import ConfigError
 from regexp.runs.identity import IGNORED_KEYS, short_names
-from regexp.runs.records import Record
+from regexp.runs.records import RunRecord
 from regexp.utils.messages import did_you_mean, format_value
 
 # Stands for the value of a key that a configuration does not have.
@@ -23,12 +23,12 @@ class Configuration:
     """
 
     values: dict[str, str]
-    records: list[Record] = field(default_factory=list)
+    records: list[RunRecord] = field(default_factory=list)
 
 
-def group_by_configuration(records: Sequence[Record]) -> list[Configuration]:
+def group_by_configuration(records: Sequence[RunRecord]) -> list[Configuration]:
     """Return the configurations of runs, in order of appearance."""
-    groups: dict[str, list[Record]] = {}
+    groups: dict[str, list[RunRecord]] = {}
     for record in records:
         groups.setdefault(record.configuration_key, []).append(record)
     option_names = _augmentation_options(records)
@@ -40,7 +40,7 @@ def group_by_configuration(records: Sequence[Record]) -> list[Configuration]:
     ]
 
 
-def filter_records(records: Sequence[Record], conditions: Sequence[str]) -> list[Record]:
+def filter_records(records: Sequence[RunRecord], conditions: Sequence[str]) -> list[RunRecord]:
     """Return the runs that meet all conditions.
 
     Args:
@@ -163,7 +163,7 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _all_values(group: Sequence[Record], option_names: dict[str, str]) -> dict[str, str]:
+def _all_values(group: Sequence[RunRecord], option_names: dict[str, str]) -> dict[str, str]:
     """Return the value of every key of a configuration, as the user would type it.
 
     Args:
@@ -183,7 +183,7 @@ def _all_values(group: Sequence[Record], option_names: dict[str, str]) -> dict[s
     return values
 
 
-def _typed_values(record: Record) -> dict[str, str]:
+def _typed_values(record: RunRecord) -> dict[str, str]:
     """Return the values that a run's overrides set, by key, without those that cannot change the result."""
     values = {}
     for override in record.overrides:
@@ -193,12 +193,12 @@ def _typed_values(record: Record) -> dict[str, str]:
     return values
 
 
-def _augmentation_text(record: Record) -> str:
+def _augmentation_text(record: RunRecord) -> str:
     """Return the whole augmentation of a run as text."""
     return format_value({key: value for key, value in record.config.items() if key.startswith("augmentation")})
 
 
-def _augmentation_options(records: Sequence[Record]) -> dict[str, str]:
+def _augmentation_options(records: Sequence[RunRecord]) -> dict[str, str]:
     """Return the option with which each augmentation was first chosen, by the augmentation's text."""
     names: dict[str, str] = {}
     for record in records:
@@ -207,7 +207,7 @@ def _augmentation_options(records: Sequence[Record]) -> dict[str, str]:
     return names
 
 
-def _distinguishing_keys(values_of_groups: Sequence[dict[str, str]], records: Sequence[Record]) -> list[str]:
+def _distinguishing_keys(values_of_groups: Sequence[dict[str, str]], records: Sequence[RunRecord]) -> list[str]:
     """Return keys that tell all configurations apart: the typed keys that varied, then as few others as are needed."""
     typed_keys = dict.fromkeys(key for record in records for key in _typed_values(record))
     keys = [key for key in typed_keys if len({values.get(key, ABSENT) for values in values_of_groups}) > 1]
@@ -235,7 +235,7 @@ def drop_repeated_seeds(configurations: Sequence[Configuration]) -> tuple[list[C
     """
     kept, dropped = [], 0
     for configuration in configurations:
-        by_seed: dict[int, Record] = {}
+        by_seed: dict[int, RunRecord] = {}
         for record in configuration.records:
             other = by_seed.get(record.seed)
             if other is None or (record.finished, record.started) >= (other.finished, other.started):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from regexp.errors import ConfigError, RunError
-from regexp.runs.records import READ_ERRORS, Record, describe_error, read_record
+from regexp.runs.records import READ_ERRORS, RunRecord, describe_error, read_run_record
 from regexp.runs.run import Run
 
 
@@ -23,7 +23,7 @@ class Collection:
     """
 
     title: str
-    records: list[Record]
+    records: list[RunRecord]
     missing_runs: list[tuple[str, ...]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
@@ -153,7 +153,7 @@ def _read_records(directories: Iterable[Path], collection: Collection) -> None:
     """Add the runs of directories to a collection; runs that are broken become remarks."""
     for directory in directories:
         try:
-            collection.records.append(read_record(Run(directory)))
+            collection.records.append(read_run_record(Run(directory)))
         except READ_ERRORS as error:
             collection.remarks.append(f"left out: {describe_error(error, directory / 'run.json')}")
 

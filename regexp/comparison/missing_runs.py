@@ -8,7 +8,7 @@ from pathlib import Path
 
 from regexp.comparison.compare import Comparison
 from regexp.comparison.grouping import ABSENT
-from regexp.runs.records import Record
+from regexp.runs.records import RunRecord
 from regexp.utils.next_commands import command_prefix, relative_path
 
 
@@ -36,7 +36,7 @@ def list_unfinished(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
             seed for seed in missing_seeds if tuple(sorted(_replace_values(example, {"seed": str(seed)}))) not in listed
         ]
         if unlisted_seeds:
-            yield "missing", cell.label, _training_command(example, {}, unlisted_seeds)
+            yield "missing", cell.title, _training_command(example, {}, unlisted_seeds)
     missing_cells = math.prod(map(len, comparison.levels.values())) - len(comparison.cells)
     # Where more combinations are missing than trained, the runs are single points of a space, not a grid with gaps.
     if 0 < missing_cells <= len(comparison.cells):
@@ -48,7 +48,7 @@ def list_unfinished(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
                 yield "missing", ", ".join(values), command_line
 
 
-def _describe_state(record: Record) -> Iterator[str]:
+def _describe_state(record: RunRecord) -> Iterator[str]:
     if record.status in ("running", "interrupted", "diverged"):
         yield f"epoch {record.last_epoch} of {record.max_epochs}"
     if record.problem:
@@ -59,7 +59,7 @@ def _describe_state(record: Record) -> Iterator[str]:
         yield f"to train again: {command_prefix()}{record.command}"
 
 
-def _training_command(example: Record, values: Mapping[str, str], seeds: Sequence[int]) -> str:
+def _training_command(example: RunRecord, values: Mapping[str, str], seeds: Sequence[int]) -> str:
     """Return the command that trains an example's configuration, with other values of some keys, for some seeds."""
     overrides = _replace_values(example, {**values, "seed": ",".join(map(str, seeds))})
     is_sweep = len(seeds) > 1
@@ -71,7 +71,7 @@ def _directory_override_of_sweep(comparison: Comparison) -> list[str]:
     return _directory_override(comparison.records[0], is_sweep=False) if comparison.records else []
 
 
-def _directory_override(example: Record, is_sweep: bool) -> list[str]:
+def _directory_override(example: RunRecord, is_sweep: bool) -> list[str]:
     """Return the override that records a run beside the example, where that is not below outputs/."""
     outputs = example.directory.parent.parent
     if outputs.resolve() == Path("outputs").resolve():
@@ -79,7 +79,7 @@ def _directory_override(example: Record, is_sweep: bool) -> list[str]:
     return [f"hydra.{'sweep' if is_sweep else 'run'}.dir={relative_path(outputs)}"]
 
 
-def _replace_values(example: Record, values: Mapping[str, str]) -> list[str]:
+def _replace_values(example: RunRecord, values: Mapping[str, str]) -> list[str]:
     """Return a run's overrides with other values of some keys."""
     overrides = {override.partition("=")[0].lstrip("+"): override for override in example.overrides}
     overrides |= {key: f"{key}={value}" for key, value in values.items()}

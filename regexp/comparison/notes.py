@@ -13,7 +13,7 @@ from regexp.comparison.rows import Row, paired_differences, test_differences
 from regexp.comparison.statistics import ALPHA, MAX_SIGN_FLIP_PAIRS, wilson_interval
 from regexp.comparison.verdicts import format_estimate
 from regexp.config.metrics import RUN_METRICS
-from regexp.runs.records import Record
+from regexp.runs.records import RunRecord
 from regexp.utils.next_commands import command_prefix
 
 MAX_FAILURES = 5
@@ -33,7 +33,7 @@ def make_notes(comparison: Comparison) -> list[str]:
 def make_brief_notes(comparison: Comparison) -> list[str]:
     """Return the notes on the short table at the end of a sweep."""
     lines = []
-    if any(row.difference is not None and row.difference.p_adjusted is not None for row in comparison.rows):
+    if any(row.difference is not None and row.difference.adjusted_p_value is not None for row in comparison.rows):
         baseline = ", ".join(f"{key}={value}" for key, value in comparison.baseline.values.items())
         lines.append(
             f"±: 95 % interval over seeds; difference: {comparison.metric.title} minus that of {baseline}, paired by "
@@ -115,7 +115,7 @@ def _reported_split(comparison: Comparison) -> str:
     return "test" if any(row.scores.get("test_accuracy") for row in comparison.rows) else "validation"
 
 
-def _image_set(record: Record, split: str) -> tuple[object, ...]:
+def _image_set(record: RunRecord, split: str) -> tuple[object, ...]:
     """Return what decides which images are in a split: equal for runs that are measured on the same images."""
     split_keys = ("data.val_size", "data.split_seed") if split == "validation" else ()
     data = (record.config["data.fingerprint"], record.validation, record.image_counts.get(split))
@@ -138,17 +138,20 @@ def _explain_tests(comparison: Comparison) -> Iterator[str]:
         f"a power of 80 % at {corrected_level}, if the true difference is the one seen; the range comes from the 80 % "
         "interval of the spread."
     )
-    if any(test.min_sign_flip_p is not None and test.min_sign_flip_p <= ALPHA for test in tests):
+    if any(test.min_sign_flip_p_value is not None and test.min_sign_flip_p_value <= ALPHA for test in tests):
         yield (
             f"flips: exact two-sided sign-flip permutation test for up to {MAX_SIGN_FLIP_PAIRS} pairs, not corrected: "
             "a check that does not assume normal differences."
         )
-    too_few_pairs = [test for test in tests if test.min_sign_flip_p is not None and test.min_sign_flip_p > ALPHA]
+    too_few_pairs = [
+        test for test in tests if test.min_sign_flip_p_value is not None and test.min_sign_flip_p_value > ALPHA
+    ]
     if too_few_pairs:
-        closest = min(too_few_pairs, key=lambda test: test.min_sign_flip_p or 0)
+        closest = min(too_few_pairs, key=lambda test: test.min_sign_flip_p_value or 0)
+        min_p_value = closest.min_sign_flip_p_value or 0
         yield (
             f"A two-sided sign-flip permutation test of {closest.estimate.n} pairs cannot reach {level} (at best "
-            f"{100 * (closest.min_sign_flip_p or 0):.3g} %), so those verdicts rest on the t test alone, which assumes "
+            f"{100 * min_p_value:.3g} %), so those verdicts rest on the t test alone, which assumes "
             "that differences are roughly normal."
         )
     if any(not test.estimate.sd and test.estimate.mean for test in tests):
@@ -187,7 +190,7 @@ def _explain_choice(comparison: Comparison) -> Iterator[str]:
     undistinguished = sum(not difference.significant for difference in differences)
     diverged = sum(record.status == "diverged" for record in best.records)
     text = (
-        f"Chosen on validation, the best of {len(rows)}: {best.label}, with {100 * validation.mean:.2f} % "
+        f"Chosen on validation, the best of {len(rows)}: {best.title}, with {100 * validation.mean:.2f} % "
         f"({format_count(validation.n, 'seed')}{f'; {diverged} diverged' if diverged else ''})"
     )
     if undistinguished and validation.n > 1:

@@ -19,7 +19,7 @@ from regexp.comparison.export import to_markdown
 from regexp.comparison.rows import Row, average_rows
 from regexp.comparison.statistics import CONFIDENCE_LEVEL
 from regexp.config.metrics import RUN_METRICS, Metric
-from regexp.utils.atomic_io import storage_errors
+from regexp.utils.atomic_io import explain_storage_errors
 
 MAX_PANELS, MAX_ROWS, MAX_LINES, MAX_NAMES = 12, 30, 6, 12
 Entry = TypeVar("Entry")
@@ -46,7 +46,7 @@ def write_report(comparison: Comparison, curves: Curves, directory: Path) -> Pat
 
     pictures = []
     remedy = "Free some space, or choose another directory: --output DIR."
-    with storage_errors(directory, remedy), matplotlib.rc_context(_STYLE):
+    with explain_storage_errors(directory, remedy), matplotlib.rc_context(_STYLE):
         directory.mkdir(parents=True, exist_ok=True)
         for name, caption, figure in _plot_all(comparison, curves):
             for extension in ("png", "svg"):
@@ -89,14 +89,14 @@ def plot_curves(comparison: Comparison, curves: Curves) -> Figure:
         row = rows[i]
         if baseline and row is not comparison.baseline:
             epochs = range(1, len(baseline) + 1)
-            axes.plot(epochs, baseline, color=_PALE, lw=1.5, label="validation, baseline")
+            axes.plot(epochs, baseline, color=_PALE, lw=1.5, title="validation, baseline")
         for column, dashes, label in (("val_loss", "-", "validation"), ("train_loss", "--", "training")):
             curve = curves.geometric_mean_and_range(row, column)
             epochs = range(1, len(curve) + 1)
-            axes.plot(epochs, [mean for mean, _, _ in curve], color=_INK, ls=dashes, lw=1.4, label=label)
+            axes.plot(epochs, [mean for mean, _, _ in curve], color=_INK, ls=dashes, lw=1.4, title=label)
             low, high = [low for _, low, _ in curve], [high for _, _, high in curve]
             axes.fill_between(epochs, low, high, color=_INK, alpha=0.3, lw=0)
-        axes.set_title(row.label + (" (baseline)" if row is comparison.baseline else ""), fontsize=10)
+        axes.set_title(row.title + (" (baseline)" if row is comparison.baseline else ""), fontsize=10)
         axes.set_yscale("log")
     handles: dict[str, Artist] = {}
     for axes in panels.flat:
@@ -129,7 +129,7 @@ def plot_differences(comparison: Comparison) -> Figure:
             capsize=3,
             zorder=3,
         )
-    axes.set_yticks(range(len(shown)), [row.label for row, _ in shown])
+    axes.set_yticks(range(len(shown)), [row.title for row, _ in shown])
     axes.invert_yaxis()
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
@@ -174,7 +174,7 @@ def plot_interactions(comparison: Comparison) -> Figure:
                 mfc="white",
                 lw=1.2,
                 capsize=3,
-                label=line_value,
+                title=line_value,
             )
         axes.set_xticks(range(len(values)), values)
         axes.set_xlim(-0.4, len(values) - 0.6)
@@ -211,7 +211,7 @@ def plot_gap(comparison: Comparison) -> Figure:
             ms=6,
             zorder=3,
         )
-        points.append((x.mean, 100 * y.mean, row.label))
+        points.append((x.mean, 100 * y.mean, row.title))
     low, high = axes.get_xlim()
     axes.set_xlim(low, high + 0.2 * (high - low))  # space for the names
     width, height = high - low, axes.get_ylim()[1] - axes.get_ylim()[0]

@@ -15,7 +15,7 @@ from regexp.comparison.statistics import (
     sd_confidence_interval,
 )
 from regexp.config.metrics import RUN_METRICS
-from regexp.runs.records import Record
+from regexp.runs.records import RunRecord
 
 
 @dataclass
@@ -30,12 +30,12 @@ class Row:
     """
 
     values: dict[str, str]
-    records: list[Record]
+    records: list[RunRecord]
     scores: dict[str, dict[int, float]]
     difference: "Difference | None" = None
 
     @property
-    def label(self) -> str:
+    def title(self) -> str:
         """The values of the row in one line, such as "batch, affine"."""
         return ", ".join(self.values.values()) or "all"
 
@@ -59,7 +59,7 @@ class Difference:
 
     Attributes:
         test: the paired test of the difference; None if the rows have no seed in common.
-        p_adjusted: the p-value of the t test after Holm's correction; None if there is no test.
+        adjusted_p_value: the p-value of the t test after Holm's correction; None if there is no test.
         family_size: the number of tests that were corrected together.
         required_seeds: how many seeds would be needed to find a difference as large as this, from the lower and from
             the upper end of the interval of its standard deviation; None if it is significant, or if nothing is known.
@@ -67,7 +67,7 @@ class Difference:
     """
 
     test: PairedTest | None
-    p_adjusted: float | None = None
+    adjusted_p_value: float | None = None
     family_size: int = 1
     required_seeds: tuple[int, int] | None = None
     has_diverged_runs: bool = False
@@ -75,14 +75,14 @@ class Difference:
     @property
     def significant(self) -> bool:
         """Whether the difference is distinguishable from zero at level ALPHA."""
-        return self.test is not None and self.p_adjusted is not None and self.p_adjusted <= ALPHA
+        return self.test is not None and self.adjusted_p_value is not None and self.adjusted_p_value <= ALPHA
 
     @property
     def contradicted_by_sign_flips(self) -> bool:
         """Whether the sign-flip test, without correction, could have reached level ALPHA and did not."""
-        if self.test is None or self.test.sign_flip_p is None or self.test.min_sign_flip_p is None:
+        if self.test is None or self.test.sign_flip_p_value is None or self.test.min_sign_flip_p_value is None:
             return False
-        return self.test.min_sign_flip_p <= ALPHA < self.test.sign_flip_p
+        return self.test.min_sign_flip_p_value <= ALPHA < self.test.sign_flip_p_value
 
 
 def make_row(configuration: Configuration) -> Row:
@@ -148,8 +148,10 @@ def test_differences(samples: Sequence[Sequence[float]]) -> list[Difference]:
     """Test whether the means of samples of differences are zero, with p-values corrected for all of them together."""
     tests = [paired_test(sample) if sample else None for sample in samples]
     p_values = {i: test.p_value for i, test in enumerate(tests) if test is not None and test.p_value is not None}
-    p_adjusted = adjust_p_values(p_values)
-    differences = [Difference(test, p_adjusted.get(i), max(1, len(p_adjusted))) for i, test in enumerate(tests)]
+    adjusted_p_values = adjust_p_values(p_values)
+    differences = [
+        Difference(test, adjusted_p_values.get(i), max(1, len(adjusted_p_values))) for i, test in enumerate(tests)
+    ]
     for difference in differences:
         difference.required_seeds = _required_seeds(difference)
     return differences

@@ -54,18 +54,18 @@ class PairedTest:
 
     Attributes:
         estimate: the mean difference and its confidence interval.
-        p_value: of the paired t test, two-sided; where all differences are equal, which leaves that test no spread, of
-            the sign-flip test; None for a single pair.
-        sign_flip_p: p-value of the exact sign-flip test, two-sided; None for a single pair, and for more than
-            MAX_SIGN_FLIP_PAIRS.
-        min_sign_flip_p: the smallest p-value that the sign-flip test can reach with this many pairs that differ; None
-            for more than MAX_SIGN_FLIP_PAIRS pairs.
+        p_value: the two-sided p-value of the paired t test. Where all differences are equal, which leaves that test no
+            spread, that of the sign-flip test. None for a single pair.
+        sign_flip_p_value: the two-sided p-value of the exact sign-flip test; None for a single pair, and for more than
+            MAX_SIGN_FLIP_PAIRS pairs.
+        min_sign_flip_p_value: the smallest p-value that the sign-flip test can reach with this many pairs that differ;
+            None for more than MAX_SIGN_FLIP_PAIRS pairs.
     """
 
     estimate: Estimate
     p_value: float | None
-    sign_flip_p: float | None
-    min_sign_flip_p: float | None
+    sign_flip_p_value: float | None
+    min_sign_flip_p_value: float | None
 
 
 def estimate_mean(values: Sequence[float]) -> Estimate:
@@ -99,24 +99,24 @@ def paired_test(differences: Sequence[float]) -> PairedTest:
     """
     estimate = estimate_mean(differences)
     n = estimate.n
-    sign_flip_p, min_sign_flip_p = None, None
+    sign_flip_p_value, min_sign_flip_p_value = None, None
     if n <= MAX_SIGN_FLIP_PAIRS:
         nonzero = sum(abs(difference) > ROUNDING_ERROR for difference in differences)
-        min_sign_flip_p = min(1.0, 2.0 ** (1 - nonzero))
-        sign_flip_p = sign_flip_p_value(differences) if n > 1 else None
+        min_sign_flip_p_value = min(1.0, 2.0 ** (1 - nonzero))
+        sign_flip_p_value = compute_sign_flip_p_value(differences) if n > 1 else None
     if n == 1:
         p_value = None
     elif estimate.sd:
         t = abs(estimate.mean) / (estimate.sd / math.sqrt(n))
         p_value = float(2 * special.stdtr(n - 1, -t))
-    elif sign_flip_p is not None:
-        p_value = sign_flip_p
+    elif sign_flip_p_value is not None:
+        p_value = sign_flip_p_value
     else:  # n equal differences: only all plus and all minus are as far from zero
         p_value = 2.0 ** (1 - n) if estimate.mean else 1.0
-    return PairedTest(estimate, p_value, sign_flip_p, min_sign_flip_p)
+    return PairedTest(estimate, p_value, sign_flip_p_value, min_sign_flip_p_value)
 
 
-def sign_flip_p_value(differences: Sequence[float]) -> float:
+def compute_sign_flip_p_value(differences: Sequence[float]) -> float:
     """Return the two-sided p-value of Fisher's exact permutation test of paired differences.
 
     It is the share of all 2^n changes of sign whose mean is at least as far from zero as the observed one (R. A.

@@ -62,7 +62,7 @@ def tabulate_results(comparison: Comparison) -> TextTable:
     titles = [f"{metric.title.removesuffix(' accuracy')}{' %' if metric.percent else ''}" for metric in metrics]
     rows = [
         [
-            row.label,
+            row.title,
             format_seeds(row),
             *(format_estimate(metric, row.estimate(metric.name)) for metric in metrics),
             *(_format_mean(row, name) for name in ("gap", "best_epoch", "epochs", "seconds")),
@@ -88,7 +88,7 @@ def tabulate_differences(comparison: Comparison, brief: bool = False) -> TextTab
     metric = comparison.metric
     others = [row for row in comparison.rows if row.difference is not None]
     differences = [row.difference for row in others]
-    rows = [[row.label, *_test_cells(row.difference, metric, BASELINE_DIFFERENCE, brief)] for row in others]
+    rows = [[row.title, *_test_cells(row.difference, metric, BASELINE_DIFFERENCE, brief)] for row in others]
     baseline = ", ".join(f"{key}={value}" for key, value in comparison.baseline.values.items())
     title = f"{_metric_title(metric)}: difference to {baseline}, {_format_pairs(differences)}"
     columns = [_label_column(comparison), "difference", *_TEST_COLUMNS]
@@ -132,7 +132,7 @@ def tabulate_overview(comparison: Comparison) -> TextTable:
         columns += ["difference", "verdict"]
     rows = []
     for row in comparison.rows:
-        cells = [row.label, format_seeds(row), _format_mean(row, "epochs")]
+        cells = [row.title, format_seeds(row), _format_mean(row, "epochs")]
         cells += [format_estimate(accuracy, row.estimate(accuracy.name)) for accuracy in accuracies]
         if has_differences:
             cells += _brief_difference_cells(row.difference, comparison.metric)
@@ -216,7 +216,9 @@ def _test_cells(difference: Difference | None, metric: Metric, wording: Wording,
     if difference is None or difference.test is None:
         return ["-"] * 4 + ["no pairs"]
     test = difference.test
-    p_values = [format_p_value(p_value) for p_value in (test.p_value, test.sign_flip_p, difference.p_adjusted)]
+    p_values = [
+        format_p_value(p_value) for p_value in (test.p_value, test.sign_flip_p_value, difference.adjusted_p_value)
+    ]
     estimate = format_estimate(metric, test.estimate, signed=True)
     return [estimate, *p_values, format_verdict(difference, metric, wording, brief)]
 
@@ -225,7 +227,7 @@ def _drop_idle_flips(table: TextTable, differences: Sequence[Difference | None])
     """Drop the column of permutation tests from a table where none of them could reach 5 %."""
     for difference in differences:
         test = None if difference is None else difference.test
-        if test is not None and test.min_sign_flip_p is not None and test.min_sign_flip_p <= ALPHA:
+        if test is not None and test.min_sign_flip_p_value is not None and test.min_sign_flip_p_value <= ALPHA:
             return table
     i = table.columns.index(_FLIPS_COLUMN)
     columns, *rows = ([*cells[:i], *cells[i + 1 :]] for cells in (table.columns, *table.rows))
@@ -239,7 +241,7 @@ def _brief_difference_cells(difference: Difference | None, metric: Metric) -> li
     if difference.test is None:
         return ["-", "-"]
     estimate = difference.test.estimate
-    if difference.p_adjusted is None:
+    if difference.adjusted_p_value is None:
         verdict = "-"
     elif estimate.mean == 0:
         verdict = "same"

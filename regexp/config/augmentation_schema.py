@@ -212,4 +212,4 @@ STEPS: dict[str, type[Any]] = {
 }
 
 # The step for each NAME in `_target_: regexp.augmentation.NAME`, which gives a step a name of the user's choice.
-TARGETS = {schema.transform.rpartition(".")[2]: name for name, schema in STEPS.items()}
+STEPS_BY_TARGET = {schema.transform.rpartition(".")[2]: name for name, schema in STEPS.items()}

@@ -21,14 +21,14 @@ class Job:
         config: the configuration as typed objects.
         overrides: what the user changed.
         warnings: what is valid but probably not what the user wants.
-        composed: the configuration as Hydra composed it.
+        composed_config: the configuration as Hydra composed it.
         hydra: Hydra's own configuration.
     """
 
     config: Config
     overrides: tuple[str, ...]
     warnings: tuple[str, ...]
-    composed: DictConfig
+    composed_config: DictConfig
     hydra: Any
 
     def hydra_files(self) -> dict[str, str]:
@@ -36,7 +36,7 @@ class Job:
         overrides = OmegaConf.to_yaml(list(self.overrides))
         task_overrides = f"task:\n{textwrap.indent(overrides, '    ')}" if self.overrides else "task: []\n"
         return {
-            "config.yaml": OmegaConf.to_yaml(self.composed),
+            "config.yaml": OmegaConf.to_yaml(self.composed_config),
             "overrides.yaml": overrides,
             "hydra.yaml": _hydra_yaml(self.hydra).replace("task: []\n", task_overrides),
         }

@@ -185,7 +185,7 @@ def identity_items(config: Config) -> dict[str, Any]:
     return {**items, "augmentation": list(config.augmentation)}
 
 
-def data_source(config: Config) -> tuple[Any, ...]:
+def source_arguments(config: Config) -> tuple[Any, ...]:
     """Return where the data is and how it is read, as the arguments of data.sources.locate."""
     keys = ("name", "root", "path", "image_size", "grayscale")
     return tuple(getattr(config.data, key, None) for key in keys)

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from regexp.config.augmentation_schema import STEPS, TARGETS, TorchvisionConfig
+from regexp.config.augmentation_schema import STEPS, STEPS_BY_TARGET, TorchvisionConfig
 from regexp.config.constraints import can_convert, describe_wrong_type, find_violations, suggest_value
 from regexp.config.data_schema import DATA_SOURCES
 from regexp.config.fields import iterate_fields
@@ -112,15 +112,15 @@ def _make_step(key: str, step: Any) -> Any:
     if "_target_" in arguments:
         target = arguments.pop("_target_")
         transform = str(target).removeprefix(_OUR_TARGETS)
-        if transform not in TARGETS:
-            match = closest_match(transform, list(TARGETS)) if str(target).startswith(_OUR_TARGETS) else None
+        if transform not in STEPS_BY_TARGET:
+            match = closest_match(transform, list(STEPS_BY_TARGET)) if str(target).startswith(_OUR_TARGETS) else None
             if match is not None:
                 suggestion = did_you_mean([_OUR_TARGETS + match])
                 raise ConfigError(f"{key}._target_={target}: there is no such transform{suggestion}")
             if problems := list(_find_forbidden_targets(key, step)):
                 raise ConfigError("\n".join(problems))
             return TorchvisionConfig(str(target), arguments)
-        name = TARGETS[transform]
+        name = STEPS_BY_TARGET[transform]
     if name not in STEPS:
         match = closest_match(name, list(STEPS))
         suggestion = did_you_mean([f"augmentation.{match}"] if match else [])

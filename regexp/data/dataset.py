@@ -121,7 +121,9 @@ def scale(images: Tensor, dtype: torch.dtype) -> Tensor:
     return images.to(dtype).div_(255)
 
 
-def load_splits(source: Source, val_size: float, train_size: float | None, split_seed: int, validation: str) -> Dataset:
+def read_dataset(
+    source: Source, val_size: float, train_size: float | None, split_seed: int, validation: str
+) -> Dataset:
     """Read a data set and split it.
 
     If the files have no test set, a fifth of all images becomes the test set, stratified by class. It is always the

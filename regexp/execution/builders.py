@@ -18,8 +18,8 @@ from torch import Tensor
 from regexp.augmentation.image_by_image import wrap_torchvision_transform
 from regexp.augmentation.pipeline import Pipeline, Transform
 from regexp.config.augmentation_schema import TorchvisionConfig
-from regexp.config.schema import Config, cohort_key, data_source, flatten, stream_key
-from regexp.data.dataset import Dataset, add_label_noise, load_splits
+from regexp.config.schema import Config, cohort_key, flatten, source_arguments, stream_key
+from regexp.data.dataset import Dataset, add_label_noise, read_dataset
 from regexp.data.sources import locate
 from regexp.errors import ConfigError, DataError, OutOfMemory
 from regexp.execution import memory
@@ -148,13 +148,13 @@ def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
     )
 
 
-_load_splits_once = lru_cache(maxsize=1)(load_splits)  # the cohorts of a sweep usually read the same data
+_load_splits_once = lru_cache(maxsize=1)(read_dataset)  # the cohorts of a sweep usually read the same data
 
 
 def _load_uncropped_dataset(config: Config) -> Dataset:
     data = config.data
     return _load_splits_once(
-        locate(*data_source(config)), data.val_size, data.train_size, data.split_seed, data.validation
+        locate(*source_arguments(config)), data.val_size, data.train_size, data.split_seed, data.validation
     )
 
 

@@ -85,7 +85,9 @@ def print_forecast(jobs: Sequence[Job], outputs: Path, terminal: Terminal, max_r
 def _make_job_return(job: Job, number: int, value: float | None) -> JobReturn:
     hydra = job.hydra.copy()
     hydra.job.id, hydra.job.num = str(number), number
-    result = JobReturn(list(job.overrides), job.composed, DictConfig({"hydra": hydra}), str(Path.cwd()), "regexp")
+    result = JobReturn(
+        list(job.overrides), job.composed_config, DictConfig({"hydra": hydra}), str(Path.cwd()), "regexp"
+    )
     result.status, result.return_value = JobStatus.COMPLETED, value
     return result
 

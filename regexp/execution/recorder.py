@@ -22,7 +22,7 @@ from regexp.runs.event_file import EventFile
 from regexp.runs.identity import seed_group
 from regexp.training.member import Checkpoint, RunResult
 from regexp.training.metrics import EpochMetrics
-from regexp.utils.atomic_io import append_to_log, storage_errors, sync_file, write_atomically
+from regexp.utils.atomic_io import append_to_log, explain_storage_errors, sync_file, write_atomically
 from regexp.utils.messages import format_value
 
 
@@ -85,7 +85,7 @@ class RunRecorder:
 
     def record_start(self) -> None:
         """Start the files, or cut them back to their state at the checkpoint."""
-        with storage_errors(self.directory):
+        with explain_storage_errors(self.directory):
             (self.directory / "failure.json").unlink(missing_ok=True)
             if self.metadata is None:
                 self._start_files()
@@ -138,14 +138,14 @@ class RunRecorder:
             **{f"val/{name}": metrics.values[f"val_{name}"] for name in METRICS},
             "val/gap": metrics.gap,
         }
-        with storage_errors(self.directory):
+        with explain_storage_errors(self.directory):
             with (self.directory / "metrics.csv").open("a") as file:
                 file.write(",".join(str(row[name]) for name in COLUMNS) + "\n")
             self.events.write(metrics.epoch, *(event_file.scalar(tag, value) for tag, value in curves.items()))
 
     def record_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Replace the checkpoint of the run."""
-        with storage_errors(self.directory):
+        with explain_storage_errors(self.directory):
             # What was recorded until now must be on the disk before a checkpoint that builds on it.
             for path in (self.directory / "metrics.csv", self.events.path):
                 sync_file(path)
@@ -161,7 +161,7 @@ class RunRecorder:
     def record_interruption(self, checkpoint: Checkpoint) -> None:
         """Save the checkpoint of a run that stops before its end."""
         self.record_checkpoint(checkpoint)
-        with storage_errors(self.directory):
+        with explain_storage_errors(self.directory):
             append_to_log(self.directory, f"interrupted after epoch {checkpoint.metadata['epoch']}")
 
     def record_failure(self, error: Exception) -> None:
@@ -171,7 +171,7 @@ class RunRecorder:
     def record_result(self, result: RunResult) -> None:
         """Write the last checkpoint, the best weights, the end of the event file, and at the very end summary.json."""
         self.record_checkpoint(result.checkpoint)
-        with storage_errors(self.directory):
+        with explain_storage_errors(self.directory):
             if result.best is not None:
                 best_weights = _copy_to_cpu(result.checkpoint.tensors_of("best"))
                 write_atomically(self.directory / "best.safetensors", save(best_weights))
@@ -201,7 +201,7 @@ class RunRecorder:
             last.epoch,
             *(event_file.scalar(tag, value) for tag, value in scores.items()),
             *pictures,
-            event_file.image("confusion", *encode_png(draw_confusion_matrix(result.confusion, self.classes))),
+            event_file.image("confusion", *encode_png(draw_confusion_matrix(result.confusion_matrix, self.classes))),
             event_file.session_end(success=result.status != "diverged"),
         )
 

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from regexp.config.metrics import METRICS
 from regexp.runs.identity import short_names
-from regexp.runs.logdirs import logdir
+from regexp.runs.logdirs import make_logdir
 from regexp.runs.run import Run
 from regexp.utils import next_commands
 from regexp.utils.console import Console
@@ -191,15 +191,15 @@ class Terminal:
         if len(runs) == 1 and runs[0].summary is not None:
             self._report_run(runs[0], runs[0].summary, finished_before[0])
         elif len(runs) > 1:
-            from regexp.comparison.compare import compare_all  # imports scipy, which training need not wait for
+            from regexp.comparison.compare import compare_collection  # imports scipy, which training need not wait for
             from regexp.comparison.loading import collect_runs
             from regexp.comparison.report import Report
 
             self.console.print()
-            Report(self.console).print_overview(compare_all(collect_runs(runs, "the sweep")))
+            Report(self.console).print_overview(compare_collection(collect_runs(runs, "the sweep")))
             self.console.print()
             directories = [run.directory for run in runs]
-            self.print_line(f"curves   {next_commands.tensorboard_command(logdir(directories))}")
+            self.print_line(f"curves   {next_commands.tensorboard_command(make_logdir(directories))}")
             self.print_line(f"compare  {next_commands.compare_command(directories)}")
 
     def _report_run(self, run: Run, summary: dict[str, Any], finished_before: bool) -> None:

@@ -11,7 +11,7 @@ from regexp.config.compose import CONF, HYDRA_VERSION
 from regexp.config.job import Job, make_job
 from regexp.errors import DIVERGED
 from regexp.execution.terminal import Terminal
-from regexp.runs.directories import plan_runs, reservations_released
+from regexp.runs.directories import plan_runs, release_reservations
 from regexp.runs.run import Run
 from regexp.runs.sweep_record import SweepRecord
 from regexp.utils.exit_codes import raise_failures, record_status, report_errors
@@ -46,7 +46,7 @@ def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal, sweep: SweepRe
         # These import torch, which takes seconds; showing finished runs does not need it.
         from regexp.execution import builders, execute, forecast
 
-        with catch_stop_signals(terminal.announce_stop) as stop_request, reservations_released(unfinished):
+        with catch_stop_signals(terminal.announce_stop) as stop_request, release_reservations(unfinished):
             planned_cohorts = builders.group_into_cohorts(unfinished, None if sweep is None else sweep.max_runs)
             if sweep is not None:
                 terminal.print_plan(forecast.forecast_cohorts(planned_cohorts))

@@ -1,1 +1,1 @@
-"""What learns: stacked layers with a leading run axis, and the networks built of them. Knows nothing of data."""
+"""Models: stacked layers with a leading run axis, and the networks built of them. Knows nothing of data."""

@@ -1,7 +1,7 @@
-"""Stacked layers: torch's own, with a leading run axis of length K on every parameter and buffer.
+"""Stacked layers: torch's layers, with a leading run axis of length K on every parameter and buffer.
 
 Slice k of every tensor is run k's and loads unchanged into the torch layer of the same name. Runs share no parameters,
-so the sum of their losses gives each its own gradient.
+so the backward pass of the sum of their losses gives each run its own gradient.
 
 Activations have the shape [K, B, C] and are stored as [K, C, B]: a product of stacked weights gives W x^T, the weight's
 gradient comes out in the weight's own layout, and each channel of BatchNorm is contiguous.
@@ -25,11 +25,11 @@ class Linear(nn.Module):
     passes over the memory.
     """
 
-    def __init__(self, runs: int, in_features: int, out_features: int) -> None:
-        """Make the layers of K = `runs` runs, uninitialized."""
+    def __init__(self, num_runs: int, in_features: int, out_features: int) -> None:
+        """Make the layers of K = `num_runs` runs, uninitialized."""
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(runs, out_features, in_features))
-        self.bias = nn.Parameter(torch.empty(runs, out_features))
+        self.weight = nn.Parameter(torch.empty(num_runs, out_features, in_features))
+        self.bias = nn.Parameter(torch.empty(num_runs, out_features))
 
     def forward(self, x: Tensor, runs_per_slice: Sequence[int] = ()) -> Tensor:
         """Apply every run's layer.
@@ -41,8 +41,13 @@ class Linear(nn.Module):
         Returns:
             [K, B, out].
         """
-        runs = len(self.weight)
-        sizes = [runs] if len(x) == 1 else [1] * runs if len(x) == runs else list(runs_per_slice)
+        num_runs = len(self.weight)
+        if len(x) == 1:
+            sizes = [num_runs]
+        elif len(x) == num_runs:
+            sizes = [1] * num_runs
+        else:
+            sizes = list(runs_per_slice)
         y: Tensor = _StackedLinear.apply(x, self.weight, self.bias, sizes)  # [K, out, B]
         return y.transpose(1, 2)
 
@@ -57,8 +62,8 @@ class _StackedLinear(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, sizes: Sequence[int]) -> Tensor:
         ctx.weight, ctx.sizes = weight, sizes
         if torch.is_autocast_enabled(x.device.type):
-            half = torch.get_autocast_dtype(x.device.type)
-            x, weight, bias = x.to(half), weight.to(half), bias.to(half)
+            dtype = torch.get_autocast_dtype(x.device.type)
+            x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
         ctx.save_for_backward(x, weight)
         if len(sizes) == len(weight):
             y = batched_matmul(weight, x)
@@ -101,15 +106,15 @@ class BatchNorm(nn.Module):
     running_var: Tensor
     num_batches_tracked: Tensor
 
-    def __init__(self, runs: int, features: int, eps: float, momentum: float) -> None:
-        """Make the layers of K = `runs` runs."""
+    def __init__(self, num_runs: int, features: int, eps: float, momentum: float) -> None:
+        """Make the layers of K = `num_runs` runs."""
         super().__init__()
         self.eps, self.momentum = eps, momentum
-        self.weight = nn.Parameter(torch.ones(runs, features))
-        self.bias = nn.Parameter(torch.zeros(runs, features))
-        self.register_buffer("running_mean", torch.zeros(runs, features))
-        self.register_buffer("running_var", torch.ones(runs, features))
-        self.register_buffer("num_batches_tracked", torch.zeros(runs, dtype=torch.long))
+        self.weight = nn.Parameter(torch.ones(num_runs, features))
+        self.bias = nn.Parameter(torch.zeros(num_runs, features))
+        self.register_buffer("running_mean", torch.zeros(num_runs, features))
+        self.register_buffer("running_var", torch.ones(num_runs, features))
+        self.register_buffer("num_batches_tracked", torch.zeros(num_runs, dtype=torch.long))
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize x [K, B, C]; in training mode with the batch's statistics, otherwise with the running ones."""
@@ -134,12 +139,12 @@ class LayerNorm(nn.Module):
     Ba, Kiros and Hinton 2016.
     """
 
-    def __init__(self, runs: int, features: int, eps: float) -> None:
-        """Make the layers of K = `runs` runs."""
+    def __init__(self, num_runs: int, features: int, eps: float) -> None:
+        """Make the layers of K = `num_runs` runs."""
         super().__init__()
         self.eps = eps
-        self.weight = nn.Parameter(torch.ones(runs, features))
-        self.bias = nn.Parameter(torch.zeros(runs, features))
+        self.weight = nn.Parameter(torch.ones(num_runs, features))
+        self.bias = nn.Parameter(torch.zeros(num_runs, features))
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize x [K, B, C] over its features."""
@@ -148,14 +153,14 @@ class LayerNorm(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Zero each entry of run k with probability p_k and divide the rest by 1 - p_k; torch.nn.Dropout.
+    """Dropout, which zeroes entries of run k with probability p_k and divides the rest by 1 - p_k; torch.nn.Dropout.
 
     Hinton et al. 2012. Each run draws from its own generator, which is set anew for every epoch. So its masks are the
     same bits in any cohort and any precision. Each entry is decided by 16 random bits, so its probability is p to
     within 2^-17; drawing a float32 for each entry takes 3 times longer.
 
     Attributes:
-        p: [K], probabilities.
+        p: [K], the probability of each run.
         thresholds: [K, 1, 1], the smallest of the 16-bit draws that keep an entry.
         probabilities: a copy of `p` on the host: reading `p` itself would wait for a GPU.
         generators: [K], one for each run; not used for a run whose probability is 0.
@@ -177,13 +182,13 @@ class Dropout(nn.Module):
         """Drop entries of x [K, B, C] in training mode; otherwise return x."""
         if not self.training or not any(self.probabilities):
             return x
-        runs, batch, features = x.shape
+        num_runs, batch, features = x.shape
         words = math.ceil(batch * features / 4)  # of 64 bits: four draws each
-        bits = torch.zeros(runs, words, dtype=torch.int64, device=x.device)
+        bits = torch.zeros(num_runs, words, dtype=torch.int64, device=x.device)
         for row, p, generator in zip(bits, self.probabilities, self.generators, strict=True):
             if p > 0:
                 row.random_(-(2**63), None, generator=generator)
-        draws = bits.view(torch.int16)[:, : batch * features].reshape(runs, features, batch)  # as x is stored
+        draws = bits.view(torch.int16)[:, : batch * features].reshape(num_runs, features, batch)  # as x is stored
         kept = (draws >= self.thresholds).to(self.p.dtype)
         return x * kept.div_(1 - self.p.view(-1, 1, 1)).transpose(1, 2).to(x.dtype)
 

@@ -16,23 +16,33 @@ from regexp.utils.rng import random_stream
 @final
 @dataclass(frozen=True)
 class MLPArchitecture:
-    """What shapes an MLP. Implements models.protocol.Architecture."""
+    """The shape of an MLP. Implements models.protocol.Architecture.
+
+    Attributes:
+        in_features: the number of values in an image, C*H*W.
+        hidden_sizes: the number of units in each hidden layer.
+        num_classes: the number of classes.
+        activation: the activation function, a key of layers.ACTIVATIONS.
+        normalization: the normalization of hidden layers: "none", "batch" or "layer".
+        eps: the constant that normalization adds to the variance.
+        momentum: the weight of the newest batch in BatchNorm's running statistics.
+    """
 
     in_features: int
     hidden_sizes: tuple[int, ...]
-    classes: int
+    num_classes: int
     activation: str
     normalization: str
     eps: float = 1e-5
     momentum: float = 0.1
 
     @classmethod
-    def from_options(cls, input_shape: tuple[int, int, int], classes: int, options: Mapping[str, Any]) -> Self:
+    def from_options(cls, input_shape: tuple[int, int, int], num_classes: int, options: Mapping[str, Any]) -> Self:
         """Return the architecture for images of a shape [C, H, W] and a flat configuration."""
         return cls(
             in_features=prod(input_shape),
             hidden_sizes=tuple(options["model.hidden_sizes"]),
-            classes=classes,
+            num_classes=num_classes,
             activation=options["model.activation"],
             normalization=options["normalization"],
             eps=options.get("normalization.eps", cls.eps),
@@ -42,18 +52,18 @@ class MLPArchitecture:
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], options: Mapping[str, Any]) -> Self:
         """Return the architecture of one run's stored weights and its flat configuration."""
-        weights = [name for name in state if name.endswith(".weight")]
-        output = max(weights, key=lambda name: int(name.split(".")[0]))
-        return cls.from_options((1, 1, state["1.weight"].shape[1]), len(state[output]), options)
+        weight_names = [name for name in state if name.endswith(".weight")]
+        output_name = max(weight_names, key=lambda name: int(name.split(".")[0]))
+        return cls.from_options((1, 1, state["1.weight"].shape[1]), len(state[output_name]), options)
 
     @property
     def activations(self) -> int:
         """The number of units of all layers."""
-        return sum(self.hidden_sizes) + self.classes
+        return sum(self.hidden_sizes) + self.num_classes
 
     def describe(self) -> str:
         """Return sizes, normalization and activation in words: "784-128-10, BatchNorm, relu"."""
-        sizes = "-".join(str(size) for size in (self.in_features, *self.hidden_sizes, self.classes))
+        sizes = "-".join(str(size) for size in (self.in_features, *self.hidden_sizes, self.num_classes))
         if not self.hidden_sizes:
             return sizes
         normalization = {"none": [], "batch": ["BatchNorm"], "layer": ["LayerNorm"]}[self.normalization]
@@ -95,22 +105,22 @@ class MLP(nn.Module):
 
     def __init__(self, architecture: MLPArchitecture, dropout: Tensor) -> None:
         """Make K MLPs with uninitialized weights; `dropout` is [K], float64 on the CPU."""
-        runs = len(dropout)
+        num_runs = len(dropout)
         super().__init__()
         self.architecture, self.dropout = architecture, dropout
         self.layers = _make_layers(
             architecture,
             flatten=nn.Flatten(2),
-            linear=lambda in_features, out_features: Linear(runs, in_features, out_features),
-            batch_norm=lambda size: BatchNorm(runs, size, architecture.eps, architecture.momentum),
-            layer_norm=lambda size: LayerNorm(runs, size, architecture.eps),
+            linear=lambda in_features, out_features: Linear(num_runs, in_features, out_features),
+            batch_norm=lambda size: BatchNorm(num_runs, size, architecture.eps, architecture.momentum),
+            layer_norm=lambda size: LayerNorm(num_runs, size, architecture.eps),
             dropout=lambda: Dropout(dropout),
         )
         for i, layer in enumerate(self.layers):
             self.add_module(str(i), layer)  # the names that nn.Sequential gives
 
     def forward(self, images: Tensor, runs_per_stream: Sequence[int]) -> Tensor:
-        """Return the logits [K, B, classes] of images [S, B, C, H, W], of which each slice is read by so many runs."""
+        """Return the logits [K, B, classes] of images [S, B, C, H, W]; runs_per_stream[s] runs read slice s."""
         flatten, first, *rest = self.layers
         x: Tensor = first(flatten(images), runs_per_stream)  # [K, B, out]
         for layer in rest:
@@ -152,17 +162,18 @@ def _make_layers(
     layer_norm: Callable[[int], nn.Module],
     dropout: Callable[[], nn.Module],
 ) -> list[nn.Module]:
-    """Return the layers of an MLP in order: the one place that knows it, for stacked and for plain layers.
+    """Return the layers of an MLP in order. Both the stacked and the plain MLP are made here.
 
     Args:
-        architecture: what shapes the MLP.
+        architecture: the shape of the MLP.
         flatten: the first layer.
-        linear: makes a layer from in_features and out_features.
-        batch_norm: makes a layer from the number of features.
-        layer_norm: makes a layer from the number of features.
-        dropout: makes a layer.
+        linear: makes a linear layer, given in_features and out_features.
+        batch_norm: makes a BatchNorm layer, given the number of features.
+        layer_norm: makes a LayerNorm layer, given the number of features.
+        dropout: makes a dropout layer.
     """
-    layers, in_features = [flatten], architecture.in_features
+    layers = [flatten]
+    in_features = architecture.in_features
     for size in architecture.hidden_sizes:
         layers.append(linear(in_features, size))
         if architecture.normalization == "batch":
@@ -171,7 +182,7 @@ def _make_layers(
             layers.append(layer_norm(size))
         layers += [ACTIVATIONS[architecture.activation](), dropout()]
         in_features = size
-    return [*layers, linear(in_features, architecture.classes)]
+    return [*layers, linear(in_features, architecture.num_classes)]
 
 
 @torch.no_grad()
@@ -181,8 +192,8 @@ def initialize(model: MLP, seeds: Sequence[int], init: str) -> None:
     They are drawn on the CPU and in float32, so that they depend neither on the device nor on the precision.
 
     Args:
-        model: K runs, on the CPU.
-        seeds: [K].
+        model: the model of K runs, on the CPU.
+        seeds: [K], the seed of each run.
         init: "torch" for the distribution of nn.Linear (He et al. 2015 with a = sqrt(5)); otherwise a function of
             torch.nn.init by its name without the underscore, with biases of zero.
     """
@@ -197,7 +208,7 @@ def initialize(model: MLP, seeds: Sequence[int], init: str) -> None:
 
 
 def _draw_weights(weight: Tensor, bias: Tensor, init: str, generator: torch.Generator) -> None:
-    """Fill one layer's weight [out, in] and bias [out] in place."""
+    """Draw one layer's weight [out, in] and bias [out] in place; the arguments are as in `initialize`."""
     if init == "torch":
         nn.init.kaiming_uniform_(weight, a=5**0.5, generator=generator)
         bound = weight.shape[1] ** -0.5

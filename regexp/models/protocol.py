@@ -1,4 +1,4 @@
-"""What training needs of a model: K networks of one architecture, with a leading run axis on every tensor."""
+"""The protocol of models, as training uses them: K networks with a leading run axis on every tensor."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, Self
@@ -15,7 +15,7 @@ class Model(Protocol):
 
     @property
     def architecture(self) -> "Architecture":
-        """What shapes each of the K networks."""
+        """The architecture of each of the K networks."""
         ...
 
     def __call__(self, images: Tensor, runs_per_stream: Sequence[int]) -> Tensor:
@@ -72,15 +72,15 @@ class Model(Protocol):
 
 
 class Architecture(Protocol):
-    """What shapes a network: with its weights, all that is needed to rebuild one run's model."""
+    """The shape of a network. Together with the weights it suffices to rebuild one run's model."""
 
     @classmethod
-    def from_options(cls, input_shape: tuple[int, int, int], classes: int, options: Mapping[str, Any]) -> Self:
+    def from_options(cls, input_shape: tuple[int, int, int], num_classes: int, options: Mapping[str, Any]) -> Self:
         """Return the architecture for a configuration.
 
         Args:
             input_shape: [C, H, W] of the images that the network sees.
-            classes: the number of classes.
+            num_classes: the number of classes.
             options: the flat configuration: "model.hidden_sizes", "normalization", "normalization.eps", ...
         """
         ...
@@ -97,7 +97,7 @@ class Architecture(Protocol):
 
     @property
     def activations(self) -> int:
-        """The number of values that the layers produce for one image; from it a cohort's memory is estimated."""
+        """The number of values that the layers produce for one image, from which a cohort's memory is estimated."""
         ...
 
     def describe(self) -> str:
@@ -108,9 +108,9 @@ class Architecture(Protocol):
         """Return K models with initial weights, on the CPU and in float32.
 
         Args:
-            seeds: [K], what each run's initial weights are drawn from.
-            dropout: [K], each run's probability.
-            init: how initial weights are drawn, one of config.schema.INITS.
+            seeds: [K], the seed of each run's initial weights.
+            dropout: [K], each run's probability of dropping a hidden unit.
+            init: the distribution of the initial weights, one of config.schema.INITS.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""What stacked models have in common: rows of the run axis kept, and read."""
+"""Functions that all stacked models share: keeping some rows of the run axis, and reading one of them."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 def keep_rows(layers: Iterable[nn.Module], rows: Tensor) -> None:
     """Remove all runs but those at `rows` [K'] from the layers' own parameters and buffers, each [K, ...].
 
-    It goes tensor by tensor, so that no more than one is held twice.
+    Tensors are replaced one by one, so that no more than one is in memory twice.
     """
     for layer in layers:
         for name, parameter in list(layer.named_parameters(recurse=False)):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 # Whole packages, and the few files beside them: the builders put their parts together, and random streams and
 # precision decide every number.
-SHAPING = (
+SHAPING_PATHS = (
     "data",
     "augmentation",
     "models",
@@ -25,12 +25,12 @@ _IGNORED = {"annotation", "returns", "type_comment", "type_ignores", "type_param
 def code_hash() -> str:
     """Return the hash of the code in this installation that shapes results: 16 hexadecimal digits."""
     package = Path(__file__).parent.parent
-    paths = [package / name for name in SHAPING]
+    paths = [package / name for name in SHAPING_PATHS]
     files = [file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path])]
-    return hash_of_sources(file.read_text(encoding="utf-8") for file in files)
+    return hash_sources(file.read_text(encoding="utf-8") for file in files)
 
 
-def hash_of_sources(sources: Iterable[str]) -> str:
+def hash_sources(sources: Iterable[str]) -> str:
     """Return the hash of Python sources, in any order.
 
     It is taken over the statements of their syntax trees without imports, docstrings, comments and annotations, and

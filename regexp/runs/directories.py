@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from regexp.config.job import Job
-from regexp.config.schema import data_source, flatten
+from regexp.config.schema import flatten, source_arguments
 from regexp.data.sources import locate
-from regexp.runs.identity import Identity, identify, label
+from regexp.runs.identity import Identity, identify, make_label
 from regexp.runs.recorded_runs import RecordedRuns, is_finished, read_run, refuse_if_in_training
 from regexp.runs.run import Run
-from regexp.utils.atomic_io import append_to_log, storage_errors, write_atomically
+from regexp.utils.atomic_io import append_to_log, explain_storage_errors, write_atomically
 from regexp.utils.processes import describe_this_process, typed_command
 from regexp.utils.progress import track_progress
 
@@ -59,14 +59,14 @@ def plan_runs(jobs: Sequence[Job], outputs: Path, dry_run: bool = False) -> list
         StorageError: a directory cannot be written.
         DataError: a data set is missing, or cannot be read or downloaded.
     """
-    sources = {key: locate(*key) for key in {data_source(job.config) for job in jobs}}
+    sources = {key: locate(*key) for key in {source_arguments(job.config) for job in jobs}}
     recorded_runs = {name: RecordedRuns(outputs / name) for name in {job.config.name for job in jobs}}
     choose_directory = find_directory if dry_run else reserve_directory
     planned_by_key: dict[tuple[str, Identity], PlannedRun] = {}
     planned_runs = []
     for job in track_progress(jobs, "planning the runs"):
         name = job.config.name
-        identity = identify(job.config, sources[data_source(job.config)].fingerprint)
+        identity = identify(job.config, sources[source_arguments(job.config)].fingerprint)
         if (name, identity) not in planned_by_key:
             planned_by_key[name, identity] = choose_directory(job, identity, outputs, recorded_runs[name])
         planned_runs.append(planned_by_key[name, identity])
@@ -85,7 +85,7 @@ def find_directory(job: Job, identity: Identity, outputs: Path, recorded_runs: R
     Returns:
         The job with its directory, and whether the run in it has ended.
     """
-    directory = outputs / job.config.name / label(job.overrides)
+    directory = outputs / job.config.name / make_label(job.overrides)
     run, other_run = _find_runs(job, identity, directory, recorded_runs)
     if other_run is not None and job.config.keep:
         return PlannedRun(job, identity, other_run.directory, finished=True, other_code=True)
@@ -117,7 +117,7 @@ def reserve_directory(job: Job, identity: Identity, outputs: Path, recorded_runs
         RunError: another process is training this very run.
         StorageError: the directory cannot be written.
     """
-    directory = outputs / job.config.name / label(job.overrides)
+    directory = outputs / job.config.name / make_label(job.overrides)
     run, other_run = _find_runs(job, identity, directory, recorded_runs)
     if other_run is not None and job.config.keep:
         kept_run = recorded_runs.put_back(other_run)
@@ -169,7 +169,7 @@ def _record(planned: PlannedRun) -> PlannedRun:
     job, directory = planned.job, planned.directory
     run = read_run(directory)
     now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    with storage_errors(directory):
+    with explain_storage_errors(directory):
         if run is not None:
             _update(run, resumed=[*run.record.get("resumed", []), now], process=describe_this_process())
             return planned
@@ -203,7 +203,7 @@ def _update(run: Run, **changes: Any) -> None:
 
 
 @contextmanager
-def reservations_released(planned_runs: Sequence[PlannedRun]) -> Iterator[None]:
+def release_reservations(planned_runs: Sequence[PlannedRun]) -> Iterator[None]:
     """Record, when the block ends for any reason, that this process no longer trains these runs."""
     try:
         yield

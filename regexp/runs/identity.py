@@ -54,7 +54,7 @@ def seed_group(config: Config) -> str:
     return f"{' '.join(words) or 'defaults'} ({_hash(json.dumps(items, sort_keys=True).encode())[:6]})"
 
 
-def label(overrides: Sequence[str]) -> str:
+def make_label(overrides: Sequence[str]) -> str:
     """Return a short name, safe as a directory's name, for what the user changed: "lr=0.01,normalization=batch".
 
     Overrides that cannot change the result are left out, except for the path of the user's own data. Dotted keys are

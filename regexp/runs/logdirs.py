@@ -9,7 +9,7 @@ from pathlib import Path
 from regexp.data.sources import cache_directory
 
 
-def logdir(directories: Sequence[Path], extra_directory: Path | None = None) -> Path:
+def make_logdir(directories: Sequence[Path], extra_directory: Path | None = None) -> Path:
     """Return a directory for `tensorboard --logdir` that shows exactly these runs.
 
     Args:

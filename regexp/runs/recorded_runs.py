@@ -8,7 +8,7 @@ from pathlib import Path
 from regexp.errors import RunError
 from regexp.runs.identity import Identity
 from regexp.runs.run import Run, find_runs
-from regexp.utils.atomic_io import storage_errors
+from regexp.utils.atomic_io import explain_storage_errors
 from regexp.utils.processes import is_alive
 
 _SET_ASIDE = re.compile(r"\.old-\d{8}-\d{6}(-\d+)?$")
@@ -69,7 +69,7 @@ class RecordedRuns:
         while target.exists():
             count += 1
             target = Path(f"{stamp}-{count}")
-        with storage_errors(directory):
+        with explain_storage_errors(directory):
             directory.rename(target)
         for runs in self._runs.values():
             for code in [code for code, run in runs.items() if run.directory == directory]:
@@ -84,7 +84,7 @@ class RecordedRuns:
         if target != run.directory:
             if target.exists():
                 self.set_aside(target)
-            with storage_errors(target):
+            with explain_storage_errors(target):
                 run.directory.rename(target)
             run = Run(target)
             self._add(run)

@@ -23,7 +23,7 @@ EXCLUDED_STATUSES = ("diverged", "failed", "running", "interrupted", "broken")
 
 
 @dataclass(frozen=True)
-class Record:
+class RunRecord:
     """The record of one run: what its files say that a comparison needs.
 
     Attributes:
@@ -67,7 +67,7 @@ class Record:
         return self.status in FINISHED_STATUSES
 
 
-def read_record(run: Run) -> Record:
+def read_run_record(run: Run) -> RunRecord:
     """Return the record of a run; a broken summary.json becomes its problem.
 
     Raises:
@@ -96,7 +96,7 @@ def read_record(run: Run) -> Record:
     except READ_ERRORS as error:
         status, metric_values = "broken", {}
         problem = describe_error(error, run.directory / "summary.json")
-    return Record(
+    return RunRecord(
         directory=run.directory,
         overrides=tuple(map(str, record["overrides"])),
         seed=int(seed),

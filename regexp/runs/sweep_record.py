@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from regexp.runs.directories import PlannedRun
-from regexp.utils.atomic_io import storage_errors, write_atomically
+from regexp.utils.atomic_io import explain_storage_errors, write_atomically
 from regexp.utils.processes import typed_command
 
 
@@ -59,7 +59,7 @@ class SweepRecord:
                     for planned in members
                 ],
             }
-            with storage_errors(directory):
+            with explain_storage_errors(directory):
                 directory.mkdir(parents=True, exist_ok=True)
                 write_atomically(directory / f"{self.id}.json", json.dumps(record, indent=2).encode())
 

@@ -21,10 +21,10 @@ IMAGES_AT_ONCE = 512
 
 @dataclass(frozen=True)
 class ImageStream:
-    """A seed and the augmentation that it draws for.
+    """An image stream: the seed and the augmentation that decide which images a run sees, in which order.
 
     Attributes:
-        seed: of the order and of the augmentation draws.
+        seed: the seed of the order and of the augmentation draws.
         pipeline: the augmentation.
         labels: [N], on the device, to train on instead of the data set's own; None for those.
     """
@@ -36,13 +36,13 @@ class ImageStream:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images and labels of one step.
+    """The images and labels of one optimizer step.
 
     Attributes:
         images: [S, B, C, H, W] in [0, 1], a slice for each image stream.
         labels: [K, B], a row for each run.
-        other_labels: [K, B], of the second image where each image is mixed of two; None where none is.
-        label_weights: [K, B], how much `labels` count against `other_labels`, in [0, 1]; None where no image is mixed.
+        other_labels: [K, B], the labels of the second image where each image is a mixture of two; None without mixing.
+        label_weights: [K, B], the weight of `labels` against `other_labels`, in [0, 1]; None without mixing.
     """
 
     images: Tensor
@@ -60,9 +60,13 @@ def batch_sizes(count: int, batch_size: int) -> list[int]:
 
     A last batch of a single image joins the one before, because BatchNorm refuses it.
     """
-    full, rest = divmod(count, batch_size)
-    sizes = [batch_size] * full + [rest] * (rest > 0)
-    return sizes if rest != 1 or full == 0 else [*sizes[:-2], batch_size + 1]
+    full_batches, rest = divmod(count, batch_size)
+    sizes = [batch_size] * full_batches
+    if rest == 1 and sizes:
+        sizes[-1] += 1
+    elif rest > 0:
+        sizes.append(rest)
+    return sizes
 
 
 def batches(
@@ -73,35 +77,41 @@ def batches(
     epoch: int,
     dtype: torch.dtype,
 ) -> Iterator[Batch]:
-    """Yield the batches of an epoch. The images of a batch are overwritten by later ones: use them before the next.
+    """Yield the batches of an epoch.
+
+    The images of a batch are overwritten by those of later batches, so they must be used before the next is asked for.
 
     Args:
         train: the training images, on the device.
-        streams: S streams.
+        streams: the S image streams.
         runs_per_stream: [S], the number of consecutive runs that read each stream.
-        batch_size: B.
-        epoch: counted from 1.
-        dtype: of the images.
+        batch_size: the number of images in a batch, B.
+        epoch: the number of the epoch, counted from 1.
+        dtype: the type of the images in the batches.
 
     Yields:
         Batches of B images, the last one of fewer or of one more.
     """
-    device, count = train.labels.device, len(train)
+    device = train.labels.device
+    count = len(train)
     # Drawn on the CPU and moved once: draws do not depend on the device, and steps do not wait for it.
-    orders = [torch.randperm(count, generator=random_stream(s.seed, "order", epoch)).to(device) for s in streams]
-    draws = [s.pipeline.draw(count, s.seed, epoch, device) for s in streams]
-    stream_labels = [train.labels if s.labels is None else s.labels for s in streams]
+    orders = [
+        torch.randperm(count, generator=random_stream(stream.seed, "order", epoch)).to(device) for stream in streams
+    ]
+    draws = [stream.pipeline.draw(count, stream.seed, epoch, device) for stream in streams]
+    stream_labels = [train.labels if stream.labels is None else stream.labels for stream in streams]
     stream_of_run = torch.repeat_interleave(torch.arange(len(streams)), torch.tensor(runs_per_stream)).to(device)  # [K]
-    sizes, start = batch_sizes(count, batch_size), 0
+    sizes = batch_sizes(count, batch_size)
     batches_at_once = max(1, IMAGES_AT_ONCE // batch_size)
     chunks = [sizes[first : first + batches_at_once] for first in range(0, len(sizes), batches_at_once)]
     buffer = torch.empty(0)
+    start = 0
     for chunk_sizes in chunks:
         chunk = slice(start, start + sum(chunk_sizes))
         start = chunk.stop
-        for i, (s, order, stream_draws) in enumerate(zip(streams, orders, draws, strict=True)):
+        for i, (stream, order, stream_draws) in enumerate(zip(streams, orders, draws, strict=True)):
             pixels = scale(train.images.index_select(0, order[chunk]), dtype)
-            augmented = s.pipeline(pixels, stream_draws[chunk])  # [chunk, C, H, W]
+            augmented = stream.pipeline(pixels, stream_draws[chunk])  # [chunk, C, H, W]
             if len(streams) > 1:
                 if buffer.numel() == 0:
                     # Tens of MB: allocating them anew for every chunk takes longer than filling them.

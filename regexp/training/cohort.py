@@ -1,6 +1,7 @@
 """The cohort: K >= 1 runs on one device, their tensors stacked along a leading run axis."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
@@ -30,19 +31,19 @@ class Cohort:
         members: [K], the runs.
         all_members: all runs that ever were members.
         model: K networks.
-        optimizer: of all runs.
+        optimizer: the optimizer of all runs.
         streams: [S], the image streams.
         runs_per_stream: [S], how many consecutive runs read each image stream.
         best_weights: parameters and buffers of the best epoch so far, by name, [K, ...].
         loss_terms: the loss terms that any run uses, with the weights [K] of the runs.
         measured_labels: [K, n], the labels that each run trains on, of the images on which training metrics are
             measured; None where all runs train on the data set's own.
-        epoch: the last one begun, counted from 1.
-        epoch_start: when it began, on time.perf_counter's clock.
+        epoch: the number of the last epoch that has begun, counted from 1.
+        epoch_start: when that epoch began, on time.perf_counter's clock.
         objective_sums: [K], the loss that the optimizer saw, summed over the epoch's images so far.
         gradient_norm_sums: [K], summed over `gradient_norm_count` of the epoch's steps.
         last_checkpoint_time: when checkpoints were last written, on time.perf_counter's clock.
-        checkpoint_seconds: how long that took.
+        checkpoint_seconds: how long writing them took.
     """
 
     def __init__(
@@ -61,11 +62,11 @@ class Cohort:
         Args:
             members: [K], in any order.
             checkpoints: [K], all of the same epoch; None for runs that begin.
-            architecture: of every run's network.
-            init: how initial weights are drawn, one of config.schema.INITS.
+            architecture: the architecture of every run's network.
+            init: the distribution of the initial weights, one of config.schema.INITS.
             optimizer: one of training.optimizers.OPTIMIZERS.
             batch_size: images in a step of each run.
-            dataset: on the device.
+            dataset: the data set, on the device.
             compute: the device and precision.
         """
         # Runs that share a stream stand together, and within it those that share hyperparameters.
@@ -74,33 +75,42 @@ class Cohort:
         self.all_members = tuple(self.members)
         self.batch_size, self.dataset, self.compute = batch_size, dataset, compute
         self.steps_per_epoch = len(batch_sizes(len(dataset.train), batch_size))
-        runs = [member.settings for member in self.members]
-        self.model = architecture.make_model([run.seed for run in runs], [run.dropout for run in runs], init)
+        run_settings = [member.settings for member in self.members]
+        seeds = [settings.seed for settings in run_settings]
+        dropout = [settings.dropout for settings in run_settings]
+        self.model = architecture.make_model(seeds, dropout, init)
         self.model.to(compute.device, compute.dtype)
         self.best_weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.early_stopping = EarlyStopping(
-            torch.tensor([run.patience for run in runs], dtype=torch.float64),
-            torch.tensor([run.min_delta for run in runs], dtype=torch.float64),
+            torch.tensor([settings.patience for settings in run_settings], dtype=torch.float64),
+            torch.tensor([settings.min_delta for settings in run_settings], dtype=torch.float64),
         )
         self.epoch = 0
-        self.last_checkpoint_time, self.checkpoint_seconds = time.perf_counter(), 0.0
-        resumed = {k: checkpoint for k, i in enumerate(order) if (checkpoint := checkpoints[i]) is not None}
-        for k, checkpoint in resumed.items():
+        self.last_checkpoint_time = time.perf_counter()
+        self.checkpoint_seconds = 0.0
+        checkpoints_to_load: dict[int, Checkpoint] = {}
+        for k, i in enumerate(order):
+            checkpoint = checkpoints[i]
+            if checkpoint is not None:
+                checkpoints_to_load[k] = checkpoint
+        for k, checkpoint in checkpoints_to_load.items():
             self._restore(k, checkpoint)
-        hyperparameters = [run.hyperparameters for run in runs]
+        hyperparameters = [settings.hyperparameters for settings in run_settings]
         steps_done = self.epoch * self.steps_per_epoch
         self.optimizer = StackedOptimizer(optimizer, dict(self.model.named_parameters()), hyperparameters, steps_done)
-        for k, checkpoint in resumed.items():
+        for k, checkpoint in checkpoints_to_load.items():
             self.optimizer.load_run_state(k, checkpoint.tensors_of("optimizer"))
-        self._share_streams()
+        self._derive_from_members()
 
     def _restore(self, k: int, checkpoint: Checkpoint) -> None:
-        """Put run k where its checkpoint was, all but its optimizer."""
+        """Restore run k from its checkpoint, except for its optimizer, which does not exist yet."""
         for stacked, prefix in ((self.model.state_dict(), "model"), (self.best_weights, "best")):
             for name, tensor in checkpoint.tensors_of(prefix).items():
                 stacked[name][k].copy_(tensor)
         member, metadata = self.members[k], checkpoint.metadata
-        self.epoch, member.status, member.seconds = metadata["epoch"], metadata["status"], metadata["seconds"]
+        self.epoch = metadata["epoch"]
+        member.status = metadata["status"]
+        member.seconds = metadata["seconds"]
         member.best = EpochMetrics.from_dict(metadata["best"])
         member.last = EpochMetrics.from_dict(metadata["last"])
         self.early_stopping.best[k] = metadata["early_stopping_best"]
@@ -108,36 +118,41 @@ class Cohort:
         if (plateau := member.settings.hyperparameters.plateau) is not None:
             plateau.load_state(metadata["schedule"])
 
-    def _share_streams(self) -> None:
-        """Set what follows from the members: their image streams and their loss terms."""
-        runs = [member.settings for member in self.members]
-        streams = {run.stream_key: run.stream for run in runs}
+    def _derive_from_members(self) -> None:
+        """Set the image streams, the measured labels and the loss terms, which follow from the members."""
+        run_settings = [member.settings for member in self.members]
+        streams = {settings.stream_key: settings.stream for settings in run_settings}
         self.streams = list(streams.values())
-        self.runs_per_stream = [sum(run.stream_key == key for run in runs) for key in streams]
+        counts = Counter(settings.stream_key for settings in run_settings)
+        self.runs_per_stream = [counts[key] for key in streams]
         self.measured_labels = self._stack_measured_labels()
         self.loss_terms: dict[LossTerm, Tensor] = {}
-        for path in runs[0].loss_terms:
-            weights = torch.tensor([run.loss_terms[path] for run in runs], dtype=self.compute.dtype)
+        for path in run_settings[0].loss_terms:
+            weights = torch.tensor([settings.loss_terms[path] for settings in run_settings], dtype=self.compute.dtype)
             if weights.any():
                 self.loss_terms[load_object(path)] = weights.to(self.compute.device)
 
     def _stack_measured_labels(self) -> Tensor | None:
-        data = self.dataset
+        """Return the labels [K, n] of the measured images; None where all runs train on the data set's own."""
+        dataset = self.dataset
         if all(stream.labels is None for stream in self.streams):
             return None
-        train_labels = [data.train.labels if stream.labels is None else stream.labels for stream in self.streams]
-        measured = torch.stack([labels.index_select(0, data.measured_indices) for labels in train_labels])  # [S, n]
-        return measured.repeat_interleave(torch.tensor(self.runs_per_stream, device=measured.device), 0)  # [K, n]
+        train_labels = [dataset.train.labels if stream.labels is None else stream.labels for stream in self.streams]
+        stream_labels = torch.stack(
+            [labels.index_select(0, dataset.measured_indices) for labels in train_labels]
+        )  # [S, n]
+        runs_per_stream = torch.tensor(self.runs_per_stream, device=stream_labels.device)
+        return stream_labels.repeat_interleave(runs_per_stream, 0)  # [K, n]
 
     def begin_epoch(self) -> None:
         """Set fresh random streams for dropout, and set the epoch's sums to zero."""
         self.epoch += 1
         self.epoch_start = time.perf_counter()
         self.model.train()
-        device, runs = self.compute.device, len(self.members)
+        device = self.compute.device
         seeds = [member.settings.seed for member in self.members]
         self.model.set_generators([random_stream(seed, "dropout", self.epoch, device) for seed in seeds])
-        sums = torch.zeros(2, runs, dtype=self.compute.sum_dtype, device=device)
+        sums = torch.zeros(2, len(self.members), dtype=self.compute.sum_dtype, device=device)
         self.objective_sums, self.gradient_norm_sums = sums  # [K] each
         self.gradient_norm_count = 0
 
@@ -160,23 +175,26 @@ class Cohort:
             optimizer.add_l1_gradients()
         # The same steps of every epoch and in every cohort, so that a run's value does not depend on the other runs.
         interval = max(1, self.steps_per_epoch // GRADIENT_NORMS_PER_EPOCH)
-        measured = optimizer.steps_done % self.steps_per_epoch % interval == 0
-        if measured or optimizer.clips:
+        measures_norms = optimizer.steps_done % self.steps_per_epoch % interval == 0
+        if measures_norms or optimizer.clips:
             norms = optimizer.gradient_norms()
-            if measured:
+            if measures_norms:
                 self.gradient_norm_sums += norms
                 self.gradient_norm_count += 1
             if optimizer.clips:
                 optimizer.clip_gradients(norms)
         optimizer.step()
 
-    def take_epoch(self, metrics: Sequence[EpochMetrics]) -> list[bool]:
-        """Take an epoch's metrics [K]: keep weights that are the best so far, and update schedules.
+    def end_epoch(self, metrics: Sequence[EpochMetrics]) -> list[bool]:
+        """End an epoch: keep the weights that are the best so far, and update early stopping and the schedules.
+
+        Args:
+            metrics: [K], the epoch's metrics.
 
         Returns:
-            [K], which runs early stopping ends.
+            [K], for each run whether early stopping ends it.
         """
-        improved = [member.take_epoch(run_metrics) for member, run_metrics in zip(self.members, metrics, strict=True)]
+        improved = [member.update(run_metrics) for member, run_metrics in zip(self.members, metrics, strict=True)]
         rows = torch.nonzero(torch.tensor(improved)).flatten().to(self.compute.device)
         if len(rows):
             for name, tensor in self.model.state_dict().items():
@@ -193,7 +211,7 @@ class Cohort:
     def keep_runs(self, rows: Sequence[int]) -> None:
         """Remove all runs but those at `rows` from every tensor.
 
-        They are never masked (0 x NaN is NaN), and the remaining runs train faster.
+        Removed runs are not masked, because 0 x NaN is NaN; and the remaining runs train faster.
         """
         self.members = [self.members[k] for k in rows]
         if not self.members:
@@ -205,7 +223,7 @@ class Cohort:
             self.best_weights[name] = self.best_weights[name][index]
         self.optimizer.keep_runs(index, dict(self.model.named_parameters()))
         self.early_stopping.keep_runs(index.cpu())
-        self._share_streams()
+        self._derive_from_members()
 
     def checkpoint(self, k: int) -> Checkpoint:
         """Return run k's checkpoint, as it would be if the run trained alone; its tensors are views."""
@@ -228,5 +246,5 @@ class Cohort:
 
 
 def _sort_key(member: Member) -> tuple[str, str]:
-    """Return what runs are sorted by: equal for runs that share their image stream and their hyperparameters."""
+    """Return the key by which runs are sorted, equal for runs that share image stream and hyperparameters."""
     return member.settings.stream_key, member.settings.hyperparameters.key

@@ -5,16 +5,16 @@ from torch import Tensor
 
 
 class EarlyStopping:
-    """Stop a run after `patience` epochs in a row without improvement (Prechelt 1998).
+    """Early stopping of K runs after `patience` epochs in a row without improvement (Prechelt 1998).
 
-    An improvement is lower than the best score by more than `min_delta`; NaN is none. The best score changes with
-    improvements only, so that many small steps add up to one.
+    An improvement is a score that is lower than the best one by more than `min_delta`; NaN is none. The
+    best score changes with improvements only, so that many small steps add up to one.
 
     Attributes:
         patience: [K], in epochs; inf for never.
-        min_delta: [K].
-        best: [K], the score that was last an improvement; inf before the first.
-        bad_epochs: [K], epochs since then.
+        min_delta: [K], the smallest decrease of the score that counts as an improvement.
+        best: [K], the score of the last improvement; inf before the first.
+        bad_epochs: [K], the number of epochs since then.
     """
 
     def __init__(self, patience: Tensor, min_delta: Tensor) -> None:
@@ -24,7 +24,7 @@ class EarlyStopping:
         self.bad_epochs = torch.zeros_like(self.patience)
 
     def update(self, scores: Tensor) -> Tensor:
-        """Take an epoch's scores [K], lower is better; return which runs stop, [K] of bool."""
+        """Update the best scores with an epoch's scores [K], lower is better; return which runs stop, [K] of bool."""
         improved = scores.double() < self.best - self.min_delta
         self.best = torch.where(improved, scores.double(), self.best)
         self.bad_epochs = torch.where(improved, 0.0, self.bad_epochs + 1)

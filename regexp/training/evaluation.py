@@ -22,8 +22,8 @@ class Evaluation:
     """The metrics of K runs on the same images, in evaluation mode and without label smoothing.
 
     Attributes:
-        values: for every metric of config.metrics.METRICS its mean over the images, [K]; losses in nats.
-        predictions: [K, N], on the device; None where they were not asked for.
+        values: the mean over the images of every metric in config.metrics.METRICS, by name, [K]; losses are in nats.
+        predictions: [K, N], the predicted classes, on the device; None where they were not asked for.
     """
 
     values: Mapping[str, Tensor]
@@ -32,14 +32,14 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    model: Model, runs: int, split: Images, compute: Compute, predict: bool = False, labels: Tensor | None = None
+    model: Model, num_runs: int, split: Images, compute: Compute, predict: bool = False, labels: Tensor | None = None
 ) -> Evaluation:
     """Evaluate all runs of a model on the same images, and leave the model in evaluation mode.
 
     Args:
-        model: K runs.
-        runs: K.
-        split: N images, on the model's device.
+        model: the model of K runs.
+        num_runs: the number of runs, K.
+        split: the N images, on the model's device.
         compute: the device and precision.
         predict: whether to return the predictions.
         labels: [K, N], each run's own labels; None for those of the split.
@@ -49,13 +49,13 @@ def evaluate(
     """
     model.eval()
     functions = {name: load_object(metric.function) for name, metric in METRICS.items()}
-    sums = {name: torch.zeros(runs, dtype=compute.sum_dtype, device=compute.device) for name in functions}
+    sums = {name: torch.zeros(num_runs, dtype=compute.sum_dtype, device=compute.device) for name in functions}
     predictions = []
-    chunk_size = max(1, ROWS_AT_ONCE[compute.device.type] // runs)
-    labels = split.labels.expand(runs, -1) if labels is None else labels
+    chunk_size = max(1, ROWS_AT_ONCE[compute.device.type] // num_runs)
+    labels = split.labels.expand(num_runs, -1) if labels is None else labels
     for images, chunk_labels in zip(split.images.split(chunk_size), labels.split(chunk_size, 1), strict=True):
         with compute.autocast_context():
-            logits = model(scale(images, compute.dtype).unsqueeze(0), [runs])  # [K, B, classes]
+            logits = model(scale(images, compute.dtype).unsqueeze(0), [num_runs])  # [K, B, classes]
         logits = logits.to(compute.dtype)
         for name, function in functions.items():
             sums[name] += function(logits, chunk_labels)
@@ -65,6 +65,6 @@ def evaluate(
     return Evaluation(values, torch.cat(predictions, 1) if predict else None)
 
 
-def confusion(predictions: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Return the confusion matrix [classes, classes] of predictions [N] and labels [N]: the label chooses the row."""
-    return torch.bincount(labels * classes + predictions, minlength=classes**2).view(classes, classes)
+def count_confusions(predictions: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Return the confusion matrix of predictions [N] and labels [N], [classes, classes]; its rows are labels."""
+    return torch.bincount(labels * num_classes + predictions, minlength=num_classes**2).view(num_classes, num_classes)

@@ -11,22 +11,23 @@ import torch
 
 from regexp.config.metrics import METRICS
 from regexp.training.cohort import Cohort
-from regexp.training.evaluation import Evaluation, confusion, evaluate
+from regexp.training.evaluation import Evaluation, count_confusions, evaluate
 from regexp.training.loss import training_loss
-from regexp.training.member import Member, Reporter, RunResult, StopSignal
+from regexp.training.member import Member, Reporter, RunResult
 from regexp.training.metrics import EpochMetrics
+from regexp.utils.signals import StopRequest
 
 # Writing checkpoints takes at most one part in this many of a cohort's time.
 CHECKPOINT_SHARE = 100
 
 
-def train(cohort: Cohort, reporter: Reporter, stop_signal: StopSignal) -> None:
+def train(cohort: Cohort, reporter: Reporter, stop_request: StopRequest) -> None:
     """Train every run of a cohort to its end, or until a stop is requested.
 
     Args:
         cohort: K runs, at their beginning or resumed.
         reporter: shows every epoch.
-        stop_signal: looked at after every epoch.
+        stop_request: the request to stop, which is checked after every epoch.
     """
     for member in cohort.members:
         member.call_recorder(member.recorder.record_start)
@@ -42,7 +43,7 @@ def train(cohort: Cohort, reporter: Reporter, stop_signal: StopSignal) -> None:
         record_epoch(cohort, metrics)
         reporter.show_epoch(metrics)
         drop_finished_runs(cohort)
-        if stop_signal.requested:
+        if stop_request.requested:
             for k, member in enumerate(cohort.members):
                 member.call_recorder(member.recorder.record_interruption, cohort.checkpoint(k))
             return
@@ -50,12 +51,13 @@ def train(cohort: Cohort, reporter: Reporter, stop_signal: StopSignal) -> None:
 
 def evaluate_epoch(cohort: Cohort) -> list[EpochMetrics]:
     """Return the epoch's metrics, [K]. This is the one place in an epoch that waits for the device."""
-    data, runs = cohort.dataset, len(cohort.members)
-    train = evaluate(cohort.model, runs, data.measured, cohort.compute, labels=cohort.measured_labels)
-    validation = evaluate(cohort.model, runs, data.validation, cohort.compute)
+    dataset = cohort.dataset
+    num_runs = len(cohort.members)
+    train = evaluate(cohort.model, num_runs, dataset.measured, cohort.compute, labels=cohort.measured_labels)
+    validation = evaluate(cohort.model, num_runs, dataset.validation, cohort.compute)
     values = {f"train_{name}": value for name, value in train.values.items()}
     values |= {f"val_{name}": value for name, value in validation.values.items()}
-    objectives = cohort.objective_sums / len(data.train)
+    objectives = cohort.objective_sums / len(dataset.train)
     gradient_norms = cohort.gradient_norm_sums / cohort.gradient_norm_count
     columns = [objectives, gradient_norms, *values.values()]
     table = torch.stack([column.to(cohort.compute.sum_dtype) for column in columns], 1).tolist()  # [K, columns]
@@ -69,7 +71,7 @@ def evaluate_epoch(cohort: Cohort) -> list[EpochMetrics]:
 
 def record_epoch(cohort: Cohort, metrics: Sequence[EpochMetrics]) -> None:
     """Record an epoch's metrics [K], decide which runs have ended, and write checkpoints if it is time to."""
-    stops = cohort.take_epoch(metrics)
+    stops = cohort.end_epoch(metrics)
     for member, run_metrics, stop in zip(cohort.members, metrics, stops, strict=True):
         member.status = _find_status(member, run_metrics, stop)
         member.call_recorder(member.recorder.record_epoch, run_metrics)
@@ -104,8 +106,8 @@ def _test_and_record(cohort: Cohort, rows: Sequence[int]) -> None:
     """Test the runs at these rows with their last weights and with those they keep, and record how they ended."""
     index = torch.tensor(rows, device=cohort.compute.device)
     members = [cohort.members[k] for k in rows]
-    data = cohort.dataset
-    split = data.validation if data.test is None else data.test
+    dataset = cohort.dataset
+    split = dataset.validation if dataset.test is None else dataset.test
     model = cohort.model.select_runs(index)
     last = evaluate(model, len(rows), split, cohort.compute)
     for i, (k, member) in enumerate(zip(rows, members, strict=True)):
@@ -121,9 +123,9 @@ def _test_and_record(cohort: Cohort, rows: Sequence[int]) -> None:
             status=member.status,
             best=member.best,
             last=member.last,
-            test=None if data.test is None else _values_of_run(kept, i),
-            test_last=None if data.test is None else _values_of_run(last, i),
-            confusion=confusion(kept.predictions[i], split.labels, len(data.classes)).cpu(),
+            test=None if dataset.test is None else _values_of_run(kept, i),
+            test_last=None if dataset.test is None else _values_of_run(last, i),
+            confusion_matrix=count_confusions(kept.predictions[i], split.labels, len(dataset.classes)).cpu(),
             checkpoint=cohort.checkpoint(k),
             seconds=member.seconds,
         )

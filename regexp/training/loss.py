@@ -1,4 +1,4 @@
-"""The training loss of K runs: cross entropy, changed by loss terms that each run weighs for itself.
+"""The training loss of K runs: cross entropy, changed by loss terms of which each run has its own weights.
 
 A loss term is a function of losses [K, B], logits [K, B, classes] and weights [K, 1] that returns losses [K, B]; a
 weight of 0 leaves a run's losses as they are. Each is a field of config.schema.LossConfig, which names its function.
@@ -19,14 +19,14 @@ def training_loss(logits: Tensor, batch: Batch, terms: Mapping[LossTerm, Tensor]
 
     Args:
         logits: [K, B, classes].
-        batch: its labels are [K, B].
+        batch: the images and their labels [K, B].
         terms: loss terms with the weights [K] of the runs, applied in order.
 
     Returns:
-        [K].
+        The mean losses, [K].
     """
     losses = cross_entropy(logits, batch.labels)  # [K, B]
-    if batch.other_labels is not None and batch.label_weights is not None:  # images that are mixed of two
+    if batch.other_labels is not None and batch.label_weights is not None:  # each image is a mixture of two
         losses = cross_entropy(logits, batch.other_labels).lerp(losses, batch.label_weights)
     for term, weights in terms.items():
         losses = term(losses, logits, weights.unsqueeze(1))
@@ -49,12 +49,12 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def smooth_labels(losses: Tensor, logits: Tensor, weights: Tensor) -> Tensor:
     """Return (1 - e) * loss + e * mean over classes of -log p (Szegedy et al. 2016, section 7).
 
-    torch's cross_entropy with a label smoothing e of its own for each run.
+    It equals torch's cross_entropy with label_smoothing=e, where each run has its own e.
 
     Args:
         losses: [K, B], the cross entropy.
         logits: [K, B, classes].
-        weights: e, [K, 1].
+        weights: [K, 1], the smoothing e of each run.
 
     Returns:
         [K, B].

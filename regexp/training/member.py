@@ -1,4 +1,4 @@
-"""A run as a member of a cohort: its settings, its checkpoint, its result, and the protocols of those who watch it."""
+"""A run as a member of a cohort: its settings, checkpoint and result, and the protocols of recorder and reporter."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -14,15 +14,17 @@ from regexp.training.optimizers import Hyperparameters
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What may differ between the runs of a cohort. Made anew for every cohort: a plateau schedule has a state.
+    """The settings in which the runs of a cohort may differ.
+
+    They are made anew for every cohort, because a plateau schedule has a state.
 
     Attributes:
-        seed: of initial weights, order of images, augmentation and dropout.
-        epochs: at most.
+        seed: the seed of initial weights, order of images, augmentation and dropout.
+        epochs: the largest number of epochs.
         dropout: the probability of dropping a hidden unit.
         loss_terms: the weight of each loss term (see training.loss), by the path of its function.
         patience: epochs in a row without improvement that end the run; inf for never.
-        min_delta: an improvement is better than the best by more than this.
+        min_delta: the amount by which a value must be better than the best one to count as an improvement.
         monitor: the monitored value, one of config.metrics.MONITORS.
         restore_best: whether the run keeps its best weights; otherwise its last.
         hyperparameters: those of the optimizer.
@@ -66,7 +68,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended.
+    """The result of a run that has ended.
 
     Attributes:
         status: completed, stopped_early or diverged.
@@ -74,9 +76,10 @@ class RunResult:
         last: metrics of the last epoch.
         test: every metric on the test set, with the weights that the run keeps; None without a test set, or where the
             loss is not finite.
-        test_last: likewise with the last weights.
-        confusion: [classes, classes] counts, row the label, of the kept weights on the test set (else on validation).
-        checkpoint: the run's last.
+        test_last: the same with the last weights.
+        confusion_matrix: [classes, classes], counts of images by label (row) and prediction (column), with the weights
+            that the run keeps, on the test set or else on the validation set.
+        checkpoint: the last checkpoint of the run.
         seconds: how long its epochs took.
     """
 
@@ -85,13 +88,13 @@ class RunResult:
     last: EpochMetrics
     test: Mapping[str, float] | None
     test_last: Mapping[str, float] | None
-    confusion: Tensor
+    confusion_matrix: Tensor
     checkpoint: Checkpoint
     seconds: float
 
 
 class Recorder(Protocol):
-    """What records one run."""
+    """The recorder of one run."""
 
     def record_start(self) -> None:
         """Record that the run starts, or goes on."""
@@ -113,19 +116,10 @@ class Recorder(Protocol):
 
 
 class Reporter(Protocol):
-    """What shows the progress of a cohort."""
+    """The display of a cohort's progress."""
 
     def show_epoch(self, metrics: Sequence[EpochMetrics]) -> None:
         """Show an epoch, given the metrics of each run that still trained."""
-
-
-class StopSignal(Protocol):
-    """A request to stop after the current epoch."""
-
-    @property
-    def requested(self) -> bool:
-        """Whether the request was made."""
-        ...
 
 
 @dataclass
@@ -151,15 +145,15 @@ class Member:
     seconds: float = 0.0
 
     def call_recorder(self, method: Callable[..., None], *arguments: Any) -> None:
-        """Call a method of the recorder. If it raises, this run has failed, and no other run of its cohort."""
+        """Call a method of the recorder. If it raises, this run has failed; the other runs of its cohort go on."""
         try:
             method(*arguments)
         except Exception as error:
             self.status, self.failure = "failed", error
             self.recorder.record_failure(error)
 
-    def take_epoch(self, metrics: EpochMetrics) -> bool:
-        """Take an epoch's metrics; return whether it is the best so far. An epoch whose score is NaN never is."""
+    def update(self, metrics: EpochMetrics) -> bool:
+        """Keep an epoch's metrics, and return whether it is the best so far. An epoch whose score is NaN never is."""
         self.last = metrics
         self.seconds += metrics.seconds
         best_score = math.inf if self.best is None else self.best.score(self.settings.monitor)

@@ -1,4 +1,4 @@
-"""What is measured of a run: the functions behind the registry of metrics, and the values of one epoch."""
+"""Metrics of a run: the functions that the registry of metrics names, and the values of one epoch."""
 
 import math
 from collections.abc import Mapping
@@ -39,15 +39,15 @@ def count_correct(logits: Tensor, labels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """One epoch of one run. Losses are means over samples, in nats; accuracies are fractions.
+    """The metrics of one run in one epoch. Losses are means over images, in nats; accuracies are fractions.
 
     Attributes:
-        epoch: counted from 1.
-        objective: what the optimizer saw: augmented images, dropout, label smoothing; a mean over the epoch, without
-            the penalties on the weights (weight_decay, l1).
+        epoch: the number of the epoch, counted from 1.
+        objective: the training loss that the optimizer saw, with augmentation, dropout and label smoothing, but without
+            the penalties on the weights (weight_decay, l1); a mean over the epoch.
         values: every metric on both splits, by column ("train_loss", "val_accuracy", ...), in evaluation mode and
-            without label smoothing: on a fixed part of the training images without augmentation, and on the validation
-            images.
+            without label smoothing. Training metrics are measured on a fixed subset of the training images, without
+            augmentation.
         lr: the learning rate of the epoch's last step.
         seconds: how long the epoch took, with its evaluation, for the whole cohort.
         gradient_norm: L2 norm before clipping, l1's part included; a mean over some of the epoch's steps.
@@ -62,12 +62,12 @@ class EpochMetrics:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any] | None) -> Self | None:
-        """Return the metrics that `asdict` made a record of; None for None."""
+        """Return the metrics in a record that `asdict` made; None for None."""
         return None if record is None else cls(**record)
 
     @property
     def gap(self) -> float:
-        """val_loss - train_loss, in nats: overfitting and nothing else."""
+        """The gap val_loss - train_loss, in nats: a measure of overfitting alone, since both are measured alike."""
         return self.values["val_loss"] - self.values["train_loss"]
 
     def score(self, monitor: str) -> float:

@@ -1,4 +1,4 @@
-"""torch's own optimizers over stacked parameters, with hyperparameters of its own for each run."""
+"""torch's own optimizers over stacked parameters, in which each run has its own hyperparameters."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Hyperparameters:
     Attributes:
         arguments: keyword arguments of the torch.optim class, lr included.
         schedule: the factor on lr at each step.
-        l1: the weight in the loss of the sum of all parameters' absolute values.
+        l1: the weight of the sum of all parameters' absolute values in the loss.
         clip_norm: the largest L2 norm of the gradient; inf where it is not clipped.
         key: equal for runs whose arguments and schedule are equal.
     """
@@ -34,22 +34,22 @@ class Hyperparameters:
 
     @property
     def plateau(self) -> Plateau | None:
-        """The schedule where it follows the monitored value, and so has a state; None where it does not."""
+        """The plateau schedule, which follows the monitored value and so has a state; None for other schedules."""
         return self.schedule if isinstance(self.schedule, Plateau) else None
 
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Consecutive runs with equal arguments and schedules, as lists of views, one for each parameter.
+    """Consecutive runs with equal arguments and schedules. Tensors are lists of views, one for each parameter.
 
     Attributes:
-        rows: the runs, on the run axis.
-        hyperparameters: those of each of the runs.
+        rows: the indices of the runs on the run axis.
+        hyperparameters: the hyperparameters of each of the runs.
         parameters: views of the stacked parameters.
         gradients: views of their gradients.
         steps: the optimizer's count of steps, the same tensor once for each parameter.
         state: views of the optimizer's state, by the names that torch.optim gives its entries.
-        arguments: all arguments of torch's kernel but lr.
+        arguments: all arguments of torch's kernel except lr.
     """
 
     rows: slice
@@ -66,9 +66,9 @@ class OptimizerSpec:
     """One of torch's optimizers, as StackedOptimizer uses it.
 
     Attributes:
-        update: changes the parameters of a group at a learning rate.
-        kernel_arguments: makes the arguments of torch's kernel from those of the torch.optim class.
-        state_names: returns the entries of the state that these arguments need, by the names that torch.optim uses.
+        update: a function that updates the parameters of a group, given the learning rate.
+        kernel_arguments: a function that makes the arguments of torch's kernel from those of the torch.optim class.
+        state_names: a function that returns the names, as in torch.optim, of the state that these arguments need.
     """
 
     update: Callable[[ParameterGroup, float], None]
@@ -96,14 +96,14 @@ def _update_sgd(group: ParameterGroup, lr: float) -> None:
 
 
 def _update_rmsprop(group: ParameterGroup, lr: float) -> None:
-    # torch has no fused kernel for it. foreach, which torch chooses on a GPU, gains less than 5 % on a CPU (measured).
+    # torch has no fused kernel for RMSprop. foreach, torch's choice on a GPU, gains less than 5 % on a CPU (measured).
     rmsprop(
         group.parameters,
         group.gradients,
         group.state["square_avg"],
         group.state.get("grad_avg", []),
         group.state.get("momentum_buffer", []),
-        [steps.clone() for steps in group.steps],  # it counts by itself
+        [steps.clone() for steps in group.steps],  # the kernel counts by itself
         foreach=group.parameters[0].device.type != "cpu",
         lr=lr,
         **group.arguments,
@@ -132,7 +132,10 @@ def _sgd_state(arguments: Mapping[str, Any]) -> list[str]:
 
 
 def _rmsprop_state(arguments: Mapping[str, Any]) -> list[str]:
-    return ["square_avg", *_sgd_state(arguments), *(["grad_avg"] if arguments["centered"] else [])]
+    names = ["square_avg", *_sgd_state(arguments)]
+    if arguments["centered"]:
+        names.append("grad_avg")
+    return names
 
 
 OPTIMIZERS = {
@@ -147,33 +150,40 @@ class StackedOptimizer:
     """One of torch's optimizers for K runs.
 
     Consecutive runs with equal arguments and schedules form a parameter group, and torch's kernel updates one group
-    after the other. It gets views of stacked tensors, which are made once; gradients stay in place from step to step.
+    after the other. The kernel gets views of stacked tensors, which are made once; gradients stay in place from step to
+    step.
 
     Attributes:
-        parameters: by name, each [K, ...].
-        runs: [K], the hyperparameters of each run.
-        steps_done: since the first epoch.
-        state: by entry and parameter, each [K, ...].
+        parameters: the stacked parameters by name, each [K, ...].
+        hyperparameters: [K], the hyperparameters of each run.
+        steps_done: the number of steps since the first epoch.
+        state: the state by entry (such as "exp_avg") and parameter, each [K, ...].
         groups: the parameter groups.
     """
 
     def __init__(
-        self, name: str, parameters: Mapping[str, Tensor], runs: Sequence[Hyperparameters], steps_done: int = 0
+        self,
+        name: str,
+        parameters: Mapping[str, Tensor],
+        hyperparameters: Sequence[Hyperparameters],
+        steps_done: int = 0,
     ) -> None:
         """Begin with an empty state.
 
         Args:
-            name: the optimizer, one of OPTIMIZERS.
-            parameters: by name, each [K, ...].
-            runs: [K].
-            steps_done: where runs go on from a checkpoint.
+            name: the name of the optimizer in OPTIMIZERS.
+            parameters: the stacked parameters by name, each [K, ...].
+            hyperparameters: [K], the hyperparameters of each run.
+            steps_done: the number of steps before the checkpoint from which the runs resume; 0 at their start.
         """
-        self.parameters, self.runs, self.steps_done = dict(parameters), list(runs), steps_done
+        self.parameters = dict(parameters)
+        self.hyperparameters = list(hyperparameters)
+        self.steps_done = steps_done
         self.spec = OPTIMIZERS[name]
         for tensor in self.parameters.values():
             if tensor.grad is None:
                 tensor.grad = torch.zeros_like(tensor)
-        entries = dict.fromkeys(entry for run in runs for entry in self.spec.state_names(run.arguments))
+        entries = dict.fromkeys(entry for run in hyperparameters for entry in self.spec.state_names(run.arguments))
         self.state = {
             entry: {name: torch.zeros_like(tensor.detach()) for name, tensor in self.parameters.items()}
             for entry in entries
@@ -182,29 +192,31 @@ class StackedOptimizer:
 
     def _make_groups(self) -> None:
         """Make the views that torch's kernels get, and the per-run tensors of l1 and clipping."""
-        runs = self.runs
+        runs = self.hyperparameters
         first = next(iter(self.parameters.values()))
         for name, tensor in self.parameters.items():
-            for large in (tensor.detach(), _gradient(tensor), *(entry[name] for entry in self.state.values())):
-                use_huge_pages(large)
+            state_tensors = [tensors[name] for tensors in self.state.values()]
+            for large_tensor in (tensor.detach(), _gradient(tensor), *state_tensors):
+                use_huge_pages(large_tensor)
         # torch's kernels read the count on the device.
         self.step_count = torch.tensor(float(self.steps_done), device=first.device)
-        # The learning rates of runs with a plateau schedule may come to differ: each is a group of its own.
-        neighbours = [list(group) for _, group in groupby(runs, key=lambda run: (run.key, id(run.plateau)))]
+        # The learning rates of runs with a plateau schedule may come to differ, so each of them is a group of its own.
+        equal_runs = [list(group) for _, group in groupby(runs, key=lambda run: (run.key, id(run.plateau)))]
         self.groups: list[ParameterGroup] = []
         start = 0
-        for group in neighbours:
-            rows, start = slice(start, start + len(group)), start + len(group)
+        for group in equal_runs:
+            rows = slice(start, start + len(group))
+            start = rows.stop
             entries = self.spec.state_names(group[0].arguments)
             self.groups.append(
                 ParameterGroup(
-                    rows,
-                    group[0],
-                    [tensor.detach()[rows] for tensor in self.parameters.values()],
-                    [_gradient(tensor)[rows] for tensor in self.parameters.values()],
-                    [self.step_count] * len(self.parameters),
-                    {entry: [tensor[rows] for tensor in self.state[entry].values()] for entry in entries},
-                    self.spec.kernel_arguments(**group[0].arguments),
+                    rows=rows,
+                    hyperparameters=group[0],
+                    parameters=[tensor.detach()[rows] for tensor in self.parameters.values()],
+                    gradients=[_gradient(tensor)[rows] for tensor in self.parameters.values()],
+                    steps=[self.step_count] * len(self.parameters),
+                    state={entry: [tensor[rows] for tensor in self.state[entry].values()] for entry in entries},
+                    arguments=self.spec.kernel_arguments(**group[0].arguments),
                 )
             )
         # Linear overwrites its weights' gradients. autograd adds to the others, which are small.
@@ -217,11 +229,11 @@ class StackedOptimizer:
     def learning_rates(self) -> list[float]:
         """Return the learning rates of the last step, [K]."""
         step = max(0, self.steps_done - 1)
-        return [run.arguments["lr"] * run.schedule(step) for run in self.runs]
+        return [run.arguments["lr"] * run.schedule(step) for run in self.hyperparameters]
 
     @torch.no_grad()
     def add_l1_gradients(self) -> None:
-        """Add to each run's gradient that of l1 * sum |w|: l1 * sign(w), which is 0 at 0 as autograd has it."""
+        """Add the gradient of l1 * sum |w| to each run's gradient: l1 * sign(w), which is 0 at 0 as in autograd."""
         for tensor in self.parameters.values():
             _gradient(tensor).addcmul_(tensor.sign(), _per_run(self.l1, tensor))
 
@@ -234,7 +246,7 @@ class StackedOptimizer:
 
     @torch.no_grad()
     def clip_gradients(self, norms: Tensor) -> None:
-        """Scale down the gradients whose norm, in `norms` [K], is above their run's clip_norm; clip_grad_norm_."""
+        """Scale each run's gradient to its clip_norm if its norm, in `norms` [K], is larger, as clip_grad_norm_."""
         # An infinite norm of a run that is not clipped would give inf / inf.
         factors = (self.clip_norms / (norms + 1e-6)).clamp(max=1.0).where(self.clip_norms.isfinite(), 1.0)
         for tensor in self.parameters.values():
@@ -251,27 +263,27 @@ class StackedOptimizer:
         self.steps_done += 1
 
     def release_parameters(self) -> None:
-        """Hold no parameter and no gradient until `keep_runs`: views would keep removed runs in memory."""
+        """Drop all references to parameters and gradients until `keep_runs`: views keep removed runs in memory."""
         self.parameters, self.groups, self.accumulated_gradients = {}, [], []
 
     def keep_runs(self, rows: Tensor, parameters: Mapping[str, Tensor]) -> None:
-        """Go on with the runs at `rows` [K'] alone, whose parameters are now `parameters`."""
+        """Remove all runs but those at `rows` [K'], whose parameters are now `parameters`."""
         self.parameters = dict(parameters)
         for tensors in self.state.values():
             for name in tensors:
                 tensors[name] = tensors[name][rows]
-        self.runs = [self.runs[k] for k in rows.tolist()]
+        self.hyperparameters = [self.hyperparameters[k] for k in rows.tolist()]
         for tensor in self.parameters.values():
             tensor.grad = torch.zeros_like(tensor)
         self._make_groups()
 
     def run_state(self, k: int) -> dict[str, Tensor]:
         """Return run k's state by "parameter/entry"; views, not copies."""
-        entries = self.spec.state_names(self.runs[k].arguments)
+        entries = self.spec.state_names(self.hyperparameters[k].arguments)
         return {f"{name}/{entry}": tensor[k] for entry in entries for name, tensor in self.state[entry].items()}
 
     def load_run_state(self, k: int, state: Mapping[str, Tensor]) -> None:
-        """Set run k's state to what `run_state` returned, here or in another cohort."""
+        """Set run k's state to one that `run_state` returned, in this cohort or in another."""
         for key, value in state.items():
             name, _, entry = key.rpartition("/")
             self.state[entry][name][k].copy_(value)

@@ -1,7 +1,7 @@
 """Learning-rate schedules: the factor on a run's learning rate at each of its optimizer steps.
 
-All but Plateau are pure functions of the step, so that a run goes on from any epoch without a scheduler's state.
-They equal those of torch.optim.lr_scheduler.
+All but Plateau are pure functions of the step, so that a run resumes from any epoch without a scheduler's state.
+They equal the schedules of torch.optim.lr_scheduler.
 """
 
 import math
@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 Schedule = Callable[[int], float]
 
 WARMUP_START = 0.01
-# ReduceLROnPlateau's eps: a smaller drop of the learning rate is not made.
+# ReduceLROnPlateau's eps: the learning rate is not lowered by less than this.
 SMALLEST_DROP = 1e-8
 
 
 def constant() -> Schedule:
-    """Return the schedule that changes nothing."""
+    """Return a constant schedule, whose factor is always 1."""
     return lambda step: 1.0
 
 
@@ -26,7 +26,7 @@ def cosine(steps: int, warmup_steps: int, final_fraction: float) -> Schedule:
 
     Args:
         steps: the step at which `final_fraction` is reached.
-        warmup_steps: how many steps the factor takes from 0.01 to 1.
+        warmup_steps: the number of steps in which the factor rises from 0.01 to 1.
         final_fraction: the last factor.
     """
 
@@ -42,10 +42,10 @@ def onecycle(steps: int, pct_start: float, div_factor: float, final_div_factor: 
     """Return one cycle up and down: OneCycleLR without its cycle of the momentum (Smith and Topin 2018).
 
     Args:
-        steps: of the whole run.
-        pct_start: the fraction of the steps that rise, along half a cosine to 1.
+        steps: the number of steps of the whole run.
+        pct_start: the fraction of the steps in which the factor rises, along half a cosine to 1.
         div_factor: the first factor is 1 / div_factor.
-        final_div_factor: the last factor is the first / final_div_factor, reached along half a cosine.
+        final_div_factor: the last factor is the first one / final_div_factor, reached along half a cosine.
     """
     peak = pct_start * steps - 1
     first = 1 / div_factor
@@ -60,28 +60,41 @@ def onecycle(steps: int, pct_start: float, div_factor: float, final_div_factor: 
 
 def step(steps_per_epoch: int, step_size: int, gamma: float) -> Schedule:
     """Return a drop by `gamma` every `step_size` epochs: StepLR, stepped once an epoch."""
-    return lambda done: gamma ** (done // steps_per_epoch // step_size)
+    return lambda steps_done: gamma ** (steps_done // steps_per_epoch // step_size)
 
 
 class Plateau:
-    """Multiply the learning rate by `factor` after more than `patience` epochs in a row without improvement.
+    """A schedule that lowers the learning rate after more than `patience` epochs in a row without improvement.
 
-    ReduceLROnPlateau, stepped once an epoch with a score of which lower is better. An improvement is better than the
-    best by more than the fraction `threshold` of it; NaN is none. For `cooldown` epochs after a drop, epochs without
+    It equals ReduceLROnPlateau, stepped once an epoch with a score of which lower is better, and multiplies the
+    learning rate by `factor`. An improvement is better than the best score by more than the fraction `threshold` of it;
+    NaN is none. For `cooldown` epochs after a drop, epochs without
     improvement do not count.
 
     Attributes:
-        lr: the learning rate now.
-        best: the best score.
-        bad_epochs: epochs in a row without improvement.
-        cooldown_left: epochs that will not count.
+        lr: the current learning rate.
+        best: the best score so far.
+        bad_epochs: the number of epochs in a row without improvement.
+        cooldown_left: the number of epochs that still do not count.
     """
 
     def __init__(self, lr: float, factor: float, patience: int, threshold: float, cooldown: int, min_lr: float) -> None:
-        """Begin at the learning rate `lr`; all others as ReduceLROnPlateau has them."""
+        """Begin at a learning rate.
+
+        Args:
+            lr: the first learning rate.
+            factor: the factor of each drop.
+            patience: the number of epochs in a row without improvement to tolerate before a drop.
+            threshold: the fraction by which a score must be better than the best one to count as an improvement.
+            cooldown: the number of epochs after a drop that do not count.
+            min_lr: the lowest learning rate.
+        """
         self.initial_lr, self.factor, self.min_lr = lr, factor, min_lr
         self.patience, self.threshold, self.cooldown = patience, threshold, cooldown
-        self.lr, self.best, self.bad_epochs, self.cooldown_left = lr, math.inf, 0, 0
+        self.lr = lr
+        self.best = math.inf
+        self.bad_epochs = 0
+        self.cooldown_left = 0
 
     def __call__(self, step: int) -> float:
         """Return the factor, which does not depend on the step."""
@@ -89,26 +102,30 @@ class Plateau:
 
     def update(self, score: float) -> None:
         """Take an epoch's score, lower is better, and lower the learning rate if it is time to."""
-        # Of a loss a fraction below the best is less; of an accuracy, which comes negated, it is more.
-        if score < self.best * (1.0 - self.threshold if self.best > 0 else 1.0 + self.threshold):
-            self.best, self.bad_epochs = score, 0
+        # An accuracy comes negated, so its threshold has to make the factor larger than 1.
+        improvement_factor = 1.0 - self.threshold if self.best > 0 else 1.0 + self.threshold
+        if score < self.best * improvement_factor:
+            self.best = score
+            self.bad_epochs = 0
         else:
             self.bad_epochs += 1
         if self.cooldown_left > 0:
-            self.cooldown_left, self.bad_epochs = self.cooldown_left - 1, 0
+            self.cooldown_left -= 1
+            self.bad_epochs = 0
         if self.bad_epochs > self.patience:
-            lowered = max(self.lr * self.factor, self.min_lr)
-            if self.lr - lowered > SMALLEST_DROP:
-                self.lr = lowered
-            self.cooldown_left, self.bad_epochs = self.cooldown, 0
+            lowered_lr = max(self.lr * self.factor, self.min_lr)
+            if self.lr - lowered_lr > SMALLEST_DROP:
+                self.lr = lowered_lr
+            self.cooldown_left = self.cooldown
+            self.bad_epochs = 0
 
     def state(self) -> dict[str, float]:
-        """Return what a checkpoint keeps of the schedule."""
+        """Return the state of the schedule that a checkpoint stores."""
         names = ("lr", "best", "bad_epochs", "cooldown_left")
         return {name: getattr(self, name) for name in names}
 
     def load_state(self, state: Mapping[str, float]) -> None:
-        """Go on from where another schedule was, given its `state`."""
+        """Restore a state that `state` returned."""
         self.lr, self.best = state["lr"], state["best"]
         self.bad_epochs, self.cooldown_left = int(state["bad_epochs"]), int(state["cooldown_left"])
 

@@ -42,7 +42,7 @@ _DEFAULT_REMEDY = (
 
 
 @contextmanager
-def storage_errors(directory: Path, remedy: str = _DEFAULT_REMEDY) -> Iterator[None]:
+def explain_storage_errors(directory: Path, remedy: str = _DEFAULT_REMEDY) -> Iterator[None]:
     """Turn an OSError into a StorageError that says which file cannot be written, why, and what to do.
 
     Args:

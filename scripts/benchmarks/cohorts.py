@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from signal import SIGINT
 from typing import Any
 
 from regexp.config.compose import compose_jobs
 from regexp.execution.builders import build_cohort
 from regexp.runs.directories import plan_runs
 from regexp.training.loop import train
+from regexp.utils.signals import StopRequest
 
 # The experiment sets a patience of its own, which early_stopping=none would not remove.
 LESSON = ["experiment=lesson", "early_stopping.patience=null", "device=cpu"]
@@ -24,8 +26,8 @@ def limit_images(train_size: int | None) -> list[str]:
 class EpochwiseCohort:
     """A cohort that trains one epoch at each call: one pass through the body of the training loop.
 
-    It is also the reporter and the stop request of the loop, which it asks to stop after each epoch; the recorders do
-    not learn of these interruptions. The time that other functions take counts towards when checkpoints are due, so
+    It is also the reporter of the loop, which it asks to stop after each epoch; the recorders do not learn of these
+    interruptions. The time that other functions take counts towards when checkpoints are due, so
     more checkpoints are written, and measured, than if the cohort trained alone.
 
     Attributes:
@@ -33,10 +35,8 @@ class EpochwiseCohort:
         size: the number of runs, K.
         setup_seconds: the seconds from the overrides to the cohort.
         recording_seconds: for each call, the seconds spent in recorders.
-        requested: the answer to the loop, which asks whether to stop.
+        stop_request: the request to stop, which the loop finds after each epoch.
     """
-
-    requested = True
 
     def __init__(self, runs: Sequence[Sequence[str]], root: Path, epochs: int, outputs: Path) -> None:
         """Plan and build the cohort.
@@ -54,12 +54,14 @@ class EpochwiseCohort:
         self.setup_seconds = time.perf_counter() - began
         self.size, self.epochs = len(runs), epochs
         self.recording_seconds: list[float] = []
+        self.stop_request = StopRequest()
+        self.stop_request.signal = SIGINT
         for member in self.cohort.members:
             member.recorder = TimedRecorder(member.recorder, self.recording_seconds)
 
     def __call__(self) -> None:
         self.recording_seconds.append(0.0)
-        train(self.cohort, self, self)
+        train(self.cohort, self, self.stop_request)
         if len(self.cohort.members) < self.size and self.cohort.epoch < self.epochs:
             raise SystemExit("a run ended before the others: nothing was measured")
 

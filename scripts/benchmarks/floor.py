@@ -21,7 +21,7 @@ def make_floor_epoch(cohort: Cohort) -> Callable[[], None]:
     assert isinstance(architecture, MLPArchitecture)
     data, streams, dtype = cohort.dataset.train, cohort.streams, cohort.compute.dtype
     runs_per_stream = cohort.runs_per_stream
-    in_features, classes, [hidden] = architecture.in_features, architecture.classes, architecture.hidden_sizes
+    in_features, classes, [hidden] = architecture.in_features, architecture.num_classes, architecture.hidden_sizes
     first_weight = torch.randn(runs, hidden, in_features) * in_features**-0.5  # [K, hidden, in]
     second_weight = torch.randn(runs, classes, hidden) * hidden**-0.5  # [K, classes, hidden]
     weights = [first_weight, second_weight]

@@ -1,4 +1,4 @@
-"""The contract that every transform in TRANSFORMS keeps, new ones included."""
+"""The contract that every transform in TRANSFORMS_BY_STEP keeps, new ones included."""
 
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
@@ -24,32 +24,32 @@ from torch import Tensor
 from torch.testing import assert_close
 
 import regexp.augmentation
-from regexp.augmentation.pipeline import TRANSFORMS, Pipeline
-from regexp.config.augmentation_schema import STEPS, TARGETS
+from regexp.augmentation.pipeline import TRANSFORMS_BY_STEP, Pipeline
+from regexp.config.augmentation_schema import STEPS, STEPS_BY_TARGET
 from regexp.config.compose import compose_job
 from regexp.data.dataset import Images
 from regexp.execution.builders import load_dataset, make_stream
 from regexp.execution.images import draw_augmentation_grid
 from regexp.training.batches import ImageStream, batches
 
-KINDS = pytest.mark.parametrize("kind", TRANSFORMS)
+KINDS = pytest.mark.parametrize("kind", TRANSFORMS_BY_STEP)
 SHAPES = pytest.mark.parametrize("shape", [(1, 28, 28), (3, 28, 28), (1, 8, 8), (3, 8, 8), (3, 10, 14)], ids=str)
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 
 
 def test_schema_transforms_targets_and_test_tables_have_the_same_entries() -> None:
-    assert list(TRANSFORMS) == list(STEPS)
-    assert {transform.__name__: kind for kind, transform in TRANSFORMS.items()} == TARGETS
-    for name, kind in TARGETS.items():
-        assert getattr(regexp.augmentation, name) is TRANSFORMS[kind]
-    assert set(STRONG_ARGUMENTS) == set(NEUTRAL_ARGUMENTS) == set(ORACLES) == set(TRANSFORMS)
+    assert list(TRANSFORMS_BY_STEP) == list(STEPS)
+    assert {transform.__name__: kind for kind, transform in TRANSFORMS_BY_STEP.items()} == STEPS_BY_TARGET
+    for name, kind in STEPS_BY_TARGET.items():
+        assert getattr(regexp.augmentation, name) is TRANSFORMS_BY_STEP[kind]
+    assert set(STRONG_ARGUMENTS) == set(NEUTRAL_ARGUMENTS) == set(ORACLES) == set(TRANSFORMS_BY_STEP)
 
 
 @KINDS
 def test_a_transform_has_the_fields_and_defaults_of_its_schema(kind: str) -> None:
     schema = STEPS[kind]()
     assert field_names(kind) == [field.name for field in fields(STEPS[kind])]
-    for field in fields(TRANSFORMS[kind]):
+    for field in fields(TRANSFORMS_BY_STEP[kind]):
         schema_default = getattr(schema, field.name)
         if field.default is not MISSING and (kind, field.name) != ("rotate", "interpolation"):
             assert field.default == (tuple(schema_default) if isinstance(schema_default, list) else schema_default)
@@ -108,7 +108,7 @@ def test_the_result_is_that_of_torchvisions_functional_form(kind: str, shape: Se
 def test_neutral_arguments_change_nothing(kind: str, shape: Sequence[int], dtype: torch.dtype, mode: str) -> None:
     images = random_images(shape).to(dtype)
     options = {"interpolation": mode} if "interpolation" in field_names(kind) else {}
-    result, _ = apply_steps([TRANSFORMS[kind](**NEUTRAL_ARGUMENTS[kind], **options)], images)
+    result, _ = apply_steps([TRANSFORMS_BY_STEP[kind](**NEUTRAL_ARGUMENTS[kind], **options)], images)
     assert_close(result, images, rtol=0, atol=1e-5 if options.get("interpolation") == "bilinear" else 1e-7)
 
 

@@ -207,7 +207,7 @@ def test_neighbouring_steps_share_a_resampling_unless_they_contradict(
     steps: list[Transform], num_resamplings: int
 ) -> None:
     pipeline = Pipeline(steps, 8, 8)
-    groups = [resampling.steps for resampling in pipeline.operations if isinstance(resampling, Resampling)]
+    groups = [resampling.transforms for resampling in pipeline.operations if isinstance(resampling, Resampling)]
     assert len(groups) == len(pipeline.operations) == num_resamplings
     assert [step for group in groups for step in group] == steps
 

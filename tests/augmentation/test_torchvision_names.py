@@ -201,13 +201,13 @@ def test_a_pipeline_applies_it_as_a_step_with_the_users_name() -> None:
     assert pipeline.describe().endswith(", RandAugment, image by image")
     assert pipeline.unbatched_transforms() == ["RandAugment"]
     assert Pipeline([RandomHorizontalFlip()], 8, 8).unbatched_transforms() == []
-    assert "num_ops" in repr(pipeline.steps)  # tells image streams with other arguments apart
+    assert "num_ops" in repr(pipeline.transforms)  # tells image streams with other arguments apart
     with pytest.raises(ConfigError, match=r"^augmentation\.mine\._target_=.*has no Nope"):
         make_pipeline(config_with_steps(mine=TorchvisionConfig(V1 + "Nope")), (1, 8, 8))
     # A step after a crop gets the cropped images.
     config = config_with_steps("+augmentation.crop.size=6", mine=TorchvisionConfig(V1 + "CenterCrop", {"size": 6}))
     assert make_pipeline(config, (1, 8, 8)).output_size == (6, 6)
-    assert isinstance(make_pipeline(config, (1, 8, 8)).steps[0], RandomCrop)
+    assert isinstance(make_pipeline(config, (1, 8, 8)).transforms[0], RandomCrop)
 
 
 def test_a_run_trains_with_it_and_the_header_says_how_long_it_takes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 
 import regexp
 from regexp.cli.compare import main
-from regexp.comparison.compare import compare_all
+from regexp.comparison.compare import compare_collection
 from regexp.comparison.curves import Curves
 from regexp.comparison.loading import collect
 from regexp.utils.console import Console
@@ -252,7 +252,7 @@ def test_broken_curves_are_reported_and_left_out(compare: Command) -> None:
 
 def test_curves_of_several_seeds() -> None:
     runs = [write_run(DEFAULT, [], seed, epochs=4 + seed) for seed in range(3)]
-    [row] = compare_all(collect([DEFAULT])).rows
+    [row] = compare_collection(collect([DEFAULT])).rows
     curves = Curves([row])
     logs = np.log([[1 / epoch + seed / 100 for seed in range(3)] for epoch in range(1, 5)])
     for (middle, low, high), values in zip(curves.geometric_mean_and_range(row, "val_loss"), logs, strict=True):

@@ -9,7 +9,7 @@ import pytest
 from helpers.run_directories import simulate_grid, simulate_runs, write_run
 from scipy import stats
 
-from regexp.comparison.compare import Comparison, compare_all
+from regexp.comparison.compare import Comparison, compare_collection
 from regexp.comparison.effects import Effect
 from regexp.comparison.grouping import group_by_configuration
 from regexp.comparison.loading import Collection, collect
@@ -30,7 +30,7 @@ def find_notes(comparison: Comparison, words: str) -> list[str]:
 def format_verdicts(comparison: Comparison) -> dict[str, str]:
     """Return the verdict on the difference of each row, by label."""
     return {
-        row.label: format_verdict(row.difference, comparison.metric)
+        row.title: format_verdict(row.difference, comparison.metric)
         for row in comparison.rows
         if row.difference is not None
     }
@@ -39,10 +39,10 @@ def format_verdicts(comparison: Comparison) -> dict[str, str]:
 def summarize_differences(comparison: Comparison) -> dict[str, tuple[float, float | None, float | None, bool]]:
     """Return the mean, p-value, adjusted p-value and significance of the difference of each row, by label."""
     return {
-        row.label: (
+        row.title: (
             row.difference.test.estimate.mean,
             row.difference.test.p_value,
-            row.difference.p_adjusted,
+            row.difference.adjusted_p_value,
             row.difference.significant,
         )
         for row in comparison.rows
@@ -58,8 +58,8 @@ def format_effect(effect: Effect) -> str:
 def test_differences_are_paired_by_seed() -> None:
     none = {0: 0.90, 1: 0.92, 2: 0.97, 3: 0.80}
     batch = {3: 0.83, 0: 0.92, 1: 0.93, 2: 0.99, 7: 0.1}
-    comparison = compare_all(simulate_runs({"none": none, "batch": batch}))
-    assert comparison.baseline.label == "none"
+    comparison = compare_collection(simulate_runs({"none": none, "batch": batch}))
+    assert comparison.baseline.title == "none"
     mean, p_value, p_adjusted, significant = summarize_differences(comparison)["batch"]
     expected = stats.ttest_rel([batch[seed] for seed in none], list(none.values()))
     assert mean == pytest.approx(0.02)
@@ -75,7 +75,7 @@ def test_false_findings_are_as_rare_as_stated() -> None:
     for _ in range(families):
         shared = rng.normal(size=5)  # common to the seeds of all configurations, like an image stream
         scores = {name: dict(enumerate(0.9 + 0.01 * (shared + rng.normal(size=5)))) for name in CONFIGURATIONS}
-        differences = list(summarize_differences(compare_all(simulate_runs(scores))).values())
+        differences = list(summarize_differences(compare_collection(simulate_runs(scores))).values())
         unadjusted += sum(p <= 0.05 for _, p, _, _ in differences if p is not None)
         families_with_findings += any(significant for _, _, _, significant in differences)
     assert unadjusted <= stats.binom.ppf(0.999, 3 * families, 0.05)
@@ -93,7 +93,7 @@ def test_false_findings_are_as_rare_as_stated_for_accuracies_on_few_images() -> 
             significant
             for baseline, scores in zip(*accuracies, strict=True)
             for _, _, _, significant in summarize_differences(
-                compare_all(simulate_runs({"none": dict(enumerate(baseline)), "a": dict(enumerate(scores))}))
+                compare_collection(simulate_runs({"none": dict(enumerate(baseline)), "a": dict(enumerate(scores))}))
             ).values()
         )
         assert findings <= stats.binom.ppf(0.999, 1000, 0.06)
@@ -107,7 +107,9 @@ def test_the_interval_covers_a_known_difference(seeds: int) -> None:
         shared = rng.normal(size=seeds)
         baseline = dict(enumerate(0.9 + 0.01 * (shared + rng.normal(size=seeds))))
         scores = dict(enumerate(0.902 + 0.01 * (shared + rng.normal(size=seeds))))
-        row = next(row for row in compare_all(simulate_runs({"none": baseline, "a": scores})).rows if row.label == "a")
+        row = next(
+            row for row in compare_collection(simulate_runs({"none": baseline, "a": scores})).rows if row.title == "a"
+        )
         assert row.difference is not None
         assert row.difference.test is not None
         low, high = row.difference.test.estimate.confidence_interval or (math.nan, math.nan)
@@ -124,7 +126,7 @@ def test_a_large_difference_is_found_and_named() -> None:
         "noise": {seed: value + (-1) ** seed * 0.01 + 0.001 for seed, value in baseline.items()},
         "same": baseline,
     }
-    verdicts = format_verdicts(compare_all(simulate_runs(scores)))
+    verdicts = format_verdicts(compare_collection(simulate_runs(scores)))
     assert verdicts["up"] == "better"
     assert verdicts["down"] == "worse"
     assert verdicts["same"] == "the same with all 6 seeds"
@@ -132,9 +134,9 @@ def test_a_large_difference_is_found_and_named() -> None:
     losses = simulate_runs(scores, metric="test_loss")
     for record in losses.records:
         record.metric_values["val_accuracy"] = 0.5
-    assert format_verdicts(compare_all(losses, metric="test/loss"))["up"] == "worse"
+    assert format_verdicts(compare_collection(losses, metric="test/loss"))["up"] == "worse"
     gaps = simulate_runs(scores, metric="gap")
-    assert format_verdicts(compare_all(gaps, metric="gap"))["up"] == "higher"
+    assert format_verdicts(compare_collection(gaps, metric="gap"))["up"] == "higher"
 
 
 def test_a_verdict_says_when_sign_flips_contradict_it() -> None:
@@ -142,13 +144,13 @@ def test_a_verdict_says_when_sign_flips_contradict_it() -> None:
     baseline = dict.fromkeys(range(6), 0.5)
     for last in np.linspace(0.0, 0.2, 400):
         differences = [0.1, 0.101, 0.1, 0.099, 0.1, 0.1 - last]
-        comparison = compare_all(
+        comparison = compare_collection(
             simulate_runs({"none": baseline, "a": {i: 0.5 + d for i, d in enumerate(differences)}})
         )
         [difference] = [row.difference for row in comparison.rows if row.difference is not None]
         assert difference.test is not None
         assert difference.significant == (difference.test.p_value is not None and difference.test.p_value <= 0.05)
-        if difference.significant and (difference.test.sign_flip_p or 0) > 0.05:
+        if difference.significant and (difference.test.sign_flip_p_value or 0) > 0.05:
             assert format_verdict(difference, comparison.metric) == "better, though not by the sign-flip test"
             break
     else:
@@ -160,14 +162,14 @@ def test_equal_differences_of_two_seeds_are_not_significant(metric: str) -> None
     """One image of 360 more for both seeds: differences that differ in floating point, but have no spread."""
     for k in range(300, 358):
         scores = {"none": {0: k / 360, 1: (k + 1) / 360}, "a": {0: (k + 1) / 360, 1: (k + 2) / 360}}
-        comparison = compare_all(simulate_runs(scores, metric), metric=metric)
+        comparison = compare_collection(simulate_runs(scores, metric), metric=metric)
         [difference] = [row.difference for row in comparison.rows if row.difference is not None]
         assert difference.test is not None
         assert difference.test.estimate.sd == 0
         assert difference.test.p_value == 0.5
         assert not difference.significant
     equal = simulate_runs({"none": {0: 0.1 + 0.2, 1: 0.5}, "a": {0: 0.3, 1: 0.5}})
-    [difference] = [row.difference for row in compare_all(equal).rows if row.difference is not None]
+    [difference] = [row.difference for row in compare_collection(equal).rows if row.difference is not None]
     assert format_verdict(difference, RUN_METRICS["test_accuracy"]) == "the same with all 2 seeds"
 
 
@@ -177,7 +179,8 @@ def test_false_findings_are_as_rare_as_stated_with_two_seeds() -> None:
     for accuracies in np.round(rng.normal(350, 3, size=(400, 9, 2))) / 360:
         scores = {str(i): dict(enumerate(map(float, by_seed))) for i, by_seed in enumerate(accuracies)}
         families_with_findings += any(
-            significant for _, _, _, significant in summarize_differences(compare_all(simulate_runs(scores))).values()
+            significant
+            for _, _, _, significant in summarize_differences(compare_collection(simulate_runs(scores))).values()
         )
     assert families_with_findings <= stats.binom.ppf(0.999, 400, 0.05)
 
@@ -189,7 +192,7 @@ def test_a_verdict_says_that_diverged_seeds_are_left_out(tmp_path: Path) -> None
         write_run(
             tmp_path, ["normalization=batch"], seed, test_accuracy=0.95 + 0.0011 * seed, val_accuracy=0.9, status=status
         )
-    comparison = compare_all(collect([tmp_path]))
+    comparison = compare_collection(collect([tmp_path]))
     [row] = [row for row in comparison.rows if row.difference is not None]
     assert row.difference is not None
     assert format_verdict(row.difference, comparison.metric) == "better, among the seeds that did not diverge"
@@ -198,13 +201,13 @@ def test_a_verdict_says_that_diverged_seeds_are_left_out(tmp_path: Path) -> None
 
 def test_seconds_are_not_compared() -> None:
     with pytest.raises(ConfigError, match="runs that train together share their time"):
-        compare_all(simulate_runs({"none": {0: 1.0}, "a": {0: 2.0}}), metric="seconds")
+        compare_collection(simulate_runs({"none": {0: 1.0}, "a": {0: 2.0}}), metric="seconds")
 
 
 def test_runs_on_other_data_are_said_to_be_measured_on_different_images(tmp_path: Path) -> None:
     write_run(tmp_path, ["normalization=batch"], 0, data="one")
     write_run(tmp_path, ["normalization=none"], 0, data="other")
-    comparison = compare_all(collect([tmp_path]))
+    comparison = compare_collection(collect([tmp_path]))
     for notes in (make_notes(comparison), make_brief_notes(comparison)):
         assert any(note.startswith("The configurations are measured on different images") for note in notes)
 
@@ -212,7 +215,9 @@ def test_runs_on_other_data_are_said_to_be_measured_on_different_images(tmp_path
 def test_required_seeds_are_computed_for_the_corrected_level() -> None:
     rng = np.random.default_rng(6)
     scores = {name: dict(enumerate(0.9 + 0.01 * rng.normal(size=5))) for name in CONFIGURATIONS}
-    differences = [row.difference for row in compare_all(simulate_runs(scores)).rows if row.difference is not None]
+    differences = [
+        row.difference for row in compare_collection(simulate_runs(scores)).rows if row.difference is not None
+    ]
     for difference in differences:
         assert difference.test is not None
         estimate = difference.test.estimate
@@ -230,14 +235,14 @@ def test_a_note_says_when_pairs_are_too_few_for_a_permutation_test() -> None:
         (6, None),
     ):
         scores = {name: dict(enumerate(rng.normal(size=seeds))) for name in CONFIGURATIONS}
-        notes = find_notes(compare_all(simulate_runs(scores)), "cannot reach")
+        notes = find_notes(compare_collection(simulate_runs(scores)), "cannot reach")
         assert len(notes) == (expected is not None)
         assert all(note.startswith(str(expected)) for note in notes)
 
 
 def test_one_seed_has_no_interval_and_a_note_with_the_command_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("UV", raising=False)
-    comparison = compare_all(simulate_runs({"none": {3: 0.9}, "a": {3: 0.8}}))
+    comparison = compare_collection(simulate_runs({"none": {3: 0.9}, "a": {3: 0.8}}))
     assert all(row.estimate("test_accuracy").half_width is None for row in comparison.rows)  # type: ignore[union-attr]
     assert summarize_differences(comparison)["a"][1:] == (None, None, False)
     assert any(
@@ -249,7 +254,7 @@ def test_one_seed_has_no_interval_and_a_note_with_the_command_for_more(monkeypat
 
 
 def test_rows_without_a_seed_in_common_are_not_compared() -> None:
-    comparison = compare_all(simulate_runs({"none": {0: 0.9, 1: 0.91}, "a": {2: 0.8, 3: 0.81}}))
+    comparison = compare_collection(simulate_runs({"none": {0: 0.9, 1: 0.91}, "a": {2: 0.8, 3: 0.81}}))
     [row] = [row for row in comparison.rows if row.difference is not None]
     assert row.difference is not None
     assert row.difference.test is None
@@ -266,7 +271,7 @@ def draw_scores(rng: np.random.Generator, seeds: int = 4) -> dict[tuple[str, ...
 
 def test_averages_equal_those_of_a_plain_loop() -> None:
     cells = draw_scores(np.random.default_rng(5))
-    comparison = compare_all(simulate_grid(cells, tuple(LEVELS)), by=["augmentation"])
+    comparison = compare_collection(simulate_grid(cells, tuple(LEVELS)), by=["augmentation"])
     assert comparison.averaged_keys == ["normalization"]
     for row in comparison.rows:
         for seed, value in row.scores["test_accuracy"].items():
@@ -285,7 +290,7 @@ def test_averages_are_over_the_combinations_that_all_rows_have() -> None:
     """The combination of batch and affine is missing, so neither row is averaged over affine."""
     cells = draw_scores(np.random.default_rng(6))
     del cells["batch", "affine"]
-    comparison = compare_all(simulate_grid(cells, tuple(LEVELS)), by=["normalization"])
+    comparison = compare_collection(simulate_grid(cells, tuple(LEVELS)), by=["normalization"])
     for row in comparison.rows:
         none, shift = (cells[row.values["normalization"], a] for a in ("none", "shift"))
         assert row.scores["test_accuracy"] == {seed: pytest.approx((none[seed] + shift[seed]) / 2) for seed in range(4)}
@@ -293,13 +298,13 @@ def test_averages_are_over_the_combinations_that_all_rows_have() -> None:
     assert "augmentation: not averaged over affine, which not all rows have." in make_notes(comparison)
     without_common = {("none", "none"): {0: 1.0}, ("batch", "shift"): {0: 1.0}}
     with pytest.raises(ConfigError, match="--by normalization: no combination of augmentation occurs with all values"):
-        compare_all(simulate_grid(without_common, tuple(LEVELS)), by=["normalization"])
+        compare_collection(simulate_grid(without_common, tuple(LEVELS)), by=["normalization"])
 
 
 def test_effects_and_interactions_equal_those_of_least_squares() -> None:
     """A linear model with treatment-coded interactions, fitted to each seed, gives the same contrasts."""
     cells = draw_scores(np.random.default_rng(7))
-    comparison = compare_all(simulate_grid(cells, tuple(LEVELS)))
+    comparison = compare_collection(simulate_grid(cells, tuple(LEVELS)))
     assert [format_effect(effect) for effect in comparison.main_effects] == [
         "normalization=batch",
         "augmentation=shift",
@@ -335,7 +340,7 @@ def test_effects_and_interactions_equal_those_of_least_squares() -> None:
 def test_an_interaction_has_a_verdict_of_its_own() -> None:
     cells = {values: {s: 0.5 + 0.001 * s for s in range(5)} for values in product(*LEVELS.values())}
     cells["batch", "shift"] = {s: 0.9 + 0.0011 * s for s in range(5)}
-    comparison = compare_all(simulate_grid(cells, tuple(LEVELS)))
+    comparison = compare_collection(simulate_grid(cells, tuple(LEVELS)))
     interaction_verdicts = {
         format_effect(effect): format_verdict(effect.difference, comparison.metric, INTERACTION)
         for effect in comparison.interactions
@@ -347,11 +352,11 @@ def test_an_interaction_has_a_verdict_of_its_own() -> None:
 def test_a_grid_with_a_gap_has_no_effects() -> None:
     cells = draw_scores(np.random.default_rng(8))
     del cells["batch", "shift"]
-    incomplete = compare_all(simulate_grid(cells, tuple(LEVELS)))
+    incomplete = compare_collection(simulate_grid(cells, tuple(LEVELS)))
     assert incomplete.main_effects == incomplete.interactions == []
     cells = draw_scores(np.random.default_rng(8))
     cells["batch", "shift"] = {9: 0.5}
-    without_common_seed = compare_all(simulate_grid(cells, tuple(LEVELS)))
+    without_common_seed = compare_collection(simulate_grid(cells, tuple(LEVELS)))
     assert without_common_seed.main_effects == []
     assert "No effects of single keys: the configurations have no seed in common." in make_notes(without_common_seed)
     assert "No effects of single keys: some combinations of values are missing." in make_notes(incomplete)
@@ -359,11 +364,11 @@ def test_a_grid_with_a_gap_has_no_effects() -> None:
 
 def test_the_baseline_is_chosen_by_conditions() -> None:
     collection = simulate_grid(draw_scores(np.random.default_rng(9)), tuple(LEVELS))
-    assert compare_all(collection).baseline.label == "none, none"
-    assert compare_all(collection, baseline=["augmentation=affine"]).baseline.label == "none, affine"
+    assert compare_collection(collection).baseline.title == "none, none"
+    assert compare_collection(collection, baseline=["augmentation=affine"]).baseline.title == "none, affine"
     conditions = ["normalization=batch", "augmentation=shift"]
-    comparison = compare_all(collection, baseline=conditions)
-    assert comparison.baseline.label == "batch, shift"
+    comparison = compare_collection(collection, baseline=conditions)
+    assert comparison.baseline.title == "batch, shift"
     # Effects are differences to the same values.
     assert {(key, value) for effect in comparison.main_effects for key, value in effect.reference.items()} == {
         ("normalization", "batch"),
@@ -395,28 +400,28 @@ def test_the_baseline_is_chosen_by_conditions() -> None:
 )
 def test_mistakes_in_options_are_answered(options: dict[str, list[str]], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        compare_all(simulate_grid(draw_scores(np.random.default_rng(0)), tuple(LEVELS)), **options)  # type: ignore[arg-type]
+        compare_collection(simulate_grid(draw_scores(np.random.default_rng(0)), tuple(LEVELS)), **options)  # type: ignore[arg-type]
 
 
 def test_rows_are_sorted_as_asked() -> None:
     scores = {"none": {0: 0.5}, "a": {0: 0.9}, "b": {0: 0.7}}
-    by_default = compare_all(simulate_runs(scores))
-    by_key = compare_all(simulate_runs(scores), sort="normalization")
-    by_loss = compare_all(simulate_runs(scores, "test_loss"), sort="test/loss")
-    assert [row.label for row in by_default.rows] == ["a", "b", "none"]
-    assert [row.label for row in by_key.rows] == ["none", "a", "b"]
-    assert [row.label for row in by_loss.rows] == ["none", "b", "a"]
+    by_default = compare_collection(simulate_runs(scores))
+    by_key = compare_collection(simulate_runs(scores), sort="normalization")
+    by_loss = compare_collection(simulate_runs(scores, "test_loss"), sort="test/loss")
+    assert [row.title for row in by_default.rows] == ["a", "b", "none"]
+    assert [row.title for row in by_key.rows] == ["none", "a", "b"]
+    assert [row.title for row in by_loss.rows] == ["none", "b", "a"]
 
 
 def test_a_note_says_that_the_best_of_many_was_chosen() -> None:
-    [note] = find_notes(compare_all(simulate_runs({"none": {0: 0.5}, "a": {0: 0.9}})), "Chosen")
+    [note] = find_notes(compare_collection(simulate_runs({"none": {0: 0.5}, "a": {0: 0.9}})), "Chosen")
     assert note.startswith("Chosen on validation, the best of 2: a, with 90.00 % (1 seed).")
     assert "had no part in the choice" in note
 
 
 def test_a_note_gives_the_sampling_error_of_the_test_set() -> None:
     low, high = stats.binomtest(360, 400).proportion_ci(method="wilson")
-    [note] = find_notes(compare_all(simulate_runs({"none": {0: 0.5}, "a": {0: 0.9}})), "400 images")
+    [note] = find_notes(compare_collection(simulate_runs({"none": {0: 0.5}, "a": {0: 0.9}})), "400 images")
     assert (
         "An accuracy of 90.00 % on them puts the accuracy on the population that they are drawn from between "
         f"{100 * low:.1f}"
@@ -435,7 +440,7 @@ def test_the_sampling_error_of_a_difference_is_an_upper_bound() -> None:
         exact = 1.96 * np.std(correct.astype(float) - baseline_correct) / math.sqrt(400)
         scores = {"none": {0: float(baseline_correct.mean())}, "a": {0: float(correct.mean())}}
         if correct.mean() > baseline_correct.mean():
-            [note] = find_notes(compare_all(simulate_runs(scores)), "400 images")
+            [note] = find_notes(compare_collection(simulate_runs(scores)), "400 images")
             assert float(note.split("up to ")[1].split(" ")[0]) >= 100 * exact - 0.05
 
 
@@ -485,23 +490,23 @@ def test_runs_with_another_split_are_said_to_be_measured_on_different_images(tmp
     for size in (0.1, 0.2):
         write_run(tmp_path, [f"data.val_size={size}"], 0)
     collection = collect([tmp_path])
-    assert not any("different images" in note for note in make_notes(compare_all(collection)))
+    assert not any("different images" in note for note in make_notes(compare_collection(collection)))
     for record in collection.records:
         del record.metric_values["test_accuracy"]
-    assert find_notes(compare_all(collection), "different images")
+    assert find_notes(compare_collection(collection), "different images")
 
 
 def test_runs_of_several_commands_get_no_command_for_more_seeds(tmp_path: Path) -> None:
     for normalization in ("none", "batch"):
         write_run(tmp_path, [f"normalization={normalization}"], 0)
-    [note] = [note for note in make_notes(compare_all(collect([tmp_path]))) if note.startswith("One seed")]
+    [note] = [note for note in make_notes(compare_collection(collect([tmp_path]))) if note.startswith("One seed")]
     assert note.endswith("train the same configurations with more seeds, such as 'seed=range(5)'")
 
 
 def test_a_single_default_run_gets_the_command_for_more_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("UV", raising=False)
     write_run(tmp_path, [], 0, command="regexp")
-    [note] = [note for note in make_notes(compare_all(collect([tmp_path]))) if note.startswith("One seed")]
+    [note] = [note for note in make_notes(compare_collection(collect([tmp_path]))) if note.startswith("One seed")]
     assert note.endswith("To get both: regexp -m 'seed=range(5)'")
 
 
@@ -509,7 +514,7 @@ def test_a_seed_that_was_trained_twice_counts_once(tmp_path: Path) -> None:
     write_run(tmp_path / "one", [], 0, test_accuracy=0.1, started="2026-01-01")
     write_run(tmp_path / "two", [], 0, test_accuracy=0.2, started="2026-01-02")
     write_run(tmp_path / "three", [], 0, status="unfinished", started="2026-01-03")
-    comparison = compare_all(collect([tmp_path]))
+    comparison = compare_collection(collect([tmp_path]))
     assert comparison.rows[0].scores["test_accuracy"] == {0: 0.2}
     assert any("trained twice, the newest run counts (2 left out)" in note for note in make_notes(comparison))
 
@@ -518,7 +523,7 @@ def test_conditions_select_runs(tmp_path: Path) -> None:
     for lr, dropout, seed in product(("0.1", "0.01"), ("0", "0.5"), (0, 1)):
         write_run(tmp_path, [f"optimizer.lr={lr}", f"model.dropout={dropout}"], seed)
     collection: Collection = collect([tmp_path])
-    assert {r.seed for r in compare_all(collection, where=["seed=1"]).records} == {1}
-    comparison = compare_all(collection, where=["lr=1e-1,0.01", "dropout=0.50"])
+    assert {r.seed for r in compare_collection(collection, where=["seed=1"]).records} == {1}
+    comparison = compare_collection(collection, where=["lr=1e-1,0.01", "dropout=0.50"])
     assert [row.values for row in comparison.cells] == [{"optimizer.lr": "0.1"}, {"optimizer.lr": "0.01"}]
     assert len(comparison.records) == 4

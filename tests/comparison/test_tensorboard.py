@@ -22,18 +22,18 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
 from regexp import load_run, sweep
 from regexp.comparison import tensorboard
-from regexp.comparison.compare import compare_all
+from regexp.comparison.compare import compare_collection
 from regexp.comparison.curves import Curves
 from regexp.comparison.loading import collect
 from regexp.errors import ConfigError
-from regexp.runs.logdirs import logdir
+from regexp.runs.logdirs import make_logdir
 
 SHORT = ["epochs=3", "model.hidden_sizes=[8]", "early_stopping=none"]
 
 
 def write_bands(directory: Path | str) -> tuple[int, Path]:
     """Compare the runs of a directory, write their bands, and return their number and directory."""
-    comparison = compare_all(collect([Path(directory)]))
+    comparison = compare_collection(collect([Path(directory)]))
     return tensorboard.write_bands(comparison, Curves(comparison.rows)), tensorboard.bands_directory(comparison)
 
 
@@ -168,15 +168,15 @@ def test_the_log_directory_holds_exactly_the_runs_asked_for(tmp_path: Path) -> N
     runs = [write_run(tmp_path / name, [], seed) for name in ("one", "two") for seed in (0, 1)]
     for run in runs:
         (run / "events.out.tfevents.1.x.1.0").write_text("")
-    assert logdir(runs[:2]) == tmp_path / "one"
-    assert logdir(runs) == tmp_path
-    log_directory = logdir(runs[:1])
+    assert make_logdir(runs[:2]) == tmp_path / "one"
+    assert make_logdir(runs) == tmp_path
+    log_directory = make_logdir(runs[:1])
     assert [path.resolve() for path in log_directory.iterdir()] == [runs[0]]
-    assert logdir(runs[:1]) == log_directory
+    assert make_logdir(runs[:1]) == log_directory
     (tmp_path / "one" / "bands").mkdir()
-    with_bands = logdir(runs[:1], tmp_path / "one" / "bands")
+    with_bands = make_logdir(runs[:1], tmp_path / "one" / "bands")
     assert {path.name for path in with_bands.iterdir()} == {runs[0].name, "bands"}
-    assert {path.parent.name for path in logdir([runs[0], runs[2]]).glob("*/*")} == {"one", "two"}
+    assert {path.parent.name for path in make_logdir([runs[0], runs[2]]).glob("*/*")} == {"one", "two"}
 
 
 def test_the_log_directory_is_that_of_the_runs_where_links_cannot_be_made(
@@ -190,7 +190,7 @@ def test_the_log_directory_is_that_of_the_runs_where_links_cannot_be_made(
         raise OSError("no links here")
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
-    assert logdir(runs[:1]) == tmp_path / "one"
+    assert make_logdir(runs[:1]) == tmp_path / "one"
 
 
 @contextmanager

@@ -383,7 +383,7 @@ def test_the_composer_gives_what_hydra_gives(composer: Composer, words: list[str
     job = composer.compose_job(words)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         hydra_config = compose("config", overrides=words)
-    assert OmegaConf.to_container(job.composed) == OmegaConf.to_container(hydra_config)
+    assert OmegaConf.to_container(job.composed_config) == OmegaConf.to_container(hydra_config)
     assert job.overrides == tuple(words)
 
 

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from regexp.data import dataset as dataset_module
-from regexp.data.dataset import Dataset, Images, load_splits
+from regexp.data.dataset import Dataset, Images, read_dataset
 from regexp.data.sources import cache_directory, locate
 from regexp.errors import ConfigError, DataError
 
@@ -21,11 +21,11 @@ NUM_DIGITS, NUM_TEST = 1797, 360
 def split_digits(
     val_size: float = 0.2, train_size: float | None = None, split_seed: int = 0, validation: str = "holdout"
 ) -> Dataset:
-    return load_splits(locate("digits", None), val_size, train_size, split_seed, validation)
+    return read_dataset(locate("digits", None), val_size, train_size, split_seed, validation)
 
 
 def split_mnist(root: Path | str, val_size: float = 0.2, validation: str = "holdout") -> Dataset:
-    return load_splits(locate("mnist", str(root)), val_size, None, 0, validation)
+    return read_dataset(locate("mnist", str(root)), val_size, None, 0, validation)
 
 
 def sorted_samples(*splits: Images) -> list[bytes]:

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from regexp.config.compose import compose_job
 from regexp.config.schema import cohort_key
-from regexp.data.dataset import add_label_noise, load_splits
+from regexp.data.dataset import add_label_noise, read_dataset
 from regexp.execution.builders import load_dataset, make_noisy_labels, make_stream
 from regexp.training.batches import Batch
-from regexp.training.evaluation import confusion
+from regexp.training.evaluation import count_confusions
 
 COUNT, NUM_CLASSES = 997, 7
 LABELS = torch.arange(COUNT) % NUM_CLASSES
@@ -72,7 +72,7 @@ def assert_same_results(alone: MemoryRecorder, together: MemoryRecorder) -> None
     assert together.final_result.test is not None
     assert alone.final_result.test is not None
     assert together.final_result.test["loss"] == pytest.approx(alone.final_result.test["loss"], abs=1e-9)
-    assert torch.equal(together.final_result.confusion, alone.final_result.confusion)
+    assert torch.equal(together.final_result.confusion_matrix, alone.final_result.confusion_matrix)
 
 
 def test_runs_with_different_noise_train_together_as_they_do_alone() -> None:
@@ -135,7 +135,7 @@ def test_training_metrics_use_noisy_labels_and_all_others_true_ones(
 ) -> None:
     if max_measured is not None:
         monkeypatch.setattr("regexp.data.dataset.MAX_MEASURED_IMAGES", max_measured)
-        monkeypatch.setattr("regexp.execution.builders._load_splits_once", load_splits)  # not cached
+        monkeypatch.setattr("regexp.execution.builders._load_splits_once", read_dataset)  # not cached
     overrides = [*COMMON, "data.label_noise=0.5"]
     noisy_labels, _ = noisy_and_true_labels(overrides)
     cohort, _ = make_cohort(overrides)
@@ -164,7 +164,7 @@ def test_training_metrics_use_noisy_labels_and_all_others_true_ones(
     model.load_state_dict(recorder.final_result.checkpoint.tensors_of("best"))
     with torch.no_grad():
         predictions = model(dataset.test.images.double() / 255).argmax(1)
-    assert torch.equal(recorder.final_result.confusion, confusion(predictions, dataset.test.labels, 10))
+    assert torch.equal(recorder.final_result.confusion_matrix, count_confusions(predictions, dataset.test.labels, 10))
 
 
 def test_a_cohort_keeps_each_runs_labels_when_others_leave() -> None:

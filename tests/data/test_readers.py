@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from regexp import run, sweep
 from regexp.config.compose import CONF, compose_job
 from regexp.config.data_schema import DATA_SCHEMAS, DATA_SOURCES
-from regexp.config.schema import OPTIONS, data_source
+from regexp.config.schema import OPTIONS, source_arguments
 from regexp.data import sources
 from regexp.data.dataset import Dataset, Images
 from regexp.data.idx import IDX_DATASETS
@@ -112,7 +112,7 @@ def cached_source(overrides: list[str]) -> Source:
     if overrides == ["data=digits"]:
         pytest.skip("digits are not cached")
     load_uncached(overrides)
-    return locate(*data_source(compose_job(overrides).config))
+    return locate(*source_arguments(compose_job(overrides).config))
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

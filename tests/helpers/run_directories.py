@@ -8,7 +8,7 @@ from regexp.comparison.loading import Collection
 from regexp.config.compose import compose_job
 from regexp.config.metrics import COLUMNS
 from regexp.config.schema import flatten
-from regexp.runs.records import Record
+from regexp.runs.records import RunRecord
 
 CONFIGS: dict[tuple[str, ...], dict[str, Any]] = {}
 
@@ -108,7 +108,7 @@ def simulate_grid(
         }
         for seed, score in by_seed.items():
             records.append(
-                Record(
+                RunRecord(
                     directory=Path("runs", *values, str(seed)),
                     overrides=(*(f"{key}={value}" for key, value in zip(keys, values, strict=True)), f"seed={seed}"),
                     seed=seed,

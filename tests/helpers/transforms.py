@@ -11,7 +11,7 @@ import torchvision.transforms.v2.functional as TF2
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
-from regexp.augmentation.pipeline import TRANSFORMS, Pipeline, Transform
+from regexp.augmentation.pipeline import TRANSFORMS_BY_STEP, Pipeline, Transform
 from regexp.utils.rng import random_stream
 
 SEED, EPOCH, COUNT = 5, 3, 12
@@ -48,7 +48,7 @@ NEUTRAL_ARGUMENTS: dict[str, dict[str, Any]] = {
 
 
 def field_names(kind: str) -> list[str]:
-    return [field.name for field in fields(TRANSFORMS[kind])]
+    return [field.name for field in fields(TRANSFORMS_BY_STEP[kind])]
 
 
 def make_transform(kind: str, mode: str | None = None, fill: float | None = None) -> Any:
@@ -59,11 +59,11 @@ def make_transform(kind: str, mode: str | None = None, fill: float | None = None
         arguments["interpolation"] = mode
     if fill is not None and "fill" in names:
         arguments["fill"] = fill
-    return TRANSFORMS[kind](**arguments)
+    return TRANSFORMS_BY_STEP[kind](**arguments)
 
 
 def kind_of(step: Transform) -> str:
-    return next(kind for kind, transform_class in TRANSFORMS.items() if transform_class is type(step))
+    return next(kind for kind, transform_class in TRANSFORMS_BY_STEP.items() if transform_class is type(step))
 
 
 def random_images(shape: Sequence[int], count: int = COUNT) -> Tensor:

@@ -3,7 +3,7 @@
 import pytest
 
 from regexp.config.compose import compose_job
-from regexp.runs.identity import identify, label, seed_group
+from regexp.runs.identity import identify, make_label, seed_group
 
 
 @pytest.mark.parametrize(
@@ -26,13 +26,13 @@ from regexp.runs.identity import identify, label, seed_group
     ],
 )
 def test_a_label_names_the_changed_keys(overrides: list[str], expected: str) -> None:
-    assert label(overrides) == expected
+    assert make_label(overrides) == expected
 
 
 def test_long_labels_are_cut_and_remain_different() -> None:
     first, second = ([f"augmentation.step{i}.value={i}" for i in range(20)] + [f"seed={seed}"] for seed in (1, 2))
-    assert len(label(first)) == len(label(second)) == 100
-    assert label(first) != label(second)
+    assert len(make_label(first)) == len(make_label(second)) == 100
+    assert make_label(first) != make_label(second)
 
 
 def test_identity_follows_configuration_data_and_code(monkeypatch: pytest.MonkeyPatch) -> None:
