@@ -22,7 +22,7 @@ from regexp.config.metrics import RUN_METRICS, Metric
 from regexp.utils.atomic_io import explain_storage_errors
 
 MAX_PANELS, MAX_ROWS, MAX_LINES, MAX_NAMES = 12, 30, 6, 12
-Entry = TypeVar("Entry")
+T = TypeVar("T")
 _MARKERS, _DASHES = "os^Dvp", ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 _INK, _PALE = "black", "0.72"
 _STYLE: Any = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "regexp"}
@@ -89,11 +89,11 @@ def plot_curves(comparison: Comparison, curves: Curves) -> Figure:
         row = rows[i]
         if baseline and row is not comparison.baseline:
             epochs = range(1, len(baseline) + 1)
-            axes.plot(epochs, baseline, color=_PALE, lw=1.5, title="validation, baseline")
+            axes.plot(epochs, baseline, color=_PALE, lw=1.5, label="validation, baseline")
         for column, dashes, label in (("val_loss", "-", "validation"), ("train_loss", "--", "training")):
             curve = curves.geometric_mean_and_range(row, column)
             epochs = range(1, len(curve) + 1)
-            axes.plot(epochs, [mean for mean, _, _ in curve], color=_INK, ls=dashes, lw=1.4, title=label)
+            axes.plot(epochs, [mean for mean, _, _ in curve], color=_INK, ls=dashes, lw=1.4, label=label)
             low, high = [low for _, low, _ in curve], [high for _, _, high in curve]
             axes.fill_between(epochs, low, high, color=_INK, alpha=0.3, lw=0)
         axes.set_title(row.title + (" (baseline)" if row is comparison.baseline else ""), fontsize=10)
@@ -174,7 +174,7 @@ def plot_interactions(comparison: Comparison) -> Figure:
                 mfc="white",
                 lw=1.2,
                 capsize=3,
-                title=line_value,
+                label=line_value,
             )
         axes.set_xticks(range(len(values)), values)
         axes.set_xlim(-0.4, len(values) - 0.6)
@@ -229,10 +229,10 @@ def plot_gap(comparison: Comparison) -> Figure:
     return figure
 
 
-def _limit(entries: Sequence[Entry], max_entries: int) -> tuple[list[Entry], str]:
-    """Return the entries that fit into a plot, and a note on how many those are if they are not all."""
-    note = f" (the first {max_entries} of {len(entries)})" if len(entries) > max_entries else ""
-    return list(entries[:max_entries]), note
+def _limit(items: Sequence[T], max_items: int) -> tuple[list[T], str]:
+    """Return the items that fit into a plot, and a note on how many those are if they are not all."""
+    note = f" (the first {max_items} of {len(items)})" if len(items) > max_items else ""
+    return list(items[:max_items]), note
 
 
 def _axis_label(metric: Metric) -> str:
