@@ -1,4 +1,4 @@
-"""The functions for Python and notebooks: run, sweep, load_run and compare."""
+"""The public functions for Python and notebooks: run, sweep, load_run and compare."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,14 +37,14 @@ def run(overrides: Sequence[str] = (), outputs: Path | str = "outputs", quiet: b
 
     Example:
         >>> from regexp import run
-        >>> one = run(["normalization=batch", "seed=1"], quiet=True)
-        >>> one.status
+        >>> trained_run = run(["normalization=batch", "seed=1"], quiet=True)
+        >>> trained_run.status
         'stopped_early'
-        >>> round(one.summary["test"]["accuracy"], 3)
+        >>> round(trained_run.summary["test"]["accuracy"], 3)
         0.981
     """
     if isinstance(overrides, str):
-        raise ConfigError(f'{overrides!r}: overrides are a list of strings, such as ["seed=1"]')
+        raise ConfigError(f'{overrides!r}: overrides must be a list of strings, such as ["seed=1"]')
     return sweep([overrides], outputs, quiet)[0]
 
 
@@ -71,7 +71,7 @@ def sweep(runs: Sequence[Sequence[str]], outputs: Path | str = "outputs", quiet:
     Example:
         >>> from regexp import sweep
         >>> runs = sweep([["model.dropout=0.2", f"seed={seed}"] for seed in range(3)], quiet=True)
-        >>> [one.summary["cohort"]["size"] for one in runs]
+        >>> [run.summary["cohort"]["size"] for run in runs]
         [3, 3, 3]
     """
     if isinstance(runs, str) or any(isinstance(overrides, str) for overrides in runs):

@@ -1,4 +1,4 @@
-"""A picture of augmented images, written without training.
+"""A command that writes a picture of augmented images, without training.
 
 usage: python -m regexp.preview [OVERRIDES]
 

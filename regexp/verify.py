@@ -1,4 +1,4 @@
-"""Runs of a sweep trained again, each alone, and compared with what they recorded in their cohort."""
+"""A check of cohorts: runs of a sweep are trained again, each alone, and compared with their records."""
 
 import argparse
 import json
@@ -32,17 +32,17 @@ _SEED_GROUP_KEYS = {*IGNORED_KEYS, "seed", "data.path"}
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """The record of a finished run, as far as it is compared with another training.
+    """The record of one training of a run, as far as it is compared with another training.
 
     Attributes:
-        label: the name of its directory.
-        overrides: the overrides that it was trained with.
-        config: its flat configuration.
-        seed_group: equal for runs that differ in their seed only.
-        provenance: its data, code, version of torch and device.
-        cohort_size: how many runs its cohort began with.
+        label: the label of the run, which is the name of its directory.
+        overrides: the overrides that the run was trained with.
+        config: the flat configuration of the run.
+        seed_group: a key that is equal for runs that differ in their seed only.
+        provenance: the data, the code, the version of torch and the device.
+        cohort_size: the number of runs with which the cohort began.
         metrics: a record for each epoch, with the columns of metrics.csv.
-        best_metrics: COMPARED_COLUMNS at its best epoch.
+        best_metrics: the values of COMPARED_COLUMNS at the best epoch.
     """
 
     label: str
@@ -59,18 +59,19 @@ class TrainingRecord:
         """Read a run's record; raise RunError if the run did not finish or its record is incomplete."""
         label, record = run.directory.name, run.record
         try:
-            if run.status not in ("completed", "stopped_early") or (summary := run.summary) is None:
+            summary = run.summary
+            if run.status not in ("completed", "stopped_early") or summary is None:
                 raise RunError(f"{label} is {run.status}: there is nothing to compare")
             config, metrics = dict(record["config"]), run.metrics
             provenance = {"torch": record["versions"]["torch"], "device": summary["device"]}
             provenance |= {name: record["identity"][name] for name in ("data", "code")}
-            settings = [(key, value) for key, value in config.items() if key not in _SEED_GROUP_KEYS]
+            group_items = [(key, value) for key, value in config.items() if key not in _SEED_GROUP_KEYS]
             best_epoch = metrics[summary["best_epoch"] - 1]
             return cls(
                 label=label,
                 overrides=list(record["overrides"]),
                 config=config,
-                seed_group=(provenance["data"], settings),
+                seed_group=(provenance["data"], group_items),
                 provenance=provenance,
                 cohort_size=summary["cohort"]["size"],
                 metrics=metrics,
@@ -100,15 +101,14 @@ class MetricDifference:
 def verify(
     directory: Path, count: int, labels: Sequence[str], seed: int, float64: bool
 ) -> dict[str, list[MetricDifference]]:
-    """Train runs again, each alone, and print how far each differs from before, beside the spread between seeds.
+    """Train runs again, each alone, and print how far each differs from its record, beside the spread between seeds.
 
     Args:
         directory: a directory of runs, or of a single run.
-        count: how many runs to draw at random, if there are no labels.
+        count: the number of runs to draw at random, if there are no labels.
         labels: the runs to train again, by the names of their directories.
         seed: the seed of the draw.
-        float64: whether to train the runs together as well and compare with that, all in float64, rather than to
-            compare with what was recorded.
+        float64: whether to train the runs in float64, together as well, and compare that instead of the records.
 
     Returns:
         The differences of each run that was trained again, by its label.
@@ -119,37 +119,38 @@ def verify(
     """
     directory, labels = _locate_runs(directory, labels)
     terminal = Terminal()
-    recorded_runs: list[TrainingRecord] = []
-    for recorded in find_runs(directory):
+    records: list[TrainingRecord] = []
+    for recorded_run in find_runs(directory):
         with suppress(RunError):
-            recorded_runs.append(TrainingRecord.from_run(recorded))
+            records.append(TrainingRecord.from_run(recorded_run))
     if labels:
         candidates = [TrainingRecord.from_run(Run(directory / label)) for label in labels]
     else:
-        candidates = random.Random(seed).sample(recorded_runs, len(recorded_runs))
-    chosen = _choose(candidates, len(labels) or count, bool(labels), float64, terminal)
-    references, differences, differing_labels = chosen, {}, []
+        candidates = random.Random(seed).sample(records, len(records))
+    chosen_records = _choose_records(candidates, len(labels) or count, bool(labels), float64, terminal)
+    references = chosen_records
+    differences: dict[str, list[MetricDifference]] = {}
+    differing_labels = []
     with TemporaryDirectory(prefix="regexp-") as outputs:
         if float64:
-            together = sweep([one.overrides for one in chosen], f"{outputs}/together", quiet=True)
-            references = [TrainingRecord.from_run(one) for one in together]
-        for one, reference in zip(chosen, references, strict=True):
-            alone = TrainingRecord.from_run(run(one.overrides, f"{outputs}/alone", quiet=True))
-            seed_group = [other for other in recorded_runs if other.seed_group == one.seed_group]
-            differences[one.label] = compare_trainings(reference, alone, seed_group)
-            terminal.print_line(f"\n{_describe_trainings(one.label, reference, alone)}")
-            terminal.console.print(_make_table(differences[one.label]))
-            largest = max(difference.largest for difference in differences[one.label])
+            runs = sweep([record.overrides for record in chosen_records], f"{outputs}/together", quiet=True)
+            references = [TrainingRecord.from_run(retrained_run) for retrained_run in runs]
+        for record, reference in zip(chosen_records, references, strict=True):
+            alone = TrainingRecord.from_run(run(record.overrides, f"{outputs}/alone", quiet=True))
+            seed_group = [member for member in records if member.seed_group == record.seed_group]
+            differences[record.label] = compare_trainings(reference, alone, seed_group)
+            terminal.print_line(f"\n{_describe_trainings(record.label, reference, alone)}")
+            terminal.console.print(_make_table(differences[record.label]))
+            largest = max(difference.largest for difference in differences[record.label])
             if largest > TOLERANCE or len(reference.metrics) != len(alone.metrics):
-                differing_labels.append(one.label)
-    agreeing = len(chosen) - len(differing_labels)
-    precision = ", in float64" if float64 else ""
-    terminal.print_line(f"\n{agreeing} of {len(chosen)} runs agree to {TOLERANCE:g}{precision}")
+                differing_labels.append(record.label)
+    agreements = f"{len(chosen_records) - len(differing_labels)} of {len(chosen_records)} runs agree to {TOLERANCE:g}"
+    terminal.print_line(f"\n{agreements}{', in float64' if float64 else ''}")
     if differing_labels and not float64:
         terminal.print_line("float32 rounds differently in a cohort; try --float64 to rule that out.")
     if differing_labels and float64:
-        differing = "  ".join(differing_labels)
-        raise RunError(f"in float64 these runs differ by more than {TOLERANCE:g} alone and in a cohort: {differing}")
+        labels_text = "  ".join(differing_labels)
+        raise RunError(f"in float64 these runs differ by more than {TOLERANCE:g} alone and in a cohort: {labels_text}")
     return differences
 
 
@@ -161,15 +162,14 @@ def compare_trainings(
     Args:
         reference: the training in a cohort.
         alone: the training alone.
-        seed_group: the recorded runs of the same configuration, this one included.
+        seed_group: the records of all runs of the same configuration, this one included.
     """
     differences = []
     for metric in COMPARED_COLUMNS:
         # One training may have stopped earlier: the epochs that both have are compared.
-        epochs = zip(reference.metrics, alone.metrics, strict=False)
-        distances = [abs(one[metric] - other[metric]) for one, other in epochs]
+        distances = [abs(a[metric] - b[metric]) for a, b in zip(reference.metrics, alone.metrics, strict=False)]
         first_epoch = next((epoch for epoch, distance in enumerate(distances, 1) if distance > 0), None)
-        values = [recorded.best_metrics[metric] for recorded in seed_group]
+        values = [record.best_metrics[metric] for record in seed_group]
         seed_spread = statistics.stdev(values) if len(values) > 1 else None
         differences.append(MetricDifference(metric, first_epoch, max(distances), seed_spread))
     return differences
@@ -188,26 +188,26 @@ def _locate_runs(directory: Path, labels: Sequence[str]) -> tuple[Path, Sequence
     return directory, list(dict.fromkeys(labels))
 
 
-def _choose(
-    candidates: Sequence[TrainingRecord], count: int, named: bool, float64: bool, terminal: Terminal
+def _choose_records(
+    candidates: Sequence[TrainingRecord], count: int, chosen_by_user: bool, float64: bool, terminal: Terminal
 ) -> list[TrainingRecord]:
     """Return the runs to train again, with the overrides that do so.
 
     Args:
         candidates: the runs in the order in which they are considered.
         count: the largest number of runs.
-        named: whether the user named the runs. If not, in float64, only runs that train together are chosen.
+        chosen_by_user: whether the user named the runs. If not, in float64, only runs that train together are chosen.
         float64: whether the runs will be trained in float64.
         terminal: where to print which runs are skipped.
 
     Raises:
         ConfigError: no run can be trained again, or in float64 none trains together with another.
     """
-    chosen: list[TrainingRecord] = []
+    chosen_records: list[TrainingRecord] = []
     cohort_keys: list[object] = []
     for candidate in candidates:
         try:
-            prepared, key = _prepare(candidate, float64)
+            record, key = _prepare(candidate, float64)
         except ConfigError as error:
             terminal.print_line(
                 f"skipped {candidate.label}: its overrides no longer give the recorded configuration "
@@ -215,39 +215,39 @@ def _choose(
             )
             continue
         trains_with_chosen = not cohort_keys or key in cohort_keys
-        if named or not float64 or trains_with_chosen:
-            chosen.append(prepared)
+        if chosen_by_user or not float64 or trains_with_chosen:
+            chosen_records.append(record)
             cohort_keys.append(key)
-        if len(chosen) == count:
+        if len(chosen_records) == count:
             break
-    if not chosen:
+    if not chosen_records:
         raise ConfigError("there is no finished run that can be trained again")
     if float64 and len(set(cohort_keys)) == len(cohort_keys):
         raise ConfigError(
-            f"--float64: no other run trains together with {chosen[0].label}; choose two or more runs that do"
+            f"--float64: no other run trains together with {chosen_records[0].label}; choose two or more runs that do"
         )
-    return chosen
+    return chosen_records
 
 
-def _prepare(recorded: TrainingRecord, float64: bool) -> tuple[TrainingRecord, object]:
-    """Return a run with the overrides that train it again, and its cohort key.
+def _prepare(record: TrainingRecord, float64: bool) -> tuple[TrainingRecord, object]:
+    """Return a record with the overrides that train its run again, and the run's cohort key.
 
-    Raise ConfigError if they do not compose to the recorded configuration, as where a --config-dir had a part in it.
+    Raise ConfigError if they do not compose to the recorded configuration, for example where a --config-dir was used.
     """
-    config = json.loads(json.dumps(flatten(compose_job(recorded.overrides).config)))
-    if list(config.items()) != list(recorded.config.items()):
-        changed_keys = [key for key in {**config, **recorded.config} if config.get(key) != recorded.config.get(key)]
+    config = json.loads(json.dumps(flatten(compose_job(record.overrides).config)))
+    if list(config.items()) != list(record.config.items()):
+        changed_keys = [key for key in {**config, **record.config} if config.get(key) != record.config.get(key)]
         raise ConfigError(f"it differs in {', '.join(changed_keys)}")
-    overrides = list(recorded.overrides)
+    overrides = list(record.overrides)
     if float64:
         overrides.append("device.precision=float64")
-        if recorded.provenance["device"].startswith("mps"):  # mps has no float64
+        if record.provenance["device"].startswith("mps"):  # mps has no float64
             overrides.append("device.kind=cpu")
-    return replace(recorded, overrides=overrides), cohort_key(compose_job(overrides).config)
+    return replace(record, overrides=overrides), cohort_key(compose_job(overrides).config)
 
 
 def _describe_trainings(label: str, reference: TrainingRecord, alone: TrainingRecord) -> str:
-    """Return what two trainings of a run were, and what else has changed since the first."""
+    """Return a description of two trainings of a run, and of the changes in data, code or device between them."""
     epochs, epochs_alone = len(reference.metrics), len(alone.metrics)
     lines = [label, f"in a cohort of {reference.cohort_size}: {epochs} epochs; alone: {epochs_alone}"]
     for name, value in reference.provenance.items():
@@ -270,7 +270,7 @@ def main() -> None:
     """Run the command line, and end the process with one of the statuses in regexp.errors."""
     parser = argparse.ArgumentParser(
         "python -m regexp.verify",
-        description="Train runs of a sweep again, each alone, and show how far they come out the same.",
+        description="Train runs of a sweep again, each alone, and show how far the results agree.",
         allow_abbrev=False,
     )
     parser.add_argument(

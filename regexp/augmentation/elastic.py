@@ -1,4 +1,4 @@
-"""Elastic distortion: every pixel is read from a point near it, and neighbouring pixels from nearly the same side."""
+"""Elastic distortion: every pixel is read from a point near it, and neighbouring pixels move in similar ways."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ class ElasticTransform:
     document analysis". Counterpart: torchvision.transforms.ElasticTransform with twice this alpha.
 
     `alpha` and `sigma` are in pixels of an image of 28x28. On an image of s times that side the Gaussian is s times as
-    wide, and alpha counts s * s times: once because the pixels are smaller, and once because the mean of s * s times
-    as many draws is s times as close to zero. So images of any size are distorted alike.
+    wide, and alpha is multiplied by s * s: by s because the pixels are smaller, and by s because the mean of s * s
+    times as many draws is s times as close to zero. So images of any size are distorted alike.
 
     Attributes:
         alpha: factor on the smoothed displacements, in pixels of a 28-pixel image.
@@ -63,9 +63,8 @@ class ElasticTransform:
         Returns:
             [count, 2, height, width]: the displacements along x and along y, in pixels.
         """
-        rows, columns = (
-            _smoothing_matrix(self.sigma * side / _REFERENCE_SIDE, side, device) for side in (height, width)
-        )
+        rows = _smoothing_matrix(self.sigma * height / _REFERENCE_SIDE, height, device)
+        columns = _smoothing_matrix(self.sigma * width / _REFERENCE_SIDE, width, device)
         factor = self.alpha * (height * width) ** 0.5 / _REFERENCE_SIDE**2
         rows = torch.stack([rows * (factor * width), rows * (factor * height)])  # for x and for y: [2, H, H]
         # float32 whatever the images' precision, so that both precisions see the same draws.

@@ -1,4 +1,4 @@
-"""Geometric transforms: torchvision's, as one matrix per image instead of one resampling each.
+"""torchvision's geometric transforms as matrices, so that several of them need only one resampling.
 
 A matrix [2, 3] (affine) or [3, 3] (homography) maps a pixel of the result to the point of the source that it is read
 from. Both are in pixels from the centre of their image, x to the right and y down.
@@ -57,7 +57,7 @@ class GeometricTransform(Protocol):
 
 
 def keep_size(height: int, width: int) -> tuple[int, int]:
-    """Return the size itself: the `output_size` of transforms that take images of any size and keep it."""
+    """Return a size unchanged: the `output_size` of transforms that keep the size of their images."""
     return height, width
 
 
@@ -97,7 +97,7 @@ class RandomRotation:
 @final
 @dataclass(frozen=True)
 class RandomHorizontalFlip:
-    """Left and right exchanged, with probability p.
+    """A horizontal flip with probability p.
 
     Counterpart: torchvision.transforms.RandomHorizontalFlip.
 
@@ -126,7 +126,7 @@ class RandomHorizontalFlip:
 @final
 @dataclass(frozen=True)
 class RandomShift:
-    """A crop of the padded image, of the image's own size.
+    """A random shift: the image is padded and cropped to its own size.
 
     Counterpart: torchvision.transforms.RandomCrop(size, padding).
 
@@ -168,7 +168,7 @@ class RandomShift:
 @final
 @dataclass(frozen=True)
 class RandomCrop:
-    """A rectangle cut out of the image at random, square if `size` is in pixels.
+    """A random crop, square if `size` is in pixels.
 
     Counterpart: torchvision.transforms.RandomCrop(size).
 
@@ -220,7 +220,7 @@ class RandomCrop:
 @final
 @dataclass(frozen=True)
 class RandomAffine:
-    """Rotation about the centre, shift by whole pixels, scale, and shear along x.
+    """Rotation about the centre, shift by whole pixels, scaling, and shear along x.
 
     Counterpart: torchvision.transforms.RandomAffine.
 
@@ -273,12 +273,12 @@ class RandomAffine:
 
 
 def draw_uniform(count: int, low: float, high: float, generator: Generator) -> Tensor:
-    """Draw numbers uniformly.
+    """Draw values from a uniform distribution.
 
     Args:
-        count: how many.
-        low: the smallest number.
-        high: the largest number.
+        count: the number of draws.
+        low: the smallest value.
+        high: the largest value.
         generator: random generator on the CPU.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Transforms of torchvision's that have no batched form: applied to one image after the other, on the CPU."""
+"""torchvision's own transforms, for those without a batched form: applied to one image after the other on the CPU."""
 
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -10,8 +10,9 @@ import torch
 from torch import Generator, Tensor
 
 from regexp.augmentation.geometry import keep_size
-from regexp.augmentation.torchvision_names import first_line, instantiate, needs_uint8
+from regexp.augmentation.torchvision_names import instantiate, needs_uint8
 from regexp.errors import ConfigError
+from regexp.utils.messages import first_line
 
 _NUM_PROBES = 8  # images that a new transform is tried on
 
@@ -19,13 +20,13 @@ _NUM_PROBES = 8  # images that a new transform is tried on
 @final
 @dataclass(frozen=True)
 class ImageByImage:
-    """One of torchvision's transforms, applied image by image. Made by `wrap_torchvision_transform`.
+    """One of torchvision's transforms, applied image by image; `wrap_torchvision_transform` makes it.
 
     Attributes:
         target: dotted name of the class.
         arguments: the arguments of the class, as text.
-        takes_uint8: whether the transform takes images as uint8, else as floating point in [0, 1].
-        transform: the transform, from an image [C, H, W] to an image [C, H, W].
+        takes_uint8: whether the transform takes images as uint8 rather than as floating point in [0, 1].
+        transform: the transform of an image [C, H, W] into an image [C, H, W].
     """
 
     target: str
@@ -45,7 +46,7 @@ class ImageByImage:
         Waits for the device, and takes about a hundred times as long as a batched transform.
         """
         seeds = parameters["seed"].tolist()
-        with _keeping_random_state():
+        with _preserve_random_state():
             results = [self.transform_image(image, seed) for image, seed in zip(images.cpu(), seeds, strict=True)]
         return torch.stack(results).to(images)
 
@@ -59,7 +60,7 @@ class ImageByImage:
 
     @property
     def name(self) -> str:
-        """Name of the class, without its module."""
+        """The name of the class, without its module."""
         return self.target.rpartition(".")[2]
 
     def describe(self) -> str:
@@ -68,7 +69,7 @@ class ImageByImage:
 
 
 def wrap_torchvision_transform(target: str, arguments: Mapping[str, Any], shape: tuple[int, int, int]) -> ImageByImage:
-    """Make one of torchvision's transforms fit for a pipeline, and try it on a few images.
+    """Wrap one of torchvision's transforms for a pipeline, after trying it on a few images.
 
     Args:
         target: torchvision.transforms.NAME or torchvision.transforms.v2.NAME.
@@ -83,7 +84,7 @@ def wrap_torchvision_transform(target: str, arguments: Mapping[str, Any], shape:
     generator = Generator().manual_seed(0)
     probes = torch.randint(256, (_NUM_PROBES, *shape), generator=generator).float() / 255
     try:
-        with _keeping_random_state():
+        with _preserve_random_state():
             results = [wrapped.transform_image(probe, seed) for seed, probe in enumerate(probes)]
     except Exception as error:  # code that is not ours may raise anything
         raise ConfigError(
@@ -101,12 +102,14 @@ def wrap_torchvision_transform(target: str, arguments: Mapping[str, Any], shape:
                 "only augmentation.crop may change the size"
             )
     if not all(bool(((result >= -1e-3) & (result <= 1 + 1e-3)).all()) for result in results):
-        raise ConfigError(f"_target_={target}: leaves [0, 1], the range of the images in evaluation; leave it out")
+        raise ConfigError(
+            f"_target_={target}: returns values outside [0, 1], the range of the images in evaluation; drop this step"
+        )
     return wrapped
 
 
 @contextmanager
-def _keeping_random_state() -> Iterator[None]:
+def _preserve_random_state() -> Iterator[None]:
     """Restore torch's and Python's global generators on leaving."""
     torch_state, python_state = torch.get_rng_state(), random.getstate()
     try:

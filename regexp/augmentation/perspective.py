@@ -13,7 +13,7 @@ from regexp.augmentation.geometry import keep_size
 @final
 @dataclass(frozen=True)
 class RandomPerspective:
-    """The image seen from an angle: its corners move inwards, with probability p.
+    """A view of the image from an angle, with probability p: its corners move inwards.
 
     Each corner moves by whole pixels, uniform up to `distortion_scale` times half the side, along x and along y.
     Counterpart: torchvision.transforms.RandomPerspective.

@@ -1,11 +1,11 @@
-"""Batched augmentation: torchvision's transforms, drawn anew for every image, on the device.
+"""The augmentation pipeline: batches of images transformed on the device, with draws of its own for every image.
 
 Images are in [0, 1]. Neighbouring transforms that move pixels are composed, so that an image is resampled only once
 (see resampling); the others are applied one after the other.
 
-What is drawn once for an image (an angle, a factor, a rectangle) is drawn on the CPU for a whole epoch, so that it does
-not depend on the device. What is drawn for every pixel (noise, displacements) would not fit in memory for an epoch. It
-is drawn on the device, when the images are augmented.
+The parameters of an image (an angle, a factor, a rectangle) are drawn on the CPU for a whole epoch, so that they do not
+depend on the device. Values for every pixel (noise, displacements) would not fit in memory for an epoch. They are drawn
+on the device, when the images are augmented.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ TRANSFORMS_BY_STEP: dict[str, type[Any]] = {name: load_object(schema.transform) 
 
 
 class PixelwiseTransform(Operation, Protocol):
-    """A transform that is an operation by itself."""
+    """A transform that leaves pixels where they are, and is an operation by itself."""
 
     def describe(self) -> str:
         """Return the transform's name and strength, in words."""
@@ -45,8 +45,8 @@ class Draws:
     """The random draws for the images of an epoch.
 
     Attributes:
-        parameters: for each operation, what is drawn once for an image: by name, [count, ...], on the device.
-        generators: for each operation, a generator on the device for what is drawn for every pixel.
+        parameters: for each operation, the parameters of the images by name, [count, ...], on the device.
+        generators: for each operation, a generator on the device for the values that are drawn for every pixel.
     """
 
     parameters: Sequence[Mapping[str, Tensor]]
@@ -63,24 +63,25 @@ class Pipeline:
     """Transforms that are applied in order to images [n, C, height, width].
 
     Attributes:
-        steps: the transforms.
-        operations: the steps as they are applied, neighbouring geometric ones merged into one resampling.
+        transforms: the transforms.
+        operations: the transforms as they are applied, neighbouring geometric ones merged into one resampling.
         sizes: height and width of the images before each operation and after the last.
         output_size: height and width of the results.
     """
 
-    def __init__(self, steps: Sequence[Transform], height: int, width: int) -> None:
+    def __init__(self, transforms: Sequence[Transform], height: int, width: int) -> None:
         """Prepare the transforms for images of one size.
 
         Args:
-            steps: the transforms, in order.
+            transforms: the transforms, in order.
             height: height of the images, in pixels.
             width: width of the images, in pixels.
 
         Raises:
-            ConfigError: a step cannot be applied to images of this size.
+            ConfigError: a transform cannot be applied to images of this size.
         """
-        self.transforms, self.operations = tuple(steps), _merge_geometric(steps)
+        self.transforms = tuple(transforms)
+        self.operations = _merge_geometric(transforms)
         self.sizes = [(height, width)]
         for operation in self.operations:
             self.sizes.append(operation.output_size(*self.sizes[-1]))
@@ -95,8 +96,8 @@ class Pipeline:
             count: number of images.
             seed: the run's seed.
             epoch: number of the epoch; with the seed and the purpose it decides all draws.
-            device: where the images are.
-            purpose: name of the random streams.
+            device: the device of the images.
+            purpose: the name of the random streams.
         """
         generator = random_stream(seed, purpose, epoch)
         parameters = [
@@ -127,24 +128,24 @@ class Pipeline:
         return images
 
     def describe(self) -> str:
-        """Return the steps in words."""
-        return ", ".join(step.describe() for step in self.transforms) or "none"
+        """Return the transforms in words."""
+        return ", ".join(transform.describe() for transform in self.transforms) or "none"
 
     def unbatched_transforms(self) -> list[str]:
         """Return the names of the transforms that are applied image by image."""
-        return [step.name for step in self.transforms if isinstance(step, ImageByImage)]
+        return [transform.name for transform in self.transforms if isinstance(transform, ImageByImage)]
 
 
-def _merge_geometric(steps: Sequence[Transform]) -> list[Operation]:
-    """Return the steps with neighbouring geometric ones merged if their interpolation and fill allow it."""
+def _merge_geometric(transforms: Sequence[Transform]) -> list[Operation]:
+    """Return the operations of transforms: neighbouring geometric ones are merged where their options allow it."""
     operations: list[Operation] = []
-    for step in steps:
-        if isinstance(step, Operation):
-            operations.append(step)
+    for transform in transforms:
+        if isinstance(transform, Operation):
+            operations.append(transform)
             continue
         previous = operations[-1] if operations else None
-        if isinstance(previous, Resampling) and previous.can_append(step):
-            operations[-1] = Resampling((*previous.transforms, step))
+        if isinstance(previous, Resampling) and previous.can_append(transform):
+            operations[-1] = Resampling((*previous.transforms, transform))
         else:
-            operations.append(Resampling((step,)))
+            operations.append(Resampling((transform,)))
     return operations

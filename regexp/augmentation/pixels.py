@@ -1,4 +1,4 @@
-"""Transforms that change brightness and leave pixels where they are: torchvision's, batched."""
+"""Batched forms of torchvision's transforms that change brightness and leave pixels where they are."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -92,7 +92,7 @@ class GaussianNoise:
 @final
 @dataclass(frozen=True)
 class RandomErasing:
-    """A rectangle painted over, with probability p.
+    """Erasing of a random rectangle, with probability p.
 
     Its area is uniform in `scale` times the image's area, and the logarithm of its height over its width is uniform
     between the logarithms of `ratio`. Both are drawn up to ten times, until the rectangle fits into the image (Zhong et
@@ -126,7 +126,8 @@ class RandomErasing:
         sizes = sizes.view(2, count, _ERASING_TRIES)
         fits = (sizes[0] < height) & (sizes[1] < width)
         first_fit = fits.int().argmax(1)  # [count]
-        h, w = sizes[:, torch.arange(count), first_fit] * (applied & fits.any(1))
+        erased = applied & fits.any(1)
+        h, w = sizes[:, torch.arange(count), first_fit].where(erased, 0.0)
         i = _draw_starts(height, h, generator)
         j = _draw_starts(width, w, generator)
         return {"i": i, "j": j, "h": h, "w": w}
@@ -161,7 +162,7 @@ class GaussianBlur:
     kind: ClassVar[str] = "blur"
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return the size itself.
+        """Return the size unchanged.
 
         Raises:
             ConfigError: half the kernel is as large as the images, so that a border cannot be reflected.
@@ -180,7 +181,8 @@ class GaussianBlur:
 
     def apply(self, images: Tensor, parameters: Mapping[str, Tensor], generator: Generator) -> Tensor:
         """Blur images [n, C, H, W] by `sigma` [n] of `parameters`; `generator` is not used."""
-        reach, sigma = self.kernel_size // 2, parameters["sigma"].to(images.dtype).unsqueeze(1)
+        reach = self.kernel_size // 2
+        sigma = parameters["sigma"].to(images.dtype).unsqueeze(1)
         distances = _float_range(reach + 1, images.device).to(images.dtype)
         # The kernel is symmetric: weights [n, reach + 1] are those of the centre and of one side.
         weights = torch.where(distances > 0, (-0.5 * (distances / sigma) ** 2).exp(), 1.0)
@@ -205,8 +207,8 @@ class ColorJitter:
     Factors are never negative. Counterpart: torchvision.transforms.ColorJitter(brightness, contrast).
 
     Attributes:
-        brightness: x of the brightness.
-        contrast: x of the contrast.
+        brightness: the x of the brightness factor.
+        contrast: the x of the contrast factor.
     """
 
     brightness: float = 0.2
@@ -278,8 +280,8 @@ def _neighbour_matrices(side: int, reach: int, dtype: torch.dtype, device: torch
     Args:
         side: number of pixels of a row or column.
         reach: the largest distance.
-        dtype: of the images.
-        device: of the images.
+        dtype: the type of the images.
+        device: the device of the images.
 
     Returns:
         [reach + 1, side * side]; at distance 0 the identity.

@@ -1,6 +1,6 @@
-"""Neighbouring geometric transforms as one resampling.
+"""The merging of neighbouring geometric transforms into one resampling.
 
-Resampling after each of them would blur more, and would cut off what leaves the image in between.
+Resampling after each of them would blur more, and would cut off the parts that leave the image in between.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,53 +25,55 @@ class Resampling:
     """Geometric transforms, applied in order by a single resampling of the image.
 
     Attributes:
-        steps: the transforms; only the last can be an elastic one.
+        transforms: the transforms; only the last can be an elastic one.
     """
 
     transforms: tuple[GeometricTransform, ...]
     kind: ClassVar[str] = "elastic"  # only an elastic transform draws something for every pixel
 
-    def can_append(self, step: GeometricTransform) -> bool:
-        """Return whether one more step can be merged into this resampling.
+    def can_append(self, transform: GeometricTransform) -> bool:
+        """Return whether one more transform can be merged into this resampling.
 
-        Nothing can follow an elastic transform: its displacements are known for whole pixels, and a further step would
-        need them in between. Else interpolation and fill must agree with those of the other steps.
+        Nothing can follow an elastic transform: its displacements are known for whole pixels, and a further transform
+        would need them in between. Otherwise interpolation and fill must agree with those of the other transforms.
         """
         if isinstance(self.transforms[-1], ElasticTransform):
             return False
         return all(
-            _agree(other.interpolation, step.interpolation) and _agree(other.fill, step.fill)
+            _agree(other.interpolation, transform.interpolation) and _agree(other.fill, transform.fill)
             for other in self.transforms
         )
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return height and width after the last step for images of this size.
+        """Return height and width after the last transform for images of this size.
 
         Raises:
-            ConfigError: a step cannot be applied to images of this size.
+            ConfigError: a transform cannot be applied to images of this size.
         """
-        for step in self.transforms:
-            height, width = step.output_size(height, width)
+        for transform in self.transforms:
+            height, width = transform.output_size(height, width)
         return height, width
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """Draw all steps and compose them. Arguments as in Operation.draw.
+        """Draw the parameters of all transforms, and compose their matrices. Arguments as in Operation.draw.
 
         Returns:
             `matrix` [count, 2 or 3, 3]: maps pixels of the result, counted from the centre, to points of the source in
             grid_sample's units, which are half the sides.
         """
-        matrices, half_sides = [], torch.tensor([[width / 2], [height / 2], [1.0]])
-        for step in self.transforms:
-            matrices.append(step.matrix(step.draw(count, height, width, generator), height, width))
-            height, width = step.output_size(height, width)
+        matrices = []
+        half_sides = torch.tensor([[width / 2], [height / 2], [1.0]])
+        for transform in self.transforms:
+            parameters = transform.draw(count, height, width, generator)
+            matrices.append(transform.matrix(parameters, height, width))
+            height, width = transform.output_size(height, width)
         composed = _compose(matrices)
         return {"matrix": (composed / half_sides[: composed.shape[1]]).expand(count, -1, -1)}
 
     def apply(self, images: Tensor, parameters: Mapping[str, Tensor], generator: Generator) -> Tensor:
-        """Resample images [n, C, H, W] at the points that `matrix` of `parameters` says.
+        """Resample images [n, C, H, W] at the points that the `matrix` in `parameters` maps their pixels to.
 
-        `generator` draws the displacements of an elastic step. Points outside of the image are `fill`.
+        `generator` draws the displacements of an elastic transform. Points outside of the image have the value `fill`.
         """
         count, device = len(images), images.device
         height, width = self.output_size(*images.shape[2:])
@@ -79,30 +81,32 @@ class Resampling:
         rows = matrix.shape[1]
         # One product for all images, with x and y in planes of their own: 20 times faster than affine_grid.
         points = (matrix.flatten(0, 1) @ _pixel_positions(height, width, images.dtype, device)).view(count, rows, -1)
-        last_step = self.transforms[-1]
-        if isinstance(last_step, ElasticTransform):
-            field = last_step.displacements(count, height, width, generator, device).to(images.dtype)
+        last_transform = self.transforms[-1]
+        if isinstance(last_transform, ElasticTransform):
+            field = last_transform.displacements(count, height, width, generator, device).to(images.dtype)
             points = points.baddbmm_(matrix[..., :2], field.flatten(2))
         if rows == 3:
             # Beyond the horizon of a plane seen from an angle the quotient is infinite or NaN: that is outside.
             points = (points[:, :2] / points[:, 2:]).nan_to_num_(_OUTSIDE).clamp_(-_OUTSIDE, _OUTSIDE)
         grid = points.view(count, 2, height, width).permute(0, 2, 3, 1)
-        interpolation = next(
-            (step.interpolation for step in self.transforms if step.interpolation is not None), "nearest"
-        )
-        fill = next((step.fill for step in self.transforms if step.fill is not None), 0.0)
+        interpolations = [
+            transform.interpolation for transform in self.transforms if transform.interpolation is not None
+        ]
+        fills = [transform.fill for transform in self.transforms if transform.fill is not None]
+        interpolation = interpolations[0] if interpolations else "nearest"
+        fill = fills[0] if fills else 0.0
         return _sample(images, grid, interpolation, fill)
 
 
-def _agree(one: str | float | None, other: str | float | None) -> bool:
-    """Return whether two options are equal, or one of them is None and so goes with any."""
-    return one is None or other is None or one == other
+def _agree(a: str | float | None, b: str | float | None) -> bool:
+    """Return whether two options are equal, or one of them is None, which agrees with any."""
+    return a is None or b is None or a == b
 
 
 def _compose(matrices: Sequence[Tensor]) -> Tensor:
-    """Return the matrix [n, 2 or 3, 3] of several steps, the first of which is applied first.
+    """Return the matrix [n, 2 or 3, 3] of several transforms, the first of which is applied first.
 
-    A pixel of the result is traced back through the last step first.
+    A pixel of the result is traced back through the last transform first.
     """
     if any(matrix.shape[1] == 3 for matrix in matrices):
         matrices = [_to_homography(matrix) for matrix in matrices]
@@ -150,8 +154,8 @@ def _pixel_positions(height: int, width: int, dtype: torch.dtype, device: torch.
     Args:
         height: height of the image, in pixels.
         width: width of the image, in pixels.
-        dtype: of the result.
-        device: of the result.
+        dtype: the type of the result.
+        device: the device of the result.
 
     Returns:
         [3, height * width]: x and y, counted from the centre, and 1.

@@ -1,10 +1,11 @@
-"""Transforms of torchvision's that a configuration may name, and how they are made from its arguments."""
+"""The transforms of torchvision that a configuration may name, and their construction from its arguments."""
 
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from regexp.errors import ConfigError
+from regexp.utils.messages import first_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,11 +39,6 @@ def needs_uint8(target: str, arguments: Mapping[str, Any]) -> bool:
     return any(name.rpartition(".")[2] in _UINT8 for name in _all_targets({"_target_": target, **arguments}))
 
 
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, or the name of its class if it has none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 def _find_class(target: str) -> Any:
     """Return the class of a transform by its dotted name."""
     module, _, name = target.rpartition(".")
@@ -60,7 +56,7 @@ def _find_class(target: str) -> Any:
 
 
 def _convert_argument(name: str, value: Any) -> Any:
-    """Convert an argument to what torchvision takes: makes nested transforms, interpolations and policies."""
+    """Convert an argument for torchvision: make nested transforms, and enums of interpolations and policies."""
     if isinstance(value, Mapping):
         if "_target_" in value:
             nested_arguments = {key: entry for key, entry in value.items() if key != "_target_"}

@@ -16,12 +16,12 @@ _SHELLS = ("bash", "fish", "zsh")
 
 @dataclass(frozen=True)
 class Arguments:
-    """A command line, read.
+    """The flags and overrides of a command line.
 
     Attributes:
         overrides: the overrides, in the order in which they were typed.
         multirun: whether the command line asks for a sweep.
-        needs_configuration: whether the overrides have to make a valid configuration. They need not where Hydra is only
+        needs_configuration: whether the overrides have to make a valid configuration; they need not where Hydra is only
             asked about itself.
         config_dir: the directory of further options; None where there is none.
         config_name: the name of the primary configuration.
@@ -53,7 +53,7 @@ def read_arguments(words: Sequence[str]) -> Arguments:
     """
 
     def fail(message: str) -> NoReturn:
-        raise ConfigError(f"{message}; regexp --help shows what can be typed")
+        raise ConfigError(f"{message}; regexp --help lists what you can type")
 
     parser = get_args_parser()
     parser.error = fail  # type: ignore[method-assign]
@@ -122,7 +122,7 @@ def _check_flag_combinations(parsed: Namespace) -> None:
 
 
 def _check_completion(parsed: Namespace, words: Sequence[str]) -> None:
-    """Raise ConfigError for what cannot be asked of --shell-completion."""
+    """Raise ConfigError for words that --shell-completion does not take."""
     if not parsed.shell_completion:
         return
     if not any(re.fullmatch(r"(un)?install=\w+|query=\w+", word) for word in words):

@@ -63,7 +63,7 @@ def describe_option(file: Path) -> str:
 
 
 def _describe_key(key: Key) -> str:
-    """Return which options have a key, what it decides, and the values that one can choose from."""
+    """Return the description of a key: the options that have it, its help text, and its choices."""
     options = f"({', '.join(key.options)}) " if key.options else ""
     choices = f"; one of {', '.join(key.metadata['choices'])}" if "choices" in key.metadata else ""
     return f"{options}{key.metadata['help']}{choices}"

@@ -1,4 +1,4 @@
-"""Hydra's argument parser, made in a way that Python 3.14 accepts.
+"""Hydra's argument parser in a form that Python 3.14 accepts.
 
 Hydra 1.3 gives --shell-completion a help object that becomes text only when it is shown. argparse of Python 3.14 looks
 into every help text as soon as its option is added, and refuses that object: "badly formed help string"
@@ -25,6 +25,6 @@ class HydraArgumentParser(argparse.ArgumentParser):
 
 
 def get_args_parser() -> argparse.ArgumentParser:
-    """Return Hydra's parser, and have Hydra itself make its parsers in the same way from now on."""
+    """Return Hydra's parser, and make Hydra itself create its parsers in the same way from now on."""
     utils.argparse = SimpleNamespace(ArgumentParser=HydraArgumentParser)  # type: ignore[attr-defined, assignment]
     return utils.get_args_parser()

@@ -38,7 +38,7 @@ class Comparison:
         cells: a row for each configuration.
         main_effects: the effect of each value of a key; empty if combinations of values are missing.
         interactions: the interaction of each pair of values of two keys; empty likewise.
-        remarks: what was left out, and why.
+        remarks: remarks on what was left out, and why.
     """
 
     collection: Collection
@@ -74,13 +74,13 @@ def compare_collection(
         by: the keys whose values are compared, averaged over the other keys; none: all keys that varied.
         baseline: conditions "key=value" on the row that the others are compared with; keys without a condition keep
             their first value.
-        metric: the metric of the differences, one of METRICS; None: test accuracy, or validation accuracy where the
-            test set validates.
+        metric: the metric of the differences, one of RUN_METRICS; None: test accuracy, or validation accuracy where no
+            run has a test accuracy.
         where: conditions that runs must meet.
         sort: a metric, best first, or a key, in the order of its values; None: validation accuracy.
 
     Raises:
-        ConfigError: there is nothing to compare, or one of these is mistaken.
+        ConfigError: there is nothing to compare, or an argument does not fit the runs.
     """
     records = filter_records(collection.records, where)
     configurations, dropped = drop_repeated_seeds(group_by_configuration(records))
@@ -106,7 +106,9 @@ def compare_collection(
         )
     remarks = []
     if dropped:
-        remarks.append(f"where a configuration and seed was trained twice, the newest run counts ({dropped} left out)")
+        remarks.append(
+            f"where a seed of a configuration was trained twice, the newest run counts ({dropped} left out)"
+        )
     if left_out:
         remarks.append(f"{', '.join(averaged_keys)}: not averaged over {'; '.join(left_out)}, which not all rows have")
     baseline_row = _find_baseline(rows, baseline)
@@ -137,10 +139,9 @@ def _resolve_metric(name: str | None, rows: Sequence[Row]) -> Metric:
         return RUN_METRICS["test_accuracy" if any("test_accuracy" in row.scores for row in rows) else "val_accuracy"]
     plain_name = _without_tag(name)
     if plain_name not in RUN_METRICS:
-        close = closest_match(plain_name, list(RUN_METRICS))
-        raise ConfigError(
-            f"--metric {name}: is none of {', '.join(RUN_METRICS)}{did_you_mean([close] if close else [])}"
-        )
+        match = closest_match(plain_name, list(RUN_METRICS))
+        suggestion = did_you_mean([match] if match else [])
+        raise ConfigError(f"--metric {name}: must be one of {', '.join(RUN_METRICS)}{suggestion}")
     if plain_name == "seconds":
         raise ConfigError(
             "--metric seconds: runs that train together share their time, so their seconds cannot be compared"
@@ -149,12 +150,12 @@ def _resolve_metric(name: str | None, rows: Sequence[Row]) -> Metric:
 
 
 def _without_tag(name: str) -> str:
-    """Return the name of a metric that may be written as TensorBoard's tag: "best/val_loss" and "val/loss" too."""
+    """Return the name of a metric that may be typed as a tag of TensorBoard: "best/val_loss" or "val/loss"."""
     return name.removeprefix("best/").replace("/", "_")
 
 
 def _find_baseline(rows: Sequence[Row], conditions: Sequence[str]) -> Row:
-    """Return the row that meets all conditions; of several the one most like the first row."""
+    """Return the row that meets all conditions; if several do, the one that is most like the first row."""
     candidates = list(rows)
     for condition in conditions:
         typed_key, _, typed_values = condition.partition("=")
@@ -165,7 +166,7 @@ def _find_baseline(rows: Sequence[Row], conditions: Sequence[str]) -> Row:
         value = resolve_value(values[0], [row.values[key] for row in rows], f"--baseline {condition}")
         candidates = [row for row in candidates if row.values[key] == value]
         if not candidates or len(values) > 1:
-            raise ConfigError(f"--baseline {condition}: all conditions together must fit a configuration")
+            raise ConfigError(f"--baseline {condition}: all conditions together must fit one configuration")
     first = rows[0].values
     return max(candidates, key=lambda row: sum(first[key] == value for key, value in row.values.items()))
 
@@ -195,9 +196,9 @@ def _sort_key(row: Row, sort: str | None, levels: Mapping[str, Sequence[str]]) -
             key = resolve_key(sort, list(row.values))
         except ConfigError as error:
             names = [*row.values, *RUN_METRICS]
-            close = closest_match(sort, names)
-            suggestion = did_you_mean([close] if close else [])
-            raise ConfigError(f"--sort {sort}: is none of {', '.join(names)}{suggestion}") from error
+            match = closest_match(sort, names)
+            suggestion = did_you_mean([match] if match else [])
+            raise ConfigError(f"--sort {sort}: must be one of {', '.join(names)}{suggestion}") from error
         return (False, levels[key].index(row.values[key]) if row.values[key] != ABSENT else -1)
     metric = RUN_METRICS["val_accuracy" if sort is None else _without_tag(sort)]
     estimate = row.estimate(metric.name)

@@ -10,7 +10,7 @@ from regexp.comparison.rows import Row
 from regexp.config.metrics import COLUMNS
 from regexp.runs.run import Run
 
-# Losses below this count as this before a logarithm is taken: a network can be so sure that its loss rounds to 0.
+# The smallest loss of which a logarithm is taken: a network can be so sure that its loss rounds to 0.
 MIN_LOSS = 1e-12
 
 
@@ -73,6 +73,6 @@ class Curves:
 
 def _mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
     """Return the mean and sample standard deviation of values; of a single value the latter is 0."""
-    # In numpy, where values that are not finite raise no error.
+    # NumPy raises no error for values that are not finite.
     with np.errstate(invalid="ignore"):
         return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0

@@ -56,13 +56,13 @@ def filter_records(records: Sequence[RunRecord], conditions: Sequence[str]) -> l
     option_names = _augmentation_options(records)
     values_of_records = [{**_all_values([record], option_names), "seed": str(record.seed)} for record in records]
     all_keys = list(dict.fromkeys(key for values in values_of_records for key in values))
-    chosen = list(range(len(records)))
+    chosen_indices = list(range(len(records)))
     for condition in conditions:
         key, typed_values = parse_condition(condition, all_keys)
         existing_values = list(dict.fromkeys(values.get(key, ABSENT) for values in values_of_records))
         accepted_values = {resolve_value(value, existing_values, condition) for value in typed_values}
-        chosen = [i for i in chosen if values_of_records[i].get(key, ABSENT) in accepted_values]
-    return [records[i] for i in chosen]
+        chosen_indices = [i for i in chosen_indices if values_of_records[i].get(key, ABSENT) in accepted_values]
+    return [records[i] for i in chosen_indices]
 
 
 def parse_condition(condition: str, keys: Sequence[str]) -> tuple[str, list[str]]:
@@ -83,9 +83,13 @@ def parse_condition(condition: str, keys: Sequence[str]) -> tuple[str, list[str]
 
 def split_values(text: str) -> list[str]:
     """Split a text at its commas, except at those within brackets."""
-    values, depth = [""], 0
+    values = [""]
+    depth = 0
     for character in text:
-        depth += (character in "[{(") - (character in "]})")
+        if character in "[{(":
+            depth += 1
+        elif character in "]})":
+            depth -= 1
         if character == "," and depth == 0:
             values.append("")
         else:
@@ -151,8 +155,8 @@ def resolve_value(value: str, existing_values: Sequence[str], condition: str) ->
 
 def _suggest_key(key: str, keys: Sequence[str]) -> str:
     """Return "; did you mean ...?" with the key that is spelled most like this one, or "" if none is like it."""
-    close = closest_match(key, [*keys, *short_names(list(keys)).values()])
-    return did_you_mean([close] if close else [])
+    match = closest_match(key, [*keys, *short_names(list(keys)).values()])
+    return did_you_mean([match] if match else [])
 
 
 def _number(text: str) -> float | None:
@@ -208,14 +212,14 @@ def _augmentation_options(records: Sequence[RunRecord]) -> dict[str, str]:
 
 
 def _distinguishing_keys(values_of_groups: Sequence[dict[str, str]], records: Sequence[RunRecord]) -> list[str]:
-    """Return keys that tell all configurations apart: the typed keys that varied, then as few others as are needed."""
+    """Return keys that distinguish all configurations: typed keys that varied, then as few others as are needed."""
     typed_keys = dict.fromkeys(key for record in records for key in _typed_values(record))
     keys = [key for key in typed_keys if len({values.get(key, ABSENT) for values in values_of_groups}) > 1]
     other_keys = [
         key for key in dict.fromkeys(key for values in values_of_groups for key in values) if key not in typed_keys
     ]
     while other_keys and _count_distinct(values_of_groups, keys) < len(values_of_groups):
-        # Add the key that tells the most configurations apart together with the keys so far; of several the first.
+        # Add the key that, together with the keys so far, distinguishes the most configurations; the first of several.
         best_key = max(other_keys, key=lambda key: _count_distinct(values_of_groups, [*keys, key]))
         keys.append(best_key)
         other_keys.remove(best_key)
@@ -223,17 +227,18 @@ def _distinguishing_keys(values_of_groups: Sequence[dict[str, str]], records: Se
 
 
 def _count_distinct(values_of_groups: Sequence[dict[str, str]], keys: Sequence[str]) -> int:
-    """Return how many configurations these keys tell apart."""
+    """Return the number of configurations that these keys distinguish."""
     return len({tuple(values.get(key, ABSENT) for key in keys) for values in values_of_groups})
 
 
 def drop_repeated_seeds(configurations: Sequence[Configuration]) -> tuple[list[Configuration], int]:
-    """Keep one run for each seed of a configuration: a finished one if there is one, of several the newest.
+    """Keep one run for each seed of a configuration: the newest finished run, or the newest if none has finished.
 
     Returns:
         The configurations with one run for each seed, and the number of runs that were dropped.
     """
-    kept, dropped = [], 0
+    kept_configurations = []
+    dropped = 0
     for configuration in configurations:
         by_seed: dict[int, RunRecord] = {}
         for record in configuration.records:
@@ -241,5 +246,5 @@ def drop_repeated_seeds(configurations: Sequence[Configuration]) -> tuple[list[C
             if other is None or (record.finished, record.started) >= (other.finished, other.started):
                 by_seed[record.seed] = record
         dropped += len(configuration.records) - len(by_seed)
-        kept.append(replace(configuration, records=list(by_seed.values())))
-    return kept, dropped
+        kept_configurations.append(replace(configuration, records=list(by_seed.values())))
+    return kept_configurations, dropped

@@ -1,4 +1,4 @@
-"""Reading of runs for a comparison: each file is read once, and unusable files become remarks. Imports no torch."""
+"""Reading of the runs of a comparison; files that cannot be read become remarks. Imports no torch."""
 
 import json
 import re
@@ -16,10 +16,10 @@ class Collection:
     """The runs of a comparison.
 
     Attributes:
-        title: where the runs come from: directories, or the command of a sweep.
+        title: the source of the runs: their directories, or the command of a sweep.
         records: the runs that could be read.
         missing_runs: the overrides of sweep members that have no directory.
-        remarks: what was left out, and why.
+        remarks: remarks on what was left out, and why.
     """
 
     title: str
@@ -34,7 +34,7 @@ class SweepMember:
 
     Attributes:
         directory: the directory that the run was given.
-        overrides: what the user changed.
+        overrides: the overrides of the run.
     """
 
     directory: Path
@@ -70,8 +70,10 @@ def collect(paths: Sequence[Path]) -> Collection:
                 problem = "is not a directory" if path.exists() else "there is no such directory"
             raise ConfigError(f"{path}: {problem}; type a directory of runs, such as outputs/default")
         set_aside |= {directory.resolve() for directory in run_directories if ".old-" in directory.name}
-        current = {directory.resolve(): directory for directory in run_directories if ".old-" not in directory.name}
-        directories = current | directories
+        current_directories = {
+            directory.resolve(): directory for directory in run_directories if ".old-" not in directory.name
+        }
+        directories = current_directories | directories
     if set_aside:
         collection.remarks.append(f"{format_count(len(set_aside), 'run')} set aside (*.old-*) left out")
     members: dict[Path, SweepMember] = {}

@@ -1,4 +1,4 @@
-"""The runs that a comparison still lacks: training, interrupted, failed or missing ones. Imports no torch."""
+"""The runs that a comparison still lacks: running, interrupted, failed or missing ones. Imports no torch."""
 
 import math
 import shlex
@@ -15,11 +15,11 @@ from regexp.utils.next_commands import command_prefix, relative_path
 def list_unfinished(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
     """Yield every run or group of runs that has not finished or is missing.
 
-    Missing are the members of a sweep that left nothing behind, the seeds that other configurations have, and the
+    Missing runs are the members of a sweep without a directory, seeds that only other configurations have, and
     combinations of values without which a grid is not full.
 
     Yields:
-        Its status, its name, and its progress or the command that trains it.
+        The status, the name, and the progress or the command that trains it.
     """
     for record in comparison.records:
         if not record.finished:

@@ -74,7 +74,7 @@ def _explain_single_seed(comparison: Comparison) -> Iterator[str]:
 
 
 def _explain_test_set(comparison: Comparison) -> Iterator[str]:
-    """Yield how large the sampling error is of the images that the reported accuracies are measured on."""
+    """Yield the sampling error of the reported accuracies, which are measured on a sample of images."""
     different_images = list(_explain_different_images(comparison))
     if different_images:
         yield from different_images
@@ -84,7 +84,10 @@ def _explain_test_set(comparison: Comparison) -> Iterator[str]:
     sizes = {record.image_counts.get(split) for record in comparison.records if record.finished}
     best = _best_row(comparison.rows)
     estimate = None if best is None else best.estimate(metric)
-    if best is None or estimate is None or len(sizes) > 1 or not (size := sizes.pop()):
+    if best is None or estimate is None or len(sizes) != 1:
+        return
+    size = sizes.pop()
+    if not size:
         return
     low, high = (100 * bound for bound in wilson_interval(estimate.mean, size))
     text = (
@@ -116,7 +119,7 @@ def _reported_split(comparison: Comparison) -> str:
 
 
 def _image_set(record: RunRecord, split: str) -> tuple[object, ...]:
-    """Return what decides which images are in a split: equal for runs that are measured on the same images."""
+    """Return a key of the images in a split: equal for runs that are measured on the same images."""
     split_keys = ("data.val_size", "data.split_seed") if split == "validation" else ()
     data = (record.config["data.fingerprint"], record.validation, record.image_counts.get(split))
     return (*data, *(record.config.get(key) for key in split_keys))
@@ -177,7 +180,7 @@ def _explain_effects(comparison: Comparison) -> Iterator[str]:
 
 
 def _explain_choice(comparison: Comparison) -> Iterator[str]:
-    """Yield which configuration is the best on validation, and how far that figure can be trusted."""
+    """Yield a note on the best configuration on validation, and how far its figure can be trusted."""
     rows = [row for row in comparison.cells if row.scores.get("val_accuracy")]
     best = _best_row(rows)
     validation = None if best is None else best.estimate("val_accuracy")
@@ -205,7 +208,7 @@ def _explain_choice(comparison: Comparison) -> Iterator[str]:
 
 
 def explain_exclusions(comparison: Comparison) -> Iterator[str]:
-    """Yield which runs are not in the means, and why."""
+    """Yield notes on the runs that are not in the means, and why."""
     records = comparison.records
     for status, explanation in (
         ("diverged", "diverged: not in the means, which are over the seeds that did not diverge"),
@@ -240,8 +243,12 @@ def explain_exclusions(comparison: Comparison) -> Iterator[str]:
 
 def _best_row(rows: list[Row]) -> Row | None:
     """Return the row with the highest mean validation accuracy."""
-    means = [(estimate.mean, row) for row in rows if (estimate := row.estimate("val_accuracy")) is not None]
-    return max(means, key=lambda entry: entry[0])[1] if means else None
+    best_row, best_mean = None, -math.inf
+    for row in rows:
+        estimate = row.estimate("val_accuracy")
+        if estimate is not None and estimate.mean > best_mean:
+            best_row, best_mean = row, estimate.mean
+    return best_row
 
 
 def _command_for_more_seeds(comparison: Comparison) -> str:

@@ -17,7 +17,7 @@ from regexp.utils.console import Console
 
 
 class Report:
-    """A printer of comparisons, as wide as the terminal, or 80 columns where there is none."""
+    """A printer of comparisons, as wide as the terminal, or 80 columns wide where there is none."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)

@@ -36,7 +36,7 @@ class Row:
 
     @property
     def title(self) -> str:
-        """The values of the row in one line, such as "batch, affine"."""
+        """The values of the row in one line, as tables and plots show them, such as "batch, affine"."""
         return ", ".join(self.values.values()) or "all"
 
     @property
@@ -96,7 +96,7 @@ def make_row(configuration: Configuration) -> Row:
 
 
 def average_rows(cells: Sequence[Row], keys: Sequence[str]) -> tuple[list[Row], list[str]]:
-    """Average configurations over all keys but some, for every seed separately.
+    """Average configurations over all keys except those given, for every seed separately.
 
     All rows are averaged over the same combinations of the other keys: over those that all rows have. A seed counts if
     it has all of these combinations.
@@ -107,7 +107,7 @@ def average_rows(cells: Sequence[Row], keys: Sequence[str]) -> tuple[list[Row], 
 
     Returns:
         A row for each combination of values of `keys`, none if no combination of the others is common to all; and the
-        labels of the combinations that are left out.
+        combinations that are left out, in words.
     """
     groups: dict[tuple[str, ...], dict[tuple[str, ...], Row]] = {}  # by the values of `keys`, then of the other keys
     for cell in cells:

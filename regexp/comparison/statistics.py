@@ -12,7 +12,9 @@ from typing import TypeVar
 import numpy as np
 from scipy import special
 
-CONFIDENCE_LEVEL, ALPHA, POWER = 0.95, 0.05, 0.8
+CONFIDENCE_LEVEL = 0.95
+ALPHA = 0.05
+POWER = 0.8
 # The most pairs for which all 2^n changes of sign are enumerated.
 MAX_SIGN_FLIP_PAIRS = 12
 # The confidence level of the standard deviation from which the number of required seeds is estimated.

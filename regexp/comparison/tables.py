@@ -69,7 +69,7 @@ def tabulate_results(comparison: Comparison) -> TextTable:
         ]
         for row in comparison.rows
     ]
-    columns = [_label_column(comparison), "seeds", *titles, "gap", "best", "epochs", "s"]
+    columns = [_title_column(comparison), "seeds", *titles, "gap", "best", "epochs", "s"]
     return TextTable("Means over seeds", columns, rows, baseline_row=_baseline_row(comparison))
 
 
@@ -78,7 +78,7 @@ def tabulate_differences(comparison: Comparison, brief: bool = False) -> TextTab
 
     Args:
         comparison: the comparison.
-        brief: whether to fit a terminal: shorter verdicts, and no column for permutation tests that cannot reach 5 %.
+        brief: whether to fit a terminal: shorter verdicts, and no column for sign-flip tests that cannot reach 5 %.
 
     Returns:
         The table; None where there is only one row.
@@ -91,16 +91,16 @@ def tabulate_differences(comparison: Comparison, brief: bool = False) -> TextTab
     rows = [[row.title, *_test_cells(row.difference, metric, BASELINE_DIFFERENCE, brief)] for row in others]
     baseline = ", ".join(f"{key}={value}" for key, value in comparison.baseline.values.items())
     title = f"{_metric_title(metric)}: difference to {baseline}, {_format_pairs(differences)}"
-    columns = [_label_column(comparison), "difference", *_TEST_COLUMNS]
+    columns = [_title_column(comparison), "difference", *_TEST_COLUMNS]
     table = TextTable(title, columns, rows, wraps_last=True)
-    return _drop_idle_flips(table, differences) if brief else table
+    return _drop_uninformative_flips(table, differences) if brief else table
 
 
 def tabulate_effects(comparison: Comparison, brief: bool = False) -> list[TextTable]:
     """Return the tables of main effects and of interactions that a comparison has.
 
     Args:
-        comparison: the comparison; one that averages over keys has asked for a single effect, and gets none of these.
+        comparison: the comparison; one that averages over keys asks for a single effect, and has none of these tables.
         brief: whether to fit a terminal, as for `tabulate_differences`.
     """
     if comparison.averaged_keys:
@@ -116,14 +116,16 @@ def tabulate_effects(comparison: Comparison, brief: bool = False) -> list[TextTa
             ]
             columns = ["value", "against", "difference", *_TEST_COLUMNS]
             table = TextTable(f"{_metric_title(metric)}: {title}", columns, rows, text_columns=2, wraps_last=True)
-            tables.append(_drop_idle_flips(table, [effect.difference for effect in effects]) if brief else table)
+            tables.append(
+                _drop_uninformative_flips(table, [effect.difference for effect in effects]) if brief else table
+            )
     return tables
 
 
 def tabulate_overview(comparison: Comparison) -> TextTable:
     """Return the short table, with the results, the difference and the verdict of each row."""
     accuracies = [RUN_METRICS["val_accuracy"]]
-    columns = [_label_column(comparison), "seeds", "epochs", "validation %"]
+    columns = [_title_column(comparison), "seeds", "epochs", "validation %"]
     if any("test_accuracy" in row.scores for row in comparison.rows):
         accuracies.append(RUN_METRICS["test_accuracy"])
         columns.append("test %")
@@ -181,8 +183,8 @@ def _longest_word(text: str) -> int:
     return max(map(len, text.split()), default=0)
 
 
-def _label_column(comparison: Comparison) -> str:
-    """Return the name of the column of rows' labels: the keys that varied, one below the other."""
+def _title_column(comparison: Comparison) -> str:
+    """Return the heading of the column of row titles: the keys that varied, one below the other."""
     return "\n".join(short_names(comparison.keys).values()) or "configuration"
 
 
@@ -191,7 +193,7 @@ def _metric_title(metric: Metric) -> str:
 
 
 def _format_pairs(differences: Sequence[Difference | None]) -> str:
-    """Return how many pairs differences are over: "5 pairs", or "3 to 5 pairs"."""
+    """Return the number of pairs of differences in words: "5 pairs", or "3 to 5 pairs"."""
     counts = set()
     for difference in differences:
         counts.add(0 if difference is None or difference.test is None else difference.test.estimate.n)
@@ -223,8 +225,8 @@ def _test_cells(difference: Difference | None, metric: Metric, wording: Wording,
     return [estimate, *p_values, format_verdict(difference, metric, wording, brief)]
 
 
-def _drop_idle_flips(table: TextTable, differences: Sequence[Difference | None]) -> TextTable:
-    """Drop the column of permutation tests from a table where none of them could reach 5 %."""
+def _drop_uninformative_flips(table: TextTable, differences: Sequence[Difference | None]) -> TextTable:
+    """Drop the column of sign-flip tests from a table where none of them could reach 5 %."""
     for difference in differences:
         test = None if difference is None else difference.test
         if test is not None and test.min_sign_flip_p_value is not None and test.min_sign_flip_p_value <= ALPHA:

@@ -1,4 +1,4 @@
-"""Mean and spread of each configuration, written as TensorBoard runs of ordinary scalars. Imports no torch.
+"""Bands in TensorBoard: mean and spread of each configuration as runs of ordinary scalars. Imports no torch.
 
 TensorBoard cannot show a mean over runs (tensorboard issue 376). Three runs for each configuration, with the mean and
 with one standard deviation above and below it, make a band in any version of TensorBoard.

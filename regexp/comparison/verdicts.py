@@ -1,4 +1,4 @@
-"""The figures and verdicts of a comparison, put into words. Imports no torch."""
+"""Wording of the figures and verdicts of a comparison. Imports no torch."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -48,7 +48,12 @@ def format_metric(metric: Metric, value: float, signed: bool = False, digits: in
     """
     if digits is None:
         is_loss = metric.name.endswith("loss") or metric.name == "gap"
-        digits = 2 if metric.percent else 4 if is_loss else 1
+        if metric.percent:
+            digits = 2
+        elif is_loss:
+            digits = 4
+        else:
+            digits = 1
     rounded = round(100 * value if metric.percent else value, digits) or 0.0  # never -0.00
     sign = "+" if signed and rounded else ""
     return f"{rounded:{sign}.{digits}f}"
@@ -83,7 +88,7 @@ def format_seeds(row: Row) -> str:
 def format_verdict(
     difference: Difference, metric: Metric, wording: Wording = BASELINE_DIFFERENCE, brief: bool = False
 ) -> str:
-    """Return what the test of a difference allows one to say: "better", or "not distinguishable with 5 seeds".
+    """Return the verdict of the test of a difference: "better", or "not distinguishable with 5 seeds".
 
     Args:
         difference: the tested difference.

@@ -1,6 +1,6 @@
 """The typed schema of augmentation: the keys of each step, their defaults and constraints. Lengths are in pixels.
 
-`transform` names the class of a step, for utils.lazy; the fields are its arguments.
+`transform` is the path of a step's class, for utils.lazy; the fields are the arguments of that class.
 """
 
 from dataclasses import dataclass, field
@@ -211,5 +211,5 @@ STEPS: dict[str, type[Any]] = {
     "jitter": JitterConfig,
 }
 
-# The step for each NAME in `_target_: regexp.augmentation.NAME`, which gives a step a name of the user's choice.
+# The step of each NAME in `_target_: regexp.augmentation.NAME`, with which users call a step by a name of their own.
 STEPS_BY_TARGET = {schema.transform.rpartition(".")[2]: name for name, schema in STEPS.items()}

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from regexp.config.keys import Key, closest_match
 from regexp.utils.messages import did_you_mean, format_value
 
-# name -> (whether a value keeps the constraint with this bound, what a message says of it)
+# For each constraint, a function of a value and a bound that tells whether the value satisfies it, and the message.
 _CONSTRAINTS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     "at_least": (lambda value, bound: value >= bound, "must be at least {}"),
     "above": (lambda value, bound: value > bound, "must be above {}"),

@@ -8,16 +8,16 @@ from regexp.config.fields import per_run, shared
 
 @dataclass(frozen=True)
 class DataSource:
-    """What is known of a data set before it is read. Functions are named for utils.lazy.
+    """A registered data set: the functions that find and read it, and the properties known before it is read.
 
     Attributes:
-        find: a function of (name, root, path) that returns data.sources.SourceFiles, and may download the files first.
-            It imports no torch.
-        read: a function of data.sources.Source that returns data.splits.Splits.
+        find: the path, for utils.lazy, of a function of (name, root, path) that returns data.sources.SourceFiles, and
+            may download the files first. It imports no torch.
+        read: the path of a function of data.sources.Source that returns data.splits.Splits.
         training_images: the number of training images, validation images included; None where only the files tell.
         side: height and width of the images; None where only the files tell.
         shows_characters: whether a mirrored image shows something else.
-        cached: whether what is read is kept in the cache, because decoding takes longer than reading the cache.
+        cached: whether the decoded data set is kept in the cache, because decoding takes longer than reading the cache.
     """
 
     find: str

@@ -1,4 +1,4 @@
-"""How the schema declares a field: its default, its help, its constraints, and whether it may differ in a cohort.
+"""Declarations of schema fields: default, help, constraints, and whether the runs of a cohort may differ in the field.
 
 A field is `shared` (it shapes the computation, so all runs of a cohort agree on it) or `per_run` (it is only a number,
 so the runs of a cohort may differ in it). Nothing else decides which runs may train together. `identity=False` marks a
@@ -46,7 +46,7 @@ def iterate_fields(node: Any, prefix: str = "") -> Iterator[tuple[str, Any, dict
 
     Args:
         node: an instance of a schema class.
-        prefix: what stands before the name of every field, such as "optimizer.".
+        prefix: the text before the name of every field, such as "optimizer.".
     """
     for item in fields(node):
         key, value = prefix + item.name, getattr(node, item.name)

@@ -98,12 +98,13 @@ def _find_file_problems(file: Path) -> Iterator[str]:
     for name, value in _flatten_mapping(node, prefix):
         if name.startswith(("hydra.", "augmentation.")) or name.endswith((".name", ".kind")):
             continue  # checked once the whole configuration is composed
-        key, entry = find_key(name), f"{name}={format_value(value)}"
+        key = find_key(name)
+        assignment = f"{name}={format_value(value)}"
         if key is None:
             remedy = did_you_mean(suggest_keys(name)) or "; regexp --help lists all keys"
-            yield f"{entry}: there is no such key{remedy}"
+            yield f"{assignment}: there is no such key{remedy}"
         elif key.options and prefix and "defaults" not in content:
-            yield f"{entry}: begin the file with defaults: [{key.options[0]}, _self_], an option that has this key"
+            yield f"{assignment}: begin the file with defaults: [{key.options[0]}, _self_], an option that has this key"
         elif not (isinstance(value, str) and "${" in value) and not can_convert(value, key):
             yield describe_wrong_type(name, value, key)
 

@@ -19,8 +19,8 @@ class Job:
 
     Attributes:
         config: the configuration as typed objects.
-        overrides: what the user changed.
-        warnings: what is valid but probably not what the user wants.
+        overrides: the overrides, without those of Hydra's own keys.
+        warnings: the cautions about the configuration.
         composed_config: the configuration as Hydra composed it.
         hydra: Hydra's own configuration.
     """
@@ -62,7 +62,7 @@ def make_job(cfg: DictConfig, overrides: Sequence[str], hydra: Any) -> Job:
 
     Args:
         cfg: the composed configuration, without Hydra's own.
-        overrides: what the user changed, without Hydra's own keys.
+        overrides: the overrides, without those of Hydra's own keys.
         hydra: Hydra's own configuration.
 
     Raises:

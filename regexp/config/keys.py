@@ -48,7 +48,7 @@ class Key:
         name: the dotted name.
         default: the value in the first option that has the key.
         metadata: the metadata of its field: mark, help and constraints.
-        type_description: what its values are, in words.
+        type_description: the type of its values in words, such as "a number or null".
         owner: the dataclass that declares it.
         options: the options of its group that have it; empty if all have it, or if it is in no group.
     """
@@ -102,7 +102,7 @@ def _list_schema_keys(node: Any, prefix: str) -> list[Key]:
 
 
 def describe_type(hint: Any) -> str:
-    """Return in words what values of a type are: "a number or null" for `float | None`."""
+    """Return a type in words: "a number or null" for `float | None`."""
     if get_origin(hint) in (Union, types.UnionType):
         members = [member for member in get_args(hint) if member is not int or float not in get_args(hint)]
         return " or ".join(describe_type(member) for member in members)
@@ -127,10 +127,10 @@ def suggest_keys(name: str, groups: Sequence[str] = tuple(OPTIONS)) -> list[str]
     key_names = list(dict.fromkeys(key.name for key in (*list_keys(), *list_step_keys())))
     head, dot, last = name.rpartition(".")
     # Keys without their prefix, or with a wrong one, are the commonest mistake of all.
-    if with_prefix := [key for key in key_names if dot and key.endswith(f".{name}")]:
-        return with_prefix
-    if same_last := [key for key in key_names if key.rpartition(".")[2] == last and key != name]:
-        return sorted(same_last, key=lambda key: -difflib.SequenceMatcher(None, name, key).ratio())[:3]
+    if prefixed_keys := [key for key in key_names if dot and key.endswith(f".{name}")]:
+        return prefixed_keys
+    if keys_with_last_part := [key for key in key_names if key.rpartition(".")[2] == last and key != name]:
+        return sorted(keys_with_last_part, key=lambda key: -difflib.SequenceMatcher(None, name, key).ratio())[:3]
     if last in _KEY_ALIASES and not dot:
         return [_KEY_ALIASES[last]]
     siblings = {key.rpartition(".")[2]: key for key in key_names if dot and key.rpartition(".")[0] == head}

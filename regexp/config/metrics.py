@@ -1,4 +1,4 @@
-"""The registry of metrics: what is measured of every run, and how it is compared and shown.
+"""The registry of metrics: the functions that measure them, and how they are compared and shown.
 
 An entry of METRICS is all that a new metric needs beside its function. metrics.csv, TensorBoard, summary.json, the
 monitored values of early stopping, and the tables of comparisons follow from it.
@@ -16,8 +16,9 @@ class Metric:
         title: its name in tables, plots and sentences.
         percent: whether it is a fraction, shown in percent.
         better: 1 where larger values are better, -1 where smaller ones are, 0 where neither are.
-        function: what measures it on images, for utils.lazy; empty for other numbers. It is called with logits
-            [K, B, classes] and labels [K, B], and returns the sum over the B images for each run, [K].
+        function: the path, for utils.lazy, of the function that measures it on images; empty for other numbers. The
+            function takes logits [K, B, classes] and labels [K, B], and returns the sum over the B images for each
+            run, [K].
     """
 
     name: str
@@ -27,7 +28,7 @@ class Metric:
     function: str = ""
 
 
-# What is measured on the images of each split.
+# The metrics that are measured on the images of each split.
 METRICS = {
     metric.name: metric
     for metric in (
@@ -39,7 +40,7 @@ METRICS = {
 # The splits that are measured after every epoch. The test set is measured once, at the end.
 EPOCH_SPLITS = ("train", "val")
 CURVES = tuple(f"{split}_{name}" for split in EPOCH_SPLITS for name in METRICS)
-# Of metrics.csv.
+# The columns of metrics.csv.
 COLUMNS = ("epoch", "objective", *CURVES, "lr", "seconds")
 # The values that early stopping and the plateau schedule can watch.
 MONITORS = tuple(f"val_{name}" for name, metric in METRICS.items() if metric.better)
@@ -51,18 +52,22 @@ def lower_is_better(monitor: str, value: float) -> float:
 
 
 _SPLIT_TITLES = {"test": "test", "val": "validation", "train": "training"}
-# The metrics of a finished run, as comparisons list them: accuracy first, and the test set before all others.
-RUN_METRICS = {
-    metric.name: metric
-    for metric in (
-        *(
-            replace(metric, name=f"{split}_{metric.name}", title=f"{title} {metric.title}", function="")
-            for metric in sorted(METRICS.values(), key=lambda metric: metric.name != "accuracy")
-            for split, title in _SPLIT_TITLES.items()
-        ),
+
+
+def _list_run_metrics() -> list[Metric]:
+    """Return the metrics of a finished run in the order of comparisons: accuracy first, and the test set before all."""
+    metrics = []
+    for metric in sorted(METRICS.values(), key=lambda metric: metric.name != "accuracy"):
+        for split, title in _SPLIT_TITLES.items():
+            name = f"{split}_{metric.name}"
+            metrics.append(replace(metric, name=name, title=f"{title} {metric.title}", function=""))
+    return [
+        *metrics,
         Metric("gap", "gap"),
         Metric("best_epoch", "best epoch"),
         Metric("epochs", "epochs"),
         Metric("seconds", "seconds"),
-    )
-}
+    ]
+
+
+RUN_METRICS = {metric.name: metric for metric in _list_run_metrics()}

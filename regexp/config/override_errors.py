@@ -26,12 +26,12 @@ def describe_unexpected_sweep(override: Override) -> str:
     text, name, typed_value = str(override.input_line), override.key_or_group, _typed_value(override)
     key = find_key(name)
     type_description = "" if key is None else key.type_description
-    single = ""
+    alternative = ""
     if type_description.startswith("a list") and "(" not in typed_value:
-        single = f", or for one list {shlex.quote(f'{name}=[{typed_value}]')}"
+        alternative = f", or for one list {shlex.quote(f'{name}=[{typed_value}]')}"
     if type_description.startswith("a number") and re.fullmatch(r"\d+,\d+", typed_value):
-        single = f", or for one number {name}={typed_value.replace(',', '.')}"
-    return f"{text}: several values make a sweep; type regexp -m {shlex.quote(text)}{single}"
+        alternative = f", or for one number {name}={typed_value.replace(',', '.')}"
+    return f"{text}: several values make a sweep; type regexp -m {shlex.quote(text)}{alternative}"
 
 
 def find_sweep_problems(overrides: Sequence[str], multirun: bool, launchers: Sequence[str]) -> dict[str, str]:
@@ -42,11 +42,16 @@ def find_sweep_problems(overrides: Sequence[str], multirun: bool, launchers: Seq
         multirun: whether the command line has the flag --multirun.
         launchers: the launchers that are installed.
     """
-    split = [(text, *text.lstrip("+~").partition("=")[::2]) for text in overrides]
-    multirun = multirun or any(key == "hydra.mode" and value == "MULTIRUN" for _, key, value in split)
-    launcher = next((value for _, key, value in reversed(split) if key == "hydra/launcher"), "cohort")
+    launcher = "cohort"
+    for text in overrides:
+        key, _, value = text.lstrip("+~").partition("=")
+        if key == "hydra.mode" and value == "MULTIRUN":
+            multirun = True
+        if key == "hydra/launcher":
+            launcher = value
     problems = {}
-    for text, key, value in split:
+    for text in overrides:
+        key, _, value = text.lstrip("+~").partition("=")
         if not key.startswith(("hydra.launcher.", "hydra/launcher", "hydra.sweeper.", "hydra/sweeper")):
             continue
         if not multirun:
@@ -66,7 +71,7 @@ def find_sweep_problems(overrides: Sequence[str], multirun: bool, launchers: Seq
     return problems
 
 
-# The keys of hydra/launcher=cohort: the pattern of their values, and what a message says of it.
+# The keys of hydra/launcher=cohort: the pattern of their values, and its description in messages.
 _LAUNCHER_KEYS = {
     "max_runs": (r"0*[1-9]\d*|null", "a whole number of at least 1, or null; for example hydra.launcher.max_runs=16"),
     "dry_run": (r"(?i)true|false", "true or false; for example hydra.launcher.dry_run=true"),
@@ -175,16 +180,17 @@ def _describe_missing_key(override: Override, cfg: DictConfig, choices: Mapping[
     suggestions = suggest_keys(name, tuple(groups))
     # Suggest keys that the chosen options have, if there are any among them.
     suggestions = [suggestion for suggestion in suggestions if _is_available(suggestion, choices)] or suggestions
-    corrected = []
+    corrected_overrides = []
     for suggestion in suggestions:
         if suggestion in groups:
             match = closest_match(typed_value, list(groups[suggestion]))
-            corrected.append(f"{suggestion}={match or typed_value}")
+            corrected_overrides.append(f"{suggestion}={match or typed_value}")
         else:
-            head, suggested_step, *_ = [*suggestion.split("."), ""]
-            is_missing_step = head == "augmentation" and suggested_step not in cfg.augmentation
-            corrected.append(f"{'+' if is_missing_step else ''}{suggestion}={typed_value}")
-    return f"{text}: there is no such key{did_you_mean(corrected) or '; regexp --help lists all keys'}"
+            suggested_group, _, suggested_rest = suggestion.partition(".")
+            suggested_step = suggested_rest.partition(".")[0]
+            is_missing_step = suggested_group == "augmentation" and suggested_step not in cfg.augmentation
+            corrected_overrides.append(f"{'+' if is_missing_step else ''}{suggestion}={typed_value}")
+    return f"{text}: there is no such key{did_you_mean(corrected_overrides) or '; regexp --help lists all keys'}"
 
 
 def _is_available(name: str, choices: Mapping[str, str]) -> bool:
@@ -198,9 +204,9 @@ def _typed_value(override: Override) -> str:
 
 
 def find_foreign_code(hydra: Any, key: str = "hydra") -> Iterator[str]:
-    """Yield a problem for each entry of Hydra's own configuration that would run code from outside Hydra.
+    """Yield a problem for each key of Hydra's own configuration that would run code from outside Hydra.
 
-    Such entries are callbacks, factories and other targets. The message says to remove them.
+    Such keys hold callbacks, factories and other targets. The message says to remove them.
 
     Args:
         hydra: Hydra's own configuration, or a node of it.
@@ -211,7 +217,7 @@ def find_foreign_code(hydra: Any, key: str = "hydra") -> Iterator[str]:
         for name, entry in container.items():
             entry_key = f"{key}.{name!s}"
             if name == "callbacks" and key == "hydra" and entry:
-                yield f"{entry_key}: callbacks run code, which a configuration of regexp may not; remove them"
+                yield f"{entry_key}: callbacks run code, which a configuration must not do; remove them"
             elif name in ("_target_", "()", "class") and not _is_allowed_target(entry_key, str(entry)):
                 yield f"{entry_key}={entry}: names code that regexp does not run; remove it"
             else:

@@ -162,18 +162,18 @@ def _describe_unreadable(text: str, groups: Groups) -> str:
     if _count_open_brackets(text):
         return f"{text}: a bracket is not closed"
     name = typed_key.lstrip("+~")
-    trimmed = f"{typed_key}={value.lstrip('=').rstrip(',;')}"
-    if trimmed != text and is_readable(trimmed):
-        return f"{text}: cannot be read{did_you_mean([shlex.quote(trimmed)])}"
+    trimmed_text = f"{typed_key}={value.lstrip('=').rstrip(',;')}"
+    if trimmed_text != text and is_readable(trimmed_text):
+        return f"{text}: cannot be read{did_you_mean([shlex.quote(trimmed_text)])}"
     if name in groups:
         return f"{text}: cannot be read; choose one of {', '.join(groups[name])}"
     key = find_key(name)
     if key is not None and "string" not in key.type_description:
         example = f"{name}={format_value(key.default)}"
         return f"{text}: cannot be read; must be {key.type_description}, for example {example}"
-    quoted = f"{typed_key}={_quote_strings(value)}"
-    if is_readable(quoted):
-        return f"{text}: the value must be quoted; type {shlex.quote(quoted)}"
+    quoted_text = f"{typed_key}={_quote_strings(value)}"
+    if is_readable(quoted_text):
+        return f"{text}: the value must be quoted; type {shlex.quote(quoted_text)}"
     return f"{text}: cannot be read; an override has the form KEY=VALUE, where VALUE is a number, a string or a [list]"
 
 
@@ -183,8 +183,8 @@ def _describe_missing_value(text: str, groups: Groups) -> str:
         return f"{text}: an override has the form KEY=VALUE; for example {text}={format_value(key.default)}"
     candidates = [f"{group}={option}" for group, options in groups.items() for option in options if option == text]
     if not candidates:
-        similar = {group: _find_similar_option(text, options) for group, options in groups.items()}
-        candidates = [f"{group}={option}" for group, option in similar.items() if option]
+        similar_options = {group: _find_similar_option(text, options) for group, options in groups.items()}
+        candidates = [f"{group}={option}" for group, option in similar_options.items() if option]
     if not candidates and text in groups:
         candidates = [f"{text}={groups[text][0]}"]
     if not candidates:
@@ -194,10 +194,10 @@ def _describe_missing_value(text: str, groups: Groups) -> str:
 
 def _quote_strings(value: str) -> str:
     """Return a value in quotes; of a list, each entry in quotes."""
-    plain = value.replace("'", "").replace('"', "")
-    if not plain.startswith("["):
-        return f'"{plain}"'
-    entries = [f'"{entry.strip()}"' for entry in plain.strip("[]").split(",")]
+    unquoted_value = value.replace("'", "").replace('"', "")
+    if not unquoted_value.startswith("["):
+        return f'"{unquoted_value}"'
+    entries = [f'"{entry.strip()}"' for entry in unquoted_value.strip("[]").split(",")]
     return f"[{','.join(entries)}]"
 
 

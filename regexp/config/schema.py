@@ -186,16 +186,16 @@ def identity_items(config: Config) -> dict[str, Any]:
 
 
 def source_arguments(config: Config) -> tuple[Any, ...]:
-    """Return where the data is and how it is read, as the arguments of data.sources.locate."""
+    """Return the arguments of data.sources.locate for a configuration."""
     keys = ("name", "root", "path", "image_size", "grayscale")
     return tuple(getattr(config.data, key, None) for key in keys)
 
 
 def stream_key(config: Config) -> str:
-    """Return a key that is equal for runs of a cohort that see the same images in the same order: one image stream."""
+    """Return the key of a run's image stream: equal for runs of a cohort that see the same images in the same order."""
     return repr((config.seed, list(config.augmentation.values()), config.data.label_noise))
 
 
 def cohort_key(config: Config) -> tuple[Any, ...]:
-    """Return a key that is equal for runs that may train together: the values of all `shared` fields."""
+    """Return the values of all `shared` fields as a key, which is equal for runs that may train together."""
     return tuple((key, repr(value)) for key, value, metadata in iterate_fields(config) if metadata["mark"] == "shared")

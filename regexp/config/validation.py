@@ -19,8 +19,6 @@ from regexp.errors import ConfigError
 from regexp.utils.counts import format_size, resolve_count
 from regexp.utils.messages import did_you_mean, first_line, format_value
 
-# The number of training images and the side of an image, for data sets where both are certain before it is read.
-
 _OUR_TARGETS = "regexp.augmentation."
 _TORCHVISION_TARGET = r"torchvision\.transforms\.(v2\.)?[A-Z]\w*"
 
@@ -85,10 +83,11 @@ def find_unknown_keys(cfg: DictConfig, schema: Any, prefix: str = "") -> Iterato
     Args:
         cfg: the composed configuration.
         schema: an instance of its schema class.
-        prefix: what stands before the name of every key.
+        prefix: the text before the name of every key.
     """
     field_names = {item.name for item in fields(schema)}
-    for name, value in ((str(name), value) for name, value in cfg.items_ex(resolve=False)):
+    for key, value in cfg.items_ex(resolve=False):
+        name = str(key)
         if name not in field_names:
             yield f"{prefix}{name}"
         elif is_dataclass(getattr(schema, name)):
@@ -100,7 +99,7 @@ def _make_step(key: str, step: Any) -> Any:
 
     Args:
         key: the dotted key of the step, augmentation.NAME.
-        step: what the configuration holds there.
+        step: the value of that key in the configuration.
 
     Raises:
         ConfigError: lists every problem of the step.
@@ -144,7 +143,7 @@ def _make_step(key: str, step: Any) -> Any:
 def _find_forbidden_targets(key: str, node: Any) -> Iterator[str]:
     """Yield a problem for each `_target_` of a step, at any depth, that cannot be a transform of torchvision.
 
-    Whatever a target names is run, so nothing else may be named.
+    The object that a target names is called, so no other object may be named.
     """
     if isinstance(node, dict):
         target = node.get("_target_")

@@ -1,4 +1,4 @@
-"""Data sets as uint8 tensors, split into training, validation and test images."""
+"""Data sets in memory: uint8 tensors, split into training, validation and test images."""
 
 from dataclasses import dataclass, replace
 from math import ceil
@@ -49,12 +49,12 @@ class Images:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set, split into what is trained on and what is evaluated.
+    """A data set, split into training, validation and test images.
 
     Attributes:
         name: the name by which the configuration chooses it.
         train: the images to train on.
-        measured_indices: [n], which images of `train` are in `measured`.
+        measured_indices: [n], the indices in `train` of the images in `measured`.
         measured: the fixed subset of `train` on which train_loss and train_accuracy are measured.
         validation: the images that decide when to stop and which epoch is best.
         test: the images that are evaluated once, at the end of a run; None if the test set serves as validation.
@@ -73,13 +73,13 @@ class Dataset:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of a training image."""
+        """The channels, height and width of a training image."""
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of the network's input: smaller than `shape` if augmentation crops."""
+        """The channels, height and width of the network's input: smaller than `shape` if augmentation crops."""
         channels, height, width = self.measured.images.shape[1:]
         return channels, height, width
 
@@ -130,14 +130,14 @@ def read_dataset(
     same fifth: no seed changes it.
 
     Args:
-        source: where the data set is, from `sources.locate`.
-        val_size: how many images to hold out of the training set for validation, stratified by class; a float
+        source: the files of the data set, from `sources.locate`.
+        val_size: the number of images to hold out of the training set for validation, stratified by class; a float
             up to 1.0 is a fraction of it. Not used if the files have a validation set or `validation` is "test".
-        train_size: how many of the remaining images to keep, stratified by class; a float up to 1.0 is a
-            fraction of them; None keeps all.
+        train_size: the number of remaining images to keep, stratified by class; a float up to 1.0 is a fraction of
+            them; None keeps all.
         split_seed: decides which images are held out and kept, independently of a run's seed.
-        validation: "holdout"; or "test": nothing is held out, the test set is the validation set, and a validation
-            set in the files is not used.
+        validation: "holdout", or "test": nothing is held out, the test set serves as the validation set, and a
+            validation set in the files is not used.
 
     Returns:
         The data set, on the CPU.
@@ -147,7 +147,8 @@ def read_dataset(
         ConfigError: the data set has too few images for these sizes.
     """
     splits = read_splits(source)
-    train, test = _to_images(splits.train), None if splits.test is None else _to_images(splits.test)
+    train = _to_images(splits.train)
+    test = None if splits.test is None else _to_images(splits.test)
     if test is None:
         train, test = _split_off_test(source.name, train, splits.classes)
     if validation == "test":
@@ -157,7 +158,8 @@ def read_dataset(
     else:
         count = _count_images("data.val_size", val_size, len(train))
         held_out = _stratified_indices(train.labels, count, split_seed, "validation", spare_last=True)
-        validation_images, train = train.select(held_out), train.select(_complement(held_out, len(train)))
+        validation_images = train.select(held_out)
+        train = train.select(_complement(held_out, len(train)))
     if len(train) == 0:
         raise ConfigError(
             f"data.val_size={format_size(val_size)}: leaves no images to train on; use a smaller data.val_size"
@@ -190,19 +192,20 @@ def add_label_noise(labels: Tensor, fraction: float, num_classes: int, seed: int
     Args:
         labels: [N], the true labels.
         fraction: in [0, 1]; exactly round(fraction * N) labels are wrong.
-        num_classes: number of classes.
-        seed: decides which labels are wrong, and how.
+        num_classes: the number of classes.
+        seed: the seed that decides which labels are wrong, and how.
 
     Returns:
-        [N], on the device of `labels`.
+        The labels, [N], on the device of `labels`.
     """
-    generator, count = random_stream(seed, "label_noise"), len(labels)
+    generator = random_stream(seed, "label_noise")
+    count = len(labels)
     wrong_indices = torch.randperm(count, generator=generator)[: round(fraction * count)].to(labels.device)
     # Drawn for all images, so that the draw of one image does not depend on the fraction.
     offsets = torch.randint(1, num_classes, (count,), generator=generator).to(labels.device)
-    noisy = labels.clone()
-    noisy[wrong_indices] = (labels + offsets)[wrong_indices] % num_classes
-    return noisy
+    noisy_labels = labels.clone()
+    noisy_labels[wrong_indices] = (labels + offsets)[wrong_indices] % num_classes
+    return noisy_labels
 
 
 def _to_images(split: Split) -> Images:
@@ -226,21 +229,21 @@ def _count_images(key: str, size: float, available: int) -> int:
     """Return the number of images that a size in the configuration asks for.
 
     Raises:
-        ConfigError: this is none, or more than there are.
+        ConfigError: the number is zero, or larger than the number of images.
     """
     count = resolve_count(size, available)
     if not 1 <= count <= available:
         raise ConfigError(
-            f"{key}={format_size(size)}: asks for {count:,} images, and there are {available:,}; use 1 to {available}"
+            f"{key}={format_size(size)}: asks for {count:,} images, but there are {available:,}; use 1 to {available}"
         )
     return count
 
 
 def _stratified_indices(labels: Tensor, count: int, seed: int, name: str, spare_last: bool = False) -> Tensor:
-    """Choose images at random, each class in its proportion to within one image.
+    """Choose images at random, so that the number of each class is in proportion to within one image.
 
     Every class first gives its share, rounded down. The images that are then missing come from the classes with the
-    largest remainders, but first from those that would otherwise give none.
+    largest remainders, but first from classes that have given none.
 
     Args:
         labels: [N], the labels of all images.
@@ -253,8 +256,8 @@ def _stratified_indices(labels: Tensor, count: int, seed: int, name: str, spare_
         Sorted indices [count].
     """
     generator = random_stream(seed, f"split/{name}")
-    members = [torch.nonzero(labels == label).flatten() for label in labels.unique()]
-    class_sizes = [len(indices) for indices in members]
+    indices_by_class = [torch.nonzero(labels == label).flatten() for label in labels.unique()]
+    class_sizes = [len(indices) for indices in indices_by_class]
     shares = torch.tensor([size * count / len(labels) for size in class_sizes], dtype=torch.float64)
     quotas = shares.floor().long()
     priorities = shares - quotas + (quotas == 0).double()
@@ -262,15 +265,15 @@ def _stratified_indices(labels: Tensor, count: int, seed: int, name: str, spare_
         priorities -= 2 * (quotas + 1 == torch.tensor(class_sizes)).double()
     missing = count - int(quotas.sum())
     quotas[priorities.argsort(descending=True, stable=True)[:missing]] += 1
-    chosen = []
-    for indices, quota in zip(members, quotas.tolist(), strict=True):
+    chosen_indices = []
+    for indices, quota in zip(indices_by_class, quotas.tolist(), strict=True):
         order = torch.randperm(len(indices), generator=generator)
-        chosen.append(indices[order[:quota]])
-    return torch.cat(chosen).sort().values
+        chosen_indices.append(indices[order[:quota]])
+    return torch.cat(chosen_indices).sort().values
 
 
 def _complement(indices: Tensor, length: int) -> Tensor:
     """Return the numbers below `length` that are not in `indices`, sorted."""
-    is_left = torch.ones(length, dtype=torch.bool)
-    is_left[indices] = False
-    return torch.nonzero(is_left).flatten()
+    is_in_complement = torch.ones(length, dtype=torch.bool)
+    is_in_complement[indices] = False
+    return torch.nonzero(is_in_complement).flatten()

@@ -1,4 +1,4 @@
-"""PNG and JPEG files, decoded by Pillow in threads: Pillow releases Python's lock while it decodes."""
+"""Decoding of PNG and JPEG files by Pillow, in threads: Pillow releases Python's lock while it decodes."""
 
 import contextlib
 import io
@@ -36,11 +36,11 @@ def decode_pictures(files: Sequence[Path], image_size: int | None, grayscale: bo
         [N, C, H, W], in the order of the files.
 
     Raises:
-        DataError: a file cannot be decoded, or differs from the first one in size or channels. Names the first such
-            file.
+        DataError: a file cannot be decoded, or differs from the first one in size or channels. The message names the
+            first such file.
     """
     decode = partial(_decode, image_size=image_size, grayscale=grayscale)
-    with _refusing_decompression_bombs(), ThreadPoolExecutor() as pool:
+    with _refuse_decompression_bombs(), ThreadPoolExecutor() as pool:
         pictures = pool.map(decode, files)
         try:
             first = next(pictures)
@@ -57,7 +57,7 @@ def decode_pictures(files: Sequence[Path], image_size: int | None, grayscale: bo
 
 
 @contextlib.contextmanager
-def _refusing_decompression_bombs() -> Iterator[None]:
+def _refuse_decompression_bombs() -> Iterator[None]:
     """Turn Pillow's warning about huge pictures into an error, and ignore its other warnings.
 
     Warning filters belong to the process, not to a thread, so this must not be entered inside the threads.

@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: real data without a download."""
+"""Handwritten digits from scikit-learn: real data without a download."""
 
 import importlib.util
 from pathlib import Path
@@ -22,7 +22,7 @@ def find_digits(name: str, root: str | None, path: str | None) -> SourceFiles:
 def read_digits(source: Source) -> Splits:
     """Read scikit-learn's digits: 1,797 images of 8x8 pixels, whose 17 levels are spread over 0..255.
 
-    From the UCI repository's "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak 1998).
+    The data come from the UCI repository's "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak 1998).
     """
     table = np.loadtxt(source.root / "digits.csv.gz", delimiter=",", dtype=np.uint8)
     images = np.rint(table[:, :-1].astype(np.float64) * 255 / 16).astype(np.uint8).reshape(-1, 1, 8, 8)

@@ -1,4 +1,4 @@
-"""Downloads of torchvision's data sets, each complete or not there at all."""
+"""Downloads of torchvision's data sets. A download is either complete or leaves no files."""
 
 import contextlib
 import io
@@ -92,7 +92,7 @@ def _try_mirrors(name: str, directory: Path) -> list[str]:
         directory: an empty directory.
 
     Returns:
-        Nothing after a success, else the reason why each mirror failed.
+        The reason why each mirror failed; empty after a success.
 
     Raises:
         OSError: the disk is full or cannot be written to.
@@ -121,7 +121,7 @@ def _try_mirrors(name: str, directory: Path) -> list[str]:
 
 @contextlib.contextmanager
 def _socket_timeout(seconds: float) -> Iterator[None]:
-    """Limit how long sockets opened inside wait for the other side."""
+    """Limit how long sockets that are opened within the block wait for the other side."""
     previous_timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

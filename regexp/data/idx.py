@@ -1,4 +1,4 @@
-"""The data sets in MNIST's file format (IDX), which torchvision downloads and decodes."""
+"""Data sets in MNIST's file format (IDX), which torchvision downloads and decodes."""
 
 from dataclasses import dataclass
 from pathlib import Path

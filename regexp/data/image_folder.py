@@ -1,4 +1,4 @@
-"""The user's own pictures: the split and class of each in a folder, and their reading."""
+"""The user's own pictures in a folder, whose subfolders are the splits and classes."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ class ImageFolder:
 
     Attributes:
         root: the folder.
-        classes: names of the class folders, in the order of the labels.
+        classes: the names of the class folders, in the order of the labels.
         samples: (file, label) of each picture, by split: "train", and if they exist "validation" and "test".
     """
 
@@ -59,7 +59,8 @@ def read_image_folder(source: Source) -> "Splits":
 
     folder = scan_image_folder(str(source.root))
     images = decode_pictures(folder.files(), source.image_size, source.grayscale)
-    splits, start = {}, 0
+    splits = {}
+    start = 0
     for name, samples in folder.samples.items():
         labels = np.array([label for _, label in samples], np.int64)
         splits[name] = Split(images[start : start + len(labels)], labels)
@@ -102,7 +103,7 @@ def scan_image_folder(root: str | None) -> ImageFolder:
 
 
 def _split_folder_names(root: Path) -> list[str]:
-    """Return which of train, val and test a folder has; none if it holds class folders."""
+    """Return the names among train, val and test that a folder has; none if it holds class folders."""
     names = _folder_names(root)
     meanings = {name: _SYNONYMS.get(name.lower(), name.lower()) for name in names}
     split_names = [name for name in SPLIT_FOLDERS if name in names]

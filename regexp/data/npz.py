@@ -50,7 +50,7 @@ def read_arrays(path: Path) -> Splits:
     classes. Without it the names are the numbers, or the strings in sorted order.
 
     Raises:
-        DataError: the file or one of its arrays is broken or does not fit; names it.
+        DataError: the file or one of its arrays, which the message names, is broken or does not fit.
     """
     arrays = _load_arrays(path)
     keys = _find_keys(path, arrays)
@@ -70,10 +70,11 @@ def read_arrays(path: Path) -> Splits:
             )
     class_counts = np.bincount(splits["train"].labels, minlength=len(classes))
     if not class_counts.all():
-        missing = int(class_counts.argmin())
+        missing_label = int(class_counts.argmin())
         raise _error(
             path,
-            f"{keys['train'][1]} does not contain {missing} ({classes[missing]}); labels count from 0 without gaps",
+            f"{keys['train'][1]} does not contain {missing_label} ({classes[missing_label]}); "
+            "labels count from 0 without gaps",
         )
     return Splits(splits["train"], splits.get("validation"), splits.get("test"), classes)
 

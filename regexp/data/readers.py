@@ -1,4 +1,4 @@
-"""Reading of data sets: each is decoded once and kept in the cache."""
+"""Reading of data sets, each of which is decoded once and then kept in the cache."""
 
 import contextlib
 import json
@@ -22,17 +22,17 @@ def read_splits(source: Source) -> Splits:
     Raises:
         DataError: the files are missing, broken or inconsistent.
     """
-    entry = DATA_SOURCES[source.name]
-    splits = _read_cache(source) if entry.cached else None
+    data_source = DATA_SOURCES[source.name]
+    splits = _read_cache(source) if data_source.cached else None
     if splits is None:
-        splits = load_object(entry.read)(source)
-        if entry.cached:
+        splits = load_object(data_source.read)(source)
+        if data_source.cached:
             _write_cache(source, splits)
     return splits
 
 
 def _read_cache(source: Source) -> Splits | None:
-    """Return the splits in the cache; None if it has none of this source, or is incomplete or broken."""
+    """Return the splits in the cache file of a source; None if it is missing, outdated, incomplete or broken."""
     with contextlib.suppress(OSError, SafetensorError, KeyError, ValueError, TypeError):
         with safe_open(source.cache, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -66,6 +66,6 @@ def _write_cache(source: Source, splits: Splits) -> None:
             os.replace(unfinished, source.cache)
         finally:
             unfinished.unlink(missing_ok=True)
-        for older in directory.glob(f"{prefix}-*.safetensors"):
-            if older != source.cache:
-                older.unlink(missing_ok=True)
+        for cache in directory.glob(f"{prefix}-*.safetensors"):
+            if cache != source.cache:
+                cache.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""The files of each data set and their fingerprint.
+"""The files of data sets, and their fingerprints.
 
-Imports no torch, so that a finished run is recognized without it.
+This module imports no torch, so that a finished run is recognized without it.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ from regexp.utils.lazy import load_object
 
 @dataclass(frozen=True)
 class SourceFiles:
-    """Where the files of a data set are.
+    """The paths of a data set's files.
 
     Attributes:
         root: the directory that holds them, or the one file.
-        files: all files.
+        files: the paths of all files.
         names_matter: whether the files' names are part of the data, as where they decide the classes.
     """
 
@@ -35,7 +35,7 @@ class SourceFiles:
 
 @dataclass(frozen=True)
 class Source:
-    """The files of a data set, and how they are decoded.
+    """A data set on disk: its files, their fingerprint, and the options for decoding them.
 
     Attributes:
         name: the name by which the configuration chooses the data set.
@@ -58,8 +58,8 @@ class Source:
 
 def cache_directory() -> Path:
     """Return the user's cache directory: $REGEXP_CACHE, else `regexp` in $XDG_CACHE_HOME, else in ~/.cache."""
-    if configured := os.environ.get("REGEXP_CACHE"):
-        return Path(configured)
+    if cache := os.environ.get("REGEXP_CACHE"):
+        return Path(cache)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "regexp"
 
 
@@ -93,8 +93,8 @@ def locate(
         StorageError: the download cannot be stored in `root`.
     """
     try:
-        found: SourceFiles = load_object(DATA_SOURCES[name].find)(name, root, path)
-        base, files = found.root, found.files
+        source_files: SourceFiles = load_object(DATA_SOURCES[name].find)(name, root, path)
+        base, files = source_files.root, source_files.files
         names = [str(file.relative_to(base)) for file in files]
         # A copied file may keep the modification time of the original, but its own change time (ctime) is new.
         stats = [file.stat() for file in files]
@@ -104,7 +104,7 @@ def locate(
         ]
         base_hash = _short_hash(repr((str(base.resolve()), image_size, grayscale)).encode())
         cache = cache_directory() / f"{name}-{base_hash}-{_short_hash(repr(stamps).encode())}.safetensors"
-        hashed_names = tuple(names) if found.names_matter else ()
+        hashed_names = tuple(names) if source_files.names_matter else ()
         fingerprint = read_cached_fingerprint(cache) or _hash_files(cache, tuple(files), hashed_names)
         return Source(name, base, cache, fingerprint, image_size, grayscale)
     except OSError as error:

@@ -26,7 +26,7 @@ from regexp.execution import memory
 from regexp.execution.images import Png, draw_augmentation_grid, encode_png
 from regexp.execution.recorder import RunRecorder, load_checkpoint
 from regexp.models.protocol import Architecture
-from regexp.runs.directories import PlannedRun, recording_failure
+from regexp.runs.directories import PlannedRun, record_failure_of
 from regexp.training.batches import ImageStream, batch_sizes
 from regexp.training.cohort import Cohort
 from regexp.training.member import Member, RunSettings
@@ -63,10 +63,10 @@ def group_into_cohorts(planned_runs: Sequence[PlannedRun], max_runs: int | None 
     for _, group in groupby(sorted(planned_runs, key=key), key=key):
         compatible_runs = list(group)
         config = compatible_runs[0].job.config
-        with recording_failure(compatible_runs):
+        with record_failure_of(compatible_runs):
             compute, image_shape = _check_device_and_data(config)
         for planned in compatible_runs:
-            with recording_failure([planned]):
+            with record_failure_of([planned]):
                 make_pipeline(planned.job.config, image_shape)
         planned_cohorts += _split_evenly(compatible_runs, max_runs or _max_runs_in_memory(config, compute))
     return planned_cohorts

@@ -1,4 +1,4 @@
-"""The hash of the code that shapes a run's result: of what it computes, not of how it is written down."""
+"""The hash of the code that shapes a run's result, which depends on the computations, not on the form of the code."""
 
 import ast
 import hashlib
@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
-# Whole packages, and the few files beside them: the builders put their parts together, and random streams and
-# precision decide every number.
+# Whole packages, and a few files beside them: the builders put the parts together, and random streams and precision
+# decide every number.
 SHAPING_PATHS = (
     "data",
     "augmentation",
@@ -33,9 +33,9 @@ def code_hash() -> str:
 def hash_sources(sources: Iterable[str]) -> str:
     """Return the hash of Python sources, in any order.
 
-    It is taken over the statements of their syntax trees without imports, docstrings, comments and annotations, and
-    knows nothing of files. So moving a file, a function or an import leaves it as it is; a changed constant, operator
-    or name does not.
+    It is taken over the statements of their syntax trees, without imports, docstrings, comments, annotations and the
+    names of files. So moving a file, a function or an import does not change it; changing a constant, an operator or a
+    name does.
 
     Args:
         sources: the text of each file.
@@ -68,13 +68,13 @@ def _describe(node: ast.AST) -> str:
 
 
 def _computing(nodes: Sequence[ast.AST | str | None]) -> Iterator[ast.AST]:
-    """Yield the nodes of a list that are neither imports nor texts on their own."""
+    """Yield the nodes of a list except imports and strings that stand alone, such as docstrings."""
     for node in nodes:
         is_text = (
             isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         )
         is_import = isinstance(node, ast.Import | ast.ImportFrom)
-        # if TYPE_CHECKING: ...
+        # such as if TYPE_CHECKING: ...
         only_imports = isinstance(node, ast.If) and not node.orelse and not any(_computing(node.body))
         if isinstance(node, ast.AST) and not (is_text or is_import or only_imports):
             yield node

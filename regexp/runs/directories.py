@@ -1,6 +1,6 @@
-"""Directories of runs: finished runs are found again, unfinished runs go on, and nothing stored is ever lost.
+"""Directories of runs: finished runs are found again, unfinished runs resume, and nothing stored is ever lost.
 
-Imports no torch.
+This module imports no torch.
 """
 
 import json
@@ -52,7 +52,7 @@ def plan_runs(jobs: Sequence[Job], outputs: Path, dry_run: bool = False) -> list
     Args:
         jobs: the checked configurations.
         outputs: the directory that holds outputs/NAME/LABEL.
-        dry_run: only look for directories, and write nothing.
+        dry_run: whether to look for directories only, and write nothing.
 
     Raises:
         RunError: another process is training one of these runs.
@@ -154,18 +154,19 @@ def _find_runs(
         recorded_runs: the runs recorded in outputs/NAME.
 
     Returns:
-        The run, finished or not, or None. The run of other code, or None; always None where the run with this identity
-        has finished or `force` is set, and without `keep` also where it has begun.
+        The run with this identity, finished or not, or None; and the run of other code, or None. The latter is always
+        None where the run with this identity has finished or `force` is set, and without `keep` also where that run has
+        begun.
     """
     run = recorded_runs.find(directory, identity)
-    wants_other = run is None or (job.config.keep and not is_finished(run))
-    if job.config.force or not wants_other:
+    looks_for_other_code = run is None or (job.config.keep and not is_finished(run))
+    if job.config.force or not looks_for_other_code:
         return run, None
     return run, recorded_runs.find_trained_by_other_code(identity, among_set_aside=job.config.keep)
 
 
 def _record(planned: PlannedRun) -> PlannedRun:
-    """Write .hydra/ and run.json before a run starts; a run that goes on keeps those written at its first start."""
+    """Write .hydra/ and run.json before a run starts; a run that resumes keeps those written at its first start."""
     job, directory = planned.job, planned.directory
     run = read_run(directory)
     now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
@@ -215,8 +216,8 @@ def release_reservations(planned_runs: Sequence[PlannedRun]) -> Iterator[None]:
 
 
 @contextmanager
-def recording_failure(planned_runs: Iterable[PlannedRun]) -> Iterator[None]:
-    """Write failure.json for those of these runs that have not ended, if an exception ends the block."""
+def record_failure_of(planned_runs: Iterable[PlannedRun]) -> Iterator[None]:
+    """Write failure.json for the runs among these that have not ended, if an exception ends the block."""
     try:
         yield
     except Exception as error:

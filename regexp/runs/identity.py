@@ -12,8 +12,9 @@ from regexp.config.schema import Config, identity_items
 from regexp.runs.code_hash import code_hash
 from regexp.utils.messages import format_value
 
-# Keys that a label leaves out, because they cannot change a result; the choice of a `device` cannot either.
-IGNORED_KEYS = {key for key, _, meta in iterate_fields(Config()) if not meta.get("identity", True)} | {"device"}
+# The keys that cannot change a result, and that labels therefore leave out. The choice of a `device` cannot either.
+IGNORED_KEYS = {key for key, _, metadata in iterate_fields(Config()) if not metadata.get("identity", True)}
+IGNORED_KEYS |= {"device"}
 _MAX_LENGTH = 100  # of a label, in characters
 
 
@@ -22,9 +23,9 @@ class Identity:
     """The hashes that decide a run's result; a finished run with the same identity is not trained again.
 
     Attributes:
-        config: of the configuration, without the keys that cannot change the result.
-        data: of the data set's files.
-        code: of the code that shapes results.
+        config: the hash of the configuration, without the keys that cannot change the result.
+        data: the fingerprint of the data set's files.
+        code: the hash of the code that shapes results.
     """
 
     config: str
@@ -81,7 +82,10 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
     The short name is the last part of the key, or its last two parts if it has three or more (augmentation steps). Keys
     that would get the same short name keep their full name.
     """
-    names = {key: ".".join(key.split(".")[-1 if key.count(".") < 2 else -2 :]) for key in keys}
+    names = {}
+    for key in keys:
+        parts = key.split(".")
+        names[key] = ".".join(parts[-2:]) if len(parts) >= 3 else parts[-1]
     uses = Counter(names.values())
     return {key: name if uses[name] == 1 else key for key, name in names.items()}
 

@@ -1,4 +1,4 @@
-"""A log directory for TensorBoard that shows exactly the runs one wants to see. Imports no torch."""
+"""Log directories for TensorBoard that show exactly the chosen runs. Imports no torch."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""An index of the runs recorded in outputs/NAME, and the setting aside of their directories. Imports no torch."""
+"""An index of the runs recorded in outputs/NAME, which also sets directories aside. Imports no torch."""
 
 import re
 import time
@@ -55,6 +55,7 @@ class RecordedRuns:
         return None
 
     def _set_aside_runs(self) -> Iterator[Run]:
+        """Yield the runs that were set aside, the newest first."""
         paths = [path for path in self.directory.glob("*.old-*") if _SET_ASIDE.search(path.name)]
         for path in sorted(paths, key=lambda path: path.name.rpartition(".old-")[2], reverse=True):
             if (run := read_run(path)) is not None:
@@ -65,7 +66,8 @@ class RecordedRuns:
         if (run := read_run(directory)) is not None:
             refuse_if_in_training(run)
         stamp = f"{directory}.old-{time.strftime('%Y%m%d-%H%M%S')}"
-        target, count = Path(stamp), 1
+        target = Path(stamp)
+        count = 1
         while target.exists():
             count += 1
             target = Path(f"{stamp}-{count}")

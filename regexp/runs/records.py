@@ -1,4 +1,4 @@
-"""The record of one run: what its files say, as far as a comparison needs it. Imports no torch."""
+"""Records of runs: the parts of their files that a comparison needs. Imports no torch."""
 
 import json
 import math
@@ -24,16 +24,16 @@ EXCLUDED_STATUSES = ("diverged", "failed", "running", "interrupted", "broken")
 
 @dataclass(frozen=True)
 class RunRecord:
-    """The record of one run: what its files say that a comparison needs.
+    """The record of one run: the parts of its files that a comparison needs.
 
     Attributes:
         directory: the directory of the run.
-        overrides: what the user changed.
+        overrides: the overrides that the run was trained with.
         seed: the seed of the run.
         config: the flat configuration, without the seed and the keys that cannot change the result.
         configuration_key: the configuration as text; equal for runs that differ in their seed only.
         code: the hash of the code that trained the run.
-        started: the time at which it was first started.
+        started: the time at which the run was first started.
         status: one of FINISHED_STATUSES or EXCLUDED_STATUSES.
         metric_values: the metrics in its summary, by the names in regexp.config.metrics.RUN_METRICS, as far as it has
             them.
@@ -41,7 +41,7 @@ class RunRecord:
         max_epochs: the most epochs that it may train.
         image_counts: the number of images in each split of its data, by the split's name.
         validation: the images that validated: "holdout" or "test"; empty if the run has no summary.
-        problem: what is wrong with its files, or why it failed.
+        problem: the problem with its files, or the reason why it failed; None if there is neither.
         command: the command that trains it again.
     """
 
@@ -125,9 +125,10 @@ def _unfinished_status(run: Run) -> tuple[str, str | None]:
 def _metric_values(summary: dict[str, Any], config: dict[str, Any]) -> dict[str, float]:
     """Return the metrics of the weights that a run keeps, without those that are missing or not finite (null)."""
     keeps_best = summary["best"] is not None and bool(config["early_stopping.restore_best"])
-    kept, test = summary["best"] if keeps_best else summary["last"], summary["test"] or {}
-    values = {name: kept[name] for name in CURVES if name in kept or name in _REQUIRED}
-    values |= {f"test_{name}": test.get(name) for name in METRICS}
+    kept_values = summary["best"] if keeps_best else summary["last"]
+    test_values = summary["test"] or {}
+    values = {name: kept_values[name] for name in CURVES if name in kept_values or name in _REQUIRED}
+    values |= {f"test_{name}": test_values.get(name) for name in METRICS}
     values |= {name: summary[name] for name in ("best_epoch", "epochs", "seconds")}
     if values["val_loss"] is not None and values["train_loss"] is not None:
         values["gap"] = values["val_loss"] - values["train_loss"]

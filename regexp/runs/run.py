@@ -1,4 +1,4 @@
-"""Runs read back from their directories. Imports no torch until the model of a run is loaded."""
+"""Runs, read back from their directories. Imports no torch until the model of a run is loaded."""
 
 import csv
 import json
@@ -25,10 +25,10 @@ class Run:
 
     Example:
         >>> from regexp import run
-        >>> one = run(["seed=1"], quiet=True)
-        >>> one
+        >>> trained_run = run(["seed=1"], quiet=True)
+        >>> trained_run
         Run('outputs/default/seed=1', stopped_early)
-        >>> one.summary["epochs"] == len(one.metrics)
+        >>> trained_run.summary["epochs"] == len(trained_run.metrics)
         True
     """
 
@@ -110,8 +110,8 @@ class Run:
             raise ValueError(f'weights must be "kept", "best" or "last", not {weights!r}')
         if weights == "kept":
             # A run that diverged in its first epoch has no best weights.
-            restored = self.config["early_stopping.restore_best"] and (self.directory / "best.safetensors").exists()
-            weights = "best" if restored else "last"
+            has_best = (self.directory / "best.safetensors").exists()
+            weights = "best" if has_best and self.config["early_stopping.restore_best"] else "last"
         path = self.directory / ("best.safetensors" if weights == "best" else "checkpoint.safetensors")
         if not path.exists():
             raise RunError(f"{self.directory} has no {weights} weights: {path.name} is missing ({self.status})")
@@ -156,8 +156,8 @@ def load_run(path: Path | str) -> Run:
 
     Example:
         >>> from regexp import load_run
-        >>> one = load_run("outputs/default/seed=1")
-        >>> one.metrics[-1]["val_loss"] > one.summary["best"]["val_loss"]
+        >>> trained_run = load_run("outputs/default/seed=1")
+        >>> trained_run.metrics[-1]["val_loss"] > trained_run.summary["best"]["val_loss"]
         True
     """
     return Run(path)

@@ -1,4 +1,4 @@
-"""The record of a sweep, outputs/NAME/sweeps/ID.json: its command, its grid and its members. Imports no torch."""
+"""Records of sweeps, outputs/NAME/sweeps/ID.json: the command, the grid and the members. Imports no torch."""
 
 import json
 import time
@@ -17,8 +17,8 @@ class SweepRecord:
 
     Attributes:
         id: the time at which the sweep started, to the microsecond; the stem of its files' names.
-        max_runs: the most runs that may train in one cohort; None: as many as fit in memory.
-        started: the same time, with its time zone.
+        max_runs: the largest number of runs in one cohort; None: as many as fit in memory.
+        started: the time at which the sweep started, with its time zone.
         planned_runs: the members so far, in order; a dictionary without values, so that none occurs twice.
     """
 
@@ -65,7 +65,7 @@ class SweepRecord:
 
 
 def summarize_overrides(runs: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Return what the overrides of runs have in common, and the grid of the others.
+    """Return the overrides that runs have in common, and the grid of the other overrides.
 
     Args:
         runs: the overrides of each run.

@@ -1,5 +1,5 @@
 """General helpers that know nothing of experiments.
 
-Atomic files, messages, signals, exit codes, the console, random streams and the device. Only `device` and `rng` import
-torch.
+They are atomic files, messages, signals, exit codes, the console, random streams and the device. Only `device` and
+`rng` import torch.
 """

@@ -24,8 +24,8 @@ class Compute:
     """The device and precision of a computation.
 
     Attributes:
-        device: where tensors are.
-        dtype: the type of parameters.
+        device: the device of all tensors.
+        dtype: the type of the parameters.
         autocast: whether matrix products are computed in bfloat16.
     """
 

@@ -29,7 +29,7 @@ def print_error(message: str) -> None:
 
 
 def format_problems(error: ConfigError) -> str:
-    """Return the problems of a configuration as one message: several are counted and indented, one a line."""
+    """Return the problems of a configuration as one message; if there are several, with their number and indented."""
     problems = str(error).splitlines() or [""]
     if len(problems) == 1:
         return problems[0]

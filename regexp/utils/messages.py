@@ -9,9 +9,12 @@ def format_value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{','.join(format_value(entry) for entry in value)}]"
     if isinstance(value, dict):
-        return f"{{{','.join(f'{name}:{format_value(entry)}' for name, entry in value.items())}}}"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
+        entries = [f"{name}:{format_value(entry)}" for name, entry in value.items()]
+        return "{" + ",".join(entries) + "}"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
@@ -19,7 +22,7 @@ def did_you_mean(candidates: Sequence[str], suffix: str = "") -> str:
     """Return the end of a message that suggests what the user may have meant, or "" without candidates.
 
     Args:
-        candidates: what the user may have meant.
+        candidates: the words that the user may have meant.
         suffix: text after each candidate, such as "=0.1".
     """
     return f"; did you mean {' or '.join(candidate + suffix for candidate in candidates)}?" if candidates else ""

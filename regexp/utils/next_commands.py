@@ -1,4 +1,7 @@
-"""Commands that messages suggest to type next, written for the current directory. Imports no torch."""
+"""Commands that messages suggest as the next ones to type, with paths relative to the current directory.
+
+This module imports no torch.
+"""
 
 import os
 import shlex
@@ -26,6 +29,6 @@ def command_prefix() -> str:
 
 
 def relative_path(path: Path) -> str:
-    """Return a path relative to the current directory if it lies below that, else the absolute path."""
+    """Return a path relative to the current directory if it lies below it, else the absolute path."""
     path = path.resolve()
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

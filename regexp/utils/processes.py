@@ -1,4 +1,4 @@
-"""Which process trains a run, and whether that process is still alive."""
+"""Records of the processes that train runs, to tell whether such a process is still alive."""
 
 import os
 import shlex

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first signal stops training after the current epoch, the second one stops it at once."""
+"""Handling of Ctrl-C and SIGTERM: the first signal stops training after the current epoch, the second one at once."""
 
 import signal
 import threading
@@ -19,7 +19,7 @@ class StopRequest:
 
     @property
     def requested(self) -> bool:
-        """Whether to stop after the current epoch."""
+        """Whether a signal has asked to stop after the current epoch."""
         return self.signal != 0
 
 

@@ -387,8 +387,8 @@ def test_the_baseline_is_chosen_by_conditions() -> None:
         ({"baseline": ["normalisation=batch"]}, "--baseline normalisation: .* did you mean normalization?"),
         ({"baseline": ["seed=1"]}, "--baseline seed: the keys that varied are normalization, augmentation"),
         ({"where": ["augmentation"]}, "augmentation: is not a condition; type key=value"),
-        ({"metric": "accuracy"}, "--metric accuracy: is none of test_accuracy, .*did you mean"),
-        ({"sort": "nonsense"}, "--sort nonsense: is none of normalization, augmentation, test_accuracy"),
+        ({"metric": "accuracy"}, "--metric accuracy: must be one of test_accuracy, .*did you mean"),
+        ({"sort": "nonsense"}, "--sort nonsense: must be one of normalization, augmentation, test_accuracy"),
         (
             {"by": ["normalisation"]},
             "--by normalisation: the keys that varied are normalization, augmentation; did you mean",

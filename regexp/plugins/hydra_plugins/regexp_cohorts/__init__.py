@@ -1,4 +1,4 @@
-"""Hydra's entry to the launcher and the sweeper of regexp.
+"""The launcher and the sweeper of regexp, as plugins that Hydra finds.
 
 Every Hydra program on the machine imports this module, so the work is done elsewhere and imported when it is needed.
 """
@@ -48,13 +48,13 @@ ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweepe
 
 
 class CohortLauncher(Launcher):
-    """A launcher that trains the jobs of a batch together. Tasks of other programs it runs one by one."""
+    """A launcher that trains the jobs of a batch together; it runs tasks of other programs one by one."""
 
     def __init__(self, max_runs: int | None = None, dry_run: bool = False) -> None:
         self.max_runs, self.dry_run = max_runs, dry_run
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what Hydra passes, for `launch`."""
+        """Store the arguments for `launch`."""
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -86,7 +86,7 @@ class GridSweeper(Sweeper):
         self.max_batch_size, self.params = max_batch_size, params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Make the launcher, and keep the configuration loader, for `sweep`."""
+        """Make the launcher, and store the configuration loader, for `sweep`."""
         from hydra.core.plugins import Plugins
 
         self.config_loader = hydra_context.config_loader
