@@ -58,7 +58,7 @@ class ElasticTransform:
             height: height of the images, in pixels.
             width: width of the images, in pixels.
             generator: random generator on `device`.
-            device: where to compute.
+            device: the device of the result.
 
         Returns:
             [count, 2, height, width]: the displacements along x and along y, in pixels.

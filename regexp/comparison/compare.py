@@ -106,9 +106,7 @@ def compare_collection(
         )
     remarks = []
     if dropped:
-        remarks.append(
-            f"where a seed of a configuration was trained twice, the newest run counts ({dropped} left out)"
-        )
+        remarks.append(f"where a seed of a configuration was trained twice, the newest run counts ({dropped} left out)")
     if left_out:
         remarks.append(f"{', '.join(averaged_keys)}: not averaged over {'; '.join(left_out)}, which not all rows have")
     baseline_row = _find_baseline(rows, baseline)

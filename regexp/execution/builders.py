@@ -32,14 +32,14 @@ from regexp.training.cohort import Cohort
 from regexp.training.member import Member, RunSettings
 from regexp.training.optimizers import OPTIMIZERS, Hyperparameters
 from regexp.training.schedules import Plateau, Schedule, constant, cosine, onecycle, step
-from regexp.utils.device import Compute, choose_device
+from regexp.utils.device import Backend, choose_backend
 from regexp.utils.lazy import load_object
 
 
 def group_into_cohorts(planned_runs: Sequence[PlannedRun], max_runs: int | None = None) -> list[list[PlannedRun]]:
     """Group runs into as few cohorts as their `shared` fields and the memory allow.
 
-    Unfinished runs are grouped with others of the same epoch and come first. More runs in a cohort are never slower;
+    Runs that resume are grouped with others of the same epoch and come first. More runs in a cohort are never slower;
     this was measured up to 256 runs.
 
     Args:
@@ -64,48 +64,49 @@ def group_into_cohorts(planned_runs: Sequence[PlannedRun], max_runs: int | None 
         compatible_runs = list(group)
         config = compatible_runs[0].job.config
         with record_failure_of(compatible_runs):
-            compute, image_shape = _check_device_and_data(config)
+            backend, image_shape = _check_device_and_data(config)
         for planned in compatible_runs:
             with record_failure_of([planned]):
                 make_pipeline(planned.job.config, image_shape)
-        planned_cohorts += _split_evenly(compatible_runs, max_runs or _max_runs_in_memory(config, compute))
+        planned_cohorts += _split_evenly(compatible_runs, max_runs or _max_runs_in_memory(config, backend))
     return planned_cohorts
 
 
-def _max_runs_in_memory(config: Config, compute: Compute) -> int | None:
+def _max_runs_in_memory(config: Config, backend: Backend) -> int | None:
     """Return how many runs fit in the usable memory of a device; None where its free memory is unknown."""
-    free_bytes = memory.read_free_bytes(compute.device)
+    free_bytes = memory.read_free_bytes(backend.device)
     if free_bytes is None:
         return None
     dataset = load_dataset(config)
-    run_bytes = estimate_run_bytes(config, make_architecture(config, dataset), compute.dtype)
-    stream_bytes = memory.estimate_stream_bytes(dataset.shape, compute.dtype)  # each run may have its own stream
+    architecture = make_architecture(config, dataset)
+    optimizer_values = count_optimizer_values(config)
+    run_bytes = memory.estimate_run_bytes(architecture, config.batch_size, optimizer_values, backend.dtype)
+    stream_bytes = memory.estimate_stream_bytes(dataset.shape, backend.dtype)  # each run may have its own stream
     return max(1, int(memory.USABLE_FRACTION * free_bytes) // (run_bytes + stream_bytes))
 
 
-def estimate_run_bytes(config: Config, architecture: Architecture, dtype: torch.dtype) -> int:
-    """Return the bytes that a run of this configuration adds to a cohort, without its images."""
+def count_optimizer_values(config: Config) -> int:
+    """Return the number of values that the optimizer of a run keeps for each parameter."""
     arguments = make_hyperparameters(config, 1).arguments
-    optimizer_values = len(list(OPTIMIZERS[config.optimizer.name].state_names(arguments)))
-    return memory.estimate_run_bytes(architecture, config.batch_size, optimizer_values, dtype)
+    return len(list(OPTIMIZERS[config.optimizer.name].state_names(arguments)))
 
 
 def _split_evenly(planned_runs: Sequence[PlannedRun], max_runs: int | None) -> list[list[PlannedRun]]:
     """Split runs into cohorts of at most `max_runs` and about the same size, with the runs of a stream side by side."""
-    cohorts = 1 if max_runs is None else math.ceil(len(planned_runs) / max_runs)
-    size = math.ceil(len(planned_runs) / cohorts)
+    num_cohorts = 1 if max_runs is None else math.ceil(len(planned_runs) / max_runs)
+    size = math.ceil(len(planned_runs) / num_cohorts)
     sorted_runs = sorted(planned_runs, key=lambda planned: stream_key(planned.job.config))
     return [sorted_runs[start : start + size] for start in range(0, len(sorted_runs), size)]
 
 
-def _check_device_and_data(config: Config) -> tuple[Compute, tuple[int, int, int]]:
-    """Check what depends on the data and the device, and return the device and the shape of the images."""
+def _check_device_and_data(config: Config) -> tuple[Backend, tuple[int, int, int]]:
+    """Check a configuration against its data and device, and return the backend and the shape of the images."""
     device = config.device
-    compute = choose_device(device.kind, device.index, device.precision, device.threads)
+    backend = choose_backend(device.kind, device.index, device.precision, device.threads)
     dataset = _load_uncropped_dataset(config)
     if config.normalization.name == "batch" and min(batch_sizes(len(dataset.train), config.batch_size)) == 1:
         raise ConfigError("normalization=batch: a single training image has no variance; use more training images")
-    return compute, dataset.shape
+    return backend, dataset.shape
 
 
 def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
@@ -116,8 +117,8 @@ def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
     """
     config = planned_runs[0].job.config
     checkpoints = [load_checkpoint(planned.directory) for planned in planned_runs]
-    compute = choose_device(config.device.kind, config.device.index, config.device.precision, config.device.threads)
-    dataset = load_dataset(config).to(compute.device)
+    backend = choose_backend(config.device.kind, config.device.index, config.device.precision, config.device.threads)
+    dataset = load_dataset(config).to(backend.device)
     if any(planned.identity.data != dataset.fingerprint for planned in planned_runs):
         raise DataError(f"data={dataset.name}: its files changed after this command started; type it again")
     digest = hashlib.sha256("".join(planned.identity.config for planned in planned_runs).encode()).hexdigest()
@@ -134,7 +135,7 @@ def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
     for planned, settings, checkpoint in zip(planned_runs, run_settings, checkpoints, strict=True):
         metadata = None if checkpoint is None else checkpoint.metadata
         preview = partial(draw_preview, settings.stream_key)
-        recorder = RunRecorder(planned, metadata, dataset, architecture, preview, cohort_record, compute.describe())
+        recorder = RunRecorder(planned, metadata, dataset, architecture, preview, cohort_record, backend.describe())
         members.append(Member(settings, recorder))
     return Cohort(
         members,
@@ -144,16 +145,16 @@ def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
         config.optimizer.name,
         config.batch_size,
         dataset,
-        compute,
+        backend,
     )
 
 
-_load_splits_once = lru_cache(maxsize=1)(read_dataset)  # the cohorts of a sweep usually read the same data
+_read_dataset_once = lru_cache(maxsize=1)(read_dataset)  # the cohorts of a sweep usually read the same data
 
 
 def _load_uncropped_dataset(config: Config) -> Dataset:
     data = config.data
-    return _load_splits_once(
+    return _read_dataset_once(
         locate(*source_arguments(config)), data.val_size, data.train_size, data.split_seed, data.validation
     )
 

@@ -1,4 +1,4 @@
-"""The execution of planned cohorts in this process, one after the other."""
+"""Training of planned cohorts in this process, one after the other."""
 
 import math
 import traceback
@@ -41,7 +41,7 @@ def train_cohorts(
                 errors.append(_record_failures(planned_runs, error))
         except Exception as error:
             errors.append(_record_failures(planned_runs, error))
-        # Only now is the error gone, and with its traceback the tensors of the cohort.
+        # Here the error is gone, and with its traceback the tensors of the cohort.
         if halves:
             terminal.print_line(f"{len(planned_runs)} runs do not fit in memory together; training them in two halves")
             queue = halves + queue

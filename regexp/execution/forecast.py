@@ -95,11 +95,14 @@ def _try_cohort(planned_runs: Sequence[PlannedRun], streams: int) -> tuple[int, 
 
 
 def _estimate_bytes(cohort: Cohort, config: Config, runs: int, streams: int) -> int:
-    data, dtype = cohort.dataset, cohort.compute.dtype
-    splits = [split for split in (data.train, data.measured, data.validation, data.test) if split is not None]
+    """Return the memory in bytes that a cohort of so many runs and image streams needs."""
+    dataset, dtype = cohort.dataset, cohort.backend.dtype
+    all_splits = (dataset.train, dataset.measured, dataset.validation, dataset.test)
+    splits = [split for split in all_splits if split is not None]
     image_bytes = sum(split.images.nbytes for split in splits)
-    run_bytes = builders.estimate_run_bytes(config, cohort.model.architecture, dtype)
-    return image_bytes + runs * run_bytes + streams * memory.estimate_stream_bytes(data.shape, dtype)
+    optimizer_values = builders.count_optimizer_values(config)
+    run_bytes = memory.estimate_run_bytes(cohort.model.architecture, config.batch_size, optimizer_values, dtype)
+    return image_bytes + runs * run_bytes + streams * memory.estimate_stream_bytes(dataset.shape, dtype)
 
 
 def _measure_epoch(cohort: Cohort) -> float:
@@ -114,10 +117,13 @@ def _measure_epoch(cohort: Cohort) -> float:
     step_seconds = 0.0
     if steps:
         step_seconds = min(_time_calls(lambda: _train_step(cohort, next(batches)), steps) for _ in range(2))
-    data, runs = cohort.dataset, len(cohort.members)
-    sample = data.validation.select(torch.arange(min(TRIED_IMAGES, len(data.validation)), device=cohort.compute.device))
-    sample_seconds = min(_time_calls(lambda: evaluate(cohort.model, runs, sample, cohort.compute), 1) for _ in range(2))
-    evaluated_images = len(data.validation) + len(data.measured)
+    dataset, num_runs = cohort.dataset, len(cohort.members)
+    sample_size = min(TRIED_IMAGES, len(dataset.validation))
+    sample = dataset.validation.select(torch.arange(sample_size, device=cohort.backend.device))
+    sample_seconds = min(
+        _time_calls(lambda: evaluate(cohort.model, num_runs, sample, cohort.backend), 1) for _ in range(2)
+    )
+    evaluated_images = len(dataset.validation) + len(dataset.measured)
     evaluation_seconds = sample_seconds * evaluated_images / len(sample)
     return drawing_seconds + step_seconds * cohort.steps_per_epoch + evaluation_seconds
 

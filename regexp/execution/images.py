@@ -105,7 +105,8 @@ def draw_confusion_matrix(counts: Tensor, classes: Sequence[str]) -> Image.Image
     names = [_ascii_name(label, classes) for label in range(len(classes))] if cell >= MIN_NAMED_CELL else []
     name_width = max((_text_width(name, font) for name in names), default=0)
     vertical = name_width > cell - 2
-    left, top = max(110, name_width + 28), 36 + (name_width if vertical else 14)
+    left = max(110, name_width + 28)
+    top = 36 + (name_width if vertical else 14)
     side = min(MAX_MATRIX_SIDE, cell * len(classes))
     picture = Image.new("RGB", (left + side + 12, top + side + 12), _BACKGROUND)
     draw = ImageDraw.Draw(picture)
@@ -127,15 +128,16 @@ def draw_confusion_matrix(counts: Tensor, classes: Sequence[str]) -> Image.Image
             color = _BACKGROUND if shades[i, j] < 128 else _TEXT
             center = (left + cell * j + cell / 2 - 1, top + cell * i + cell / 2 - 1)
             draw.text(center, str(int(counts[i, j])), color, small_font, anchor="mm")
-    for i in range(len(names) + 1 if names else 0):
-        x, y = left + cell * i - 1, top + cell * i - 1
-        draw.line((left - 1, y, left + side - 1, y), (225, 225, 225))
-        draw.line((x, top - 1, x, top + side - 1), (225, 225, 225))
+    if names:
+        for i in range(len(names) + 1):
+            x, y = left + cell * i - 1, top + cell * i - 1
+            draw.line((left - 1, y, left + side - 1, y), (225, 225, 225))
+            draw.line((x, top - 1, x, top + side - 1), (225, 225, 225))
     return picture
 
 
 def _ascii_name(label: int, classes: Sequence[str]) -> str:
-    """Return the name of a class in ASCII, all that Pillow's own font has: without accents, else "class LABEL"."""
+    """Return the name of a class without accents, or "class LABEL" if it is not ASCII: Pillow's font has no more."""
     letters = "".join(letter for letter in normalize("NFKD", classes[label]) if not combining(letter))
     line = " ".join(letters.split()) if letters.isascii() else f"class {label}"
     return line if len(line) <= 20 else f"{line[:17]}..."
@@ -170,7 +172,9 @@ def _draw_grid(
         column_names: the names above the columns; empty ones take no space.
         tile_size: the side of an enlarged picture in pixels.
     """
-    gap, left, top = 4, 76 if any(row_names) else 4, 24 if any(column_names) else 4
+    gap = 4
+    left = 76 if any(row_names) else gap
+    top = 24 if any(column_names) else gap
     pitch = tile_size + gap
     picture = Image.new("RGB", (left + len(column_names) * pitch, top + len(tiles) * pitch), _BACKGROUND)
     draw, font = ImageDraw.Draw(picture), _load_font(14)

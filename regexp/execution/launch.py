@@ -1,4 +1,4 @@
-"""The work of regexp's Hydra launcher: training the jobs of a multirun together."""
+"""The implementation of regexp's Hydra launcher, which trains the jobs of a multirun together."""
 
 import math
 from collections.abc import Sequence

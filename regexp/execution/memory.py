@@ -27,7 +27,7 @@ def estimate_run_bytes(architecture: Architecture, batch_size: int, optimizer_va
     """Return the bytes that each run adds to a cohort, without its images.
 
     Args:
-        architecture: the shape of the model.
+        architecture: the architecture of the model.
         batch_size: the number of images in a batch.
         optimizer_values: the number of values that the optimizer keeps for each parameter.
         dtype: the type of the parameters.
@@ -38,7 +38,7 @@ def estimate_run_bytes(architecture: Architecture, batch_size: int, optimizer_va
 
 
 def estimate_stream_bytes(shape: Sequence[int], dtype: torch.dtype) -> int:
-    """Return the bytes that an image stream adds to a cohort: those augmented at once, and a copy for the batch.
+    """Return the bytes that an image stream adds to a cohort: the images augmented at once, and a copy for the batch.
 
     Args:
         shape: the shape of an image, [C, H, W].

@@ -46,7 +46,7 @@ def load_checkpoint(directory: Path) -> Checkpoint | None:
 
 
 class RunRecorder:
-    """The writer of one run's files.
+    """The recorder of one run, which writes its files.
 
     Files are opened, appended to and closed each time, so that the number of open files does not limit the size of a
     cohort.
@@ -72,10 +72,10 @@ class RunRecorder:
             planned: the run.
             metadata: the metadata of the checkpoint from which the run resumes; None for a run that starts.
             dataset: the data set, split.
-            architecture: of the run's network.
-            preview: draws augmentation.png.
-            cohort: the entry of the summary that describes the cohort.
-            device: the entry of the summary that describes the device.
+            architecture: the architecture of the run's network.
+            preview: a function that draws augmentation.png.
+            cohort: the description of the cohort in the summary.
+            device: the description of the device in the summary.
         """
         self.planned, self.directory, self.cohort, self.device = planned, planned.directory, dict(cohort), device
         self.metadata, self.preview = metadata, preview
@@ -93,8 +93,8 @@ class RunRecorder:
                 self._cut_files(self.metadata)
 
     def _start_files(self) -> None:
-        for outdated in self.directory.glob("events.out.tfevents.*"):
-            outdated.unlink()
+        for path in self.directory.glob("events.out.tfevents.*"):
+            path.unlink()
         self.events = EventFile.create(self.directory)
         (self.directory / "metrics.csv").write_text(",".join(COLUMNS) + "\n")
         config = self.planned.job.config
@@ -165,7 +165,7 @@ class RunRecorder:
             append_to_log(self.directory, f"interrupted after epoch {checkpoint.metadata['epoch']}")
 
     def record_failure(self, error: Exception) -> None:
-        """Write failure.json."""
+        """Write failure.json with this error."""
         record_failure(self.planned, error)
 
     def record_result(self, result: RunResult) -> None:

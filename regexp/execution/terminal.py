@@ -111,7 +111,8 @@ class Terminal:
         """
         self._print_header(cohort)
         self.epochs = max(member.settings.epochs for member in cohort.members)
-        self.several_runs, self.best = len(cohort.members) > 1, None
+        self.several_runs = len(cohort.members) > 1
+        self.best = None
         if self.console.is_terminal and not self.console.quiet:
             columns = (
                 TextColumn("epoch"),
@@ -129,7 +130,7 @@ class Terminal:
         parameters = sum(parameter[0].numel() for parameter in cohort.model.parameters())
         augmentations = dict.fromkeys(pipeline.describe() for pipeline in pipelines)
         lines = {
-            "device": cohort.compute.describe(),
+            "device": cohort.backend.describe(),
             "data": cohort.dataset.describe(),
             "model": f"{cohort.model.architecture.describe()}; {parameters:,} parameters",
             "augmentation": "; ".join(augmentations),
@@ -235,7 +236,7 @@ def _scores_table(run: Run, summary: dict[str, Any]) -> Table:
     validation = {name: scores.get(f"val_{name}") for name in METRICS}
     table.add_row("training", *_format_scores(train))
     table.add_row("validation", *_format_scores(validation))
-    # By how much the validation images are worse than the training images.
+    # A gap is positive where the validation images do worse than the training images.
     gaps: dict[str, float | None] = {}
     for name, metric in METRICS.items():
         train_value, val_value = train[name], validation[name]
@@ -255,7 +256,10 @@ def _format_scores(scores: Mapping[str, float | None]) -> list[str]:
     texts = []
     for name, metric in METRICS.items():
         value = scores.get(name)
-        texts.append("-" if value is None else f"{value:.2%}" if metric.percent else f"{value:.4f}")
+        if value is None:
+            texts.append("-")
+        else:
+            texts.append(f"{value:.2%}" if metric.percent else f"{value:.4f}")
     return texts
 
 

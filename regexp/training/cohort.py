@@ -16,7 +16,7 @@ from regexp.training.loss import LossTerm
 from regexp.training.member import Checkpoint, Member
 from regexp.training.metrics import EpochMetrics
 from regexp.training.optimizers import StackedOptimizer
-from regexp.utils.device import Compute
+from regexp.utils.device import Backend
 from regexp.utils.lazy import load_object
 from regexp.utils.rng import random_stream
 
@@ -55,7 +55,7 @@ class Cohort:
         optimizer: str,
         batch_size: int,
         dataset: Dataset,
-        compute: Compute,
+        backend: Backend,
     ) -> None:
         """Begin the runs, or go on from their checkpoints.
 
@@ -67,19 +67,19 @@ class Cohort:
             optimizer: one of training.optimizers.OPTIMIZERS.
             batch_size: images in a step of each run.
             dataset: the data set, on the device.
-            compute: the device and precision.
+            backend: the device and precision.
         """
         # Runs that share a stream stand together, and within it those that share hyperparameters.
         order = sorted(range(len(members)), key=lambda k: _sort_key(members[k]))
         self.members = [members[k] for k in order]
         self.all_members = tuple(self.members)
-        self.batch_size, self.dataset, self.compute = batch_size, dataset, compute
+        self.batch_size, self.dataset, self.backend = batch_size, dataset, backend
         self.steps_per_epoch = len(batch_sizes(len(dataset.train), batch_size))
         run_settings = [member.settings for member in self.members]
         seeds = [settings.seed for settings in run_settings]
         dropout = [settings.dropout for settings in run_settings]
         self.model = architecture.make_model(seeds, dropout, init)
-        self.model.to(compute.device, compute.dtype)
+        self.model.to(backend.device, backend.dtype)
         self.best_weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.early_stopping = EarlyStopping(
             torch.tensor([settings.patience for settings in run_settings], dtype=torch.float64),
@@ -128,9 +128,9 @@ class Cohort:
         self.measured_labels = self._stack_measured_labels()
         self.loss_terms: dict[LossTerm, Tensor] = {}
         for path in run_settings[0].loss_terms:
-            weights = torch.tensor([settings.loss_terms[path] for settings in run_settings], dtype=self.compute.dtype)
+            weights = torch.tensor([settings.loss_terms[path] for settings in run_settings], dtype=self.backend.dtype)
             if weights.any():
-                self.loss_terms[load_object(path)] = weights.to(self.compute.device)
+                self.loss_terms[load_object(path)] = weights.to(self.backend.device)
 
     def _stack_measured_labels(self) -> Tensor | None:
         """Return the labels [K, n] of the measured images; None where all runs train on the data set's own."""
@@ -149,23 +149,23 @@ class Cohort:
         self.epoch += 1
         self.epoch_start = time.perf_counter()
         self.model.train()
-        device = self.compute.device
+        device = self.backend.device
         seeds = [member.settings.seed for member in self.members]
         self.model.set_generators([random_stream(seed, "dropout", self.epoch, device) for seed in seeds])
-        sums = torch.zeros(2, len(self.members), dtype=self.compute.sum_dtype, device=device)
+        sums = torch.zeros(2, len(self.members), dtype=self.backend.sum_dtype, device=device)
         self.objective_sums, self.gradient_norm_sums = sums  # [K] each
         self.gradient_norm_count = 0
 
     def batches(self) -> Iterator[Batch]:
         """Yield the epoch's batches: images [S, B, C, H, W] and labels [K, B]."""
-        train, dtype = self.dataset.train, self.compute.dtype
+        train, dtype = self.dataset.train, self.backend.dtype
         return batches(train, self.streams, self.runs_per_stream, self.batch_size, self.epoch, dtype)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits [K, B, classes] of images [S, B, C, H, W]."""
-        with self.compute.autocast_context():
+        with self.backend.autocast_context():
             logits = self.model(images, self.runs_per_stream)
-        return logits.to(self.compute.dtype)
+        return logits.to(self.backend.dtype)
 
     def step(self, losses: Tensor, batch_size: int) -> None:
         """Update every run's parameters by its gradient. `losses` is [K]; nothing here waits for the device."""
@@ -195,7 +195,7 @@ class Cohort:
             [K], for each run whether early stopping ends it.
         """
         improved = [member.update(run_metrics) for member, run_metrics in zip(self.members, metrics, strict=True)]
-        rows = torch.nonzero(torch.tensor(improved)).flatten().to(self.compute.device)
+        rows = torch.nonzero(torch.tensor(improved)).flatten().to(self.backend.device)
         if len(rows):
             for name, tensor in self.model.state_dict().items():
                 self.best_weights[name].index_copy_(0, rows, tensor.index_select(0, rows))
@@ -216,7 +216,7 @@ class Cohort:
         self.members = [self.members[k] for k in rows]
         if not self.members:
             return
-        index = torch.tensor(rows, device=self.compute.device)
+        index = torch.tensor(rows, device=self.backend.device)
         self.optimizer.release_parameters()
         self.model.keep_runs(index)
         for name in self.best_weights:

@@ -9,7 +9,7 @@ from torch import Tensor
 from regexp.config.metrics import METRICS
 from regexp.data.dataset import Images, scale
 from regexp.models.protocol import Model
-from regexp.utils.device import Compute
+from regexp.utils.device import Backend
 from regexp.utils.lazy import load_object
 
 # Runs times images evaluated at a time, so that memory does not grow with the validation set. On a CPU the hidden units
@@ -32,7 +32,7 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    model: Model, num_runs: int, split: Images, compute: Compute, predict: bool = False, labels: Tensor | None = None
+    model: Model, num_runs: int, split: Images, backend: Backend, predict: bool = False, labels: Tensor | None = None
 ) -> Evaluation:
     """Evaluate all runs of a model on the same images, and leave the model in evaluation mode.
 
@@ -40,7 +40,7 @@ def evaluate(
         model: the model of K runs.
         num_runs: the number of runs, K.
         split: the N images, on the model's device.
-        compute: the device and precision.
+        backend: the device and precision.
         predict: whether to return the predictions.
         labels: [K, N], each run's own labels; None for those of the split.
 
@@ -49,14 +49,14 @@ def evaluate(
     """
     model.eval()
     functions = {name: load_object(metric.function) for name, metric in METRICS.items()}
-    sums = {name: torch.zeros(num_runs, dtype=compute.sum_dtype, device=compute.device) for name in functions}
+    sums = {name: torch.zeros(num_runs, dtype=backend.sum_dtype, device=backend.device) for name in functions}
     predictions = []
-    chunk_size = max(1, ROWS_AT_ONCE[compute.device.type] // num_runs)
+    chunk_size = max(1, ROWS_AT_ONCE[backend.device.type] // num_runs)
     labels = split.labels.expand(num_runs, -1) if labels is None else labels
     for images, chunk_labels in zip(split.images.split(chunk_size), labels.split(chunk_size, 1), strict=True):
-        with compute.autocast_context():
-            logits = model(scale(images, compute.dtype).unsqueeze(0), [num_runs])  # [K, B, classes]
-        logits = logits.to(compute.dtype)
+        with backend.autocast_context():
+            logits = model(scale(images, backend.dtype).unsqueeze(0), [num_runs])  # [K, B, classes]
+        logits = logits.to(backend.dtype)
         for name, function in functions.items():
             sums[name] += function(logits, chunk_labels)
         if predict:

@@ -53,14 +53,14 @@ def evaluate_epoch(cohort: Cohort) -> list[EpochMetrics]:
     """Return the epoch's metrics, [K]. This is the one place in an epoch that waits for the device."""
     dataset = cohort.dataset
     num_runs = len(cohort.members)
-    train = evaluate(cohort.model, num_runs, dataset.measured, cohort.compute, labels=cohort.measured_labels)
-    validation = evaluate(cohort.model, num_runs, dataset.validation, cohort.compute)
+    train = evaluate(cohort.model, num_runs, dataset.measured, cohort.backend, labels=cohort.measured_labels)
+    validation = evaluate(cohort.model, num_runs, dataset.validation, cohort.backend)
     values = {f"train_{name}": value for name, value in train.values.items()}
     values |= {f"val_{name}": value for name, value in validation.values.items()}
     objectives = cohort.objective_sums / len(dataset.train)
     gradient_norms = cohort.gradient_norm_sums / cohort.gradient_norm_count
     columns = [objectives, gradient_norms, *values.values()]
-    table = torch.stack([column.to(cohort.compute.sum_dtype) for column in columns], 1).tolist()  # [K, columns]
+    table = torch.stack([column.to(cohort.backend.sum_dtype) for column in columns], 1).tolist()  # [K, columns]
     seconds = time.perf_counter() - cohort.epoch_start
     metrics = []
     for (objective, gradient_norm, *row), lr in zip(table, cohort.optimizer.learning_rates(), strict=True):
@@ -104,17 +104,17 @@ def _find_status(member: Member, metrics: EpochMetrics, stop: bool) -> str | Non
 
 def _test_and_record(cohort: Cohort, rows: Sequence[int]) -> None:
     """Test the runs at these rows with their last weights and with those they keep, and record how they ended."""
-    index = torch.tensor(rows, device=cohort.compute.device)
+    index = torch.tensor(rows, device=cohort.backend.device)
     members = [cohort.members[k] for k in rows]
     dataset = cohort.dataset
     split = dataset.validation if dataset.test is None else dataset.test
     model = cohort.model.select_runs(index)
-    last = evaluate(model, len(rows), split, cohort.compute)
+    last = evaluate(model, len(rows), split, cohort.backend)
     for i, (k, member) in enumerate(zip(rows, members, strict=True)):
         if member.settings.restore_best and member.best is not None:
             for name, tensor in model.state_dict().items():
                 tensor[i].copy_(cohort.best_weights[name][k])
-    kept = evaluate(model, len(rows), split, cohort.compute, predict=True)
+    kept = evaluate(model, len(rows), split, cohort.backend, predict=True)
     assert kept.predictions is not None
     for i, (k, member) in enumerate(zip(rows, members, strict=True)):
         assert member.last is not None

@@ -20,8 +20,8 @@ _HUGE_PAGE_BYTES = 2 * 2**20
 
 
 @dataclass(frozen=True)
-class Compute:
-    """The device and precision of a computation.
+class Backend:
+    """The device and precision that a cohort computes with.
 
     Attributes:
         device: the device of all tensors.
@@ -60,7 +60,7 @@ def available_kinds() -> list[str]:
     return [kind for kind, is_available in availability.items() if is_available]
 
 
-def choose_device(kind: str, index: int | None, precision: str, threads: int | None) -> Compute:
+def choose_backend(kind: str, index: int | None, precision: str, threads: int | None) -> Backend:
     """Return the device and precision to compute with, and set torch's number of CPU threads.
 
     Args:
@@ -94,7 +94,7 @@ def choose_device(kind: str, index: int | None, precision: str, threads: int | N
     else:
         device = torch.device(kind)
     dtype = torch.float64 if precision == "float64" else torch.float32
-    return Compute(device, dtype, autocast=precision == "bfloat16")
+    return Backend(device, dtype, autocast=precision == "bfloat16")
 
 
 def keep_freed_memory() -> None:

@@ -19,7 +19,7 @@ def make_floor_epoch(cohort: Cohort) -> Callable[[], None]:
     """
     architecture, runs, batch_size = cohort.model.architecture, len(cohort.members), cohort.batch_size
     assert isinstance(architecture, MLPArchitecture)
-    data, streams, dtype = cohort.dataset.train, cohort.streams, cohort.compute.dtype
+    data, streams, dtype = cohort.dataset.train, cohort.streams, cohort.backend.dtype
     runs_per_stream = cohort.runs_per_stream
     in_features, classes, [hidden] = architecture.in_features, architecture.num_classes, architecture.hidden_sizes
     first_weight = torch.randn(runs, hidden, in_features) * in_features**-0.5  # [K, hidden, in]

@@ -135,7 +135,7 @@ def test_training_metrics_use_noisy_labels_and_all_others_true_ones(
 ) -> None:
     if max_measured is not None:
         monkeypatch.setattr("regexp.data.dataset.MAX_MEASURED_IMAGES", max_measured)
-        monkeypatch.setattr("regexp.execution.builders._load_splits_once", read_dataset)  # not cached
+        monkeypatch.setattr("regexp.execution.builders._read_dataset_once", read_dataset)  # not cached
     overrides = [*COMMON, "data.label_noise=0.5"]
     noisy_labels, _ = noisy_and_true_labels(overrides)
     cohort, _ = make_cohort(overrides)

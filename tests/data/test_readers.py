@@ -24,7 +24,7 @@ from regexp.data.readers import _read_cache
 from regexp.data.sources import Source, cache_directory, locate
 from regexp.errors import ConfigError, DataError
 from regexp.execution import builders
-from regexp.execution.builders import _load_splits_once, load_dataset
+from regexp.execution.builders import _read_dataset_once, load_dataset
 from regexp.runs.run import Run
 from regexp.utils.lazy import load_object
 
@@ -43,7 +43,7 @@ def are_equal(first: Dataset, second: Dataset) -> bool:
 
 def load_uncached(overrides: list[str]) -> Dataset:
     """Load a data set, even if the same one was loaded before in this process."""
-    _load_splits_once.cache_clear()
+    _read_dataset_once.cache_clear()
     return load_dataset(compose_job(overrides).config)
 
 

@@ -17,7 +17,7 @@ from regexp.config.schema import OPTIONS
 from regexp.errors import RunError
 from regexp.execution import builders, forecast, memory
 from regexp.execution.builders import (
-    estimate_run_bytes,
+    count_optimizer_values,
     group_into_cohorts,
     load_dataset,
     make_architecture,
@@ -183,7 +183,8 @@ def test_without_max_runs_a_cohort_uses_half_of_the_free_memory(monkeypatch: pyt
     planned_runs = plan_runs(compose_jobs([[*SHORT, f"seed={s}"] for s in range(7)]), Path("outputs"))
     config = planned_runs[0].job.config
     dataset = load_dataset(config)
-    run_bytes = estimate_run_bytes(config, make_architecture(config, dataset), torch.float32)
+    architecture, optimizer_values = make_architecture(config, dataset), count_optimizer_values(config)
+    run_bytes = memory.estimate_run_bytes(architecture, config.batch_size, optimizer_values, torch.float32)
     run_bytes += memory.estimate_stream_bytes(dataset.shape, torch.float32)
     cases = ((None, [7]), (2 * 7 * run_bytes, [7]), (2 * 7 * run_bytes - 2, [4, 3]), (1, [1] * 7))
     for free_bytes, sizes in cases:
@@ -208,7 +209,8 @@ def test_the_memory_of_a_run_is_estimated_tensor_by_tensor(family: str, normaliz
     optimizer_values = {"adam": 2, "adamw": 2, "sgd": 1, "rmsprop": 1}[family]
     activations = 64 * (64 + 32 + 10) * memory.VALUES_PER_ACTIVATION
     expected = 8 * (parameters * (3 + optimizer_values) + activations)
-    assert estimate_run_bytes(job.config, architecture, torch.float64) == expected
+    assert count_optimizer_values(job.config) == optimizer_values
+    assert memory.estimate_run_bytes(architecture, 64, optimizer_values, torch.float64) == expected
     assert make_hyperparameters(job.config, 1).arguments["lr"] == job.config.optimizer.lr
 
 

@@ -9,7 +9,7 @@ from regexp.training.cohort import Cohort
 from regexp.training.loop import train
 from regexp.training.member import Checkpoint, Member, RunResult
 from regexp.training.metrics import EpochMetrics
-from regexp.utils.device import choose_device
+from regexp.utils.device import choose_backend
 from regexp.utils.signals import StopRequest
 
 DOUBLE = "device.precision=float64"
@@ -88,7 +88,7 @@ def make_cohort(
     """
     configs = [compose_job(overrides).config for overrides in runs]
     first = configs[0]
-    compute = choose_device("cpu", None, first.device.precision, None)
+    backend = choose_backend("cpu", None, first.device.precision, None)
     dataset = load_dataset(first)
     recorders = [MemoryRecorder() for _ in configs]
     members = [
@@ -102,7 +102,7 @@ def make_cohort(
         first.optimizer.name,
         first.batch_size,
         dataset,
-        compute,
+        backend,
     )
     return cohort, recorders
 

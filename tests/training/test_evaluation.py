@@ -14,7 +14,7 @@ from regexp.training import evaluation
 from regexp.training.batches import Batch
 from regexp.training.evaluation import count_confusions, evaluate
 from regexp.training.loss import smooth_labels, training_loss
-from regexp.utils.device import choose_device
+from regexp.utils.device import choose_backend
 
 close = partial(assert_close, rtol=0, atol=1e-12)
 RUNS, IMAGE_COUNT, CLASSES = 3, 17, 4
@@ -72,7 +72,7 @@ def test_evaluate_equals_a_plain_loop(
     model: MLP, split: Images, rows_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(evaluation.ROWS_AT_ONCE, "cpu", rows_at_once)
-    measured = evaluate(model, RUNS, split, choose_device("cpu", None, "float64", None), predict=True)
+    measured = evaluate(model, RUNS, split, choose_backend("cpu", None, "float64", None), predict=True)
     for k in range(RUNS):
         plain_model = ARCHITECTURE.make_module().double()
         plain_model.load_state_dict(model.run_state(k))
@@ -89,7 +89,7 @@ def test_evaluate_equals_a_plain_loop(
 
 def test_evaluate_sets_evaluation_mode_and_changes_no_tensor_of_the_model(model: MLP, split: Images) -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    measured = evaluate(model.train(), RUNS, split, choose_device("cpu", None, "float64", None), predict=True)
+    measured = evaluate(model.train(), RUNS, split, choose_backend("cpu", None, "float64", None), predict=True)
     assert not any(module.training for module in model.modules())
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert not measured.values["loss"].requires_grad
@@ -97,17 +97,17 @@ def test_evaluate_sets_evaluation_mode_and_changes_no_tensor_of_the_model(model:
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_losses_are_summed_in_float64_at_every_precision(model: MLP, split: Images, precision: str) -> None:
-    exact = evaluate(model, RUNS, split, choose_device("cpu", None, "float64", None), predict=True)
-    measured = evaluate(model.float(), RUNS, split, choose_device("cpu", None, precision, None), predict=True)
+    exact = evaluate(model, RUNS, split, choose_backend("cpu", None, "float64", None), predict=True)
+    measured = evaluate(model.float(), RUNS, split, choose_backend("cpu", None, precision, None), predict=True)
     assert {values.dtype for values in measured.values.values()} == {torch.float64}
     assert_close(measured.values["loss"], exact.values["loss"], rtol=0, atol=1e-6 if precision == "float32" else 3e-2)
 
 
 def test_a_diverged_run_does_not_change_the_metrics_of_the_others(model: MLP, split: Images) -> None:
-    compute = choose_device("cpu", None, "float64", None)
-    before = evaluate(model, RUNS, split, compute, predict=True)
+    backend = choose_backend("cpu", None, "float64", None)
+    before = evaluate(model, RUNS, split, backend, predict=True)
     model.get_parameter("1.weight").data[1] = torch.nan
-    after = evaluate(model, RUNS, split, compute, predict=True)
+    after = evaluate(model, RUNS, split, backend, predict=True)
     assert after.values["loss"].isnan().tolist() == [False, True, False]
     close(after.values["loss"][[0, 2]], before.values["loss"][[0, 2]])
 

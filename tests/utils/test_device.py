@@ -11,7 +11,7 @@ import torch
 import regexp
 from regexp.errors import DeviceError
 from regexp.utils import device
-from regexp.utils.device import available_kinds, choose_device, use_huge_pages
+from regexp.utils.device import available_kinds, choose_backend, use_huge_pages
 
 
 @pytest.fixture(autouse=True)
@@ -40,25 +40,25 @@ def on_machine(machine: int | str) -> pytest.MarkDecorator:
 def test_a_gpu_is_chosen_if_there_is_one() -> None:
     """Its index is explicit, so that it compares equal to the device of tensors that report "cuda:0"."""
     assert available_kinds() == ["cuda", "cpu"]
-    assert choose_device("auto", None, "float32", None).device == torch.device("cuda", 2)
-    assert choose_device("auto", 1, "float32", None).device == torch.device("cuda", 1)
-    assert choose_device("cuda", None, "float32", None).device == torch.device("cuda", 2)
-    assert choose_device("cuda", 0, "float32", None).device == torch.device("cuda", 0)
-    assert choose_device("cpu", None, "float32", None).device == torch.device("cpu")
+    assert choose_backend("auto", None, "float32", None).device == torch.device("cuda", 2)
+    assert choose_backend("auto", 1, "float32", None).device == torch.device("cuda", 1)
+    assert choose_backend("cuda", None, "float32", None).device == torch.device("cuda", 2)
+    assert choose_backend("cuda", 0, "float32", None).device == torch.device("cuda", 0)
+    assert choose_backend("cpu", None, "float32", None).device == torch.device("cpu")
 
 
 @on_machine("mps")
 @pytest.mark.usefixtures("machine")
 def test_mps_is_chosen_if_there_is_no_cuda() -> None:
     assert available_kinds() == ["mps", "cpu"]
-    assert choose_device("auto", 0, "float32", None).device == torch.device("mps")
+    assert choose_backend("auto", 0, "float32", None).device == torch.device("mps")
 
 
 @on_machine(0)
 @pytest.mark.usefixtures("machine")
 def test_the_cpu_is_chosen_if_there_is_nothing_else() -> None:
     assert available_kinds() == ["cpu"]
-    assert choose_device("auto", 0, "float32", None).device == torch.device("cpu")
+    assert choose_backend("auto", 0, "float32", None).device == torch.device("cpu")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_the_cpu_is_chosen_if_there_is_nothing_else() -> None:
 def test_an_unavailable_device_is_an_error(kind: str, index: int | None, precision: str, message: str) -> None:
     threads = torch.get_num_threads()
     with pytest.raises(DeviceError, match=f"^{message}$"):
-        choose_device(kind, index, precision, threads + 1)
+        choose_backend(kind, index, precision, threads + 1)
     assert torch.get_num_threads() == threads
 
 
@@ -102,19 +102,19 @@ def test_an_unavailable_device_is_an_error(kind: str, index: int | None, precisi
 def test_precision_sets_the_types_of_parameters_and_products(
     precision: str, parameter_dtype: torch.dtype, product_dtype: torch.dtype
 ) -> None:
-    compute = choose_device("cpu", None, precision, None)
-    assert compute.dtype == parameter_dtype
-    matrix = torch.eye(2, dtype=compute.dtype)
-    with compute.autocast_context():
+    backend = choose_backend("cpu", None, precision, None)
+    assert backend.dtype == parameter_dtype
+    matrix = torch.eye(2, dtype=backend.dtype)
+    with backend.autocast_context():
         assert (matrix @ matrix).dtype == product_dtype
     assert (matrix @ matrix).dtype == parameter_dtype
 
 
 def test_the_number_of_threads_defaults_to_torchs() -> None:
     for threads, description in ((1, "1 thread"), (3, "3 threads")):
-        assert choose_device("cpu", None, "float32", threads).describe() == f"cpu ({description}), float32"
+        assert choose_backend("cpu", None, "float32", threads).describe() == f"cpu ({description}), float32"
         assert torch.get_num_threads() == threads
-    choose_device("cpu", None, "float32", None)
+    choose_backend("cpu", None, "float32", None)
     assert torch.get_num_threads() == device._DEFAULT_THREADS
 
 
@@ -128,8 +128,8 @@ def test_every_cohort_of_a_sweep_computes_with_its_own_threads() -> None:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
 def test_steps_reuse_the_pages_of_freed_tensors() -> None:
     code = (
-        "import resource, torch; from regexp.utils.device import choose_device\n"
-        "choose_device('cpu', None, 'float32', 1)\n"
+        "import resource, torch; from regexp.utils.device import choose_backend\n"
+        "choose_backend('cpu', None, 'float32', 1)\n"
         "def faults():\n"
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "    for _ in range(50): torch.ones(2**21).add(1)\n"
