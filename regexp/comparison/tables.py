@@ -151,9 +151,9 @@ def to_rich_table(table: TextTable) -> Table:
     if table.baseline_row is not None and table.baseline_row >= MAX_ROWS:
         rows = [*rows[:-1], table.rows[table.baseline_row]]
     rich_table = Table(box=None, pad_edge=False)
-    last = len(table.columns) - 1
+    last_column = len(table.columns) - 1
     for i, name in enumerate(table.columns):
-        is_text = i < table.text_columns or (table.wraps_last and i == last)
+        is_text = i < table.text_columns or (table.wraps_last and i == last_column)
         wraps = is_text or name == "seeds"  # the seeds' column also says how other runs ended
         longest_word = max(_longest_word(text) for text in (name, *(row[i] for row in rows)))
         rich_table.add_column(
@@ -245,7 +245,7 @@ def _brief_difference_cells(difference: Difference | None, metric: Metric) -> li
     estimate = difference.test.estimate
     if difference.adjusted_p_value is None:
         verdict = "-"
-    elif estimate.mean == 0:
+    elif estimate.mean == 0 and not estimate.sd:
         verdict = "same"
     elif difference.significant:
         verdict = BASELINE_DIFFERENCE.describe(metric, estimate.mean > 0)

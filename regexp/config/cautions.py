@@ -29,6 +29,9 @@ def find_cautions(config: Config, experiment: str | None) -> Iterator[str]:
                 f"augmentation.{name} mirrors the characters of data={config.data.name}, and a mirrored 2 is not a 2; "
                 f"drop the step with ~augmentation.{name}"
             )
+    for name in ("train_size", "val_size"):
+        if getattr(config.data, name) == 1 and isinstance(getattr(config.data, name), int):
+            yield f"data.{name}=1 is one image; 1.0 is all of them"
     patience = config.early_stopping.patience
     if patience is not None and patience >= config.epochs:
         yield f"early_stopping.patience={patience} can never stop a run of epochs={config.epochs}"

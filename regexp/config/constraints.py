@@ -29,7 +29,10 @@ _CONSTRAINTS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     "length": (lambda value, bound: len(value) == bound, "must have {} entries"),
     "ascending": (lambda value, bound: value == sorted(value), "must be in ascending order"),
     "odd": (lambda value, bound: value % 2 == 1, "must be odd"),
-    "whole_from": (lambda value, bound: value < bound or value == int(value), "must be below {0} or a whole number"),
+    "whole_from": (
+        lambda value, bound: value < bound or value == int(value),
+        "must be a whole number, or a fraction up to {0}.0",
+    ),
 }
 
 

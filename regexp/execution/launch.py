@@ -26,7 +26,7 @@ _sweep = SweepRecord()
 
 def launch(
     jobs: Sequence[Sequence[str]],
-    first: int,
+    first_number: int,
     config: DictConfig,
     loader: ConfigLoader,
     max_runs: int | None,
@@ -36,11 +36,11 @@ def launch(
 
     Args:
         jobs: the overrides of each job.
-        first: the number of the first job within the sweep.
+        first_number: the number of the first job within the sweep.
         config: the configuration of the sweep.
         loader: Hydra's configuration loader.
         max_runs: the largest number of runs in a cohort; None for as many as fit in memory.
-        dry_run: only print what would be trained, and what it would take.
+        dry_run: whether only to print what would be trained, and what it would take.
 
     Raises:
         ConfigError: some jobs are wrong; the message lists all their mistakes.
@@ -52,13 +52,13 @@ def launch(
     outputs, terminal = Path(config.hydra.sweep.dir), Terminal()
     if dry_run:
         print_forecast(composed_jobs, outputs, terminal, max_runs)
-        return [_make_job_return(job, first + i, None) for i, job in enumerate(composed_jobs)]
+        return [_make_job_return(job, first_number + i, None) for i, job in enumerate(composed_jobs)]
     _sweep.max_runs = max_runs
     runs = train(composed_jobs, outputs, terminal, _sweep)
     if any(run.status == "diverged" for run in runs):
         record_status(DIVERGED)
     return [
-        _make_job_return(job, first + i, objective(run))
+        _make_job_return(job, first_number + i, objective(run))
         for i, (job, run) in enumerate(zip(composed_jobs, runs, strict=True))
     ]
 
@@ -73,7 +73,7 @@ def print_forecast(jobs: Sequence[Job], outputs: Path, terminal: Terminal, max_r
         max_runs: the largest number of runs in a cohort; None for as many as fit in memory.
     """
     planned_runs = plan_runs(jobs, outputs, dry_run=True)
-    terminal.print_other_code(planned_runs)
+    terminal.print_other_code(planned_runs, dry_run=True)
     terminal.print_counts(planned_runs)
     if unfinished := [planned for planned in dict.fromkeys(planned_runs) if not planned.finished]:
         from regexp.execution import builders, forecast

@@ -53,30 +53,32 @@ class Terminal:
     def print_counts(self, planned_runs: Sequence["PlannedRun"]) -> None:
         """Print how many runs were asked for, and how many of them are new, unfinished, finished or duplicates."""
         distinct_runs = list(dict.fromkeys(planned_runs))
-        finished = sum(planned.finished for planned in distinct_runs)
-        resumable = sum((planned.directory / "checkpoint.safetensors").exists() for planned in distinct_runs) - finished
-        duplicates = len(planned_runs) - len(distinct_runs)
-        counts = [f"{len(distinct_runs) - finished} to train"]
-        if resumable > 0:
-            counts[0] += f" ({resumable} to resume)"
-        if finished:
-            counts.append(f"{finished} already finished")
-        if duplicates:
-            counts.append(f"{duplicates} duplicate{'s' if duplicates > 1 else ''}")
+        num_finished = sum(planned.finished for planned in distinct_runs)
+        num_checkpoints = sum((planned.directory / "checkpoint.safetensors").exists() for planned in distinct_runs)
+        num_resumable = num_checkpoints - num_finished
+        num_duplicates = len(planned_runs) - len(distinct_runs)
+        counts = [f"{len(distinct_runs) - num_finished} to train"]
+        if num_resumable > 0:
+            counts[0] += f" ({num_resumable} to resume)"
+        if num_finished:
+            counts.append(f"{num_finished} already finished")
+        if num_duplicates:
+            counts.append(f"{num_duplicates} duplicate{'s' if num_duplicates > 1 else ''}")
         self.print_line(f"{len(planned_runs)} run{'s' if len(planned_runs) > 1 else ''}: {', '.join(counts)}")
 
-    def print_other_code(self, planned_runs: Sequence["PlannedRun"]) -> None:
-        """Print how many finished runs were trained by other code than this, and what happens to them."""
+    def print_other_code(self, planned_runs: Sequence["PlannedRun"], dry_run: bool = False) -> None:
+        """Print how many finished runs were trained by other code than this, and what happens (or would) to them."""
         other_code = [planned for planned in dict.fromkeys(planned_runs) if planned.other_code]
         if not other_code:
             return
-        several = len(other_code) > 1
-        subject = f"{len(other_code)} finished {'runs were' if several else 'run was'} trained by other code"
+        one = len(other_code) == 1
+        they, them = ("It", "it") if one else ("They", "them")
+        subject = f"{len(other_code)} finished {'run was' if one else 'runs were'} trained by other code"
         if other_code[0].finished:
-            self.print_line(f"{subject}, and counted as finished (keep=true)")
+            self.print_line(f"{subject}; keep=true keeps {them}.")
         else:
-            them = "them" if several else "it"
-            self.print_line(f"{subject}: set aside, to train again; to count {them} as finished instead, add keep=true")
+            verb = "would be" if dry_run else "is" if one else "are"
+            self.print_line(f"{subject}. {they} {verb} set aside and trained again; keep=true keeps {them}.")
 
     def print_plan(self, forecasts: Sequence["Forecast"]) -> None:
         """Print the cohorts in the order in which they will train, with the memory and time that each will need."""

@@ -7,8 +7,8 @@ from torch import Tensor
 class EarlyStopping:
     """Early stopping of K runs after `patience` epochs in a row without improvement (Prechelt 1998).
 
-    An improvement is a score that is lower than the best one by more than `min_delta`; NaN is none. The
-    best score changes with improvements only, so that many small steps add up to one.
+    An improvement is a score that is lower than the best one by more than `min_delta`; NaN is none. Small
+    steps count together, because the best score changes only when it is beaten by more than `min_delta`.
 
     Attributes:
         patience: [K], in epochs; inf for never.

@@ -38,9 +38,10 @@ def train(cohort: Cohort, reporter: Reporter, stop_request: StopRequest) -> None
             logits = cohort.forward(batch.images)  # [K, B, classes]
             losses = training_loss(logits, batch, cohort.loss_terms)  # [K]
             losses.sum().backward()  # runs share no parameters: each gets its own gradient
-            cohort.step(losses, len(batch))
+            cohort.step(losses, len(batch))  # also sets the gradients to zero
         metrics = evaluate_epoch(cohort)  # [K]
         record_epoch(cohort, metrics)
+        write_checkpoints_if_due(cohort)
         reporter.show_epoch(metrics)
         drop_finished_runs(cohort)
         if stop_request.requested:
@@ -70,11 +71,15 @@ def evaluate_epoch(cohort: Cohort) -> list[EpochMetrics]:
 
 
 def record_epoch(cohort: Cohort, metrics: Sequence[EpochMetrics]) -> None:
-    """Record an epoch's metrics [K], decide which runs have ended, and write checkpoints if it is time to."""
+    """Record an epoch's metrics [K], and decide which runs have ended."""
     stops = cohort.end_epoch(metrics)
     for member, run_metrics, stop in zip(cohort.members, metrics, stops, strict=True):
         member.status = _find_status(member, run_metrics, stop)
         member.call_recorder(member.recorder.record_epoch, run_metrics)
+
+
+def write_checkpoints_if_due(cohort: Cohort) -> None:
+    """Write the checkpoints of the runs that go on, unless that would take too much of the cohort's time."""
     start = time.perf_counter()
     if start - cohort.last_checkpoint_time >= CHECKPOINT_SHARE * cohort.checkpoint_seconds:
         for k, member in enumerate(cohort.members):
@@ -86,9 +91,9 @@ def record_epoch(cohort: Cohort, metrics: Sequence[EpochMetrics]) -> None:
 
 def drop_finished_runs(cohort: Cohort) -> None:
     """Test and record the runs that have ended, and remove them from the cohort."""
-    finished = [k for k, member in enumerate(cohort.members) if member.status is not None]
-    if finished:
-        if rows := [k for k in finished if cohort.members[k].failure is None]:
+    finished_rows = [k for k, member in enumerate(cohort.members) if member.status is not None]
+    if finished_rows:
+        if rows := [k for k in finished_rows if cohort.members[k].failure is None]:
             _test_and_record(cohort, rows)
         cohort.keep_runs([k for k, member in enumerate(cohort.members) if member.status is None])
 
@@ -109,13 +114,13 @@ def _test_and_record(cohort: Cohort, rows: Sequence[int]) -> None:
     dataset = cohort.dataset
     split = dataset.validation if dataset.test is None else dataset.test
     model = cohort.model.select_runs(index)
-    last = evaluate(model, len(rows), split, cohort.backend)
+    last_evaluation = evaluate(model, len(rows), split, cohort.backend)
     for i, (k, member) in enumerate(zip(rows, members, strict=True)):
         if member.settings.restore_best and member.best is not None:
             for name, tensor in model.state_dict().items():
                 tensor[i].copy_(cohort.best_weights[name][k])
-    kept = evaluate(model, len(rows), split, cohort.backend, predict=True)
-    assert kept.predictions is not None
+    kept_evaluation = evaluate(model, len(rows), split, cohort.backend, predict=True)
+    assert kept_evaluation.predictions is not None
     for i, (k, member) in enumerate(zip(rows, members, strict=True)):
         assert member.last is not None
         assert member.status is not None
@@ -123,9 +128,9 @@ def _test_and_record(cohort: Cohort, rows: Sequence[int]) -> None:
             status=member.status,
             best=member.best,
             last=member.last,
-            test=None if dataset.test is None else _values_of_run(kept, i),
-            test_last=None if dataset.test is None else _values_of_run(last, i),
-            confusion_matrix=count_confusions(kept.predictions[i], split.labels, len(dataset.classes)).cpu(),
+            test=None if dataset.test is None else _values_of_run(kept_evaluation, i),
+            test_last=None if dataset.test is None else _values_of_run(last_evaluation, i),
+            confusion_matrix=count_confusions(kept_evaluation.predictions[i], split.labels, len(dataset.classes)).cpu(),
             checkpoint=cohort.checkpoint(k),
             seconds=member.seconds,
         )

@@ -106,7 +106,7 @@ def find_problems(composer: Composer, line: str) -> list[str]:
             "+augmentation.a._target_=regexp.augmentation.RandomRotaton",
             ["did you mean regexp.augmentation.RandomRotation?"],
         ),
-        ("data.val_size=100.7", ["must be below 1 or a whole number"]),
+        ("data.val_size=100.7", ["must be a whole number, or a fraction up to 1.0"]),
         ("data.train_size=50%", ["must be a number or null"]),
         ("data.train_size=-5", ["must be above 0; for example data.train_size=1000"]),
         ("data.val_size=-0.5", ["data.val_size=-0.5: must be above 0"]),

@@ -39,8 +39,9 @@ def test_runs_of_other_code_are_set_aside_and_trained_again_with_a_message(
     assert not set(finish_times(trained_again)) & set(first_times)
     assert len(list(DEFAULT.glob("*.old-*"))) == 2
     out = " ".join(capsys.readouterr().out.split())
-    assert "2 finished runs were trained by other code: set aside, to train again; to count them as finished" in out
-    assert "instead, add keep=true" in out
+    assert (
+        "2 finished runs were trained by other code. They are set aside and trained again; keep=true keeps them." in out
+    )
     sweep(SEEDS)
     assert "other code" not in capsys.readouterr().out
 
@@ -49,7 +50,7 @@ def test_keep_counts_runs_of_other_code_as_finished(first_times: list[str], caps
     assert finish_times(sweep(KEEP)) == first_times
     assert list(DEFAULT.glob("*.old-*")) == []
     out = capsys.readouterr().out
-    assert "2 finished runs were trained by other code, and counted as finished (keep=true)" in out
+    assert "2 finished runs were trained by other code; keep=true keeps them." in out
     assert "2 runs: 0 to train, 2 already finished" in out
 
 
@@ -97,7 +98,8 @@ def test_a_dry_run_prints_the_same_message_and_changes_nothing(
     before = sorted(DEFAULT.rglob("*"))
     print_forecast(compose_jobs(KEEP if keep else SEEDS), Path("outputs"), Terminal(), None)
     out = capsys.readouterr().out
-    assert "2 finished runs were trained by other code" in out
+    ending = "; keep=true" if keep else ". They would be set aside and trained again; keep=true keeps them."
+    assert f"2 finished runs were trained by other code{ending}" in out
     assert f"2 runs: {'0 to train, 2 already finished' if keep else '2 to train'}" in out
     assert sorted(DEFAULT.rglob("*")) == before
 
@@ -109,4 +111,4 @@ def test_a_single_run_prints_the_message_too(
     monkeypatch.setattr("regexp.runs.identity.code_hash", lambda: "changed")
     run(SHORT)
     out = " ".join(capsys.readouterr().out.split())
-    assert "1 finished run was trained by other code: set aside, to train again; to count it as finished" in out
+    assert "1 finished run was trained by other code. It is set aside and trained again; keep=true keeps it." in out
