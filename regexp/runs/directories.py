@@ -99,10 +99,10 @@ def find_directory(job: Job, identity: Identity, outputs: Path, recorded_runs: R
 def reserve_directory(job: Job, identity: Identity, outputs: Path, recorded_runs: RecordedRuns) -> PlannedRun:
     """Reserve the directory outputs/NAME/LABEL for a job, or find the directory of the same run under another label.
 
-    A run with the same identity is found whether or not it has finished. A directory with other content is never
-    overwritten: the label of the new run gets a short hash, or, where only the data or the code differ or `force` asks
-    for it, the old directory is set aside. With `keep`, a finished run that other code trained is found as well, also
-    where it was set aside.
+    A run with the same identity is found whether or not it has finished, and if it has, also where it was set aside. A
+    directory with other content is never overwritten: the label of the new run gets a short hash, or, where only the
+    data or the code differ or `force` asks for it, the old directory is set aside. With `keep`, a finished run that
+    other code trained is found as well, also where it was set aside.
 
     Args:
         job: the checked configuration.
@@ -125,11 +125,11 @@ def reserve_directory(job: Job, identity: Identity, outputs: Path, recorded_runs
     if other_run is not None:
         recorded_runs.set_aside(other_run.directory)
     if run is not None:
-        finished = is_finished(run)
         refuse_if_in_training(run)
         if not job.config.force:
-            planned = PlannedRun(job, identity, run.directory, finished)
-            return planned if finished else _record(planned)
+            run = recorded_runs.put_back(run)
+            planned = PlannedRun(job, identity, run.directory, is_finished(run))
+            return planned if planned.finished else _record(planned)
         recorded_runs.set_aside(run.directory)
     if directory.exists():
         present_run = read_run(directory)
@@ -158,7 +158,7 @@ def _find_runs(
         None where the run with this identity has finished or `force` is set, and without `keep` also where that run has
         begun.
     """
-    run = recorded_runs.find(directory, identity)
+    run = recorded_runs.find(directory, identity, among_set_aside=not job.config.force)
     looks_for_other_code = run is None or (job.config.keep and not is_finished(run))
     if job.config.force or not looks_for_other_code:
         return run, None

@@ -2,7 +2,8 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
 from regexp.errors import RunError
@@ -20,46 +21,43 @@ class RecordedRuns:
     def __init__(self, directory: Path) -> None:
         """Read run.json of every run in the directory but those that were set aside."""
         self.directory = directory
-        # By the hashes of configuration and data, and then by that of the code.
-        self._runs: dict[tuple[str, str], dict[str, Run]] = {}
-        for run in find_runs(directory):
-            self._add(run)
+        self._runs = _index_by_identity(find_runs(directory))
 
-    def _add(self, run: Run) -> None:
-        if (identity := recorded_identity(run)) is not None:
-            self._runs.setdefault((identity.config, identity.data), {}).setdefault(identity.code, run)
+    @cached_property
+    def _set_aside_runs(self) -> "RunsByIdentity":
+        """The finished runs that were set aside; of several with one identity, the newest."""
+        paths = [path for path in self.directory.glob("*.old-*") if _SET_ASIDE.search(path.name)]
+        paths.sort(key=lambda path: path.name.rpartition(".old-")[2], reverse=True)
+        return _index_by_identity(run for run in map(read_run, paths) if run is not None and is_finished(run))
 
-    def find(self, directory: Path, identity: Identity) -> Run | None:
-        """Return the run with this identity, or None; the run in `directory` comes before all others."""
+    def find(self, directory: Path, identity: Identity, among_set_aside: bool = False) -> Run | None:
+        """Return the run with this identity, or None.
+
+        Args:
+            directory: its run comes before all others.
+            identity: the identity of the run that is asked for.
+            among_set_aside: whether to look among finished runs that were set aside, too, after all others.
+        """
         run = read_run(directory)
         if run is not None and recorded_identity(run) == identity:
             return run
-        return self._runs.get((identity.config, identity.data), {}).get(identity.code)
+        for runs in (self._runs, self._set_aside_runs) if among_set_aside else (self._runs,):
+            if (run := runs.get(_without_code(identity), {}).get(identity.code)) is not None:
+                return run
+        return None
 
     def find_trained_by_other_code(self, identity: Identity, among_set_aside: bool = False) -> Run | None:
         """Return a finished run of the same configuration and data that other code trained, or None.
 
         Args:
             identity: the identity of the run that is asked for.
-            among_set_aside: whether to look among directories that were set aside, too; the newest comes first.
+            among_set_aside: whether to look among directories that were set aside, too.
         """
-        candidates = list(self._runs.get((identity.config, identity.data), {}).values())
-        if among_set_aside:
-            candidates += self._set_aside_runs()
-        for run in candidates:
-            other = recorded_identity(run)
-            if other is None or (other.config, other.data) != (identity.config, identity.data):
-                continue
-            if other.code != identity.code and is_finished(run):
-                return run
+        for runs in (self._runs, self._set_aside_runs) if among_set_aside else (self._runs,):
+            for code, run in runs.get(_without_code(identity), {}).items():
+                if code != identity.code and is_finished(run):
+                    return run
         return None
-
-    def _set_aside_runs(self) -> Iterator[Run]:
-        """Yield the runs that were set aside, the newest first."""
-        paths = [path for path in self.directory.glob("*.old-*") if _SET_ASIDE.search(path.name)]
-        for path in sorted(paths, key=lambda path: path.name.rpartition(".old-")[2], reverse=True):
-            if (run := read_run(path)) is not None:
-                yield run
 
     def set_aside(self, directory: Path) -> None:
         """Rename a directory, so that its name is free; raise RunError if another process trains the run in it."""
@@ -89,8 +87,24 @@ class RecordedRuns:
             with explain_storage_errors(target):
                 run.directory.rename(target)
             run = Run(target)
-            self._add(run)
         return run
+
+
+# Runs by the hashes of configuration and data, and then by that of the code.
+RunsByIdentity = dict[tuple[str, str], dict[str, Run]]
+
+
+def _index_by_identity(runs: Iterable[Run]) -> RunsByIdentity:
+    """Return runs by identity, without those whose identity cannot be read; of several the first."""
+    index: RunsByIdentity = {}
+    for run in runs:
+        if (identity := recorded_identity(run)) is not None:
+            index.setdefault(_without_code(identity), {}).setdefault(identity.code, run)
+    return index
+
+
+def _without_code(identity: Identity) -> tuple[str, str]:
+    return identity.config, identity.data
 
 
 def recorded_identity(run: Run) -> Identity | None:

@@ -8,6 +8,7 @@ from regexp import load_run, run, sweep
 from regexp.config.compose import compose_jobs
 from regexp.execution.launch import print_forecast
 from regexp.execution.terminal import Terminal
+from regexp.runs.code_hash import code_hash
 
 SHORT = ["epochs=2", "model.hidden_sizes=[8]"]
 SEEDS = [[*SHORT, f"seed={seed}"] for seed in (0, 1)]
@@ -112,3 +113,15 @@ def test_a_single_run_prints_the_message_too(
     run(SHORT)
     out = " ".join(capsys.readouterr().out.split())
     assert "1 finished run was trained by other code. It is set aside and trained again; keep=true keeps it." in out
+
+
+def test_a_run_that_was_set_aside_is_found_again_when_its_code_comes_back(
+    first_times: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when switching between two branches: each run is trained once for each code."""
+    second_times = finish_times(sweep(SEEDS, quiet=True))
+    monkeypatch.setattr("regexp.runs.identity.code_hash", code_hash)
+    assert finish_times(sweep(SEEDS, quiet=True)) == first_times
+    monkeypatch.setattr("regexp.runs.identity.code_hash", lambda: "changed")
+    assert finish_times(sweep(SEEDS, quiet=True)) == second_times
+    assert len(list(DEFAULT.glob("*.old-*"))) == 2
