@@ -165,8 +165,8 @@ def _find_baseline(rows: Sequence[Row], conditions: Sequence[str]) -> Row:
         candidates = [row for row in candidates if row.values[key] == value]
         if not candidates or len(values) > 1:
             raise ConfigError(f"--baseline {condition}: all conditions together must fit one configuration")
-    first = rows[0].values
-    return max(candidates, key=lambda row: sum(first[key] == value for key, value in row.values.items()))
+    first_values = rows[0].values
+    return max(candidates, key=lambda row: sum(first_values[key] == value for key, value in row.values.items()))
 
 
 def _add_differences(rows: Sequence[Row], baseline: Row, metric: str) -> None:

@@ -242,8 +242,8 @@ def drop_repeated_seeds(configurations: Sequence[Configuration]) -> tuple[list[C
     for configuration in configurations:
         by_seed: dict[int, RunRecord] = {}
         for record in configuration.records:
-            other = by_seed.get(record.seed)
-            if other is None or (record.finished, record.started) >= (other.finished, other.started):
+            previous = by_seed.get(record.seed)
+            if previous is None or (record.finished, record.started) >= (previous.finished, previous.started):
                 by_seed[record.seed] = record
         dropped += len(configuration.records) - len(by_seed)
         kept_configurations.append(replace(configuration, records=list(by_seed.values())))

@@ -182,24 +182,24 @@ def _explain_effects(comparison: Comparison) -> Iterator[str]:
 def _explain_choice(comparison: Comparison) -> Iterator[str]:
     """Yield a note on the best configuration on validation, and how far its figure can be trusted."""
     rows = [row for row in comparison.cells if row.scores.get("val_accuracy")]
-    best = _best_row(rows)
-    validation = None if best is None else best.estimate("val_accuracy")
-    if best is None or validation is None or len(rows) < 2:
+    best_row = _best_row(rows)
+    validation = None if best_row is None else best_row.estimate("val_accuracy")
+    if best_row is None or validation is None or len(rows) < 2:
         return
-    scores = best.scores["val_accuracy"]
+    scores = best_row.scores["val_accuracy"]
     differences = test_differences(
-        [paired_differences(scores, row.scores["val_accuracy"]) for row in rows if row is not best]
+        [paired_differences(scores, row.scores["val_accuracy"]) for row in rows if row is not best_row]
     )
     undistinguished = sum(not difference.significant for difference in differences)
-    diverged = sum(record.status == "diverged" for record in best.records)
+    diverged = sum(record.status == "diverged" for record in best_row.records)
     text = (
-        f"Chosen on validation, the best of {len(rows)}: {best.title}, with {100 * validation.mean:.2f} % "
+        f"Chosen on validation, the best of {len(rows)}: {best_row.title}, with {100 * validation.mean:.2f} % "
         f"({format_count(validation.n, 'seed')}{f'; {diverged} diverged' if diverged else ''})"
     )
     if undistinguished and validation.n > 1:
         text += f"; {undistinguished} of the others cannot be distinguished from it there"
     text += ". As the best of many, this figure is optimistic"
-    test = best.estimate("test_accuracy")
+    test = best_row.estimate("test_accuracy")
     if test is not None:
         accuracy = format_estimate(RUN_METRICS["test_accuracy"], test)
         yield f"{text}; the test accuracy, {accuracy} %, had no part in the choice."
@@ -226,16 +226,16 @@ def explain_exclusions(comparison: Comparison) -> Iterator[str]:
     if comparison.collection.missing_runs:
         missing = format_count(len(comparison.collection.missing_runs), "run")
         yield f"{missing} of the sweep left nothing behind (see regexp-compare --status)."
-    finished = [record for record in records if record.finished]
+    finished_records = [record for record in records if record.finished]
     metric = comparison.metric.name
-    if number := sum(metric not in record.metric_values for record in finished):
+    if number := sum(metric not in record.metric_values for record in finished_records):
         yield f"{format_count(number, 'finished run')} without {comparison.metric.title}: not in the differences."
     if len({frozenset(row.scores[metric]) for row in comparison.rows if row.scores.get(metric)}) > 1:
         yield (
             "Rows have different seeds: a mean is over all seeds of its row, a difference over the seeds that both "
             "rows have."
         )
-    if (versions := len({record.code for record in finished})) > 1:
+    if (versions := len({record.code for record in finished_records})) > 1:
         yield f"The runs were trained by {versions} versions of the code that shapes results."
     yield from (remark if remark.endswith(".") else f"{remark}." for remark in comparison.remarks)
     yield from comparison.collection.remarks

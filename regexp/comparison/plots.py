@@ -111,11 +111,11 @@ def plot_differences(comparison: Comparison) -> Figure:
     """Plot a line for each row: its difference to the baseline with the 95 % interval."""
     metric = comparison.metric
     tests = [(row, row.difference.test) for row in comparison.rows if row.difference and row.difference.test]
-    shown, limit_note = _limit(tests, MAX_ROWS)
-    figure = Figure(figsize=(6.4, 0.36 * len(shown) + 1.5), layout="constrained")
+    shown_tests, limit_note = _limit(tests, MAX_ROWS)
+    figure = Figure(figsize=(6.4, 0.36 * len(shown_tests) + 1.5), layout="constrained")
     axes = figure.subplots()
     axes.axvline(0, color=_INK, lw=0.8)
-    for i, (row, test) in enumerate(shown):
+    for i, (row, test) in enumerate(shown_tests):
         half_width = None if test.estimate.half_width is None else _scale(metric, test.estimate.half_width)
         axes.errorbar(
             _scale(metric, test.estimate.mean),
@@ -129,14 +129,14 @@ def plot_differences(comparison: Comparison) -> Figure:
             capsize=3,
             zorder=3,
         )
-    axes.set_yticks(range(len(shown)), [row.title for row, _ in shown])
+    axes.set_yticks(range(len(shown_tests)), [row.title for row, _ in shown_tests])
     axes.invert_yaxis()
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
     baseline = ", ".join(f"{key}={value}" for key, value in comparison.baseline.values.items())
     unit = " (percentage points)" if metric.percent else ""
     axes.set_xlabel(f"{metric.title}{unit}: difference to\n{baseline}")
-    if any(test.estimate.half_width for _, test in shown):
+    if any(test.estimate.half_width for _, test in shown_tests):
         title = f"{100 * CONFIDENCE_LEVEL:g} % intervals, not corrected; filled: distinguishable"
     else:
         title = "no intervals"

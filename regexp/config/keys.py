@@ -125,21 +125,22 @@ def suggest_keys(name: str, groups: Sequence[str] = tuple(OPTIONS)) -> list[str]
         groups: the names of all groups.
     """
     key_names = list(dict.fromkeys(key.name for key in (*list_keys(), *list_step_keys())))
-    head, dot, last = name.rpartition(".")
+    prefix, dot, last_part = name.rpartition(".")
     # Keys without their prefix, or with a wrong one, are the commonest mistake of all.
     if prefixed_keys := [key for key in key_names if dot and key.endswith(f".{name}")]:
         return prefixed_keys
-    if keys_with_last_part := [key for key in key_names if key.rpartition(".")[2] == last and key != name]:
+    if keys_with_last_part := [key for key in key_names if key.rpartition(".")[2] == last_part and key != name]:
         return sorted(keys_with_last_part, key=lambda key: -difflib.SequenceMatcher(None, name, key).ratio())[:3]
-    if last in _KEY_ALIASES and not dot:
-        return [_KEY_ALIASES[last]]
-    siblings = {key.rpartition(".")[2]: key for key in key_names if dot and key.rpartition(".")[0] == head}
-    if matches := difflib.get_close_matches(last, list(siblings), n=1, cutoff=0.5):
+    if last_part in _KEY_ALIASES and not dot:
+        return [_KEY_ALIASES[last_part]]
+    siblings = {key.rpartition(".")[2]: key for key in key_names if dot and key.rpartition(".")[0] == prefix}
+    if matches := difflib.get_close_matches(last_part, list(siblings), n=1, cutoff=0.5):
         return [siblings[matches[0]]]
     # The first key of several with the same last part wins.
     keys_by_last = {key.rpartition(".")[2]: key for key in reversed(key_names)}
     candidates = [*(key_names if dot else groups), *keys_by_last]
-    matches = difflib.get_close_matches(name, candidates, n=1) or difflib.get_close_matches(last, [*keys_by_last], n=1)
+    matches = difflib.get_close_matches(name, candidates, n=1)
+    matches = matches or difflib.get_close_matches(last_part, list(keys_by_last), n=1)
     return [match if match in groups or "." in match else keys_by_last[match] for match in matches]
 
 
@@ -165,6 +166,6 @@ def closest_match(word: str, candidates: list[str]) -> str | None:
     """Return the candidate that a user meant by a word: one it is an alias of, or the most similar one, or None."""
     if _OPTION_ALIASES.get(word.lower()) in candidates:
         return _OPTION_ALIASES[word.lower()]
-    lowered = {candidate.lower(): candidate for candidate in candidates}
-    matches = difflib.get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.5)
-    return lowered[matches[0]] if matches else None
+    candidates_by_lower_case = {candidate.lower(): candidate for candidate in candidates}
+    matches = difflib.get_close_matches(word.lower(), list(candidates_by_lower_case), n=1, cutoff=0.5)
+    return candidates_by_lower_case[matches[0]] if matches else None

@@ -68,8 +68,8 @@ def read_overrides(words: Sequence[str], groups: Groups) -> tuple[list[str], lis
         parts, words = words[:count], words[count:]
         text = "".join(parts)
         if count > 1:
-            corrected = shlex.quote(_correct_key(text, groups))
-            problems.append(f"{' '.join(parts)}: the shell splits this at the spaces; type {corrected}")
+            corrected_text = shlex.quote(_correct_key(text, groups))
+            problems.append(f"{' '.join(parts)}: the shell splits this at the spaces; type {corrected_text}")
         elif text.startswith("-"):
             problems.append(_describe_flag(text, groups))
         elif not text.lstrip("+~").partition("=")[0] and text:
@@ -110,17 +110,18 @@ def _describe_flag(word: str, groups: Groups) -> str:
 
 
 def _count_split_words(words: Sequence[str]) -> int:
-    """Return how many of the first words were one word before the shell split them at spaces."""
-    first, following = words[0], list(words[1:3])
-    if first.startswith("-") or not first:
+    """Return the number of words at the beginning that were one word before the shell split them at spaces."""
+    first_word = words[0]
+    second_word = words[1] if len(words) > 1 else ""
+    if first_word.startswith("-") or not first_word:
         return 1
-    if "=" not in first and following[:1] == ["="] and len(following) == 2:
+    if "=" not in first_word and second_word == "=" and len(words) > 2:
         return 3
-    if "=" not in first and following and following[0].startswith("=") and len(following[0]) > 1:
+    if "=" not in first_word and second_word.startswith("=") and second_word != "=":
         return 2
-    if first.endswith("=") and following and "=" not in following[0] and not following[0].startswith(("~", "-")):
+    if first_word.endswith("=") and len(words) > 1 and "=" not in second_word and second_word[:1] not in ("~", "-"):
         return 2
-    if "=" in first and _count_open_brackets(first):
+    if "=" in first_word and _count_open_brackets(first_word):
         for count in range(2, len(words) + 1):
             if _count_open_brackets("".join(words[:count])) == 0:
                 return count

@@ -167,15 +167,15 @@ def read_dataset(
     if train_size is not None:
         count = _count_images("data.train_size", train_size, len(train))
         train = train.select(_stratified_indices(train.labels, count, split_seed, "training"))
-    measured, measured_indices = train, torch.arange(len(train))
+    measured_images, measured_indices = train, torch.arange(len(train))
     if len(train) > MAX_MEASURED_IMAGES:
         measured_indices = _stratified_indices(train.labels, MAX_MEASURED_IMAGES, split_seed, "measured")
-        measured = train.select(measured_indices)
+        measured_images = train.select(measured_indices)
     return Dataset(
         name=source.name,
         train=train,
         measured_indices=measured_indices,
-        measured=measured,
+        measured=measured_images,
         validation=validation_images,
         test=test,
         classes=splits.classes,

@@ -43,17 +43,19 @@ def decode_pictures(files: Sequence[Path], image_size: int | None, grayscale: bo
     with _refuse_decompression_bombs(), ThreadPoolExecutor() as pool:
         pictures = pool.map(decode, files)
         try:
-            first = next(pictures)
-            stacked = np.empty((len(files), *first.shape), np.uint8)  # [N, H, W] or [N, H, W, 3]
-            stacked[0] = first
+            first_picture = next(pictures)
+            stacked_pictures = np.empty((len(files), *first_picture.shape), np.uint8)  # [N, H, W] or [N, H, W, 3]
+            stacked_pictures[0] = first_picture
             for i, picture in enumerate(pictures, 1):
-                _check_alike(files[0], first, files[i], picture)
-                stacked[i] = picture
+                _check_alike(files[0], first_picture, files[i], picture)
+                stacked_pictures[i] = picture
         except MemoryError as error:
             raise _error(f"{len(files):,} pictures do not fit into memory; use data.image_size=64") from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # after an error the rest need not be decoded
-    return stacked[:, None] if stacked.ndim == 3 else np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))
+    if stacked_pictures.ndim == 3:
+        return stacked_pictures[:, None]
+    return np.ascontiguousarray(stacked_pictures.transpose(0, 3, 1, 2))
 
 
 @contextlib.contextmanager

@@ -186,8 +186,8 @@ class RunRecorder:
         """Write the final scores and the pictures to the event file, and end its session."""
         best, last, test = result.best, result.last, result.test
         keeps_best = best is not None and self.planned.job.config.early_stopping.restore_best
-        kept = best if best is not None and keeps_best else last
-        scores: dict[str, float] = {"epochs": last.epoch, "gap": kept.gap}
+        kept_metrics = best if best is not None and keeps_best else last
+        scores: dict[str, float] = {"epochs": last.epoch, "gap": kept_metrics.gap}
         if best is not None:
             scores |= {f"best/val_{name}": best.values[f"val_{name}"] for name in METRICS}
             scores |= {"train/best_epoch": best.epoch}

@@ -107,10 +107,7 @@ class Terminal:
             self.print_line(f"{len(forecasts)} cohorts, one after the other: {total}")
 
     def start(self, cohort: "Cohort") -> None:
-        """Print a header on the cohort that is about to train, and start its progress bar.
-
-        The header has four lines, one more for several runs, and one more for slow transforms.
-        """
+        """Print a header on the cohort that is about to train, and start its progress bar."""
         self._print_header(cohort)
         self.epochs = max(member.settings.epochs for member in cohort.members)
         self.several_runs = len(cohort.members) > 1

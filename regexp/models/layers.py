@@ -189,8 +189,8 @@ class Dropout(nn.Module):
             if p > 0:
                 row.random_(-(2**63), None, generator=generator)
         draws = bits.view(torch.int16)[:, : batch * features].reshape(num_runs, features, batch)  # as x is stored
-        kept = (draws >= self.thresholds).to(self.p.dtype)
-        return x * kept.div_(1 - self.p.view(-1, 1, 1)).transpose(1, 2).to(x.dtype)
+        mask = (draws >= self.thresholds).to(self.p.dtype)
+        return x * mask.div_(1 - self.p.view(-1, 1, 1)).transpose(1, 2).to(x.dtype)
 
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {

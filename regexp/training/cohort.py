@@ -194,8 +194,8 @@ class Cohort:
         Returns:
             [K], for each run whether early stopping ends it.
         """
-        improved = [member.update(run_metrics) for member, run_metrics in zip(self.members, metrics, strict=True)]
-        rows = torch.nonzero(torch.tensor(improved)).flatten().to(self.backend.device)
+        is_best = [member.update(run_metrics) for member, run_metrics in zip(self.members, metrics, strict=True)]
+        rows = torch.nonzero(torch.tensor(is_best)).flatten().to(self.backend.device)
         if len(rows):
             for name, tensor in self.model.state_dict().items():
                 self.best_weights[name].index_copy_(0, rows, tensor.index_select(0, rows))

@@ -157,7 +157,7 @@ class Member:
         self.last = metrics
         self.seconds += metrics.seconds
         best_score = math.inf if self.best is None else self.best.score(self.settings.monitor)
-        improved = metrics.score(self.settings.monitor) < best_score
-        if improved:
+        is_best = metrics.score(self.settings.monitor) < best_score
+        if is_best:
             self.best = metrics
-        return improved
+        return is_best

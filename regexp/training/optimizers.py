@@ -150,8 +150,7 @@ class StackedOptimizer:
     """One of torch's optimizers for K runs.
 
     Consecutive runs with equal arguments and schedules form a parameter group, and torch's kernel updates one group
-    after the other. The kernel gets views of stacked tensors, which are made once; gradients stay in place from step to
-    step.
+    after the other. The kernel gets views of stacked tensors, which are made once; gradients stay in their place.
 
     Attributes:
         parameters: the stacked parameters by name, each [K, ...].
@@ -192,14 +191,13 @@ class StackedOptimizer:
 
     def _make_groups(self) -> None:
         """Make the views that torch's kernels get, and the per-run tensors of l1 and clipping."""
-        runs = self.hyperparameters
-        first = next(iter(self.parameters.values()))
+        runs, first_parameter = self.hyperparameters, next(iter(self.parameters.values()))
         for name, tensor in self.parameters.items():
             state_tensors = [tensors[name] for tensors in self.state.values()]
             for large_tensor in (tensor.detach(), _gradient(tensor), *state_tensors):
                 use_huge_pages(large_tensor)
         # torch's kernels read the count on the device.
-        self.step_count = torch.tensor(float(self.steps_done), device=first.device)
+        self.step_count = torch.tensor(float(self.steps_done), device=first_parameter.device)
         # The learning rates of runs with a plateau schedule may come to differ, so each of them is a group of its own.
         equal_runs = [list(group) for _, group in groupby(runs, key=lambda run: (run.key, id(run.plateau)))]
         self.groups: list[ParameterGroup] = []
@@ -222,9 +220,11 @@ class StackedOptimizer:
         # Linear overwrites its weights' gradients. autograd adds to the others, which are small.
         self.accumulated_gradients = [_gradient(tensor) for tensor in self.parameters.values() if tensor.dim() < 3]
         self.has_l1 = any(run.l1 != 0 for run in runs)
-        self.l1 = torch.tensor([run.l1 for run in runs], dtype=first.dtype, device=first.device)
+        self.l1 = torch.tensor([run.l1 for run in runs], dtype=first_parameter.dtype, device=first_parameter.device)
         self.clips = any(run.clip_norm != torch.inf for run in runs)
-        self.clip_norms = torch.tensor([run.clip_norm for run in runs], dtype=first.dtype, device=first.device)
+        self.clip_norms = torch.tensor(
+            [run.clip_norm for run in runs], dtype=first_parameter.dtype, device=first_parameter.device
+        )
 
     def learning_rates(self) -> list[float]:
         """Return the learning rates of the last step, [K]."""

@@ -48,12 +48,12 @@ def onecycle(steps: int, pct_start: float, div_factor: float, final_div_factor: 
         final_div_factor: the last factor is the first one / final_div_factor, reached along half a cosine.
     """
     peak = pct_start * steps - 1
-    first = 1 / div_factor
+    first_factor = 1 / div_factor
 
     def factor(step: int) -> float:
         if step <= peak and peak > 0:
-            return _anneal(first, 1.0, step / peak)
-        return _anneal(1.0, first / final_div_factor, (step - peak) / (steps - 1 - peak))
+            return _anneal(first_factor, 1.0, step / peak)
+        return _anneal(1.0, first_factor / final_div_factor, (step - peak) / (steps - 1 - peak))
 
     return factor
 
