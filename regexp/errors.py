@@ -49,7 +49,7 @@ class SetupError(RegexpError):
 
 
 class DataError(SetupError):
-    """A data set that is missing, unreadable, or too small for what is asked of it."""
+    """A data set that is missing, unreadable, or too small for the configuration."""
 
 
 class DeviceError(SetupError):

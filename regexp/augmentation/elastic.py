@@ -47,7 +47,7 @@ class ElasticTransform:
         return {}
 
     def matrix(self, parameters: Mapping[str, Tensor], height: int, width: int) -> Tensor:
-        """Return the identity [1, 2, 3], which `displacements` are added to."""
+        """Return the identity matrix [1, 2, 3], to whose points the `displacements` are added."""
         return torch.eye(2, 3).unsqueeze(0)
 
     def displacements(self, count: int, height: int, width: int, generator: Generator, device: torch.device) -> Tensor:

@@ -209,7 +209,7 @@ class RandomCrop:
         return _affine_matrices(1, 0, right, 0, 1, down)
 
     def cropped_side(self, side: int) -> int:
-        """Return how many pixels are kept of a side of this many pixels."""
+        """Return the number of pixels of a crop along a side of this many pixels."""
         return max(1, round(self.size * side)) if self.size <= 1 else round(self.size)
 
     def describe(self) -> str:

@@ -37,7 +37,7 @@ class ImageByImage:
     output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """Draw `seed` [count], with which torchvision draws for each image. Arguments as in Operation.draw."""
+        """Draw `seed` [count], the seed of torchvision's draws for each image. Arguments as in Operation.draw."""
         return {"seed": torch.randint(2**31, (count,), generator=generator)}
 
     def apply(self, images: Tensor, parameters: Mapping[str, Tensor], generator: Generator) -> Tensor:

@@ -21,7 +21,7 @@ class Operation(Protocol):
 
     @property
     def kind(self) -> str:
-        """Name of the random stream for what is drawn for every pixel: "noise", "erase", ..."""
+        """The name of the random stream from which values for every pixel are drawn: "noise", "erase", ..."""
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Return height and width of the result for images of this size.

@@ -1,1 +1,1 @@
-"""The command lines of `regexp` and `regexp-compare`: what they read, and the help that they print."""
+"""The command lines of `regexp` and `regexp-compare`: their arguments and their help."""

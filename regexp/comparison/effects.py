@@ -15,7 +15,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass
 class Effect:
-    """A main effect of one key's value, or an interaction: what two keys' values do beyond the sum of their effects.
+    """A main effect of one key's value, or an interaction: the effect of two keys' values beyond the sum of both.
 
     Attributes:
         values: the values whose effect this is, by key; the other keys are averaged over.

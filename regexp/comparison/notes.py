@@ -1,6 +1,6 @@
-"""Notes below a comparison: how to read its figures, what they rest on, and which runs they leave out.
+"""Notes below a comparison, on the meaning and the basis of its figures and on the runs that they leave out.
 
-Imports no torch.
+This module imports no torch.
 """
 
 import math

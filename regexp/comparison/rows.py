@@ -158,7 +158,7 @@ def test_differences(samples: Sequence[Sequence[float]]) -> list[Difference]:
 
 
 def _required_seeds(difference: Difference) -> tuple[int, int] | None:
-    """Return how many seeds would be needed to find a difference at the corrected level: from few to many."""
+    """Return the range of the number of seeds that would be needed to find a difference at the corrected level."""
     if difference.test is None or difference.significant:
         return None
     estimate = difference.test.estimate

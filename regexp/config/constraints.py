@@ -85,7 +85,7 @@ def _describe_constraint(name: str, bound: Any) -> str:
 
 
 def find_violations(value: Any, metadata: dict[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with a value for each constraint in a field's metadata that it breaks."""
+    """Yield a message for each constraint in a field's metadata that a value violates."""
     if value is None:
         return
     entries = value if isinstance(value, list) else [value]

@@ -160,7 +160,7 @@ def _load_uncropped_dataset(config: Config) -> Dataset:
 
 
 def load_dataset(config: Config) -> Dataset:
-    """Load and split the data set of a configuration, and crop what is evaluated to the size of augmented images."""
+    """Load and split the data set of a configuration, and crop evaluated images to the size of augmented ones."""
     dataset = _load_uncropped_dataset(config)
     return dataset.center_crop(*make_pipeline(config, dataset.shape).output_size)
 

@@ -64,7 +64,7 @@ def launch(
 
 
 def print_forecast(jobs: Sequence[Job], outputs: Path, terminal: Terminal, max_runs: int | None) -> None:
-    """Print what training these jobs would take, without writing any file.
+    """Print the memory and time that training these jobs would take, without writing any file.
 
     Args:
         jobs: the checked configurations.

@@ -117,7 +117,7 @@ class RunRecorder:
         append_to_log(self.directory, f"starts: {overrides}; {self.device}")
 
     def _cut_files(self, metadata: Mapping[str, Any]) -> None:
-        """Cut off what was recorded after a checkpoint."""
+        """Cut off the parts of the files that were recorded after a checkpoint."""
         self.events = EventFile(self.directory / Path(metadata["events"]).name)
         self.events.truncate(metadata["events_size"])
         lines = (self.directory / "metrics.csv").read_text().splitlines(keepends=True)

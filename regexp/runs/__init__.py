@@ -1,4 +1,4 @@
-"""Directories of runs: what is recorded in them, and how runs are found again.
+"""Directories of runs: the records in them, and finding runs again.
 
 Imports no torch, except to load the weights of a run.
 """

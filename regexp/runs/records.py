@@ -136,12 +136,12 @@ def _metric_values(summary: dict[str, Any], config: dict[str, Any]) -> dict[str,
 
 
 def _count_recorded_epochs(directory: Path) -> int:
-    """Return how many epochs a run's metrics.csv holds; 0 if there is no such file."""
+    """Return the number of epochs in a run's metrics.csv; 0 if there is no such file."""
     with suppress(OSError):
         return max(0, (directory / "metrics.csv").read_bytes().count(b"\n") - 1)
     return 0
 
 
 def describe_error(error: Exception, file: Path) -> str:
-    """Return what is wrong with a file of a run, after an attempt to read it."""
+    """Return a description of the error that reading a file of a run raised."""
     return str(error) if isinstance(error, RunError) else f"{file} is broken ({repr(error)[:100]})"

@@ -1,1 +1,1 @@
-"""The one training loop and what it needs. Knows nothing of files, terminals and Hydra."""
+"""The training loop, and the cohort, optimizers and metrics that it uses. Knows no files, terminals or Hydra."""

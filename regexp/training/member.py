@@ -47,7 +47,7 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that a run needs to go on from the end of an epoch.
+    """The state of a run at the end of an epoch, from which it can resume.
 
     Attributes:
         tensors: "model/...", "best/..." and "optimizer/...", as they are for a run alone.
@@ -97,16 +97,16 @@ class Recorder(Protocol):
     """The recorder of one run."""
 
     def record_start(self) -> None:
-        """Record that the run starts, or goes on."""
+        """Record that the run starts or resumes."""
 
     def record_epoch(self, metrics: EpochMetrics) -> None:
         """Record an epoch."""
 
     def record_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Record what is needed to go on."""
+        """Record a checkpoint, from which the run can resume."""
 
     def record_interruption(self, checkpoint: Checkpoint) -> None:
-        """Record that the run stops before its end, and what is needed to go on."""
+        """Record that the run stops before its end, and the checkpoint from which it can resume."""
 
     def record_result(self, result: RunResult) -> None:
         """Record how the run ended."""
