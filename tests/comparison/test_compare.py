@@ -28,7 +28,7 @@ def find_notes(comparison: Comparison, words: str) -> list[str]:
 
 
 def format_verdicts(comparison: Comparison) -> dict[str, str]:
-    """Return the verdict on the difference of each row, by label."""
+    """Return the verdict on the difference of each row, by title."""
     return {
         row.title: format_verdict(row.difference, comparison.metric)
         for row in comparison.rows
@@ -37,7 +37,7 @@ def format_verdicts(comparison: Comparison) -> dict[str, str]:
 
 
 def summarize_differences(comparison: Comparison) -> dict[str, tuple[float, float | None, float | None, bool]]:
-    """Return the mean, p-value, adjusted p-value and significance of the difference of each row, by label."""
+    """Return the mean, p-value, adjusted p-value and significance of the difference of each row, by title."""
     return {
         row.title: (
             row.difference.test.estimate.mean,
@@ -60,10 +60,10 @@ def test_differences_are_paired_by_seed() -> None:
     batch = {3: 0.83, 0: 0.92, 1: 0.93, 2: 0.99, 7: 0.1}
     comparison = compare_collection(simulate_runs({"none": none, "batch": batch}))
     assert comparison.baseline.title == "none"
-    mean, p_value, p_adjusted, significant = summarize_differences(comparison)["batch"]
+    mean, p_value, adjusted_p_value, significant = summarize_differences(comparison)["batch"]
     expected = stats.ttest_rel([batch[seed] for seed in none], list(none.values()))
     assert mean == pytest.approx(0.02)
-    assert p_value == p_adjusted == pytest.approx(expected.pvalue, abs=1e-12)
+    assert p_value == adjusted_p_value == pytest.approx(expected.pvalue, abs=1e-12)
     assert significant == (expected.pvalue <= 0.05)
     assert any(note.startswith("Rows have different seeds") for note in make_notes(comparison))
 
