@@ -98,7 +98,7 @@ def compare(
         by: the keys whose values are compared, averaged over all other keys; by default, all keys that varied.
         baseline: conditions "key=value" on the configuration that the others are compared with; a key without a
             condition has its first value.
-        metric: the metric of the differences, one of regexp.config.metrics.RUN_METRICS; None: test accuracy, or
+        metric: the metric of the differences, one of regexp.config.metric_registry.RUN_METRICS; None: test accuracy, or
             validation accuracy where no run has a test accuracy.
         where: conditions "key=value" or "key=value,value" that a run has to meet to be compared.
         sort: the metric or key by which the rows are sorted; None: validation accuracy.

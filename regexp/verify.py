@@ -15,7 +15,7 @@ from rich.table import Table
 
 from regexp.api import run, sweep
 from regexp.config.compose import compose_job
-from regexp.config.metrics import CURVES
+from regexp.config.metric_registry import CURVES
 from regexp.config.schema import cohort_key, flatten
 from regexp.errors import ConfigError, RunError
 from regexp.execution.terminal import Terminal

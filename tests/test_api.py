@@ -19,7 +19,7 @@ from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 import regexp
 from regexp import load_run, run, sweep
 from regexp.config.compose import CONF, compose_job
-from regexp.config.metrics import COLUMNS
+from regexp.config.metric_registry import COLUMNS
 from regexp.data.dataset import scale
 from regexp.errors import ConfigError, DeviceError, RunError, StorageError
 from regexp.execution.builders import load_dataset
@@ -208,7 +208,7 @@ def test_a_full_disk_is_reported_and_the_run_can_be_trained_later(monkeypatch: p
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("regexp.execution.recorder.write_atomically", raise_disk_full)
+        patch.setattr("regexp.execution.run_recorder.write_atomically", raise_disk_full)
         with pytest.raises(StorageError, match="No space left on device"):
             run(SHORT, quiet=True)
     assert run(SHORT, quiet=True).status == "completed"
@@ -224,7 +224,7 @@ def test_a_run_that_was_killed_while_it_finished_is_finished_later(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("regexp.execution.recorder.RunRecorder._summarize", raise_interrupt)
+        patch.setattr("regexp.execution.run_recorder.RunRecorder._summarize", raise_interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(overrides, quiet=True)
     again = run(overrides, quiet=True)

@@ -11,7 +11,7 @@ from configuration_reference import make_reference
 from regexp.cli.arguments import read_arguments
 from regexp.config.augmentation_schema import STEPS
 from regexp.config.compose import CONF, Composer, make_composer
-from regexp.config.metrics import COLUMNS
+from regexp.config.metric_registry import COLUMNS
 from regexp.config.schema import OPTIONS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -17,9 +17,9 @@ from regexp.comparison.grouping import (
 from regexp.comparison.loading import Collection
 from regexp.comparison.rows import Row, average_rows, make_row, paired_differences, test_differences
 from regexp.config.keys import closest_match
-from regexp.config.metrics import RUN_METRICS, Metric
+from regexp.config.metric_registry import RUN_METRICS, Metric
 from regexp.errors import ConfigError
-from regexp.runs.records import RunRecord
+from regexp.runs.run_record import RunRecord
 from regexp.utils.messages import did_you_mean
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from regexp.comparison.rows import Row
-from regexp.config.metrics import COLUMNS
+from regexp.config.metric_registry import COLUMNS
 from regexp.runs.run import Run
 
 # The smallest loss of which a logarithm is taken: a network can be so sure that its loss rounds to 0.

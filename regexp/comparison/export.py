@@ -20,7 +20,7 @@ from regexp.comparison.verdicts import (
     format_headline,
     format_verdict,
 )
-from regexp.config.metrics import RUN_METRICS, Metric
+from regexp.config.metric_registry import RUN_METRICS, Metric
 
 
 class RowRecords(list[dict[str, Any]]):

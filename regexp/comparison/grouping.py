@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from regexp.config.keys import closest_match
 from regexp.errors import ConfigError
 from regexp.runs.identity import IGNORED_KEYS, short_names
-from regexp.runs.records import RunRecord
+from regexp.runs.run_record import RunRecord
 from regexp.utils.messages import did_you_mean, format_value
 
 # Stands for the value of a key that a configuration does not have.

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from regexp.errors import ConfigError, RunError
-from regexp.runs.records import READ_ERRORS, RunRecord, describe_error, read_run_record
 from regexp.runs.run import Run
+from regexp.runs.run_record import READ_ERRORS, RunRecord, describe_error, read_run_record
 
 
 @dataclass

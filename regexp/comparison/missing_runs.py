@@ -8,7 +8,7 @@ from pathlib import Path
 
 from regexp.comparison.compare import Comparison
 from regexp.comparison.grouping import ABSENT
-from regexp.runs.records import RunRecord
+from regexp.runs.run_record import RunRecord
 from regexp.utils.next_commands import command_prefix, relative_path
 
 

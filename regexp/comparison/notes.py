@@ -12,8 +12,8 @@ from regexp.comparison.loading import format_count
 from regexp.comparison.rows import Row, paired_differences, test_differences
 from regexp.comparison.statistics import ALPHA, MAX_SIGN_FLIP_PAIRS, wilson_interval
 from regexp.comparison.verdicts import format_estimate
-from regexp.config.metrics import RUN_METRICS
-from regexp.runs.records import RunRecord
+from regexp.config.metric_registry import RUN_METRICS
+from regexp.runs.run_record import RunRecord
 from regexp.utils.next_commands import command_prefix
 
 MAX_FAILURES = 5

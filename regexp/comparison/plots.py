@@ -18,7 +18,7 @@ from regexp.comparison.curves import Curves
 from regexp.comparison.export import to_markdown
 from regexp.comparison.rows import Row, average_rows
 from regexp.comparison.statistics import CONFIDENCE_LEVEL
-from regexp.config.metrics import RUN_METRICS, Metric
+from regexp.config.metric_registry import RUN_METRICS, Metric
 from regexp.utils.atomic_io import explain_storage_errors
 
 MAX_PANELS, MAX_ROWS, MAX_LINES, MAX_NAMES = 12, 30, 6, 12

@@ -14,8 +14,8 @@ from regexp.comparison.statistics import (
     paired_test,
     sd_confidence_interval,
 )
-from regexp.config.metrics import RUN_METRICS
-from regexp.runs.records import RunRecord
+from regexp.config.metric_registry import RUN_METRICS
+from regexp.runs.run_record import RunRecord
 
 
 @dataclass

@@ -22,7 +22,7 @@ from regexp.comparison.verdicts import (
     format_seeds,
     format_verdict,
 )
-from regexp.config.metrics import RUN_METRICS, Metric
+from regexp.config.metric_registry import RUN_METRICS, Metric
 from regexp.runs.identity import short_names
 
 MAX_ROWS = 30

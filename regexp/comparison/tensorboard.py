@@ -13,13 +13,13 @@ from pathlib import Path
 from regexp.comparison.compare import Comparison
 from regexp.comparison.curves import Curves
 from regexp.comparison.rows import Row
-from regexp.config.metrics import EPOCH_SPLITS, METRICS
+from regexp.config.metric_registry import EPOCH_SPLITS, METRICS
 from regexp.runs import event_file
 from regexp.utils import next_commands
 from regexp.utils.atomic_io import explain_storage_errors
 
 DIRECTORY_NAME = "bands"
-# The tags that regexp.execution.recorder writes, with their columns in metrics.csv.
+# The tags that regexp.execution.run_recorder writes, with their columns in metrics.csv.
 COLUMNS_BY_TAG = {f"{split}/{name}": f"{split}_{name}" for split in EPOCH_SPLITS for name in METRICS}
 TITLE = "training and validation"
 CHARTS = {f"{metric.title}: {TITLE}": (f"train/{name}", f"val/{name}") for name, metric in METRICS.items()}

@@ -7,8 +7,8 @@ from regexp.comparison.compare import Comparison
 from regexp.comparison.loading import format_count
 from regexp.comparison.rows import Difference, Row
 from regexp.comparison.statistics import MAX_SEEDS, Estimate
-from regexp.config.metrics import Metric
-from regexp.runs.records import EXCLUDED_STATUSES
+from regexp.config.metric_registry import Metric
+from regexp.runs.run_record import EXCLUDED_STATUSES
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from regexp.config.data_schema import DATA_SCHEMAS, DATA_SOURCES, DataConfig
 from regexp.config.fields import iterate_fields, per_run, shared
-from regexp.config.metrics import MONITORS
+from regexp.config.metric_registry import MONITORS
 from regexp.config.optimizer_schema import (
     AdamConfig,
     AdamWConfig,

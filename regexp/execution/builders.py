@@ -24,7 +24,7 @@ from regexp.data.sources import locate
 from regexp.errors import ConfigError, DataError, OutOfMemory
 from regexp.execution import memory
 from regexp.execution.images import Png, draw_augmentation_grid, encode_png
-from regexp.execution.recorder import RunRecorder, load_checkpoint
+from regexp.execution.run_recorder import RunRecorder, load_checkpoint
 from regexp.models.protocol import Architecture
 from regexp.runs.directories import PlannedRun, record_failure_of
 from regexp.training.batches import ImageStream, batch_sizes

@@ -10,7 +10,7 @@ import torch
 from regexp.config.schema import Config, cohort_key, stream_key
 from regexp.errors import RegexpError
 from regexp.execution import builders, memory
-from regexp.execution.recorder import load_checkpoint
+from regexp.execution.run_recorder import load_checkpoint
 from regexp.runs.directories import PlannedRun
 from regexp.training.batches import Batch
 from regexp.training.cohort import Cohort

@@ -33,7 +33,7 @@ def estimate_run_bytes(architecture: Architecture, batch_size: int, optimizer_va
         dtype: the type of the parameters.
     """
     parameter_values = count_parameters(architecture) * (VALUES_PER_PARAMETER + optimizer_values)
-    activation_values = batch_size * architecture.activations * VALUES_PER_ACTIVATION
+    activation_values = batch_size * architecture.num_activations * VALUES_PER_ACTIVATION
     return (parameter_values + activation_values) * dtype.itemsize
 
 

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from regexp.config.metrics import METRICS
+from regexp.config.metric_registry import METRICS
 from regexp.runs.identity import short_names
 from regexp.runs.logdirs import make_logdir
 from regexp.runs.run import Run

@@ -57,7 +57,7 @@ class MLPArchitecture:
         return cls.from_options((1, 1, state["1.weight"].shape[1]), len(state[output_name]), options)
 
     @property
-    def activations(self) -> int:
+    def num_activations(self) -> int:
         """The number of units of all layers."""
         return sum(self.hidden_sizes) + self.num_classes
 

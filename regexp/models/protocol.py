@@ -96,7 +96,7 @@ class Architecture(Protocol):
         ...
 
     @property
-    def activations(self) -> int:
+    def num_activations(self) -> int:
         """The number of values that the layers produce for one image, from which a cohort's memory is estimated."""
         ...
 

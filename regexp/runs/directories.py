@@ -19,8 +19,8 @@ from regexp.config.job import Job
 from regexp.config.schema import flatten, source_arguments
 from regexp.data.sources import locate
 from regexp.runs.identity import Identity, identify, make_label
-from regexp.runs.recorded_runs import RecordedRuns, is_finished, read_run, refuse_if_in_training
 from regexp.runs.run import Run
+from regexp.runs.run_index import RunIndex, is_finished, read_run, refuse_if_in_training
 from regexp.utils.atomic_io import append_to_log, explain_storage_errors, write_atomically
 from regexp.utils.processes import describe_this_process, typed_command
 from regexp.utils.progress import track_progress
@@ -60,7 +60,7 @@ def plan_runs(jobs: Sequence[Job], outputs: Path, dry_run: bool = False) -> list
         DataError: a data set is missing, or cannot be read or downloaded.
     """
     sources = {key: locate(*key) for key in {source_arguments(job.config) for job in jobs}}
-    recorded_runs = {name: RecordedRuns(outputs / name) for name in {job.config.name for job in jobs}}
+    run_indices = {name: RunIndex(outputs / name) for name in {job.config.name for job in jobs}}
     choose_directory = find_directory if dry_run else reserve_directory
     planned_by_key: dict[tuple[str, Identity], PlannedRun] = {}
     planned_runs = []
@@ -68,25 +68,25 @@ def plan_runs(jobs: Sequence[Job], outputs: Path, dry_run: bool = False) -> list
         name = job.config.name
         identity = identify(job.config, sources[source_arguments(job.config)].fingerprint)
         if (name, identity) not in planned_by_key:
-            planned_by_key[name, identity] = choose_directory(job, identity, outputs, recorded_runs[name])
+            planned_by_key[name, identity] = choose_directory(job, identity, outputs, run_indices[name])
         planned_runs.append(planned_by_key[name, identity])
     return planned_runs
 
 
-def find_directory(job: Job, identity: Identity, outputs: Path, recorded_runs: RecordedRuns) -> PlannedRun:
+def find_directory(job: Job, identity: Identity, outputs: Path, run_index: RunIndex) -> PlannedRun:
     """Return the planned run that `reserve_directory` would return, without writing anything.
 
     Args:
         job: the checked configuration.
         identity: the identity of the job.
         outputs: the directory that holds outputs/NAME/LABEL.
-        recorded_runs: the runs recorded in outputs/NAME.
+        run_index: the runs recorded in outputs/NAME, by identity.
 
     Returns:
         The job with its directory, and whether the run in it has ended.
     """
     directory = outputs / job.config.name / make_label(job.overrides)
-    run, other_run = _find_runs(job, identity, directory, recorded_runs)
+    run, other_run = _find_runs(job, identity, directory, run_index)
     if other_run is not None and job.config.keep:
         return PlannedRun(job, identity, other_run.directory, finished=True, other_code=True)
     if run is not None and not job.config.force:
@@ -96,7 +96,7 @@ def find_directory(job: Job, identity: Identity, outputs: Path, recorded_runs: R
     return PlannedRun(job, identity, directory, finished=False, other_code=other_run is not None)
 
 
-def reserve_directory(job: Job, identity: Identity, outputs: Path, recorded_runs: RecordedRuns) -> PlannedRun:
+def reserve_directory(job: Job, identity: Identity, outputs: Path, run_index: RunIndex) -> PlannedRun:
     """Reserve the directory outputs/NAME/LABEL for a job, or find the directory of the same run under another label.
 
     A run with the same identity is found whether or not it has finished, and if it has, also where it was set aside. A
@@ -108,7 +108,7 @@ def reserve_directory(job: Job, identity: Identity, outputs: Path, recorded_runs
         job: the checked configuration.
         identity: the identity of the job.
         outputs: the directory that holds outputs/NAME/LABEL.
-        recorded_runs: the runs recorded in outputs/NAME.
+        run_index: the runs recorded in outputs/NAME, by identity.
 
     Returns:
         The job with its directory, and whether the run in it has ended.
@@ -118,51 +118,49 @@ def reserve_directory(job: Job, identity: Identity, outputs: Path, recorded_runs
         StorageError: the directory cannot be written.
     """
     directory = outputs / job.config.name / make_label(job.overrides)
-    run, other_run = _find_runs(job, identity, directory, recorded_runs)
+    run, other_run = _find_runs(job, identity, directory, run_index)
     if other_run is not None and job.config.keep:
-        kept_run = recorded_runs.put_back(other_run)
+        kept_run = run_index.put_back(other_run)
         return PlannedRun(job, identity, kept_run.directory, finished=True, other_code=True)
     if other_run is not None:
-        recorded_runs.set_aside(other_run.directory)
+        run_index.set_aside(other_run.directory)
     if run is not None:
         refuse_if_in_training(run)
         if not job.config.force:
-            run = recorded_runs.put_back(run)
+            run = run_index.put_back(run)
             planned = PlannedRun(job, identity, run.directory, is_finished(run))
             return planned if planned.finished else _record(planned)
-        recorded_runs.set_aside(run.directory)
+        run_index.set_aside(run.directory)
     if directory.exists():
         present_run = read_run(directory)
         if present_run is None or present_run.record.get("identity", {}).get("config") in (None, identity.config):
-            recorded_runs.set_aside(directory)
+            run_index.set_aside(directory)
         else:
             directory = directory.with_name(f"{directory.name}-{identity.config[:6]}")
             if directory.exists():
-                recorded_runs.set_aside(directory)
+                run_index.set_aside(directory)
     return _record(PlannedRun(job, identity, directory, finished=False, other_code=other_run is not None))
 
 
-def _find_runs(
-    job: Job, identity: Identity, directory: Path, recorded_runs: RecordedRuns
-) -> tuple[Run | None, Run | None]:
+def _find_runs(job: Job, identity: Identity, directory: Path, run_index: RunIndex) -> tuple[Run | None, Run | None]:
     """Return the run with this identity, and a finished run that differs from it in the code alone.
 
     Args:
         job: the checked configuration.
         identity: the identity of the job.
         directory: outputs/NAME/LABEL of the job.
-        recorded_runs: the runs recorded in outputs/NAME.
+        run_index: the runs recorded in outputs/NAME, by identity.
 
     Returns:
         The run with this identity, finished or not, or None; and the run of other code, or None. The latter is always
         None where the run with this identity has finished or `force` is set, and without `keep` also where that run has
         begun.
     """
-    run = recorded_runs.find(directory, identity, among_set_aside=not job.config.force)
+    run = run_index.find(directory, identity, among_set_aside=not job.config.force)
     looks_for_other_code = run is None or (job.config.keep and not is_finished(run))
     if job.config.force or not looks_for_other_code:
         return run, None
-    return run, recorded_runs.find_trained_by_other_code(identity, among_set_aside=job.config.keep)
+    return run, run_index.find_trained_by_other_code(identity, among_set_aside=job.config.keep)
 
 
 def _record(planned: PlannedRun) -> PlannedRun:

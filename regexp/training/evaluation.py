@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from regexp.config.metrics import METRICS
+from regexp.config.metric_registry import METRICS
 from regexp.data.dataset import Images, scale
 from regexp.models.protocol import Model
 from regexp.utils.device import Backend
@@ -22,7 +22,7 @@ class Evaluation:
     """The metrics of K runs on the same images, in evaluation mode and without label smoothing.
 
     Attributes:
-        values: the mean over the images of every metric in config.metrics.METRICS, by name, [K]; losses are in nats.
+        values: the mean over the images of every metric in metric_registry.METRICS, by name, [K]; losses are in nats.
         predictions: [K, N], the predicted classes, on the device; None where they were not asked for.
     """
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
-from regexp.config.metrics import METRICS
+from regexp.config.metric_registry import METRICS
 from regexp.training.cohort import Cohort
 from regexp.training.evaluation import Evaluation, count_confusions, evaluate
 from regexp.training.loss import training_loss
@@ -31,7 +31,7 @@ def train(cohort: Cohort, reporter: Reporter, stop_request: StopRequest) -> None
     """
     for member in cohort.members:
         member.call_recorder(member.recorder.record_start)
-    drop_finished_runs(cohort)  # a resumed run may have ended before its result was recorded
+    test_and_drop_finished_runs(cohort)  # a resumed run may have ended before its result was recorded
     while cohort.members:
         cohort.begin_epoch()
         for batch in cohort.batches():  # images [S, B, C, H, W], labels [K, B]
@@ -43,7 +43,7 @@ def train(cohort: Cohort, reporter: Reporter, stop_request: StopRequest) -> None
         record_epoch(cohort, metrics)
         write_checkpoints_if_due(cohort)
         reporter.show_epoch(metrics)
-        drop_finished_runs(cohort)
+        test_and_drop_finished_runs(cohort)
         if stop_request.requested:
             for k, member in enumerate(cohort.members):
                 member.call_recorder(member.recorder.record_interruption, cohort.checkpoint(k))
@@ -89,7 +89,7 @@ def write_checkpoints_if_due(cohort: Cohort) -> None:
         cohort.checkpoint_seconds = cohort.last_checkpoint_time - start
 
 
-def drop_finished_runs(cohort: Cohort) -> None:
+def test_and_drop_finished_runs(cohort: Cohort) -> None:
     """Test and record the runs that have ended, and remove them from the cohort."""
     finished_rows = [k for k, member in enumerate(cohort.members) if member.status is not None]
     if finished_rows:

@@ -25,7 +25,7 @@ class RunSettings:
         loss_terms: the weight of each loss term (see training.loss), by the path of its function.
         patience: epochs in a row without improvement that end the run; inf for never.
         min_delta: the amount by which a value must be better than the best one to count as an improvement.
-        monitor: the monitored value, one of config.metrics.MONITORS.
+        monitor: the monitored value, one of config.metric_registry.MONITORS.
         restore_best: whether the run keeps its best weights; otherwise its last.
         hyperparameters: those of the optimizer.
         stream: the image stream.

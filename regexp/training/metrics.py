@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from regexp.config.metrics import lower_is_better
+from regexp.config.metric_registry import lower_is_better
 from regexp.training.loss import cross_entropy
 
 

@@ -16,7 +16,7 @@ from regexp.comparison.loading import Collection, collect
 from regexp.comparison.notes import make_brief_notes, make_notes
 from regexp.comparison.statistics import count_required_seeds, sd_confidence_interval
 from regexp.comparison.verdicts import INTERACTION, format_verdict
-from regexp.config.metrics import RUN_METRICS
+from regexp.config.metric_registry import RUN_METRICS
 from regexp.errors import ConfigError
 
 CONFIGURATIONS = ("none", "a", "b", "c")

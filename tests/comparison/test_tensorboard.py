@@ -144,7 +144,7 @@ def test_a_diverged_run_is_marked_as_failed() -> None:
 
 
 def test_a_failed_run_is_marked_as_failed_until_it_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from regexp.execution.recorder import RunRecorder
+    from regexp.execution.run_recorder import RunRecorder
 
     record_epoch = RunRecorder.record_epoch
 

@@ -23,7 +23,7 @@ from regexp.execution.builders import (
     make_architecture,
     make_hyperparameters,
 )
-from regexp.execution.recorder import RunRecorder
+from regexp.execution.run_recorder import RunRecorder
 from regexp.runs.directories import plan_runs
 from regexp.runs.run import Run
 from regexp.runs.sweep_record import summarize_overrides
@@ -153,7 +153,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
 
 
 def test_a_sweep_records_its_command_its_grid_and_its_members(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regexp.execution.launch._sweep", sys.modules["regexp.runs.sweep_record"].SweepRecord())
+    monkeypatch.setattr("regexp.execution.launcher._sweep", sys.modules["regexp.runs.sweep_record"].SweepRecord())
     words = ["-m", *SHORT, "normalization=none,batch", "seed=0,1,1", "hydra.sweeper.max_batch_size=3"]
     assert run_regexp(monkeypatch, *words) == 0
     [file] = Path("outputs/default/sweeps").iterdir()

@@ -6,9 +6,9 @@ from typing import Any
 
 from regexp.comparison.loading import Collection
 from regexp.config.compose import compose_job
-from regexp.config.metrics import COLUMNS
+from regexp.config.metric_registry import COLUMNS
 from regexp.config.schema import flatten
-from regexp.runs.records import RunRecord
+from regexp.runs.run_record import RunRecord
 
 CONFIGS: dict[tuple[str, ...], dict[str, Any]] = {}
 

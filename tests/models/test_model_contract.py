@@ -41,7 +41,7 @@ def test_an_architecture_can_be_rebuilt_from_stored_weights(architecture: Archit
     rebuilt = type(architecture).from_state(state, flatten(config))
     rebuilt.make_module(0.2).load_state_dict(state)
     assert rebuilt == architecture
-    assert architecture.activations >= CLASSES
+    assert architecture.num_activations >= CLASSES
     assert str(CLASSES) in architecture.describe()
 
 

@@ -20,7 +20,7 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 
-from regexp.config.metrics import MONITORS
+from regexp.config.metric_registry import MONITORS
 from regexp.config.optimizer_schema import SGDConfig
 from regexp.config.schema import OPTIONS, Config, EarlyStoppingConfig
 from regexp.execution.builders import make_hyperparameters

@@ -73,7 +73,7 @@ class CohortLauncher(Launcher):
             launcher.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
             results: Sequence[JobReturn] = launcher.launch(job_overrides, initial_job_idx)
             return results
-        from regexp.execution.launch import launch
+        from regexp.execution.launcher import launch
 
         loader = self.hydra_context.config_loader
         return launch(job_overrides, initial_job_idx, self.config, loader, self.max_runs, self.dry_run)

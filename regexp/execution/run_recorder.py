@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from regexp.config.metrics import COLUMNS, METRICS
+from regexp.config.metric_registry import COLUMNS, METRICS
 from regexp.config.schema import flatten, identity_items
 from regexp.data.dataset import Dataset
 from regexp.execution.images import Png, draw_confusion_matrix, draw_first_layer, encode_png

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 
 from regexp.config import compose
 from regexp.execution import builders
-from regexp.execution.launch import objective
+from regexp.execution.launcher import objective
 from regexp.runs.run import find_runs
 
 

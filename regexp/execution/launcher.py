@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from regexp.config.compose import composer_for_loader
 from regexp.config.job import Job
-from regexp.config.metrics import METRICS
+from regexp.config.metric_registry import METRICS
 from regexp.errors import DIVERGED
 from regexp.execution.terminal import Terminal
 from regexp.execution.train import train

@@ -6,7 +6,7 @@ import pytest
 
 from regexp import load_run, run, sweep
 from regexp.config.compose import compose_jobs
-from regexp.execution.launch import print_forecast
+from regexp.execution.launcher import print_forecast
 from regexp.execution.terminal import Terminal
 from regexp.runs.code_hash import code_hash
 

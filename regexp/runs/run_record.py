@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regexp.config.metrics import CURVES, METRICS
+from regexp.config.metric_registry import CURVES, METRICS
 from regexp.errors import RunError
 from regexp.runs.identity import IGNORED_KEYS
 from regexp.runs.run import Run
@@ -35,8 +35,7 @@ class RunRecord:
         code: the hash of the code that trained the run.
         started: the time at which the run was first started.
         status: one of FINISHED_STATUSES or EXCLUDED_STATUSES.
-        metric_values: the metrics in its summary, by the names in regexp.config.metrics.RUN_METRICS, as far as it has
-            them.
+        metric_values: the metrics in its summary, as far as it has them, by the names in metric_registry.RUN_METRICS.
         last_epoch: the last epoch that it recorded.
         max_epochs: the most epochs that it may train.
         image_counts: the number of images in each split of its data, by the split's name.

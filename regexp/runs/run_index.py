@@ -15,7 +15,7 @@ from regexp.utils.processes import is_alive
 _SET_ASIDE = re.compile(r"\.old-\d{8}-\d{6}(-\d+)?$")
 
 
-class RecordedRuns:
+class RunIndex:
     """The runs recorded directly below a directory, by identity; of several with one identity, the first by name."""
 
     def __init__(self, directory: Path) -> None:
