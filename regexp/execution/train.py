@@ -30,10 +30,11 @@ def command(cfg: DictConfig) -> None:
 
 
 def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal, sweep: SweepRecord | None = None) -> list[Run]:
-    """Carry out jobs from start to end: plan, train what is unfinished, report, and return the runs in order.
+    """Plan the runs of jobs below `outputs`, train those that are unfinished, report, and return all in order.
 
     Finished runs are shown, not trained again. The others train in as few cohorts as their `shared` fields and the
-    memory allow. If some fail, the rest still train, and the errors are raised at the end.
+    memory allow. If some fail, the rest still train, and the errors are raised at the end. `sweep` records them as the
+    members of a sweep; None for a single run.
     """
     planned_runs = plan_runs(jobs, outputs)
     unfinished = [planned for planned in dict.fromkeys(planned_runs) if not planned.finished]
