@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from regexp import sweep
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text()
 NEW_FILE = re.compile(r"New file `([^`]+)`:\n\n```\w+\n(.*?)```", re.DOTALL)
@@ -93,8 +95,7 @@ def test_the_help_lists_the_examples(extended_checkout: Path) -> None:
 
 def test_runs_trained_before_a_metric_was_added_can_still_be_compared(extended_checkout: Path) -> None:
     """Compare runs of the original package with the extended one: only the new metric is missing."""
-    command = [sys.executable, "-W", "error", "-m", "regexp", "-m", "epochs=2", "model.hidden_sizes=[8]", "seed=0,1"]
-    subprocess.run(command, check=True, capture_output=True)
+    sweep([["epochs=2", "model.hidden_sizes=[8]", f"seed={seed}"] for seed in (0, 1)], quiet=True)
     code = (
         f"import sys; sys.path[:0] = [{str(extended_checkout)!r}]; import regexp.cli.compare as command; command.main()"
     )

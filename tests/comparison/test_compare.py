@@ -99,7 +99,7 @@ def test_false_findings_are_as_rare_as_stated_for_accuracies_on_few_images() -> 
         assert findings <= stats.binom.ppf(0.999, 1000, 0.06)
 
 
-@pytest.mark.parametrize("seeds", [3, 5, 12])
+@pytest.mark.parametrize("seeds", [3, 5, pytest.param(12, marks=pytest.mark.slow)])
 def test_the_interval_covers_a_known_difference(seeds: int) -> None:
     rng = np.random.default_rng(seeds)
     covered = 0

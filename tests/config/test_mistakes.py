@@ -373,7 +373,7 @@ _VALID_OVERRIDES = [
 ]
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     words=st.lists(st.sampled_from(_VALID_OVERRIDES), max_size=6, unique_by=lambda word: word.lstrip("+").split("=")[0])
 )
@@ -483,7 +483,7 @@ def check_outcome(composer: Composer, words: list[str], multirun: bool) -> None:
         assert all(key for key, _, _ in iterate_fields(job.config))
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=st.lists(_WORDS, max_size=4), multirun=st.booleans())
 @example(words=["model.dropout=" + "[" * 300], multirun=False)
 @example(words=["augmentation={a:1}"], multirun=False)
@@ -518,7 +518,7 @@ _YAML: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     content=st.one_of(_YAML.map(lambda node: yaml.safe_dump(node).encode("utf-8", "replace")), st.binary(max_size=60)),
     group=st.sampled_from(["augmentation", "experiment", "optimizer", "data"]),
