@@ -14,16 +14,8 @@ from torch import Generator, Tensor
 from regexp.errors import ConfigError
 
 
-class GeometricTransform(Protocol):
-    """A transform that moves pixels. `interpolation` and `fill` are None if any value gives the same result."""
-
-    @property
-    def interpolation(self) -> str | None:
-        """How values between pixels are read: "nearest" or "bilinear"."""
-
-    @property
-    def fill(self) -> float | None:
-        """Brightness of pixels read from outside the image, in [0, 1]."""
+class RandomDraws(Protocol):
+    """What all transforms have in common: the size of their results, and draws for every image."""
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Return height and width of the result for images of this size.
@@ -46,6 +38,18 @@ class GeometricTransform(Protocol):
             Each parameter by name, [count, ...].
         """
         ...
+
+
+class GeometricTransform(RandomDraws, Protocol):
+    """A transform that moves pixels. `interpolation` and `fill` are None if any value gives the same result."""
+
+    @property
+    def interpolation(self) -> str | None:
+        """How values between pixels are read: "nearest" or "bilinear"."""
+
+    @property
+    def fill(self) -> float | None:
+        """Brightness of pixels read from outside the image, in [0, 1]."""
 
     def matrix(self, parameters: Mapping[str, Tensor], height: int, width: int) -> Tensor:
         """Return the matrices [count, 2, 3] or [count, 3, 3] of images of this size with these parameters."""

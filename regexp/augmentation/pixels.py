@@ -9,41 +9,19 @@ from typing import ClassVar, Protocol, final, runtime_checkable
 import torch
 from torch import Generator, Tensor
 
-from regexp.augmentation.geometry import draw_uniform, keep_size
+from regexp.augmentation.geometry import RandomDraws, draw_uniform, keep_size
 from regexp.errors import ConfigError
 
 _ERASING_TRIES = 10  # rectangles drawn per image, of which the first that fits is erased
 
 
 @runtime_checkable
-class Operation(Protocol):
+class Operation(RandomDraws, Protocol):
     """One operation of a pipeline on a batch of images."""
 
     @property
     def kind(self) -> str:
         """The name of the random stream from which values for every pixel are drawn: "noise", "erase", ..."""
-
-    def output_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return height and width of the result for images of this size.
-
-        Raises:
-            ConfigError: the operation cannot be applied to images of this size.
-        """
-        ...
-
-    def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """Draw the parameters of images, with torchvision's distributions.
-
-        Args:
-            count: number of images.
-            height: height of the images, in pixels.
-            width: width of the images, in pixels.
-            generator: random generator on the CPU.
-
-        Returns:
-            Each parameter by name, [count, ...].
-        """
-        ...
 
     def apply(self, images: Tensor, parameters: Mapping[str, Tensor], generator: Generator) -> Tensor:
         """Transform images.

@@ -131,14 +131,7 @@ def reserve_directory(job: Job, identity: Identity, outputs: Path, run_index: Ru
             planned = PlannedRun(job, identity, run.directory, is_finished(run))
             return planned if planned.finished else _record(planned)
         run_index.set_aside(run.directory)
-    if directory.exists():
-        present_run = read_run(directory)
-        if present_run is None or present_run.record.get("identity", {}).get("config") in (None, identity.config):
-            run_index.set_aside(directory)
-        else:
-            directory = directory.with_name(f"{directory.name}-{identity.config[:6]}")
-            if directory.exists():
-                run_index.set_aside(directory)
+    directory = run_index.free_directory(directory, identity.config)
     return _record(PlannedRun(job, identity, directory, finished=False, other_code=other_run is not None))
 
 

@@ -75,15 +75,33 @@ class RunIndex:
             for code in [code for code, run in runs.items() if run.directory == directory]:
                 del runs[code]
 
+    def free_directory(self, directory: Path, config_hash: str) -> Path:
+        """Return a free name for a directory of a configuration: `directory`, or that name with a short hash.
+
+        A run of the same configuration that has the name is set aside. One of another configuration keeps it, and the
+        name that is returned gets a short hash.
+
+        Args:
+            directory: the name that is wanted.
+            config_hash: the configuration's part of the identity.
+        """
+        if directory.exists():
+            run = read_run(directory)
+            if run is not None and run.record.get("identity", {}).get("config") not in (None, config_hash):
+                directory = directory.with_name(f"{directory.name}-{config_hash[:6]}")
+        if directory.exists():
+            self.set_aside(directory)
+        return directory
+
     def put_back(self, run: Run) -> Run:
         """Rename the directory of a run that was set aside to its old name, and return the run.
 
-        What has the name now is set aside in exchange. The directory of any other run keeps its name.
+        What has the name now makes room as in `free_directory`. The directory of a run that was not set aside keeps its
+        name.
         """
         target = run.directory.with_name(_SET_ASIDE.sub("", run.directory.name))
         if target != run.directory:
-            if target.exists():
-                self.set_aside(target)
+            target = self.free_directory(target, run.record["identity"]["config"])
             with explain_storage_errors(target):
                 run.directory.rename(target)
             run = Run(target)

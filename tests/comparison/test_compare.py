@@ -15,6 +15,7 @@ from regexp.comparison.grouping import group_by_configuration
 from regexp.comparison.loading import Collection, collect
 from regexp.comparison.notes import make_brief_notes, make_notes
 from regexp.comparison.statistics import count_required_seeds, sd_confidence_interval
+from regexp.comparison.tables import tabulate_overview
 from regexp.comparison.verdicts import INTERACTION, format_verdict
 from regexp.config.metric_registry import RUN_METRICS
 from regexp.errors import ConfigError
@@ -527,3 +528,16 @@ def test_conditions_select_runs(tmp_path: Path) -> None:
     comparison = compare_collection(collection, where=["lr=1e-1,0.01", "dropout=0.50"])
     assert [row.values for row in comparison.cells] == [{"optimizer.lr": "0.1"}, {"optimizer.lr": "0.01"}]
     assert len(comparison.records) == 4
+
+
+@pytest.mark.parametrize(
+    ("scores", "verdict"),
+    [
+        ({0: 0.9, 1: 0.8, 2: 0.7}, "same"),
+        ({0: 0.8, 1: 0.9, 2: 0.7}, "unclear"),  # the mean is the same, the seeds are not
+        ({0: 0.95, 1: 0.86, 2: 0.755}, "better"),
+    ],
+)
+def test_the_short_table_calls_only_equal_results_the_same(scores: dict[int, float], verdict: str) -> None:
+    table = tabulate_overview(compare_collection(simulate_runs({"none": {0: 0.9, 1: 0.8, 2: 0.7}, "batch": scores})))
+    assert {row[0]: row[-1] for row in table.rows}["batch"] == verdict

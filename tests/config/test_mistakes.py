@@ -281,6 +281,19 @@ def test_a_file_that_is_not_text_is_an_error_that_names_it(tmp_path: Path) -> No
         make_composer(str(tmp_path)).compose_command_line(["augmentation=custom"], False)
 
 
+@pytest.mark.parametrize("multirun", [False, True])
+def test_a_broken_file_does_not_hide_words_that_cannot_be_read(tmp_path: Path, multirun: bool) -> None:
+    (tmp_path / "optimizer").mkdir()
+    (tmp_path / "optimizer" / "own.yaml").write_text("foo: 3")
+    with pytest.raises(ConfigError) as caught:
+        make_composer(str(tmp_path)).compose_command_line(["optimizer=own", "a=[1", "epochs=x"], multirun)
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
+        "a=[1",
+        str(tmp_path / "optimizer" / "own.yaml"),
+        "epochs=x",
+    ]
+
+
 def test_a_broken_file_does_not_hide_other_mistakes(tmp_path: Path) -> None:
     (tmp_path / "optimizer").mkdir()
     (tmp_path / "optimizer" / "custom.yaml").write_text("lr: -1\nfoo: 3")
@@ -346,6 +359,10 @@ def test_a_missing_directory_of_options_is_an_error_that_names_it() -> None:
         ("experiment=lesson_layernorm", []),
         ("epochs=5", ["early_stopping.patience=5 can never stop a run of epochs=5"]),
         ("epochs=6", []),
+        ("data.train_size=1", ["data.train_size=1 is one image; 1.0 is all of them"]),
+        ("data.val_size=1", ["data.val_size=1 is one image"]),
+        ("data.train_size=1.0", []),
+        ("data.train_size=2", []),
         ("epochs=5 early_stopping=none", []),
         ("normalization=batch batch_size=3", ["batches of batch_size=3"]),
         ("normalization=batch batch_size=4", []),

@@ -125,3 +125,19 @@ def test_a_run_that_was_set_aside_is_found_again_when_its_code_comes_back(
     monkeypatch.setattr("regexp.runs.identity.code_hash", lambda: "changed")
     assert finish_times(sweep(SEEDS, quiet=True)) == second_times
     assert len(list(DEFAULT.glob("*.old-*"))) == 2
+
+
+def test_a_run_that_comes_back_leaves_the_run_of_another_configuration_its_directory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both have the same label."""
+    monkeypatch.setattr("regexp.runs.directories.make_label", lambda overrides: "label")
+    first = run([*SHORT, "seed=0"], quiet=True)
+    monkeypatch.setattr("regexp.runs.identity.code_hash", lambda: "changed")
+    first.directory.rename(f"{first.directory}.old-20260101-000000")
+    other = run([*SHORT, "seed=1"], quiet=True)
+    assert other.directory.name == "label"
+    kept = run([*SHORT, "seed=0", "keep=true"], quiet=True)
+    assert kept.record["identity"] == first.record["identity"]
+    assert kept.directory.name.startswith("label-")
+    assert load_run(other.directory).record["identity"] == other.record["identity"]
