@@ -43,33 +43,32 @@ class ElasticTransform:
     output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """Draw nothing: `displacements` draws, pixel by pixel. Arguments as in GeometricTransform.draw."""
+        """Draw nothing: the draws are for every pixel. Arguments as in GeometricTransform.draw."""
         return {}
 
     def matrix(self, parameters: Mapping[str, Tensor], height: int, width: int) -> Tensor:
         """Return the identity matrix [1, 2, 3], to whose points the `displacements` are added."""
         return torch.eye(2, 3).unsqueeze(0)
 
-    def displacements(self, count: int, height: int, width: int, generator: Generator, device: torch.device) -> Tensor:
-        """Draw how far from its own position each pixel is read.
+    def displacements(self, draws: Tensor, height: int, width: int) -> Tensor:
+        """Return how far from its own position each pixel is read.
 
         Args:
-            count: number of images.
+            draws: [count, 2 * height * width], uniform over the 16-bit numbers from -32768 to 32767.
             height: height of the images, in pixels.
             width: width of the images, in pixels.
-            generator: random generator on `device`.
-            device: the device of the result.
 
         Returns:
             [count, 2, height, width]: the displacements along x and along y, in pixels.
         """
+        device = draws.device
         rows = _smoothing_matrix(self.sigma * height / _REFERENCE_SIDE, height, device)
         columns = _smoothing_matrix(self.sigma * width / _REFERENCE_SIDE, width, device)
         factor = self.alpha * (height * width) ** 0.5 / _REFERENCE_SIDE**2
         rows = torch.stack([rows * (factor * width), rows * (factor * height)])  # for x and for y: [2, H, H]
-        # float32 whatever the images' precision, so that both precisions see the same draws.
-        field = torch.empty(count, 2, height, width, device=device).uniform_(-1, 1, generator=generator)
-        for block in field.split(_CPU_BLOCK if device.type == "cpu" else count):
+        # float32 whatever the images' precision, so that both precisions see the same displacements.
+        field = draws.view(-1, 2, height, width).float().mul_(2.0**-15)
+        for block in field.split(_CPU_BLOCK if device.type == "cpu" else len(field)):
             block.copy_(rows @ block @ columns.T)
         return field
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, final
+from typing import Any, final
 
 import torch
 from torch import Generator, Tensor
@@ -33,15 +33,14 @@ class ImageByImage:
     arguments: str
     takes_uint8: bool
     transform: Callable[[Tensor], Tensor] = field(repr=False, compare=False)
-    kind: ClassVar[str] = "foreign"
     output_size = staticmethod(keep_size)
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
         """Draw `seed` [count], the seed of torchvision's draws for each image. Arguments as in Operation.draw."""
         return {"seed": torch.randint(2**31, (count,), generator=generator)}
 
-    def apply(self, images: Tensor, parameters: Mapping[str, Tensor], generator: Generator) -> Tensor:
-        """Transform images [n, C, H, W] with the seeds of `parameters`; `generator` is not used.
+    def apply(self, images: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Transform images [n, C, H, W] with the seeds of `parameters`.
 
         Waits for the device, and takes about a hundred times as long as a batched transform.
         """

@@ -3,9 +3,9 @@
 Images are in [0, 1]. Neighbouring transforms that move pixels are composed, so that an image is resampled only once
 (see resampling); the others are applied one after the other.
 
-The parameters of an image (an angle, a factor, a rectangle) are drawn on the CPU for a whole epoch, so that they do not
-depend on the device. Values for every pixel (noise, displacements) would not fit in memory for an epoch. They are drawn
-on the device, when the images are augmented.
+The parameters of an image (an angle, a factor, a rectangle) are drawn on the CPU for a whole epoch. Draws for every
+pixel (noise, displacements) would not fit in memory for an epoch: each image has a key, from which they are computed on
+the device when the image is augmented. So no draw depends on the device.
 """
 
 from collections import Counter
@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol, final
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from regexp.augmentation.geometry import GeometricTransform
 from regexp.augmentation.image_by_image import ImageByImage
-from regexp.augmentation.pixels import Operation
+from regexp.augmentation.pixels import Operation, PixelDraws
 from regexp.augmentation.resampling import Resampling
 from regexp.config.augmentation_schema import STEPS
+from regexp.utils.keyed_draws import draw_keys, draw_table, keyed_draws
 from regexp.utils.lazy import load_object
 from regexp.utils.rng import random_stream
 
@@ -45,17 +46,23 @@ class Draws:
     """The random draws for the images of an epoch.
 
     Attributes:
-        parameters: for each operation, the parameters of the images by name, [count, ...], on the device.
-        generators: for each operation, a generator on the device for the values that are drawn for every pixel.
+        parameters: for each operation, the parameters of the images by name, [count, ...]; `keys` [count, 2] among them
+            if the operation has draws for every pixel.
+        tables: for each operation, the table that the keys belong to, the same for all seeds; empty without keys.
     """
 
     parameters: Sequence[Mapping[str, Tensor]]
-    generators: Sequence[Generator]
+    tables: Sequence[Tensor]
 
     def __getitem__(self, images: slice) -> "Draws":
-        """Return the draws of some images. Slices must be used in order, because they share the generators."""
+        """Return the draws of some images."""
         sliced = [{name: values[images] for name, values in parameters.items()} for parameters in self.parameters]
-        return Draws(sliced, self.generators)
+        return Draws(sliced, self.tables)
+
+    def to(self, device: torch.device) -> "Draws":
+        """Return the draws on a device."""
+        moved = [{name: values.to(device) for name, values in parameters.items()} for parameters in self.parameters]
+        return Draws(moved, [table.to(device) for table in self.tables])
 
 
 @final
@@ -67,15 +74,17 @@ class Pipeline:
         operations: the transforms as they are applied, neighbouring geometric ones merged into one resampling.
         sizes: height and width of the images before each operation and after the last.
         output_size: height and width of the results.
+        channels: the number of channels of the images.
     """
 
-    def __init__(self, transforms: Sequence[Transform], height: int, width: int) -> None:
+    def __init__(self, transforms: Sequence[Transform], height: int, width: int, channels: int = 1) -> None:
         """Prepare the transforms for images of one size.
 
         Args:
             transforms: the transforms, in order.
             height: height of the images, in pixels.
             width: width of the images, in pixels.
+            channels: the number of channels of the images.
 
         Raises:
             ConfigError: a transform cannot be applied to images of this size.
@@ -86,32 +95,35 @@ class Pipeline:
         for operation in self.operations:
             self.sizes.append(operation.output_size(*self.sizes[-1]))
         self.output_size = self.sizes[-1]
+        self.channels = channels
 
-    def draw(
-        self, count: int, seed: int, epoch: int, device: torch.device | str = "cpu", purpose: str = "augmentation"
-    ) -> Draws:
-        """Draw the parameters of the images of an epoch.
+    def draw(self, count: int, seed: int, epoch: int, purpose: str = "augmentation") -> Draws:
+        """Draw the parameters of the images of an epoch, on the CPU.
 
         Args:
             count: number of images.
             seed: the run's seed.
             epoch: number of the epoch; with the seed and the purpose it decides all draws.
-            device: the device of the images.
             purpose: the name of the random streams.
         """
         generator = random_stream(seed, purpose, epoch)
-        parameters = [
-            {name: values.to(device) for name, values in operation.draw(count, *size, generator).items()}
-            for operation, size in zip(self.operations, self.sizes, strict=False)
-        ]
-        # Streams are numbered within their kind: two of a kind differ, and adding one of another kind changes neither.
-        generators = []
+        all_parameters, tables = [], []
         kind_counts = Counter[str]()
-        for operation in self.operations:
-            kind = operation.kind
-            generators.append(random_stream(seed, f"{purpose}/{kind}/{kind_counts[kind]}", epoch, device))
-            kind_counts[kind] += 1
-        return Draws(parameters, generators)
+        for operation, size in zip(self.operations, self.sizes, strict=False):
+            parameters = operation.draw(count, *size, generator)
+            table = torch.empty(0, dtype=torch.int32)
+            if isinstance(operation, PixelDraws):
+                # Keys come from streams that are numbered within their kind: two of a kind differ, and adding an
+                # operation of another kind changes neither.
+                name = f"{purpose}/{operation.kind}/{kind_counts[operation.kind]}"
+                draws_per_image = operation.draws_per_image(self.channels, *size)
+                if draws_per_image > 0:
+                    kind_counts[operation.kind] += 1
+                    parameters["keys"] = draw_keys(count, random_stream(seed, name, epoch))
+                    table = draw_table(name, epoch, draws_per_image)
+            all_parameters.append(parameters)
+            tables.append(table)
+        return Draws(all_parameters, tables)
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Augment images.
@@ -123,8 +135,10 @@ class Pipeline:
         Returns:
             [n, C, *output_size].
         """
-        for operation, parameters, generator in zip(self.operations, draws.parameters, draws.generators, strict=True):
-            images = operation.apply(images, parameters, generator)
+        for operation, parameters, table in zip(self.operations, draws.parameters, draws.tables, strict=True):
+            if len(table) > 0:
+                parameters = {**parameters, "draws": keyed_draws(table, parameters["keys"])}
+            images = operation.apply(images, parameters)
         return images
 
     def describe(self) -> str:

@@ -29,7 +29,7 @@ class Resampling:
     """
 
     transforms: tuple[GeometricTransform, ...]
-    kind: ClassVar[str] = "elastic"  # only an elastic transform draws something for every pixel
+    kind: ClassVar[str] = "elastic"  # only an elastic transform needs draws for every pixel
 
     def can_append(self, transform: GeometricTransform) -> bool:
         """Return whether one more transform can be merged into this resampling.
@@ -70,10 +70,16 @@ class Resampling:
         composed = _compose(matrices)
         return {"matrix": (composed / half_sides[: composed.shape[1]]).expand(count, -1, -1)}
 
-    def apply(self, images: Tensor, parameters: Mapping[str, Tensor], generator: Generator) -> Tensor:
+    def draws_per_image(self, channels: int, height: int, width: int) -> int:
+        """Return two draws for every pixel of the result, or none without an elastic transform."""
+        height, width = self.output_size(height, width)
+        return 2 * height * width if isinstance(self.transforms[-1], ElasticTransform) else 0
+
+    def apply(self, images: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
         """Resample images [n, C, H, W] at the points that the `matrix` in `parameters` maps their pixels to.
 
-        `generator` draws the displacements of an elastic transform. Points outside of the image have the value `fill`.
+        The displacements of an elastic transform are made from the `draws` in `parameters`. Points outside of the image
+        have the value `fill`.
         """
         count, device = len(images), images.device
         height, width = self.output_size(*images.shape[2:])
@@ -83,7 +89,7 @@ class Resampling:
         points = (matrix.flatten(0, 1) @ _pixel_positions(height, width, images.dtype, device)).view(count, rows, -1)
         last_transform = self.transforms[-1]
         if isinstance(last_transform, ElasticTransform):
-            field = last_transform.displacements(count, height, width, generator, device).to(images.dtype)
+            field = last_transform.displacements(parameters["draws"], height, width).to(images.dtype)
             points = points.baddbmm_(matrix[..., :2], field.flatten(2))
         if rows == 3:
             # Beyond the horizon of a plane seen from an angle the quotient is infinite or NaN: that is outside.

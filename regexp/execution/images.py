@@ -62,8 +62,8 @@ def draw_augmentation_grid(dataset: Dataset, stream: ImageStream) -> Image.Image
     rows = torch.randperm(len(dataset.train), generator=generator)[:EXAMPLES].to(dataset.train.labels.device)
     examples = dataset.train.select(rows)
     originals = scale(examples.images, torch.float32)
-    draws = [stream.pipeline.draw(len(originals), stream.seed, i, originals.device, "preview") for i in range(DRAWS)]
-    image_rows = [originals, *(stream.pipeline(originals, draw) for draw in draws)]
+    draws = [stream.pipeline.draw(len(originals), stream.seed, i, "preview") for i in range(DRAWS)]
+    image_rows = [originals, *(stream.pipeline(originals, draw.to(originals.device)) for draw in draws)]
     labels = examples.labels if stream.labels is None else stream.labels[rows]
     class_names = [_ascii_name(label, dataset.classes) for label in labels.tolist()]
     tiles = [[_to_picture(image) for image in images.cpu()] for images in image_rows]

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
-# Whole packages, and a few files beside them: the builders put the parts together, and random streams and precision
-# decide every number.
+# Whole packages, and a few files beside them: the builders put the parts together, and random streams, keyed draws and
+# precision decide every number.
 SHAPING_PATHS = (
     "data",
     "augmentation",
@@ -15,6 +15,7 @@ SHAPING_PATHS = (
     "training",
     "execution/builders.py",
     "utils/rng.py",
+    "utils/keyed_draws.py",
     "utils/device.py",
 )
 # Fields of a syntax tree that say nothing of what is computed, or that only some versions of Python have.

@@ -98,7 +98,7 @@ def batches(
     orders = [
         torch.randperm(count, generator=random_stream(stream.seed, "order", epoch)).to(device) for stream in streams
     ]
-    draws = [stream.pipeline.draw(count, stream.seed, epoch, device) for stream in streams]
+    draws = [stream.pipeline.draw(count, stream.seed, epoch).to(device) for stream in streams]
     stream_labels = [train.labels if stream.labels is None else stream.labels for stream in streams]
     stream_of_run = torch.repeat_interleave(torch.arange(len(streams)), torch.tensor(runs_per_stream)).to(device)  # [K]
     sizes = batch_sizes(count, batch_size)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 import torch
-from helpers.transforms import COUNT, EPOCH, SEED, apply_steps, make_transform, random_images
+from helpers.transforms import COUNT, EPOCH, SEED, apply_steps, draw_for_pixels, make_transform, random_images
 from scipy import stats
 from scipy.ndimage import gaussian_filter
 from torch import Generator, Tensor
@@ -24,6 +24,7 @@ from regexp.augmentation import (
 from regexp.augmentation.elastic import _smoothing_matrix
 from regexp.augmentation.pipeline import Pipeline
 from regexp.errors import ConfigError
+from regexp.utils.keyed_draws import draw_keys, draw_table
 from regexp.utils.rng import random_stream
 
 NUM_DRAWS, NUM_TORCHVISION_DRAWS = 20_000, 2_000
@@ -106,8 +107,9 @@ def test_smoothing_is_scipys(sigma: float, side: int) -> None:
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (8, 8), (10, 14)])
 def test_displacements_are_smoothed_uniform_draws(height: int, width: int) -> None:
     step, count = ElasticTransform(30.0, 3.0), 70  # more images than are smoothed at a time
-    displacements = step.displacements(count, height, width, make_generator(), CPU)
-    draws = torch.empty(count, 2, height, width).uniform_(-1, 1, generator=make_generator())
+    pixel_draws = draw_for_pixels("elastic", count, 2 * height * width)
+    displacements = step.displacements(pixel_draws, height, width)
+    draws = pixel_draws.view(count, 2, height, width) / 2**15  # in [-1, 1]
     relative_area = height * width / 28**2
     for axis, side in enumerate((width, height)):
         field = draws[:, axis].double().numpy()
@@ -118,7 +120,8 @@ def test_displacements_are_smoothed_uniform_draws(height: int, width: int) -> No
 
 def test_images_of_any_size_are_distorted_alike() -> None:
     def relative_spread(side: int) -> float:
-        return float(ElasticTransform().displacements(2000, side, side, make_generator(), CPU).std()) / side
+        draws = draw_for_pixels("elastic", 2000, 2 * side * side)
+        return float(ElasticTransform().displacements(draws, side, side).std()) / side
 
     assert abs(relative_spread(8) / relative_spread(28) - 1) < 0.05
     assert abs(relative_spread(56) / relative_spread(28) - 1) < 0.05
@@ -132,7 +135,7 @@ def test_torchvisions_elastic_transform_distorts_as_much_with_twice_alpha() -> N
     expected = torch.cat([get_params([68.0] * 2, [4.0] * 2, [28, 28]) for _ in range(300)]) * 28 / 2
     # Without the borders: torchvision reflects them without the outermost pixel, this package with it.
     inner = slice(9, 19)
-    displacements = ElasticTransform().displacements(300, 28, 28, make_generator(), CPU)
+    displacements = ElasticTransform().displacements(draw_for_pixels("elastic", 300, 2 * 28 * 28), 28, 28)
     assert abs(float(expected[:, inner, inner].std() / displacements[:, :, inner, inner].std()) - 1) < 0.05
 
 
@@ -238,12 +241,14 @@ def test_the_largest_kernel_works() -> None:
 
 
 def test_draws_for_pixels_come_from_one_stream_per_step() -> None:
-    draws = Pipeline([make_transform("elastic"), make_transform("noise"), make_transform("noise")], 8, 8).draw(
-        4, SEED, EPOCH
-    )
-    names = ["augmentation/elastic/0", "augmentation/noise/0", "augmentation/noise/1"]
-    for generator, name in zip(draws.generators, names, strict=True):
-        assert torch.equal(generator.get_state(), random_stream(SEED, name, EPOCH).get_state())
+    steps = [make_transform("elastic"), make_transform("noise"), make_transform("rotate"), make_transform("noise")]
+    draws = Pipeline(steps, 8, 8, channels=3).draw(4, SEED, EPOCH)
+    assert "keys" not in draws.parameters[2]
+    assert len(draws.tables[2]) == 0
+    names = {0: ("augmentation/elastic/0", 2), 1: ("augmentation/noise/0", 3), 3: ("augmentation/noise/1", 3)}
+    for i, (name, draws_per_pixel) in names.items():
+        assert torch.equal(draws.parameters[i]["keys"], draw_keys(4, random_stream(SEED, name, EPOCH)))
+        assert torch.equal(draws.tables[i], draw_table(name, EPOCH, draws_per_pixel * 64))
 
 
 def test_adding_a_step_at_the_end_changes_no_earlier_draw() -> None:

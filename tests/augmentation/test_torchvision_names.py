@@ -95,9 +95,9 @@ def test_transforms_of_uint8_images_are_applied_to_these_and_converted_back(dtyp
 def test_images_are_rounded_to_the_nearest_level_and_results_keep_their_precision() -> None:
     step = wrap_torchvision_transform(V1 + "RandomPosterize", {"bits": 8, "p": 1.0}, (1, 8, 8))
     images, seeds = torch.rand(4, 1, 8, 8), {"seed": torch.arange(4)}
-    assert_close(step.apply(images, seeds, random_stream(0, "x")), images, rtol=0, atol=0.5001 / 255)
+    assert_close(step.apply(images, seeds), images, rtol=0, atol=0.5001 / 255)
     returns_double = ImageByImage("x.Y", "", False, lambda image: image.double())
-    result = returns_double.apply(images, seeds, random_stream(0, "x"))
+    result = returns_double.apply(images, seeds)
     assert result.dtype == torch.float32
     assert torch.equal(result, images)
 
@@ -126,7 +126,7 @@ def test_the_callers_random_generator_is_restored_after_an_error() -> None:
     torch.manual_seed(4)
     original_state = torch.get_rng_state()
     with pytest.raises(ValueError, match="broken"):
-        step.apply(images, step.draw(2, 8, 8, random_stream(0, "x")), random_stream(0, "y"))
+        step.apply(images, step.draw(2, 8, 8, random_stream(0, "x")))
     assert torch.equal(torch.get_rng_state(), original_state)
 
 

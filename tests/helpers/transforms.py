@@ -12,6 +12,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
 from regexp.augmentation.pipeline import TRANSFORMS_BY_STEP, Pipeline, Transform
+from regexp.utils.keyed_draws import draw_keys, draw_table, keyed_draws
 from regexp.utils.rng import random_stream
 
 SEED, EPOCH, COUNT = 5, 3, 12
@@ -72,20 +73,27 @@ def random_images(shape: Sequence[int], count: int = COUNT) -> Tensor:
 
 def apply_steps(steps: Sequence[Transform], images: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
     """Return what a pipeline makes of images, and the draws of every step, those for every pixel included."""
-    count, _, height, width = images.shape
-    pipeline = Pipeline(steps, height, width)
+    count, channels, height, width = images.shape
+    pipeline = Pipeline(steps, height, width, channels)
     generator, all_drawn = random_stream(SEED, "augmentation", EPOCH), []
     for step in steps:
         drawn = step.draw(count, height, width, generator)
         if kind_of(step) == "elastic":
-            elastic_generator = random_stream(SEED, "augmentation/elastic/0", EPOCH)
-            drawn["displacements"] = step.displacements(count, height, width, elastic_generator, images.device)
+            pixel_draws = draw_for_pixels("augmentation/elastic/0", count, 2 * height * width)
+            drawn["displacements"] = step.displacements(pixel_draws, height, width)
         if kind_of(step) == "noise":
-            shape = (count, images.shape[1], height, width)
-            drawn["noise"] = torch.randn(shape, generator=random_stream(SEED, "augmentation/noise/0", EPOCH))
+            pixel_draws = draw_for_pixels("augmentation/noise/0", count, channels * height * width)
+            probabilities = (pixel_draws.double() + 2**15 + 0.5) / 2**16
+            drawn["noise"] = torch.special.ndtri(probabilities).float().view(count, channels, height, width)
         all_drawn.append(drawn)
         height, width = step.output_size(height, width)
     return pipeline(images, pipeline.draw(count, SEED, EPOCH)), all_drawn
+
+
+def draw_for_pixels(name: str, count: int, draws_per_image: int) -> Tensor:
+    """Return the 16-bit draws of the first step of a kind, [count, draws_per_image]."""
+    keys = draw_keys(count, random_stream(SEED, name, EPOCH))
+    return keyed_draws(draw_table(name, EPOCH, draws_per_image), keys)[:, :draws_per_image]
 
 
 def drawn_for_image(drawn: Mapping[str, Tensor], n: int) -> dict[str, Any]:
