@@ -229,15 +229,16 @@ def make_pipeline(config: Config, shape: tuple[int, int, int]) -> Pipeline:
     Raises:
         ConfigError: a step, which the message names, does not suit such images.
     """
-    channels, *size = shape
+    channels, height, width = shape
     steps: list[Transform] = []
     for name, step_config in config.augmentation.items():
         try:
-            steps.append(make_transform(step_config, (channels, *Pipeline(steps, *size).output_size)))
-            Pipeline(steps, *size)
+            size = Pipeline(steps, height, width, channels).output_size
+            steps.append(make_transform(step_config, (channels, *size)))
+            Pipeline(steps, height, width, channels)
         except ConfigError as error:
             raise ConfigError(f"augmentation.{name}.{error}") from error
-    return Pipeline(steps, *size)
+    return Pipeline(steps, height, width, channels)
 
 
 def make_transform(step_config: Any, shape: tuple[int, int, int]) -> Transform:
