@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 from regexp.config.compose import compose_job
+from regexp.config.schema import Config
 from regexp.execution.builders import load_dataset, make_architecture, make_settings
 from regexp.training.cohort import Cohort
 from regexp.training.loop import train
@@ -77,7 +78,7 @@ def copy_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
 def make_cohort(
     *runs: Sequence[str], checkpoints: Sequence[Checkpoint | None] | None = None
 ) -> tuple[Cohort, list[MemoryRecorder]]:
-    """Make a cohort of runs that start, or that resume from checkpoints.
+    """Make a cohort of runs that start, or that resume from checkpoints, on the CPU.
 
     Args:
         runs: the overrides of each run.
@@ -86,17 +87,33 @@ def make_cohort(
     Returns:
         The cohort, and the recorders in the order of the runs.
     """
-    configs = [compose_job(overrides).config for overrides in runs]
+    return make_configured_cohort([compose_job(overrides).config for overrides in runs], checkpoints)
+
+
+def make_configured_cohort(
+    configs: Sequence[Config], checkpoints: Sequence[Checkpoint | None] | None = None, device: str = "cpu"
+) -> tuple[Cohort, list[MemoryRecorder]]:
+    """Make a cohort of runs that start, or that resume from checkpoints.
+
+    Args:
+        configs: the configuration of each run.
+        checkpoints: for each run, where it resumes; None for runs that start.
+        device: the device to train on, such as "cuda:1".
+
+    Returns:
+        The cohort, and the recorders in the order of the runs.
+    """
     first = configs[0]
-    backend = choose_backend("cpu", None, first.device.precision, None)
-    dataset = load_dataset(first)
+    kind, _, index = device.partition(":")
+    backend = choose_backend(kind, int(index) if index else None, first.device.precision, None)
+    dataset = load_dataset(first).to(backend.device)
     recorders = [MemoryRecorder() for _ in configs]
     members = [
         Member(make_settings(config, dataset), recorder) for config, recorder in zip(configs, recorders, strict=True)
     ]
     cohort = Cohort(
         members,
-        checkpoints or [None] * len(runs),
+        checkpoints or [None] * len(configs),
         make_architecture(first, dataset),
         first.model.init,
         first.optimizer.name,

@@ -1,0 +1,106 @@
+"""Short sweeps that together use every option of the configuration, and the comparison of their results.
+
+The options are found by themselves: each option of every group, each step and file of augmentation, and for every key
+that has choices, an example or is true or false, a value other than its default.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.data_files import small_dataset_overrides
+
+import regexp
+from regexp.config.augmentation_schema import STEPS_BY_TARGET
+from regexp.config.compose import CONF
+from regexp.config.schema import OPTIONS, DeviceConfig, LossConfig
+from regexp.runs.run import Run
+from regexp.utils.messages import format_value
+
+SHORT = ["epochs=2", "model.hidden_sizes=[8,6]", "batch_size=16"]
+# The two runs of each sweep train together, and differ in what runs may differ in.
+RUNS = (["seed=0"], ["seed=1", "optimizer.lr=0.02", "model.dropout=0.5", "optimizer.l1=1e-4", "optimizer.clip_norm=1"])
+# Keys of no interest here, or whose other values are too large for small data sets.
+LEFT_OUT = ("name", "train_size", "kind", "index", "threads")
+SCHEMAS: dict[str, dict[str, type[Any]]] = {
+    **{group: options for group, options in OPTIONS.items() if group != "device"},
+    "device": {"": DeviceConfig},
+    "loss": {"": LossConfig},
+}
+AUGMENTATION = sorted(path.stem for path in (CONF / "augmentation").glob("*.yaml"))
+STEP_TARGETS = [f"regexp.augmentation.{target}" for target in STEPS_BY_TARGET]
+
+
+def find_values(schema: type[Any]) -> dict[str, list[Any]]:
+    """Return the values to try of the keys of a schema: the default, and its other choices, its example or `not`."""
+    values = {}
+    for item in fields(schema):
+        default = item.metadata.get("default")
+        candidates = [default, *item.metadata.get("choices", ())]
+        candidates += [item.metadata["example"]] if "example" in item.metadata else []
+        candidates += [not default] if isinstance(default, bool) else []
+        if len(candidates) > 1 and item.name not in LEFT_OUT:
+            values[item.name] = list(dict.fromkeys(candidates))
+    return values
+
+
+def count_sweeps() -> int:
+    """Return how many sweeps it takes to use everything, where each uses an option of every group."""
+    counts = [len(AUGMENTATION), len(STEP_TARGETS)]
+    for options in SCHEMAS.values():
+        for schema in options.values():
+            counts += [len(options) * len(values) for values in find_values(schema).values()]
+        counts.append(len(options))
+    return max(counts)
+
+
+def choose_overrides(i: int, directory: Path) -> list[str]:
+    """Return the overrides of the i-th sweep, whose data set is written into a directory that does not exist yet."""
+    overrides = [f"augmentation={AUGMENTATION[i % len(AUGMENTATION)]}"]
+    overrides.append(f"+augmentation.extra={{_target_: {STEP_TARGETS[i % len(STEP_TARGETS)]}}}")
+    for group, options in SCHEMAS.items():
+        option, schema = list(options.items())[i % len(options)]
+        if group == "data":
+            overrides += small_dataset_overrides(option, directory)
+            overrides += ["data.train_size=90"] if option == "digits" else []
+        elif option:
+            overrides.append(f"{group}={option}")
+        occurrence = i // len(options)
+        for name, values in find_values(schema).items():
+            overrides.append(f"{group}.{name}={format_value(values[occurrence % len(values)])}")
+    return [*SHORT, *overrides]
+
+
+def train_sweep(
+    overrides: Sequence[str], device: str, outputs: Path, runs: Sequence[Sequence[str]] = RUNS
+) -> list[Run]:
+    """Train a sweep in this process.
+
+    Args:
+        overrides: the overrides that all runs share.
+        device: the device to train on, such as "cpu" or "cuda:1".
+        outputs: the directory below which the runs are recorded.
+        runs: the overrides in which the runs differ.
+    """
+    kind, _, index = device.partition(":")
+    words = [*overrides, f"device={kind}", f"device.index={index or 'null'}"]
+    return regexp.sweep([[*words, *run] for run in runs], outputs, quiet=True, workers=1)
+
+
+def assert_equal_results(runs: Sequence[Run], expected_runs: Sequence[Run], tolerance: float) -> None:
+    """Compare the metrics of all epochs, and the final results, up to an absolute tolerance."""
+    for run, expected in zip(runs, expected_runs, strict=True):
+        assert run.status == expected.status
+        rows, expected_rows = ([{**row, "seconds": 0} for row in each.metrics] for each in (run, expected))
+        assert rows == [pytest.approx(row, abs=tolerance, rel=tolerance, nan_ok=True) for row in expected_rows]
+        for key in ("best", "last", "test", "test_last"):
+            values, expected_values = (_without_none(each.summary[key]) for each in (run, expected))
+            assert values == pytest.approx(expected_values, abs=tolerance, rel=tolerance, nan_ok=True)
+
+
+def _without_none(values: Mapping[str, float | None] | None) -> dict[str, float]:
+    """Return the values of a summary, with NaN in the place of null."""
+    return {name: math.nan if value is None else value for name, value in (values or {}).items()}
