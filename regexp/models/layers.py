@@ -7,7 +7,6 @@ Activations have the shape [K, B, C] and are stored as [K, C, B]: a product of s
 gradient comes out in the weight's own layout, and each channel of BatchNorm is contiguous.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regexp.models.matmul import batched_matmul, matmul
+from regexp.utils.keyed_draws import keyed_draws
+
+# Dropout masks are made for as many steps at a time as have this many entries: on a CPU they stay within the cache, on
+# other devices a step has fewer operations.
+_MASK_ENTRIES = {"cpu": 2**18}
+_DEFAULT_MASK_ENTRIES = 2**22
 
 
 class Linear(nn.Module):
@@ -155,42 +160,62 @@ class LayerNorm(nn.Module):
 class Dropout(nn.Module):
     """Dropout, which zeroes entries of run k with probability p_k and divides the rest by 1 - p_k; torch.nn.Dropout.
 
-    Hinton et al. 2012. Each run draws from its own generator, which is set anew for every epoch. So its masks are the
-    same bits in any cohort and any precision. Each entry is decided by 16 random bits, so its probability is p to
-    within 2^-17; drawing a float32 for each entry takes 3 times longer.
+    Hinton et al. 2012. Masks are keyed draws: each run has a key for every step. So they are the same bits on any
+    device, in any cohort and in any precision. Each entry is decided by 16 random bits, so its probability is p to
+    within 2^-16.
 
     Attributes:
-        p: [K], the probability of each run.
-        thresholds: [K, 1, 1], the smallest of the 16-bit draws that keep an entry.
-        probabilities: a copy of `p` on the host: reading `p` itself would wait for a GPU.
-        generators: [K], one for each run; not used for a run whose probability is 0.
+        features: the number of features, C.
+        thresholds: [K, 1], the smallest of the 16-bit draws that keep an entry.
+        scale: [K, 1], 1 / (1 - p), the factor of kept entries.
+        probabilities: [K], the probability of each run, on the host: reading it from a GPU would wait.
+        step: the number of the epoch's next step, counted from 0.
     """
 
-    p: Tensor
     thresholds: Tensor
+    scale: Tensor
 
-    def __init__(self, p: Tensor) -> None:
+    def __init__(self, features: int, p: Tensor) -> None:
         """Make the layers of K runs with probabilities `p` [K], each below 1."""
         super().__init__()
-        self.register_buffer("p", p, persistent=False)
+        self.features, self.probabilities = features, p.tolist()
         thresholds = (p * 2**16).round().clamp(max=2**16 - 1) - 2**15
-        self.register_buffer("thresholds", thresholds.to(torch.int16).view(-1, 1, 1), persistent=False)
-        self.probabilities: list[float] = p.tolist()
-        self.generators: Sequence[torch.Generator] = ()
+        self.register_buffer("thresholds", thresholds.to(torch.int16).view(-1, 1), persistent=False)
+        self.register_buffer("scale", (1 / (1 - p)).view(-1, 1), persistent=False)
+        self.begin_epoch(torch.empty(0, dtype=torch.int32), torch.empty(0, len(p), 2, dtype=torch.int32))
+
+    def begin_epoch(self, table: Tensor, keys: Tensor) -> None:
+        """Set the draws of an epoch.
+
+        Args:
+            table: [words], int32, of at least B * C draws.
+            keys: [steps, K, 2], int32.
+        """
+        self._table, self._keys, self._masks = table, keys, torch.empty(0)
+        self.step = 0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop entries of x [K, B, C] in training mode; otherwise return x."""
+        """Drop entries of x [K, B, C] in training mode; otherwise return x. Each call is one step of the epoch."""
         if not self.training or not any(self.probabilities):
             return x
-        num_runs, batch, features = x.shape
-        words = math.ceil(batch * features / 4)  # of 64 bits: four draws each
-        bits = torch.zeros(num_runs, words, dtype=torch.int64, device=x.device)
-        for row, p, generator in zip(bits, self.probabilities, self.generators, strict=True):
-            if p > 0:
-                row.random_(-(2**63), None, generator=generator)
-        draws = bits.view(torch.int16)[:, : batch * features].reshape(num_runs, features, batch)  # as x is stored
-        mask = (draws >= self.thresholds).to(self.p.dtype)
-        return x * mask.div_(1 - self.p.view(-1, 1, 1)).transpose(1, 2).to(x.dtype)
+        batch = x.shape[1]
+        steps_at_once = self._steps_at_once(x.device)
+        if self.step % steps_at_once == 0:
+            self._masks = self._make_masks(self._keys[self.step : self.step + steps_at_once], x.dtype)
+        mask = self._masks[self.step % steps_at_once, :, : self.features * batch]  # [K, C * B], as x is stored
+        self.step += 1
+        return x * mask.view(-1, self.features, batch).transpose(1, 2)
+
+    def _steps_at_once(self, device: torch.device) -> int:
+        """Return the number of steps that masks are made for at a time."""
+        entries = 2 * len(self._table) * len(self.probabilities)
+        return max(1, _MASK_ENTRIES.get(device.type, _DEFAULT_MASK_ENTRIES) // max(1, entries))
+
+    def _make_masks(self, keys: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return the masks of the steps that have these keys [steps, K, 2]: [steps, K, draws]."""
+        draws = keyed_draws(self._table, keys.flatten(0, 1)).view(*keys.shape[:2], -1)
+        # In place, because comparing into bool takes 25 times longer.
+        return draws.ge_(self.thresholds) * self.scale.to(dtype)
 
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from regexp.models.layers import ACTIVATIONS, BatchNorm, Dropout, LayerNorm, Linear
 from regexp.models.stacking import keep_rows, row_state
+from regexp.utils.device import move_together
+from regexp.utils.keyed_draws import draw_keys, draw_table
 from regexp.utils.rng import random_stream
 
 
@@ -84,7 +86,7 @@ class MLPArchitecture:
                 linear=nn.Linear,
                 batch_norm=lambda size: nn.BatchNorm1d(size, self.eps, self.momentum),
                 layer_norm=lambda size: nn.LayerNorm(size, self.eps),
-                dropout=lambda: nn.Dropout(dropout),
+                dropout=lambda size: nn.Dropout(dropout),
             )
         )
 
@@ -114,7 +116,7 @@ class MLP(nn.Module):
             linear=lambda in_features, out_features: Linear(num_runs, in_features, out_features),
             batch_norm=lambda size: BatchNorm(num_runs, size, architecture.eps, architecture.momentum),
             layer_norm=lambda size: LayerNorm(num_runs, size, architecture.eps),
-            dropout=lambda: Dropout(dropout),
+            dropout=lambda size: Dropout(size, dropout),
         )
         for i, layer in enumerate(self.layers):
             self.add_module(str(i), layer)  # the names that nn.Sequential gives
@@ -127,10 +129,22 @@ class MLP(nn.Module):
             x = layer(x)
         return x
 
-    def set_generators(self, generators: Sequence[torch.Generator]) -> None:
-        """Have the dropout of run k draw from generators[k], layer after layer."""
-        for layer in self._dropout_layers():
-            layer.generators = generators
+    def begin_epoch(self, seeds: Sequence[int], epoch: int, batch_sizes: Sequence[int]) -> None:
+        """Give the dropout layers the draws of an epoch. Arguments as in models.protocol.Model.
+
+        A step of a run has one key for all layers: they differ in their tables.
+        """
+        layers = self._dropout_layers()
+        if not layers or not self.dropout.any():
+            return
+        streams = [random_stream(seed, "dropout", epoch) for seed in seeds]
+        keys = torch.stack([draw_keys(len(batch_sizes), stream) for stream in streams], 1)  # [steps, K, 2]
+        tables = [
+            draw_table(f"dropout/{i}", epoch, max(batch_sizes) * layer.features) for i, layer in enumerate(layers)
+        ]
+        keys, *tables = move_together([keys, *tables], layers[0].scale.device)
+        for layer, table in zip(layers, tables, strict=True):
+            layer.begin_epoch(table, keys)
 
     def select_runs(self, rows: Tensor) -> "MLP":
         """Return a copy with the runs at `rows` [K'] alone, on the same device."""
@@ -160,7 +174,7 @@ def _make_layers(
     linear: Callable[[int, int], nn.Module],
     batch_norm: Callable[[int], nn.Module],
     layer_norm: Callable[[int], nn.Module],
-    dropout: Callable[[], nn.Module],
+    dropout: Callable[[int], nn.Module],
 ) -> list[nn.Module]:
     """Return the layers of an MLP in order. Both the stacked and the plain MLP are made here.
 
@@ -170,7 +184,7 @@ def _make_layers(
         linear: makes a linear layer, given in_features and out_features.
         batch_norm: makes a BatchNorm layer, given the number of features.
         layer_norm: makes a LayerNorm layer, given the number of features.
-        dropout: makes a dropout layer.
+        dropout: makes a dropout layer, given the number of features.
     """
     layers = [flatten]
     in_features = architecture.in_features
@@ -180,7 +194,7 @@ def _make_layers(
             layers.append(batch_norm(size))
         if architecture.normalization == "layer":
             layers.append(layer_norm(size))
-        layers += [ACTIVATIONS[architecture.activation](), dropout()]
+        layers += [ACTIVATIONS[architecture.activation](), dropout(size)]
         in_features = size
     return [*layers, linear(in_features, architecture.num_classes)]
 

@@ -54,8 +54,16 @@ class Model(Protocol):
         """Return parameters and buffers by name, each [K, ...]; views, not copies."""
         ...
 
-    def set_generators(self, generators: Sequence[torch.Generator]) -> None:
-        """Have the random layers of run k draw from generators[k] from now on."""
+    def begin_epoch(self, seeds: Sequence[int], epoch: int, batch_sizes: Sequence[int]) -> None:
+        """Give the random layers the draws of an epoch, which depend on a run's seed and the epoch alone.
+
+        Each forward pass in training mode is then one step of that epoch.
+
+        Args:
+            seeds: [K], the seed of each run.
+            epoch: the number of the epoch, counted from 1.
+            batch_sizes: [steps], the number of images in each step.
+        """
         ...
 
     def select_runs(self, rows: Tensor) -> Self:

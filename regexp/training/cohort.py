@@ -18,7 +18,6 @@ from regexp.training.metrics import EpochMetrics
 from regexp.training.optimizers import StackedOptimizer
 from regexp.utils.device import Backend
 from regexp.utils.lazy import load_object
-from regexp.utils.rng import random_stream
 
 # Gradient norms are measured at this many steps of an epoch, evenly spaced: each costs a pass over all gradients.
 GRADIENT_NORMS_PER_EPOCH = 16
@@ -145,13 +144,13 @@ class Cohort:
         return stream_labels.repeat_interleave(runs_per_stream, 0)  # [K, n]
 
     def begin_epoch(self) -> None:
-        """Set fresh random streams for dropout, and set the epoch's sums to zero."""
+        """Set the epoch's draws for dropout, and its sums to zero."""
         self.epoch += 1
         self.epoch_start = time.perf_counter()
         self.model.train()
         device = self.backend.device
         seeds = [member.settings.seed for member in self.members]
-        self.model.set_generators([random_stream(seed, "dropout", self.epoch, device) for seed in seeds])
+        self.model.begin_epoch(seeds, self.epoch, batch_sizes(len(self.dataset.train), self.batch_size))
         sums = torch.zeros(2, len(self.members), dtype=self.backend.sum_dtype, device=device)
         self.objective_sums, self.gradient_norm_sums = sums  # [K] each
         self.gradient_norm_count = 0

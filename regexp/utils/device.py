@@ -1,7 +1,9 @@
 """The device that a cohort trains on, and the precision that it computes in."""
 
 import ctypes
+import math
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 
@@ -9,6 +11,7 @@ import torch
 from torch import Tensor
 
 from regexp.errors import DeviceError
+from regexp.utils.messages import first_line
 
 # The number of CPU threads that torch chose, read before any run asks for another.
 _DEFAULT_THREADS = torch.get_num_threads()
@@ -17,6 +20,32 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 # Constants of Linux's <sys/mman.h>.
 _MADV_HUGEPAGE, _MADV_COLLAPSE = 14, 25
 _HUGE_PAGE_BYTES = 2 * 2**20
+# Bytes: tensors that are moved together begin at multiples of it, as every type needs.
+_ALIGNMENT = 16
+
+# What errors say if memory is short. Only CUDA's caching allocator has a class for it, torch.OutOfMemoryError.
+_SHORTAGES = (
+    "out of memory",  # "CUDA error: out of memory", "MPS backend out of memory", "HIP out of memory"
+    "ALLOC_FAILED",  # a library of CUDA: CUBLAS_STATUS_ALLOC_FAILED, CUDNN_STATUS_ALLOC_FAILED
+    "allocate memory",  # the CPU's allocator, and the system
+    "not enough memory",  # the same on Windows
+    "Invalid buffer size",  # mps: one tensor larger than a buffer may be
+    "bad_alloc",  # C++
+)
+# What errors say if a GPU has stopped working. CUDA repeats such an error at every further operation of the process.
+_LOSSES = (
+    "illegal memory access",
+    "illegal instruction",
+    "misaligned address",
+    "device-side assert triggered",
+    "unspecified launch failure",
+    "launch timed out",
+    "hardware stack error",
+    "uncorrectable",  # an error of memory (ECC) or of NVLink
+    "GPU is lost",
+    "no longer",  # accessible, or available
+    "context is destroyed",
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +70,11 @@ class Backend:
     def sum_dtype(self) -> torch.dtype:
         """The type for sums over many batches: float64, or float32 on mps, which has no float64."""
         return torch.float32 if self.device.type == "mps" else torch.float64
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all the work that it was given."""
+        if self.device.type != "cpu":
+            torch.accelerator.synchronize(self.device)
 
     def describe(self) -> str:
         """Return the device, its name or threads, and the precision in words."""
@@ -97,6 +131,32 @@ def choose_backend(kind: str, index: int | None, precision: str, threads: int | 
     return Backend(device, dtype, autocast=precision == "bfloat16")
 
 
+def move_together(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """Copy tensors from the CPU to a device, in one transfer and without waiting for what the device does meanwhile.
+
+    Args:
+        tensors: tensors of any types.
+        device: where to.
+
+    Returns:
+        The tensors on the device; the same ones if that is the CPU.
+    """
+    if device.type == "cpu":
+        return list(tensors)
+    starts = [0]
+    for tensor in tensors:
+        starts.append(starts[-1] + math.ceil(tensor.nbytes / _ALIGNMENT) * _ALIGNMENT)
+    # Only from pinned memory does CUDA copy while the host goes on.
+    host = torch.empty(starts[-1], dtype=torch.uint8, pin_memory=device.type == "cuda")
+    for tensor, start in zip(tensors, starts, strict=False):
+        host[start : start + tensor.nbytes].copy_(tensor.contiguous().flatten().view(torch.uint8))
+    moved = host.to(device, non_blocking=True)
+    return [
+        moved[start : start + tensor.nbytes].view(tensor.dtype).view(tensor.shape)
+        for tensor, start in zip(tensors, starts, strict=False)
+    ]
+
+
 def keep_freed_memory() -> None:
     """Have glibc keep up to 256 MB of freed memory, and take tensors of up to 32 MB from it.
 
@@ -124,3 +184,18 @@ def use_huge_pages(tensor: Tensor) -> None:
                 madvise = ctypes.CDLL(None).madvise
                 for advice in (_MADV_HUGEPAGE, _MADV_COLLAPSE):
                     madvise(ctypes.c_void_p(first_page), ctypes.c_size_t(last_page - first_page), advice)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error of torch, of Python or of the system says that memory is short, on any device."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError | OSError) and any(words in str(error) for words in _SHORTAGES)
+
+
+def is_device_lost(error: BaseException) -> bool:
+    """Return whether an error of torch says that a GPU stopped working, so that all further operations will fail."""
+    if not isinstance(error, RuntimeError):
+        return False
+    message = first_line(error)  # the other lines are advice, which mentions device-side assertions
+    return any(name in message for name in ("CUDA", "HIP", "GPU")) and any(words in message for words in _LOSSES)

@@ -32,12 +32,12 @@ def draw_table(name: str, epoch: int, num_draws: int) -> Tensor:
     Returns:
         [ceil(num_draws / 2)], int32 on the CPU, not to be changed. A shorter table is the beginning of a longer one.
     """
-    return _random_words(math.ceil(num_draws / 2), generator=random_stream(0, f"table/{name}", epoch))
+    return _random_words(math.ceil(num_draws / 2), random_stream(0, f"table/{name}", epoch))
 
 
 def draw_keys(count: int, generator: Generator) -> Tensor:
     """Draw the keys of rows: a factor, which is odd, and a summand, [count, 2], int32 on the CPU."""
-    keys = _random_words(count, 2, generator=generator)
+    keys = _random_words(2 * count, generator).view(count, 2)
     keys[:, 0] |= 1
     return keys
 
@@ -66,6 +66,7 @@ def keyed_draws(table: Tensor, keys: Tensor) -> Tensor:
     return words.view(torch.int16)
 
 
-def _random_words(*shape: int, generator: Generator) -> Tensor:
-    """Draw uniform 32-bit numbers on the CPU."""
-    return torch.empty(*shape, dtype=torch.int32).random_(-(2**31), None, generator=generator)
+def _random_words(count: int, generator: Generator) -> Tensor:
+    """Draw uniform 32-bit numbers, [count], two at a time: torch draws 64 bits for each of them otherwise."""
+    pairs = torch.empty(math.ceil(count / 2), dtype=torch.int64).random_(-(2**63), None, generator=generator)
+    return pairs.view(torch.int32)[:count]

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from regexp.config import schema
-from regexp.models.layers import ACTIVATIONS, BatchNorm, Dropout, LayerNorm, Linear
+from regexp.models.layers import _MASK_ENTRIES, ACTIVATIONS, BatchNorm, Dropout, LayerNorm, Linear
+from regexp.utils.keyed_draws import draw_keys, draw_table, keyed_draws
 
 close = partial(assert_close, rtol=0, atol=1e-12)
 RUNS, BATCH, FEATURES = 3, 7, 5
@@ -101,15 +102,19 @@ def test_batch_norm_refuses_a_single_image_only_in_training() -> None:
     assert layer.eval()(x).shape == x.shape
 
 
-def make_dropout(p: list[float], seeds: list[int]) -> Dropout:
-    layer = Dropout(torch.tensor(p, dtype=torch.float64))
-    layer.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+MAX_DRAWS = 400 * 250
+
+
+def make_dropout(p: list[float], seeds: list[int], features: int, steps: int = 8) -> Dropout:
+    layer = Dropout(features, torch.tensor(p, dtype=torch.float64))
+    keys = [draw_keys(steps, torch.Generator().manual_seed(seed)) for seed in seeds]
+    layer.begin_epoch(draw_table("test", 1, MAX_DRAWS), torch.stack(keys, 1))
     return layer
 
 
 def test_dropout_zeroes_at_the_rate_of_each_run() -> None:
     p = torch.tensor([0.1, 0.5, 0.9])
-    zero_rates = (make_dropout(p.tolist(), [1, 2, 3])(torch.ones(3, 400, 250)) == 0).double().mean((1, 2))
+    zero_rates = (make_dropout(p.tolist(), [1, 2, 3], 250)(torch.ones(3, 400, 250)) == 0).double().mean((1, 2))
     standard_error = (p * (1 - p) / 100_000).sqrt()
     assert ((zero_rates - p).abs() < 4 * standard_error).all()
 
@@ -117,7 +122,7 @@ def test_dropout_zeroes_at_the_rate_of_each_run() -> None:
 def test_dropout_divides_kept_values_and_their_gradients_by_one_minus_p() -> None:
     p = [0.25, 0.0, 0.5]  # exact in binary
     x = random_leaf(3, 50, 20)
-    y = make_dropout(p, [1, 2, 3])(x)
+    y = make_dropout(p, [1, 2, 3], 20)(x)
     y.sum().backward()
     for k, scale in enumerate([1 / 0.75, 1.0, 2.0]):
         kept = y[k] != 0
@@ -126,36 +131,54 @@ def test_dropout_divides_kept_values_and_their_gradients_by_one_minus_p() -> Non
     assert torch.equal(y[1], x[1])
 
 
-def test_dropout_draws_a_new_mask_at_every_call_and_for_every_run() -> None:
-    layer, x = make_dropout([0.5, 0.5], [1, 2]), torch.ones(2, 50, 20)
-    first, second = layer(x), layer(x)
-    assert not torch.equal(first, second)
-    assert not torch.equal(first[0], first[1])
+def test_dropout_draws_a_new_mask_at_every_step_and_for_every_run() -> None:
+    layer, x = make_dropout([0.5, 0.5], [1, 2], 20), torch.ones(2, 50, 20)
+    outputs = torch.cat([layer(x) for _ in range(8)])  # [16, B, C]
+    assert len(outputs.flatten(1).unique(dim=0)) == 16
 
 
 def test_dropout_masks_are_the_same_alone_and_in_a_cohort() -> None:
-    p, seeds, x = [0.3, 0.0, 0.6], [1, 2, 3], torch.randn(3, 50, 20)
-    stacked = make_dropout(p, seeds)
-    alone = [make_dropout([p[k]], [seeds[k]]) for k in range(3)]
-    for _ in range(3):
+    p, seeds = [0.3, 0.0, 0.6], [1, 2, 3]
+    stacked = make_dropout(p, seeds, 20)
+    alone = [make_dropout([p[k]], [seeds[k]], 20) for k in range(3)]
+    for batch in (50, 50, 51, 7):  # the last batches of an epoch may have another size
+        x = torch.randn(3, batch, 20)
         y = stacked(x)
         for k in range(3):
             assert torch.equal(y[k], alone[k](x[k : k + 1])[0])
 
 
+@pytest.mark.parametrize("entries", [1, MAX_DRAWS, 3 * MAX_DRAWS, 1000 * MAX_DRAWS])
+def test_dropout_masks_do_not_depend_on_how_many_steps_they_are_made_for(
+    entries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = torch.ones(1, 20, 20)
+    expected = [layer(x) for layer in [make_dropout([0.4], [5], 20)] for _ in range(8)]
+    monkeypatch.setitem(_MASK_ENTRIES, "cpu", entries)
+    layer = make_dropout([0.4], [5], 20)
+    assert all(torch.equal(layer(x), y) for y in expected)
+
+
+def test_dropout_masks_are_laid_out_as_the_plain_formula_says() -> None:
+    layer, x = make_dropout([0.4], [5], 6), torch.ones(1, 7, 6)
+    table, key = draw_table("test", 1, 42), draw_keys(2, torch.Generator().manual_seed(5))
+    for step in range(2):
+        kept = keyed_draws(table, key[step : step + 1]).view(6, 7).t() >= round(0.4 * 2**16) - 2**15
+        close(layer(x)[0], kept.float() / 0.6, atol=1e-6)
+
+
 def test_dropout_masks_are_the_same_in_float32_and_float64() -> None:
     p, seeds, x = [0.1, 0.3, 0.7], [1, 2, 3], torch.ones(3, 200, 100)
-    single, double = make_dropout(p, seeds).float()(x), make_dropout(p, seeds)(x.double())
+    single, double = make_dropout(p, seeds, 100).float()(x), make_dropout(p, seeds, 100)(x.double())
     assert (single.dtype, double.dtype) == (torch.float32, torch.float64)
     assert torch.equal(single == 0, double == 0)
 
 
-@pytest.mark.parametrize("layer", [make_dropout([0.3, 0.6], [1, 2]).eval(), make_dropout([0.0, 0.0], [1, 2])])
+@pytest.mark.parametrize("layer", [make_dropout([0.3, 0.6], [1, 2], 4).eval(), make_dropout([0.0, 0.0], [1, 2], 4)])
 def test_dropout_is_the_identity_in_evaluation_and_at_zero(layer: Dropout) -> None:
-    states = [generator.get_state() for generator in layer.generators]
     x = torch.randn(2, 5, 4)
-    assert torch.equal(layer(x), x)
-    assert all(torch.equal(g.get_state(), state) for g, state in zip(layer.generators, states, strict=True))
+    assert layer(x) is x
+    assert layer.step == 0
 
 
 def test_the_activations_are_those_of_the_schema() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import combinations
 
 import pytest
 import torch
@@ -134,19 +135,28 @@ def test_selected_runs_keep_their_dropout() -> None:
     selected = model.select_runs(torch.tensor([0, 2]))
     logits = []
     for stacked, runs in ((model, range(4)), (selected, [0, 2])):
-        generators = [torch.Generator().manual_seed(k) for k in runs]
-        stacked.set_generators(generators)
-        logits.append(stacked(x, [len(generators)]))
+        stacked.begin_epoch(list(runs), 1, [x.shape[1]])
+        logits.append(stacked(x, [len(runs)]))
     close(logits[1], logits[0][[0, 2]])
 
 
-def test_all_dropout_layers_get_the_generators() -> None:
-    model = make_model(make_architecture((7, 4, 6)))
-    generators = [torch.Generator() for _ in SEEDS]
-    model.set_generators(generators)
-    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, Dropout)}
-    assert list(layers) == ["4", "8", "12"]
-    assert all(layer.generators is generators for layer in layers.values())
+def test_dropout_layers_and_epochs_draw_different_masks() -> None:
+    model = make_model(make_architecture((50, 50)), [0.5] * len(SEEDS))
+    masks = []
+    for epoch in (1, 2):
+        model.begin_epoch(SEEDS, epoch, [40])
+        masks += [layer(torch.ones(len(SEEDS), 40, 50)) > 0 for layer in model.modules() if isinstance(layer, Dropout)]
+    assert len(masks) == 4
+    for first, second in combinations(masks, 2):
+        # 8,000 entries: 9 standard errors
+        assert abs(float((first == second).double().mean()) - 0.5) < 0.05
+
+
+def test_an_epoch_without_dropout_draws_nothing() -> None:
+    model, x = make_model(make_architecture()), random_images()[:1]
+    model.begin_epoch(SEEDS, 1, [x.shape[1]])
+    assert all(layer.step == 0 for layer in model.modules() if isinstance(layer, Dropout))
+    assert torch.equal(model(x, [len(SEEDS)]), model(x, [len(SEEDS)]))
 
 
 @pytest.mark.parametrize("init", INITS)

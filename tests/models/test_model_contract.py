@@ -83,11 +83,14 @@ def test_initial_weights_depend_only_on_the_runs_seed(architecture: Architecture
         assert all(torch.equal(tensor, alone.run_state(0)[name]) for name, tensor in model.run_state(k).items())
 
 
-def test_random_layers_draw_from_the_generator_of_their_run(architecture: Architecture) -> None:
+def test_random_layers_draw_by_the_seed_of_their_run_and_the_epoch(architecture: Architecture) -> None:
+    batch_sizes = [BATCH, BATCH, BATCH - 2]
     images = torch.rand(1, BATCH, *IMAGE_SHAPE)
-    logits = []
-    for seeds, dropout in ((SEEDS, DROPOUT), ([8, 0], [0.5, 0.3])):
-        model = architecture.make_model(seeds, dropout, "torch")
-        model.set_generators([torch.Generator().manual_seed(seed) for seed in seeds])
-        logits.append(model(images, [len(seeds)]))
-    torch.testing.assert_close(logits[1], logits[0][[2, 1]])
+    for epoch in (1, 4):
+        logits: list[list[torch.Tensor]] = []
+        for seeds, dropout in ((SEEDS, DROPOUT), ([8, 0], [0.5, 0.3])):
+            model = architecture.make_model(seeds, dropout, "torch")
+            model.begin_epoch(seeds, epoch, batch_sizes)
+            logits.append([model(images[:, :size], [len(seeds)]) for size in batch_sizes])
+        for in_cohort, in_pair in zip(*logits, strict=True):
+            torch.testing.assert_close(in_pair, in_cohort[[2, 1]])
