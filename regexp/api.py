@@ -48,7 +48,9 @@ def run(overrides: Sequence[str] = (), outputs: Path | str = "outputs", quiet: b
     return sweep([overrides], outputs, quiet)[0]
 
 
-def sweep(runs: Sequence[Sequence[str]], outputs: Path | str = "outputs", quiet: bool = False) -> list[Run]:
+def sweep(
+    runs: Sequence[Sequence[str]], outputs: Path | str = "outputs", quiet: bool = False, workers: int | None = None
+) -> list[Run]:
     """Train several runs, in as few cohorts as their configurations allow.
 
     Runs that have finished before are not trained again. If a run fails, the others are trained all the same.
@@ -57,6 +59,8 @@ def sweep(runs: Sequence[Sequence[str]], outputs: Path | str = "outputs", quiet:
         runs: the overrides of each run, as for `run`.
         outputs: the directory below which the runs are recorded.
         quiet: whether to print nothing.
+        workers: the number of processes that train at the same time; None for as many as the cores, the memory and the
+            work allow, 1 for this process.
 
     Returns:
         The runs, in the order of their overrides.
@@ -80,7 +84,7 @@ def sweep(runs: Sequence[Sequence[str]], outputs: Path | str = "outputs", quiet:
     terminal = Terminal(quiet)
     for warning in dict.fromkeys(warning for job in jobs for warning in job.warnings):
         terminal.print_line(f"warning: {warning}")
-    return train(jobs, Path(outputs), terminal, SweepRecord() if len(runs) > 1 else None)
+    return train(jobs, Path(outputs), terminal, SweepRecord(workers=workers) if len(runs) > 1 else None)
 
 
 def compare(

@@ -3,10 +3,12 @@
 RegexpError
 ├── ConfigError             2   the configuration: a key, a value or a combination of them
 ├── RunError                3   a run failed, cannot be read, or cannot be started now
+│   └── WorkerDied          3   the process that trained a run ended before it
 └── SetupError              4   what surrounds a run does not allow it
     ├── DataError           4   a data set is missing, unreadable or too small
     ├── DeviceError         4   a device is missing, or cannot compute in the precision asked for
-    │   └── OutOfMemory     4   a cohort does not fit into the memory of its device
+    │   ├── OutOfMemory     4   a cohort does not fit into the memory of its device
+    │   └── DeviceLost      4   a GPU stopped working
     └── StorageError        4   a file cannot be written
 
 KeyboardInterrupt
@@ -42,6 +44,10 @@ class RunError(RegexpError):
     status = 3
 
 
+class WorkerDied(RunError):
+    """A worker process that ended before the runs that it trained, and again when they went on in another."""
+
+
 class SetupError(RegexpError):
     """Surroundings that do not allow a run: its data, its device or its disk."""
 
@@ -58,6 +64,10 @@ class DeviceError(SetupError):
 
 class OutOfMemory(DeviceError):
     """A cohort that does not fit into the memory of its device."""
+
+
+class DeviceLost(DeviceError):
+    """A GPU that stopped working: every further operation of this process fails as well."""
 
 
 class StorageError(SetupError):

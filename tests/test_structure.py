@@ -24,7 +24,7 @@ LIBRARIES: dict[str, set[str]] = {
     "training": {"torch"},
     "runs": {"tensorboard", "torch", "safetensors"},
     "comparison": {"numpy", "scipy", "matplotlib", "rich"},
-    "execution": {"torch", "hydra", "omegaconf", "rich", "PIL", "safetensors"},
+    "execution": {"torch", "hydra", "omegaconf", "rich", "PIL", "safetensors", "loky"},
     "cli": {"hydra"},
     "api": set(),
     "preview": set(),
@@ -149,6 +149,7 @@ def test_the_entry_point_is_short() -> None:
         "execution.terminal",
         "cli.help",
         "execution.train",
+        "execution.executors.local_workers",
         "api",
     ],
 )

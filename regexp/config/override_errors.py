@@ -64,7 +64,7 @@ def find_sweep_problems(overrides: Sequence[str], multirun: bool, launchers: Seq
         elif key.startswith("hydra.launcher.") and launcher == "cohort" and not key.endswith("._target_"):
             name = key.removeprefix("hydra.launcher.")
             if name not in _LAUNCHER_KEYS:
-                key_names = " and ".join(_LAUNCHER_KEYS)
+                key_names = f"{', '.join(list(_LAUNCHER_KEYS)[:-1])} and {list(_LAUNCHER_KEYS)[-1]}"
                 problems[text] = f"{text}: there is no such key; hydra.launcher has {key_names}"
             elif not re.fullmatch(_LAUNCHER_KEYS[name][0], value):
                 problems[text] = f"{text}: must be {_LAUNCHER_KEYS[name][1]}"
@@ -74,6 +74,7 @@ def find_sweep_problems(overrides: Sequence[str], multirun: bool, launchers: Seq
 # The keys of hydra/launcher=cohort: the pattern of their values, and its description in messages.
 _LAUNCHER_KEYS = {
     "max_runs": (r"0*[1-9]\d*|null", "a whole number of at least 1, or null; for example hydra.launcher.max_runs=16"),
+    "workers": (r"0*[1-9]\d{0,3}|auto", "auto or a whole number of at least 1; for example hydra.launcher.workers=2"),
     "dry_run": (r"(?i)true|false", "true or false; for example hydra.launcher.dry_run=true"),
 }
 

@@ -21,9 +21,10 @@ from regexp.config.augmentation_schema import TorchvisionConfig
 from regexp.config.schema import Config, cohort_key, flatten, source_arguments, stream_key
 from regexp.data.dataset import Dataset, add_label_noise, read_dataset
 from regexp.data.sources import locate
-from regexp.errors import ConfigError, DataError, OutOfMemory
+from regexp.errors import ConfigError, DataError, DeviceLost, OutOfMemory
 from regexp.execution import memory
 from regexp.execution.images import Png, draw_augmentation_grid, encode_png
+from regexp.execution.planning import PlannedCohort, split_cohort
 from regexp.execution.run_recorder import RunRecorder, load_checkpoint
 from regexp.models.protocol import Architecture
 from regexp.runs.directories import PlannedRun, record_failure_of
@@ -32,11 +33,14 @@ from regexp.training.cohort import Cohort
 from regexp.training.member import Member, RunSettings
 from regexp.training.optimizers import OPTIMIZERS, Hyperparameters
 from regexp.training.schedules import Plateau, Schedule, constant, cosine, onecycle, step
-from regexp.utils.device import Backend, choose_backend
+from regexp.utils.device import Backend, choose_backend, is_device_lost, is_out_of_memory
 from regexp.utils.lazy import load_object
+from regexp.utils.messages import first_line
 
 
-def group_into_cohorts(planned_runs: Sequence[PlannedRun], max_runs: int | None = None) -> list[list[PlannedRun]]:
+def group_into_cohorts(
+    planned_runs: Sequence[PlannedRun], max_runs: int | None = None, num_workers: int = 1
+) -> list[PlannedCohort]:
     """Group runs into as few cohorts as their `shared` fields and the memory allow.
 
     Runs that resume are grouped with others of the same epoch and come first. More runs in a cohort are never slower;
@@ -45,6 +49,7 @@ def group_into_cohorts(planned_runs: Sequence[PlannedRun], max_runs: int | None 
     Args:
         planned_runs: the runs to train.
         max_runs: the largest number of runs in a cohort; None for as many as fit in half of the device's free memory.
+        num_workers: how many cohorts will share that memory.
 
     Raises:
         ConfigError: a configuration does not suit its data.
@@ -59,7 +64,7 @@ def group_into_cohorts(planned_runs: Sequence[PlannedRun], max_runs: int | None 
     def key(planned: PlannedRun) -> tuple[Any, ...]:
         return (-epochs[planned], cohort_key(planned.job.config))  # runs that resume come first
 
-    planned_cohorts = []
+    cohorts = []
     for _, group in groupby(sorted(planned_runs, key=key), key=key):
         compatible_runs = list(group)
         config = compatible_runs[0].job.config
@@ -68,12 +73,14 @@ def group_into_cohorts(planned_runs: Sequence[PlannedRun], max_runs: int | None 
         for planned in compatible_runs:
             with record_failure_of([planned]):
                 make_pipeline(planned.job.config, image_shape)
-        planned_cohorts += _split_evenly(compatible_runs, max_runs or _max_runs_in_memory(config, backend))
-    return planned_cohorts
+        limit = max_runs or _max_runs_in_memory(config, backend, num_workers)
+        count = 1 if limit is None else math.ceil(len(compatible_runs) / limit)
+        cohorts += split_cohort(PlannedCohort(compatible_runs, epochs[compatible_runs[0]]), count)
+    return cohorts
 
 
-def _max_runs_in_memory(config: Config, backend: Backend) -> int | None:
-    """Return how many runs fit in the usable memory of a device; None where its free memory is unknown."""
+def _max_runs_in_memory(config: Config, backend: Backend, num_workers: int) -> int | None:
+    """Return how many runs fit in a worker's part of a device's usable memory; None where that is unknown."""
     free_bytes = memory.read_free_bytes(backend.device)
     if free_bytes is None:
         return None
@@ -82,21 +89,21 @@ def _max_runs_in_memory(config: Config, backend: Backend) -> int | None:
     optimizer_values = count_optimizer_values(config)
     run_bytes = memory.estimate_run_bytes(architecture, config.batch_size, optimizer_values, backend.dtype)
     stream_bytes = memory.estimate_stream_bytes(dataset.shape, backend.dtype)  # each run may have its own stream
-    return max(1, int(memory.USABLE_FRACTION * free_bytes) // (run_bytes + stream_bytes))
+    return max(1, int(memory.USABLE_FRACTION * free_bytes / num_workers) // (run_bytes + stream_bytes))
+
+
+def count_gpus(config: Config) -> int | None:
+    """Return how many GPUs runs of this configuration may use; None if they train on a CPU."""
+    device = choose_backend(config.device.kind, config.device.index, config.device.precision, config.device.threads)
+    if device.device.type == "cpu":
+        return None
+    return torch.cuda.device_count() if device.device.type == "cuda" and config.device.index is None else 1
 
 
 def count_optimizer_values(config: Config) -> int:
     """Return the number of values that the optimizer of a run keeps for each parameter."""
     arguments = make_hyperparameters(config, 1).arguments
     return len(list(OPTIMIZERS[config.optimizer.name].state_names(arguments)))
-
-
-def _split_evenly(planned_runs: Sequence[PlannedRun], max_runs: int | None) -> list[list[PlannedRun]]:
-    """Split runs into cohorts of at most `max_runs` and about the same size, with the runs of a stream side by side."""
-    num_cohorts = 1 if max_runs is None else math.ceil(len(planned_runs) / max_runs)
-    size = math.ceil(len(planned_runs) / num_cohorts)
-    sorted_runs = sorted(planned_runs, key=lambda planned: stream_key(planned.job.config))
-    return [sorted_runs[start : start + size] for start in range(0, len(sorted_runs), size)]
 
 
 def _check_device_and_data(config: Config) -> tuple[Backend, tuple[int, int, int]]:
@@ -166,18 +173,24 @@ def load_dataset(config: Config) -> Dataset:
 
 
 @contextmanager
-def explain_out_of_memory() -> Iterator[None]:
-    """Replace an out-of-memory error raised in the `with` statement by one that says what to make smaller.
+def explain_device_errors() -> Iterator[None]:
+    """Replace errors of a device, raised in the `with` statement, by errors that say what to do.
 
     Raises:
         OutOfMemory: torch or Python could not allocate memory.
+        DeviceLost: a GPU stopped working.
     """
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
-        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error):
+    except (RuntimeError, MemoryError, OSError) as error:
+        if is_out_of_memory(error):
             raise OutOfMemory(
                 "not enough memory; use smaller model.hidden_sizes, batch_size or data.image_size, or fewer runs"
+            ) from error
+        if is_device_lost(error):
+            raise DeviceLost(
+                f"the GPU stopped working ({first_line(error)}); no other run was tried. Type the same command again: "
+                "finished runs are kept, and the others resume from their checkpoints"
             ) from error
         raise
 

@@ -4,16 +4,18 @@ import math
 import traceback
 from collections.abc import Sequence
 
-from regexp.errors import Interrupted, OutOfMemory
+from regexp.errors import DeviceLost, Interrupted, OutOfMemory
 from regexp.execution import builders
-from regexp.execution.terminal import Terminal
+from regexp.execution.events import CohortDescription, CohortDisplay, EpochSummary
 from regexp.runs.directories import PlannedRun, record_failure
 from regexp.training import loop
+from regexp.training.cohort import Cohort
+from regexp.training.metrics import EpochMetrics
 from regexp.utils.signals import StopRequest
 
 
 def train_cohorts(
-    planned_cohorts: Sequence[Sequence[PlannedRun]], terminal: Terminal, stop_request: StopRequest
+    cohorts: Sequence[Sequence[PlannedRun]], display: CohortDisplay, stop_request: StopRequest
 ) -> list[Exception]:
     """Train cohorts one after the other, and return the errors of the runs that failed.
 
@@ -21,62 +23,99 @@ def train_cohorts(
     resume from the checkpoints of its runs.
 
     Args:
-        planned_cohorts: for each cohort, the runs that it trains.
-        terminal: shows the progress.
+        cohorts: for each cohort, the runs that it trains.
+        display: shows the progress.
         stop_request: the user's request to stop after the current epoch.
 
     Raises:
         Interrupted: the user asked to stop before all runs had ended.
+        DeviceLost: a GPU stopped working, so that the cohorts that follow would fail as well.
     """
     errors: list[Exception] = []
-    queue = [list(planned_runs) for planned_runs in planned_cohorts]
+    queue = [list(planned_runs) for planned_runs in cohorts]
     while queue:
         planned_runs = queue.pop(0)
         halves: list[list[PlannedRun]] = []
         try:
-            errors += train_cohort(planned_runs, terminal, stop_request, is_last=not queue)
+            errors += train_cohort(planned_runs, display, stop_request, is_last=not queue)
         except OutOfMemory as error:
-            halves = _split_in_two(planned_runs)
+            halves = split_in_two(planned_runs)
             if not halves:
                 errors.append(_record_failures(planned_runs, error))
+        except DeviceLost as error:
+            _record_failures(planned_runs, error)
+            raise
         except Exception as error:
             errors.append(_record_failures(planned_runs, error))
         # Here the error is gone, and with its traceback the tensors of the cohort.
         if halves:
-            terminal.print_line(f"{len(planned_runs)} runs do not fit in memory together; training them in two halves")
+            display.print_line(f"{len(planned_runs)} runs do not fit in memory together; training them in two halves")
             queue = halves + queue
     return errors
 
 
 def train_cohort(
-    planned_runs: Sequence[PlannedRun], terminal: Terminal, stop_request: StopRequest, is_last: bool
+    planned_runs: Sequence[PlannedRun], display: CohortDisplay, stop_request: StopRequest, is_last: bool
 ) -> list[Exception]:
     """Build one cohort, train it with the training loop, and return the errors of runs that could not be recorded.
 
     Args:
         planned_runs: the runs that the cohort trains.
-        terminal: shows the progress.
+        display: shows the progress.
         stop_request: the user's request to stop after the current epoch.
         is_last: whether no other cohort follows. A request that comes in its very last epoch then interrupts nothing.
 
     Raises:
         Interrupted: the user asked to stop, and some runs have not ended.
         OutOfMemory: the cohort does not fit in the memory of its device.
+        DeviceLost: the GPU stopped working.
     """
-    with builders.explain_out_of_memory():
+    with builders.explain_device_errors():
         cohort = builders.build_cohort(planned_runs)
-        with terminal.watch(cohort):
-            loop.train(cohort, terminal, stop_request)
+        with display.watch(describe_cohort(cohort)):
+            loop.train(cohort, SummaryReporter(display), stop_request)
     if stop_request.requested and (cohort.members or not is_last):
-        terminal.print_interruption(cohort)
+        display.print_interruption(cohort.epoch)
         raise Interrupted(stop_request.signal)
     return [member.failure for member in cohort.all_members if member.failure is not None]
 
 
-def _split_in_two(planned_runs: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
+def describe_cohort(cohort: Cohort) -> CohortDescription:
+    """Return what a display shows about a cohort."""
+    pipelines = [member.settings.stream.pipeline for member in cohort.members]
+    parameters = sum(parameter[0].numel() for parameter in cohort.model.parameters())
+    facts = {
+        "device": cohort.backend.describe(),
+        "data": cohort.dataset.describe(),
+        "model": f"{cohort.model.architecture.describe()}; {parameters:,} parameters",
+        "augmentation": "; ".join(dict.fromkeys(pipeline.describe() for pipeline in pipelines)),
+    }
+    if slow_transforms := sorted({name for pipeline in pipelines for name in pipeline.unbatched_transforms()}):
+        facts["note"] = f"image by image, about 0.1 ms each: {', '.join(slow_transforms)}"
+    epochs = max(member.settings.epochs for member in cohort.members)
+    return CohortDescription(facts, len(cohort.members), len(cohort.streams), epochs, cohort.epoch)
+
+
+class SummaryReporter:
+    """A reporter that hands the epoch of the best run to a display. Implements training.member.Reporter."""
+
+    def __init__(self, display: CohortDisplay) -> None:
+        self.display = display
+
+    def show_epoch(self, metrics: Sequence[EpochMetrics]) -> None:
+        """Show the progress after an epoch, given its metrics for every run that trained in it."""
+        all_values = [run_metrics.values for run_metrics in metrics]
+        lowest = min(all_values, key=lambda values: (math.isnan(values["val_loss"]), values["val_loss"]))  # NaN last
+        losses = lowest["train_loss"], lowest["val_loss"], lowest["val_accuracy"]
+        self.display.show_summary(EpochSummary(metrics[0].epoch, len(metrics), *losses))
+
+
+def split_in_two(planned_runs: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
     """Split the runs that have not ended into two cohorts; into none where fewer than two runs are left."""
     unfinished = [planned for planned in planned_runs if not (planned.directory / "summary.json").exists()]
-    return builders.group_into_cohorts(unfinished, math.ceil(len(unfinished) / 2)) if len(unfinished) > 1 else []
+    if len(unfinished) < 2:
+        return []
+    return [list(cohort.runs) for cohort in builders.group_into_cohorts(unfinished, math.ceil(len(unfinished) / 2))]
 
 
 def _record_failures(planned_runs: Sequence[PlannedRun], error: Exception) -> Exception:

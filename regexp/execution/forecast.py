@@ -1,131 +1,136 @@
 """Forecasts of the memory and time that each cohort of a sweep will need, made before any cohort is trained."""
 
 import math
+import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 
-from regexp.config.schema import Config, cohort_key, stream_key
 from regexp.errors import RegexpError
 from regexp.execution import builders, memory
-from regexp.execution.run_recorder import load_checkpoint
+from regexp.execution.planning import CohortCosts, PlannedCohort
 from regexp.runs.directories import PlannedRun
-from regexp.training.batches import Batch
+from regexp.training.batches import IMAGES_AT_ONCE, Batch
 from regexp.training.cohort import Cohort
 from regexp.training.evaluation import evaluate
+from regexp.training.loop import evaluate_epoch, test_and_drop_finished_runs
 from regexp.training.loss import training_loss
 
-# At most this many runs, steps and images of a cohort are tried. What the runs learn is thrown away.
-TRIED_RUNS, TRIED_STEPS, TRIED_IMAGES = 8, 8, 1000
+# At most this many runs, steps and images of a cohort are tried, and so many of the runs recorded. What the runs learn
+# is thrown away.
+TRIED_RUNS, TRIED_STEPS, TRIED_IMAGES, RECORDED_RUNS = 8, 8, 1000, 2
 # The seconds after which no further cohort is tried.
 MAX_SECONDS = 10.0
 
 
-@dataclass(frozen=True)
-class Forecast:
-    """The memory and time that one cohort is expected to need.
-
-    Attributes:
-        runs: the number of runs.
-        streams: the number of image streams.
-        memory_bytes: the memory in bytes; None where the cohort was not tried or could not be tried.
-        seconds: the time if no run ends before its last epoch; None in the same cases.
-        distinguishing_values: by key, the values that distinguish this cohort from the others of the sweep.
-        problem: why the cohort could not be tried; empty where it could.
-    """
-
-    runs: int
-    streams: int
-    memory_bytes: int | None
-    seconds: float | None
-    distinguishing_values: dict[str, str]
-    problem: str = ""
-
-
-def forecast_cohorts(planned_cohorts: Sequence[Sequence[PlannedRun]]) -> list[Forecast]:
-    """Return a forecast for each cohort, after trying a few steps of it on the device.
-
-    Args:
-        planned_cohorts: for each cohort, the runs that it will train.
-    """
-    cohort_values = [dict(cohort_key(planned_runs[0].job.config)) for planned_runs in planned_cohorts]
-    distinguishing_keys = _distinguishing_keys(cohort_values)
-    forecasts = []
+def forecast_cohorts(cohorts: Sequence[PlannedCohort]) -> list[PlannedCohort]:
+    """Return the cohorts with their costs, after trying a few steps of each on the device."""
     began = time.perf_counter()
-    for planned_runs, values in zip(planned_cohorts, cohort_values, strict=True):
-        streams = len({stream_key(planned.job.config) for planned in planned_runs})
-        distinguishing_values = {
-            key.removesuffix(".name"): values.get(key, "").strip("'") for key in distinguishing_keys
-        }
-        memory_bytes, seconds, problem = None, None, ""
+    forecasts = []
+    for cohort in cohorts:
+        forecast = cohort
         if time.perf_counter() - began < MAX_SECONDS:
             try:
-                memory_bytes, seconds = _try_cohort(planned_runs, streams)
+                forecast = replace(cohort, costs=measure_costs(cohort.runs))
             except RegexpError as error:  # ends this cohort, and no other, once it is its turn to train
-                problem = str(error).splitlines()[0]
-        forecasts.append(Forecast(len(planned_runs), streams, memory_bytes, seconds, distinguishing_values, problem))
+                forecast = replace(cohort, problem=str(error).splitlines()[0])
+        forecasts.append(forecast)
     return forecasts
 
 
-def _distinguishing_keys(cohort_values: Sequence[dict[str, str]]) -> list[str]:
-    """Return the keys that differ between cohorts; where the option of a group differs, its other keys are left out."""
-    all_keys = dict.fromkeys(key for values in cohort_values for key in values)
-    differing_keys = [key for key in all_keys if len({values.get(key) for values in cohort_values}) > 1]
-    return [
-        key for key in differing_keys if key.endswith(".name") or f"{key.rpartition('.')[0]}.name" not in differing_keys
-    ]
-
-
-def _try_cohort(planned_runs: Sequence[PlannedRun], streams: int) -> tuple[int, float]:
-    """Return the memory in bytes and the seconds that a cohort needs, by trying some of its runs.
+def measure_costs(planned_runs: Sequence[PlannedRun]) -> CohortCosts:
+    """Return what a cohort of these runs costs, by trying some of them.
 
     Raises:
         RegexpError: the cohort cannot be built, or does not fit in memory.
     """
     sample = planned_runs[:: math.ceil(len(planned_runs) / TRIED_RUNS)]
-    with builders.explain_out_of_memory():
-        cohort = builders.build_cohort(sample)
-        seconds_per_epoch = _measure_epoch(cohort) / len(sample)
-    checkpoints = [load_checkpoint(planned.directory) for planned in planned_runs]
-    epochs_done = sum(checkpoint.metadata["epoch"] for checkpoint in checkpoints if checkpoint is not None)
-    epochs = sum(planned.job.config.epochs for planned in planned_runs) - epochs_done
-    return _estimate_bytes(cohort, planned_runs[0].job.config, len(planned_runs), streams), seconds_per_epoch * epochs
-
-
-def _estimate_bytes(cohort: Cohort, config: Config, runs: int, streams: int) -> int:
-    """Return the memory in bytes that a cohort of so many runs and image streams needs."""
+    with builders.explain_device_errors(), tempfile.TemporaryDirectory() as directory:
+        # Recorded elsewhere, and from their beginning, so that nothing changes in the runs' own directories.
+        trial = [replace(planned, directory=Path(directory, str(i))) for i, planned in enumerate(sample)]
+        for planned in trial:
+            planned.directory.mkdir()
+        cohort = builders.build_cohort(trial)
+        cohort.begin_epoch()
+        stream_seconds, step_seconds = _measure_steps(cohort)
+        evaluation_seconds = _measure_evaluation(cohort)
+        epoch_seconds = 0.0
+        if len(planned_runs) > len(sample) > 1:
+            # A larger cohort costs less a run: what a step costs beside its runs shows in a cohort of one.
+            alone = builders.build_cohort(trial[:1])
+            alone.begin_epoch()
+            seconds_alone = _measure_steps(alone)[1]
+            epoch_seconds = max(0.0, (len(sample) * seconds_alone - step_seconds) / (len(sample) - 1))
+        recording_seconds, recording_seconds_per_epoch = _measure_recording(cohort)
+    run_seconds = max(step_seconds - epoch_seconds + evaluation_seconds, 0.0) / len(sample)
+    config = planned_runs[0].job.config
     dataset, dtype = cohort.dataset, cohort.backend.dtype
-    all_splits = (dataset.train, dataset.measured, dataset.validation, dataset.test)
-    splits = [split for split in all_splits if split is not None]
-    image_bytes = sum(split.images.nbytes for split in splits)
+    splits = [dataset.train, dataset.measured, dataset.validation, dataset.test]
     optimizer_values = builders.count_optimizer_values(config)
-    run_bytes = memory.estimate_run_bytes(cohort.model.architecture, config.batch_size, optimizer_values, dtype)
-    return image_bytes + runs * run_bytes + streams * memory.estimate_stream_bytes(dataset.shape, dtype)
+    architecture = cohort.model.architecture
+    return CohortCosts(
+        data_bytes=sum(split.images.nbytes for split in splits if split is not None),
+        run_bytes=memory.estimate_run_bytes(architecture, config.batch_size, optimizer_values, dtype),
+        stream_bytes=memory.estimate_stream_bytes(dataset.shape, dtype),
+        epoch_seconds=epoch_seconds,
+        run_seconds=run_seconds + recording_seconds_per_epoch,
+        stream_seconds=stream_seconds,
+        recording_seconds=recording_seconds,
+    )
 
 
-def _measure_epoch(cohort: Cohort) -> float:
-    """Return the seconds that an epoch of the whole cohort takes, extrapolated from a few steps and images."""
-    cohort.begin_epoch()
-    began = time.perf_counter()
+def _measure_steps(cohort: Cohort) -> tuple[float, float]:
+    """Return the seconds of an epoch that an image stream takes, and those that the steps of the cohort take."""
     batches = cohort.batches()
-    first_batch = next(batches)
-    drawing_seconds = time.perf_counter() - began
-    _train_step(cohort, first_batch)  # not measured: the first step takes longer
-    steps = min(TRIED_STEPS, (cohort.steps_per_epoch - 1) // 2)
-    step_seconds = 0.0
-    if steps:
-        step_seconds = min(_time_calls(lambda: _train_step(cohort, next(batches)), steps) for _ in range(2))
+    batches_at_once = max(1, IMAGES_AT_ONCE // cohort.batch_size)
+    tried_batches: list[Batch] = []
+    seconds_of_batches = []
+    for _ in range(min(2 * batches_at_once, cohort.steps_per_epoch)):
+        seconds_of_batches.append(_time_calls(lambda: tried_batches.append(next(batches)), 1, cohort))
+    # The first batch waits for the draws of the whole epoch, and the images of the others come in blocks.
+    first_block, block = sum(seconds_of_batches[:batches_at_once]), sum(seconds_of_batches[batches_at_once:])
+    tried_blocks = len(seconds_of_batches) / batches_at_once - 1
+    if tried_blocks > 0:
+        block /= tried_blocks
+        first_block += block * (cohort.steps_per_epoch / batches_at_once - 1)
+    batch = tried_batches[0]
+    _train_step(cohort, batch)  # not measured: the first step takes longer
+    step_seconds = min(_time_calls(lambda: _train_step(cohort, batch), TRIED_STEPS, cohort) for _ in range(2))
+    return first_block / len(cohort.streams), step_seconds * cohort.steps_per_epoch
+
+
+def _measure_evaluation(cohort: Cohort) -> float:
+    """Return the seconds of an epoch that evaluation takes, extrapolated from some of the images."""
     dataset, num_runs = cohort.dataset, len(cohort.members)
     sample_size = min(TRIED_IMAGES, len(dataset.validation))
     sample = dataset.validation.select(torch.arange(sample_size, device=cohort.backend.device))
-    sample_seconds = min(
-        _time_calls(lambda: evaluate(cohort.model, num_runs, sample, cohort.backend), 1) for _ in range(2)
+    seconds = min(
+        _time_calls(lambda: evaluate(cohort.model, num_runs, sample, cohort.backend), 1, cohort) for _ in range(2)
     )
-    evaluated_images = len(dataset.validation) + len(dataset.measured)
-    evaluation_seconds = sample_seconds * evaluated_images / len(sample)
-    return drawing_seconds + step_seconds * cohort.steps_per_epoch + evaluation_seconds
+    return seconds * (len(dataset.validation) + len(dataset.measured)) / sample_size
+
+
+def _measure_recording(cohort: Cohort) -> tuple[float, float]:
+    """Return the seconds that a run takes at its beginning and its end, and those that recording an epoch takes."""
+    began = time.perf_counter()
+    members = cohort.members[:RECORDED_RUNS]
+    for member in members:
+        member.call_recorder(member.recorder.record_start)
+    start_seconds = (time.perf_counter() - began) / len(members)
+    metrics = evaluate_epoch(cohort)
+    began = time.perf_counter()
+    for member, run_metrics in zip(members, metrics, strict=False):
+        member.update(run_metrics)
+        member.call_recorder(member.recorder.record_epoch, run_metrics)
+        member.status = "completed"
+    epoch_seconds = (time.perf_counter() - began) / len(members)
+    began = time.perf_counter()
+    test_and_drop_finished_runs(cohort)
+    end_seconds = (time.perf_counter() - began) / len(members)
+    return start_seconds + end_seconds, epoch_seconds
 
 
 def _train_step(cohort: Cohort, batch: Batch) -> None:
@@ -134,11 +139,10 @@ def _train_step(cohort: Cohort, batch: Batch) -> None:
     cohort.step(losses, len(batch))
 
 
-def _time_calls(function: Callable[[], object], calls: int) -> float:
-    """Return the mean seconds of several calls in a row, the work of a GPU included."""
+def _time_calls(function: Callable[[], object], calls: int, cohort: Cohort) -> float:
+    """Return the mean seconds of several calls in a row, the work of the cohort's device included."""
     began = time.perf_counter()
     for _ in range(calls):
         function()
-    if torch.cuda.is_initialized():
-        torch.cuda.synchronize()
+    cohort.backend.synchronize()
     return (time.perf_counter() - began) / calls

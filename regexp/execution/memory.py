@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from math import prod
-from pathlib import Path
 
 import torch
 
 from regexp.models.protocol import Architecture
 from regexp.training.batches import IMAGES_AT_ONCE
+from regexp.utils.system_limits import read_available_bytes
 
 # For each parameter, a run keeps the value, its gradient and the best value so far. The optimizer's state comes on top.
 VALUES_PER_PARAMETER = 3
@@ -48,42 +48,13 @@ def estimate_stream_bytes(shape: Sequence[int], dtype: torch.dtype) -> int:
 
 
 def read_free_bytes(device: torch.device) -> int | None:
-    """Return the free memory of a device in bytes; None where the system does not tell it."""
+    """Return the free memory of a device in bytes; None where the system does not tell it.
+
+    Memory that torch keeps from the tensors of earlier cohorts is free for the next one.
+    """
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    if device.type == "mps":
+        kept_bytes = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept_bytes
+    if device.type == "mps":  # what is allocated to tensors; what torch keeps does not count
         return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
-    return _read_system_bytes()
-
-
-def _read_system_bytes() -> int | None:
-    """Return the bytes that Linux has available, or fewer where a container (cgroup) limits them; None elsewhere."""
-    limits = [limit for limit in (_read_available_bytes(), _read_container_bytes()) if limit is not None]
-    return min(limits, default=None)
-
-
-def _read_available_bytes() -> int | None:
-    for line in _read_lines(Path("/proc/meminfo")):
-        if line.startswith("MemAvailable:"):
-            return 1024 * int(line.split()[1])
-    return None
-
-
-def _read_container_bytes() -> int | None:
-    """Return the bytes that the memory limit of the container leaves; None without a container or a limit."""
-    cgroup = Path("/sys/fs/cgroup")
-    limit, usage = _read_lines(cgroup / "memory.max"), _read_lines(cgroup / "memory.current")
-    if not (limit and usage and limit[0].isdigit()):
-        return None
-    # The usage includes cached files, which the system drops as soon as a program needs their memory.
-    stat = _read_lines(cgroup / "memory.stat")
-    cached_bytes = sum(int(line.split()[1]) for line in stat if line.startswith("inactive_file "))
-    return int(limit[0]) - int(usage[0]) + cached_bytes
-
-
-def _read_lines(path: Path) -> Sequence[str]:
-    """Return the lines of a file; none where it cannot be read."""
-    try:
-        return path.read_text().splitlines()
-    except OSError:
-        return []
+    return read_available_bytes()

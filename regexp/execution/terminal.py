@@ -1,56 +1,42 @@
-"""The terminal output of training: a header, progress, and a report at the end.
+"""The terminal output around training: the plan before it, and a report at the end.
 
 Everything is readable at 80 columns. This module imports no torch.
 """
 
-import math
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from regexp.config.metric_registry import METRICS
+from regexp.execution.planning import PlannedCohort, distinguishing_values, forecast_seconds
+from regexp.runs.directories import PlannedRun
 from regexp.runs.identity import short_names
 from regexp.runs.logdirs import make_logdir
 from regexp.runs.run import Run
 from regexp.utils import next_commands
 from regexp.utils.console import Console
 
-if TYPE_CHECKING:
-    from regexp.execution.forecast import Forecast
-    from regexp.runs.directories import PlannedRun
-    from regexp.training.cohort import Cohort
-    from regexp.training.metrics import EpochMetrics
-
 # The number of cohorts that a printed plan lists.
 MAX_PLAN_ROWS = 30
-# The number of progress lines that a cohort may print where the output is not a terminal that can be redrawn.
-MAX_PROGRESS_LINES = 20
 
 
 class Terminal:
-    """The reporter that shows cohorts as they train: a progress bar on a terminal, a few plain lines elsewhere."""
+    """The terminal on which a command prints its plan and its results."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.console = Console(quiet=quiet, highlight=False, soft_wrap=True)
-        self.progress: Progress | None = None
-        self.task = TaskID(0)
-        self.epochs = 0
-        self.several_runs = False
-        self.best: Mapping[str, float] | None = None
 
     def print_line(self, message: str) -> None:
         """Print a message on a line of its own."""
         self.console.print(escape(message))
 
-    def print_counts(self, planned_runs: Sequence["PlannedRun"]) -> None:
+    def print_counts(self, planned_runs: Sequence[PlannedRun]) -> None:
         """Print how many runs were asked for, and how many of them are new, unfinished, finished or duplicates."""
         distinct_runs = list(dict.fromkeys(planned_runs))
         num_finished = sum(planned.finished for planned in distinct_runs)
@@ -66,7 +52,7 @@ class Terminal:
             counts.append(f"{num_duplicates} duplicate{'s' if num_duplicates > 1 else ''}")
         self.print_line(f"{len(planned_runs)} run{'s' if len(planned_runs) > 1 else ''}: {', '.join(counts)}")
 
-    def print_other_code(self, planned_runs: Sequence["PlannedRun"], dry_run: bool = False) -> None:
+    def print_other_code(self, planned_runs: Sequence[PlannedRun], dry_run: bool = False) -> None:
         """Print how many finished runs were trained by other code than this, and what happens (or would) to them."""
         other_code = [planned for planned in dict.fromkeys(planned_runs) if planned.other_code]
         if not other_code:
@@ -80,9 +66,15 @@ class Terminal:
             verb = "would be" if dry_run else "is" if one else "are"
             self.print_line(f"{subject}. {they} {verb} set aside and trained again; keep=true keeps {them}.")
 
-    def print_plan(self, forecasts: Sequence["Forecast"]) -> None:
-        """Print the cohorts in the order in which they will train, with the memory and time that each will need."""
-        keys = list(dict.fromkeys(key for forecast in forecasts for key in forecast.distinguishing_values))
+    def print_plan(self, cohorts: Sequence[PlannedCohort], num_workers: int) -> None:
+        """Print the cohorts in the order in which they will start, with the memory and time that each will need.
+
+        Args:
+            cohorts: the planned cohorts.
+            num_workers: how many of them train at the same time.
+        """
+        all_values = distinguishing_values(cohorts)
+        keys = list(all_values[0])
         names = short_names(keys)
         table = Table(box=None, pad_edge=False)
         table.add_column("cohort")
@@ -90,96 +82,26 @@ class Terminal:
             table.add_column(name, justify="right")
         for key in keys:
             table.add_column(escape(names[key]), overflow="fold")
-        for i, forecast in enumerate(forecasts[:MAX_PLAN_ROWS], 1):
-            memory, duration = _format_bytes(forecast.memory_bytes), _format_duration(forecast.seconds)
-            values = [escape(forecast.distinguishing_values[key]) for key in keys]
-            table.add_row(str(i), str(forecast.runs), str(forecast.streams), memory, duration, *values)
+        for i, (cohort, values) in enumerate(zip(cohorts, all_values, strict=True), 1):
+            if i <= MAX_PLAN_ROWS:
+                memory, duration = _format_bytes(cohort.memory_bytes), _format_duration(cohort.seconds)
+                runs, streams = str(len(cohort.runs)), str(cohort.num_streams)
+                table.add_row(str(i), runs, streams, memory, duration, *(escape(values[key]) for key in keys))
         self.console.print(table)
-        if len(forecasts) > MAX_PLAN_ROWS:
-            self.print_line(f"and {len(forecasts) - MAX_PLAN_ROWS} more cohorts")
-        for i, forecast in enumerate(forecasts, 1):
-            if forecast.problem:
-                self.print_line(f"cohort {i} could not be tried: {forecast.problem}")
-        if len(forecasts) > 1:
-            seconds = [forecast.seconds for forecast in forecasts if forecast.seconds is not None]
-            all_timed = len(seconds) == len(forecasts)
-            total = f"at most {_format_duration(sum(seconds))}" if all_timed else "total time unknown"
-            self.print_line(f"{len(forecasts)} cohorts, one after the other: {total}")
-
-    def start(self, cohort: "Cohort") -> None:
-        """Print a header on the cohort that is about to train, and start its progress bar."""
-        self._print_header(cohort)
-        self.epochs = max(member.settings.epochs for member in cohort.members)
-        self.several_runs = len(cohort.members) > 1
-        self.best = None
-        if self.console.is_terminal and not self.console.quiet:
-            columns = (
-                TextColumn("epoch"),
-                MofNCompleteColumn(),
-                BarColumn(bar_width=None),
-                TextColumn("{task.description}"),
-                TimeRemainingColumn(compact=True),
-            )
-            self.progress = Progress(*columns, console=self.console, expand=True)
-            self.progress.start()
-            self.task = self.progress.add_task("", total=self.epochs, completed=cohort.epoch)
-
-    def _print_header(self, cohort: "Cohort") -> None:
-        pipelines = [member.settings.stream.pipeline for member in cohort.members]
-        parameters = sum(parameter[0].numel() for parameter in cohort.model.parameters())
-        augmentations = dict.fromkeys(pipeline.describe() for pipeline in pipelines)
-        lines = {
-            "device": cohort.backend.describe(),
-            "data": cohort.dataset.describe(),
-            "model": f"{cohort.model.architecture.describe()}; {parameters:,} parameters",
-            "augmentation": "; ".join(augmentations),
-        }
-        if slow_transforms := sorted({name for pipeline in pipelines for name in pipeline.unbatched_transforms()}):
-            lines["note"] = f"image by image, about 0.1 ms each: {', '.join(slow_transforms)}"
-        if len(cohort.members) > 1:
-            streams = len(cohort.streams)
-            lines["runs"] = f"{len(cohort.members)} together, {streams} image stream{'s' if streams > 1 else ''}"
-        header = Table.grid(padding=(0, 2, 0, 0))
-        for name, text in lines.items():
-            header.add_row(f"[bold]{name}[/bold]", escape(text))
-        self.console.print(header)
-        if cohort.epoch:
-            self.print_line(f"resuming after epoch {cohort.epoch}")
-
-    def show_epoch(self, metrics: Sequence["EpochMetrics"]) -> None:
-        """Show the progress after an epoch, given its metrics for every run that trained in it."""
-        epoch, all_values = metrics[0].epoch, [run_metrics.values for run_metrics in metrics]
-        lowest = min(all_values, key=lambda values: (math.isnan(values["val_loss"]), values["val_loss"]))  # NaN last
-        validation = f"{lowest['val_loss']:.4f} ({lowest['val_accuracy']:.2%})"
-        progress = f"loss {lowest['train_loss']:.4f}, validation {validation}"
-        if self.several_runs:
-            if self.best is None or not lowest["val_loss"] > self.best["val_loss"]:
-                self.best = lowest
-            training = f"{len(metrics)} run{'s' if len(metrics) > 1 else ''} training"
-            progress = f"{training}, best so far {self.best['val_loss']:.4f} ({self.best['val_accuracy']:.2%})"
-        if self.progress is not None:
-            self.progress.update(self.task, completed=epoch, description=progress)
-        elif epoch in (1, self.epochs) or epoch % math.ceil(self.epochs / MAX_PROGRESS_LINES) == 0:
-            self.print_line(f"epoch {epoch}/{self.epochs}  {progress}")
-
-    @contextmanager
-    def watch(self, cohort: "Cohort") -> Iterator[None]:
-        """Show a cohort while the body of the `with` statement trains it, and always remove the progress bar after."""
-        self.start(cohort)
-        try:
-            yield
-        finally:
-            if self.progress is not None:
-                self.progress.stop()
-                self.progress = None
+        if len(cohorts) > MAX_PLAN_ROWS:
+            self.print_line(f"and {len(cohorts) - MAX_PLAN_ROWS} more cohorts")
+        for i, cohort in enumerate(cohorts, 1):
+            if cohort.problem:
+                self.print_line(f"cohort {i} could not be tried: {cohort.problem}")
+        if len(cohorts) > 1:
+            seconds = forecast_seconds(cohorts, num_workers)
+            total = "total time unknown" if seconds is None else f"at most {_format_duration(seconds)}"
+            order = f"on {num_workers} workers" if num_workers > 1 else "one after the other"
+            self.print_line(f"{len(cohorts)} cohorts, {order}: {total}")
 
     def announce_stop(self) -> None:
         """Announce that a signal has arrived and that training stops after the current epoch."""
         self.print_line("Stopping after this epoch; interrupt again to stop at once.")
-
-    def print_interruption(self, cohort: "Cohort") -> None:
-        """Print after which epoch training was interrupted, and how to resume it."""
-        self.print_line(f"Interrupted after epoch {cohort.epoch}. Run the same command again to resume.")
 
     def report(self, runs: Sequence[Run], finished_before: Sequence[bool]) -> None:
         """Print how the runs ended, where their results are, and what to type next.

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from regexp.config.compose import CONF, HYDRA_VERSION
 from regexp.config.job import Job, make_job
 from regexp.errors import DIVERGED
+from regexp.execution.executors.choice import choose_executor
 from regexp.execution.terminal import Terminal
 from regexp.runs.directories import plan_runs, release_reservations
 from regexp.runs.run import Run
@@ -32,26 +33,26 @@ def command(cfg: DictConfig) -> None:
 def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal, sweep: SweepRecord | None = None) -> list[Run]:
     """Plan the runs of jobs below `outputs`, train those that are unfinished, report, and return all in order.
 
-    Finished runs are shown, not trained again. The others train in as few cohorts as their `shared` fields and the
-    memory allow. If some fail, the rest still train, and the errors are raised at the end. `sweep` records them as the
-    members of a sweep; None for a single run.
+    Finished runs are shown, not trained again. The others train in as few cohorts as their `shared` fields, the memory
+    and the workers allow. If some fail, the rest still train, and the errors are raised at the end. `sweep` is the
+    record of the sweep that the runs belong to; None for a single run.
     """
-    planned_runs = plan_runs(jobs, outputs)
+    planned_runs, errors = plan_runs(jobs, outputs), list[Exception]()
     unfinished = [planned for planned in dict.fromkeys(planned_runs) if not planned.finished]
-    errors: list[Exception] = []
     terminal.print_other_code(planned_runs)
     if sweep is not None:
         sweep.add(planned_runs, outputs)
         terminal.print_counts(planned_runs)
     if unfinished:
-        # These import torch, which takes seconds; showing finished runs does not need it.
-        from regexp.execution import builders, execute, forecast
-
-        with catch_stop_signals(terminal.announce_stop) as stop_request, release_reservations(unfinished):
-            planned_cohorts = builders.group_into_cohorts(unfinished, None if sweep is None else sweep.max_runs)
+        with (
+            catch_stop_signals(terminal.announce_stop) as stop_request,
+            release_reservations(unfinished),
+            choose_executor(unfinished, 1 if sweep is None else sweep.workers) as executor,
+        ):
+            cohorts = executor.plan_cohorts(unfinished, sweep.max_runs if sweep else None, sweep is not None)
             if sweep is not None:
-                terminal.print_plan(forecast.forecast_cohorts(planned_cohorts))
-            errors = execute.train_cohorts(planned_cohorts, terminal, stop_request)
+                terminal.print_plan(cohorts, executor.num_workers)
+            errors = executor.train(cohorts, terminal, stop_request)
     runs = [Run(planned.directory) for planned in planned_runs]
     terminal.report(runs, finished_before=[planned.finished for planned in planned_runs])
     raise_failures(errors, others_finished=any(run.summary is not None for run in runs))

@@ -18,12 +18,13 @@ class SweepRecord:
     Attributes:
         id: the time at which the sweep started, to the microsecond; the stem of its files' names.
         max_runs: the largest number of runs in one cohort; None: as many as fit in memory.
+        workers: the number of processes that train; None: as many as the cores, the memory and the work allow.
         started: the time at which the sweep started, with its time zone.
         planned_runs: the members so far, in order; a dictionary without values, so that none occurs twice.
     """
 
-    def __init__(self, max_runs: int | None = None) -> None:
-        self.max_runs = max_runs
+    def __init__(self, max_runs: int | None = None, workers: int | None = None) -> None:
+        self.max_runs, self.workers = max_runs, workers
         now = time.time()
         self.id = time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + f"-{now % 1 * 1e6:06.0f}"
         self.started = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(now))

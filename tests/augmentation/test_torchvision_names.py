@@ -22,9 +22,11 @@ from regexp.config.compose import compose_job
 from regexp.config.schema import Config
 from regexp.errors import ConfigError
 from regexp.execution.builders import make_pipeline
-from regexp.execution.terminal import Terminal
+from regexp.execution.displays import SequentialDisplay
+from regexp.execution.execute import describe_cohort
 from regexp.training.loop import train
 from regexp.utils.rng import random_stream
+from regexp.utils.console import Console
 from regexp.utils.signals import StopRequest
 
 V1, V2 = "torchvision.transforms.", "torchvision.transforms.v2."
@@ -213,7 +215,7 @@ def test_a_pipeline_applies_it_as_a_step_with_the_users_name() -> None:
 def test_a_run_trains_with_it_and_the_header_says_how_long_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
     overrides = ["epochs=2", "model.hidden_sizes=[8]", f"+augmentation.mine={{_target_: {V1}TrivialAugmentWide}}"]
     cohort, [recorder] = make_cohort(overrides)
-    Terminal().start(cohort)
+    SequentialDisplay(Console()).start(describe_cohort(cohort))
     train(cohort, QuietReporter(), StopRequest())
     assert recorder.final_result.status == "completed"
     lines = capsys.readouterr().out.splitlines()

@@ -23,6 +23,7 @@ from regexp.execution.builders import (
     make_architecture,
     make_hyperparameters,
 )
+from regexp.execution.planning import distinguishing_values
 from regexp.execution.run_recorder import RunRecorder
 from regexp.runs.directories import plan_runs
 from regexp.runs.run import Run
@@ -189,7 +190,7 @@ def test_without_max_runs_a_cohort_uses_half_of_the_free_memory(monkeypatch: pyt
     cases = ((None, [7]), (2 * 7 * run_bytes, [7]), (2 * 7 * run_bytes - 2, [4, 3]), (1, [1] * 7))
     for free_bytes, sizes in cases:
         monkeypatch.setattr(memory, "read_free_bytes", lambda device, free_bytes=free_bytes: free_bytes)
-        assert [len(cohort) for cohort in group_into_cohorts(planned_runs)] == sizes
+        assert [len(cohort.runs) for cohort in group_into_cohorts(planned_runs)] == sizes
 
 
 def test_the_free_memory_of_this_machine_is_read() -> None:
@@ -217,13 +218,15 @@ def test_the_memory_of_a_run_is_estimated_tensor_by_tensor(family: str, normaliz
 def test_forecasts_name_the_values_that_distinguish_cohorts() -> None:
     words = [[*SHORT, f"normalization={n}", f"batch_size={b}"] for n in ("none", "batch") for b in (32, 64)]
     planned_runs = plan_runs(compose_jobs([*words, [*words[0], "seed=1"]]), Path("outputs"))
-    forecasts = forecast.forecast_cohorts(group_into_cohorts(planned_runs))
-    assert all(set(f.distinguishing_values) == {"normalization", "batch_size"} for f in forecasts)
+    cohorts = forecast.forecast_cohorts(group_into_cohorts(planned_runs))
+    all_values = distinguishing_values(cohorts)
+    assert all(set(values) == {"normalization", "batch_size"} for values in all_values)
     runs = {
-        (f.distinguishing_values["normalization"], f.distinguishing_values["batch_size"]): f.runs for f in forecasts
+        (values["normalization"], values["batch_size"]): len(cohort.runs)
+        for values, cohort in zip(all_values, cohorts, strict=True)
     }
     assert runs == {("none", "32"): 2, ("none", "64"): 1, ("batch", "32"): 1, ("batch", "64"): 1}
-    assert all(f.seconds is not None and math.isfinite(f.seconds) and f.seconds > 0 for f in forecasts)
+    assert all(cohort.seconds is not None and math.isfinite(cohort.seconds) and cohort.seconds > 0 for cohort in cohorts)
 
 
 def test_a_cohort_that_takes_too_long_to_try_has_no_forecast(
@@ -234,22 +237,6 @@ def test_a_cohort_that_takes_too_long_to_try_has_no_forecast(
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[3:5] for line in lines[2:4]] == [["?", "?"], ["?", "?"]]
     assert lines[4] == "2 cohorts, one after the other: total time unknown"
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({}, None),
-        ({"memory.max": "max\n", "memory.current": "5\n"}, None),
-        ({"memory.max": "100\n", "memory.current": "60\n"}, 40),
-        ({"memory.max": "100\n", "memory.current": "60\n", "memory.stat": "anon 30\ninactive_file 25\n"}, 65),
-    ],
-)
-def test_a_container_limits_the_memory(
-    monkeypatch: pytest.MonkeyPatch, files: dict[str, str], expected: int | None
-) -> None:
-    monkeypatch.setattr(memory, "_read_lines", lambda path: files.get(path.name, "").splitlines())
-    assert memory._read_container_bytes() == expected
 
 
 def test_a_forecast_says_why_a_cohort_could_not_be_tried_and_hides_no_bug(

@@ -259,7 +259,7 @@ def test_a_row_is_a_configuration_however_it_was_typed(
         (["-m", "seed=0,1", "hydra.launcher.max_runs=1.5"], "must be a whole number of at least 1"),
         (["-m", "seed=0,1", "hydra.launcher.max_runs=1,2"], "must be a whole number of at least 1"),
         (["-m", "seed=0,1", "hydra.launcher.dry_run=maybe"], "must be true or false"),
-        (["-m", "hydra.launcher.nosuch=1"], "there is no such key; hydra.launcher has max_runs and dry_run"),
+        (["-m", "hydra.launcher.nosuch=1"], "there is no such key; hydra.launcher has max_runs, workers and dry_run"),
         (["-m", "hydra/launcher=bsic"], "hydra/launcher=bsic: must be one of basic, cohort; others come with packages"),
         (["hydra.launcher.dry_run=true"], "applies to sweeps only; type regexp -m hydra.launcher.dry_run=true"),
         (["hydra/launcher=basic"], "applies to sweeps only; type regexp -m hydra/launcher=basic"),

@@ -97,7 +97,7 @@ def test_a_dry_run_prints_the_same_message_and_changes_nothing(
     keep: bool, first_times: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = sorted(DEFAULT.rglob("*"))
-    print_forecast(compose_jobs(KEEP if keep else SEEDS), Path("outputs"), Terminal(), None)
+    print_forecast(compose_jobs(KEEP if keep else SEEDS), Path("outputs"), Terminal(), None, 1)
     out = capsys.readouterr().out
     ending = "; keep=true" if keep else ". They would be set aside and trained again; keep=true keeps them."
     assert f"2 finished runs were trained by other code{ending}" in out

@@ -21,11 +21,13 @@ class CohortLauncherConfig:
 
     Attributes:
         max_runs: the largest number of runs in a cohort; null: as many as fit into memory.
+        workers: the number of processes that train cohorts at the same time; auto: as many as are worth it.
         dry_run: whether to print only what would be trained, and what it would take.
     """
 
     _target_: str = "hydra_plugins.regexp_cohorts.CohortLauncher"
     max_runs: int | None = None
+    workers: Any = "auto"
     dry_run: bool = False
 
 
@@ -50,8 +52,9 @@ ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweepe
 class CohortLauncher(Launcher):
     """A launcher that trains the jobs of a batch together; it runs tasks of other programs one by one."""
 
-    def __init__(self, max_runs: int | None = None, dry_run: bool = False) -> None:
+    def __init__(self, max_runs: int | None = None, workers: int | str = "auto", dry_run: bool = False) -> None:
         self.max_runs, self.dry_run = max_runs, dry_run
+        self.workers = None if isinstance(workers, str) else workers
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Store the arguments for `launch`."""
@@ -76,7 +79,7 @@ class CohortLauncher(Launcher):
         from regexp.execution.launcher import launch
 
         loader = self.hydra_context.config_loader
-        return launch(job_overrides, initial_job_idx, self.config, loader, self.max_runs, self.dry_run)
+        return launch(job_overrides, initial_job_idx, self.config, loader, self.max_runs, self.workers, self.dry_run)
 
 
 class GridSweeper(Sweeper):

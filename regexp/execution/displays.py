@@ -1,0 +1,222 @@
+"""Displays of training: a progress bar on a terminal that can be redrawn, a few plain lines elsewhere.
+
+Everything is readable at 80 columns. This module imports no torch.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from regexp.execution.events import CohortDescription, EpochSummary
+from regexp.execution.planning import PlannedCohort
+from regexp.utils.console import Console
+
+# The number of progress lines that a cohort may print where the output is not a terminal that can be redrawn.
+MAX_PROGRESS_LINES = 20
+
+
+class SequentialDisplay:
+    """The display of cohorts that train one after the other. Implements events.CohortDisplay."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.progress: Progress | None = None
+        self.task = TaskID(0)
+        self.epochs = 0
+        self.several_runs = False
+        self.best: EpochSummary | None = None
+
+    def print_line(self, message: str) -> None:
+        """Print a message on a line of its own."""
+        self.console.print(escape(message))
+
+    @contextmanager
+    def watch(self, cohort: CohortDescription) -> Iterator[None]:
+        """Show a cohort while the body of the `with` statement trains it, and always remove the progress bar after."""
+        self.start(cohort)
+        try:
+            yield
+        finally:
+            if self.progress is not None:
+                self.progress.stop()
+                self.progress = None
+
+    def start(self, cohort: CohortDescription) -> None:
+        """Print a header on the cohort that is about to train, and start its progress bar."""
+        facts = dict(cohort.facts)
+        if cohort.num_runs > 1:
+            streams = cohort.num_streams
+            facts["runs"] = f"{cohort.num_runs} together, {streams} image stream{'s' if streams > 1 else ''}"
+        print_header(self.console, facts)
+        if cohort.epoch:
+            self.print_line(f"resuming after epoch {cohort.epoch}")
+        self.epochs, self.several_runs, self.best = cohort.epochs, cohort.num_runs > 1, None
+        if self.console.is_terminal and not self.console.quiet:
+            self.progress = make_progress("epoch", self.console)
+            self.progress.start()
+            self.task = self.progress.add_task("", total=self.epochs, completed=cohort.epoch)
+
+    def show_summary(self, summary: EpochSummary) -> None:
+        """Show the progress after an epoch."""
+        epoch = summary.epoch
+        if self.several_runs:
+            self.best = lowest_loss([self.best, summary])
+            progress = f"{format_count(summary.num_runs, 'run')} training, best so far {format_validation(self.best)}"
+        else:
+            progress = f"loss {summary.train_loss:.4f}, validation {format_validation(summary)}"
+        if self.progress is not None:
+            self.progress.update(self.task, completed=epoch, description=progress)
+        elif epoch in (1, self.epochs) or epoch % math.ceil(self.epochs / MAX_PROGRESS_LINES) == 0:
+            self.print_line(f"epoch {epoch}/{self.epochs}  {progress}")
+
+    def print_interruption(self, epoch: int) -> None:
+        """Print after which epoch training was interrupted, and how to resume it."""
+        self.print_line(f"Interrupted after epoch {epoch}. Run the same command again to resume.")
+
+
+class ParallelDisplay:
+    """The display of cohorts that train at the same time: one progress bar for all, or a few lines for each."""
+
+    def __init__(self, console: Console, num_runs: int, run_epochs: int, num_cohorts: int) -> None:
+        """Prepare to show the cohorts of a sweep.
+
+        Args:
+            console: where to print.
+            num_runs: the number of runs in all cohorts.
+            run_epochs: the number of their epochs, summed over the runs.
+            num_cohorts: the number of cohorts.
+        """
+        self.console, self.num_runs, self.run_epochs = console, num_runs, run_epochs
+        self.max_lines = max(2, MAX_PROGRESS_LINES // num_cohorts)
+        self.headers: set[str] = set()
+        self.cohorts: dict[int, CohortDescription] = {}
+        self.summaries: dict[int, EpochSummary] = {}
+        self.best: EpochSummary | None = None
+        self.ended_runs = self.ended_epochs = 0
+        self.progress: Progress | None = None
+        self.task = TaskID(0)
+
+    def __enter__(self) -> "ParallelDisplay":
+        """Start the progress bar on a terminal that can be redrawn."""
+        if self.console.is_terminal and not self.console.quiet:
+            self.progress = make_progress("runs", self.console, with_count=False)
+            self.progress.start()
+            self.task = self.progress.add_task("", total=self.run_epochs, label=f"0/{self.num_runs}")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Remove the progress bar."""
+        if self.progress is not None:
+            self.progress.stop()
+            self.progress = None
+
+    def print_line(self, message: str) -> None:
+        """Print a message on a line of its own."""
+        self.console.print(escape(message))
+
+    def start_cohort(self, number: int, cohort: CohortDescription) -> None:
+        """Print what the header of a cohort adds to those before, and show the cohort from now on."""
+        self.cohorts[number] = cohort
+        if str(cohort.facts) not in self.headers:
+            self.headers.add(str(cohort.facts))
+            print_header(self.console, cohort.facts)
+        if cohort.epoch:
+            self.print_line(f"cohort {number}: resuming after epoch {cohort.epoch}")
+
+    def show_summary(self, number: int, summary: EpochSummary) -> None:
+        """Show the progress after an epoch of a cohort."""
+        self.summaries[number] = summary
+        self.best = lowest_loss([self.best, summary])
+        epoch, epochs = summary.epoch, self.cohorts[number].epochs
+        if self.progress is not None:
+            self._redraw()
+        elif epoch in (1, epochs) or epoch % math.ceil(epochs / self.max_lines) == 0:
+            training = f"{format_count(summary.num_runs, 'run')} training"
+            best = f"best of all so far {format_validation(self.best)}"
+            self.print_line(f"cohort {number}  epoch {epoch}/{epochs}  {training}, {best}")
+
+    def end_cohort(self, number: int, num_runs: int, run_epochs: int) -> None:
+        """Count the runs of a cohort that has ended.
+
+        Args:
+            number: the number of the cohort.
+            num_runs: the number of its runs.
+            run_epochs: the number of their epochs, summed over the runs, however many they needed.
+        """
+        self.ended_runs += num_runs
+        self.ended_epochs += run_epochs
+        self.drop_cohort(number)
+
+    def drop_cohort(self, number: int) -> None:
+        """Show a cohort no longer."""
+        self.cohorts.pop(number, None)
+        self.summaries.pop(number, None)
+        self._redraw()
+
+    def _redraw(self) -> None:
+        if self.progress is None:
+            return
+        ended_runs, done_epochs, training_runs = self.ended_runs, self.ended_epochs, 0
+        for number, summary in self.summaries.items():
+            cohort = self.cohorts[number]
+            ended_runs += cohort.num_runs - summary.num_runs
+            training_runs += summary.num_runs
+            # A run that has left early has no epochs to go.
+            epochs = cohort.num_runs * (cohort.epochs - cohort.epoch)
+            done_epochs += max(0, epochs - summary.num_runs * (cohort.epochs - summary.epoch))
+        best = "" if self.best is None else f", best so far {format_validation(self.best)}"
+        description = f"{training_runs} training{best}"
+        label = f"{ended_runs}/{self.num_runs}"
+        self.progress.update(self.task, completed=done_epochs, description=description, label=label)
+
+
+def count_run_epochs(cohorts: Sequence[PlannedCohort]) -> int:
+    """Return the number of epochs that the runs of cohorts have to go at most, summed over the runs."""
+    return sum(planned.job.config.epochs - cohort.epochs_done for cohort in cohorts for planned in cohort.runs)
+
+
+def make_progress(name: str, console: Console, with_count: bool = True) -> Progress:
+    """Return a progress bar whose description is at its right.
+
+    Args:
+        name: what is counted.
+        console: where the bar is shown.
+        with_count: whether the count is the number of finished steps; otherwise the field `label` of the task.
+    """
+    return Progress(
+        TextColumn(name),
+        MofNCompleteColumn() if with_count else TextColumn("{task.fields[label]}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        expand=True,
+    )
+
+
+def print_header(console: Console, facts: Mapping[str, str]) -> None:
+    """Print facts, each with its name in bold at the left."""
+    header = Table.grid(padding=(0, 2, 0, 0))
+    for name, text in facts.items():
+        header.add_row(f"[bold]{name}[/bold]", escape(text))
+    console.print(header)
+
+
+def lowest_loss(summaries: Sequence[EpochSummary | None]) -> EpochSummary:
+    """Return the last of the summaries with the lowest validation loss; NaN comes after all numbers."""
+    known_summaries = [summary for summary in reversed(summaries) if summary is not None]
+    return min(known_summaries, key=lambda summary: (math.isnan(summary.val_loss), summary.val_loss))
+
+
+def format_validation(summary: EpochSummary) -> str:
+    """Return the validation loss and accuracy as text."""
+    return f"{summary.val_loss:.4f} ({summary.val_accuracy:.2%})"
+
+
+def format_count(count: int, noun: str) -> str:
+    """Return a count with its noun, in the plural where the count is not 1."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,37 @@
+"""The executor that trains in this process, one cohort after the other."""
+
+from collections.abc import Sequence
+from typing import Self, final
+
+from regexp.execution import builders, execute, forecast
+from regexp.execution.displays import SequentialDisplay
+from regexp.execution.planning import PlannedCohort
+from regexp.execution.terminal import Terminal
+from regexp.runs.directories import PlannedRun
+from regexp.utils.signals import StopRequest
+
+
+@final
+class InProcess:
+    """An executor that trains in this process. Implements executors.executor.Executor."""
+
+    num_workers = 1
+
+    def __enter__(self) -> Self:
+        """Return the executor."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave nothing behind: there are no other processes."""
+
+    def plan_cohorts(
+        self, planned_runs: Sequence[PlannedRun], max_runs: int | None, forecast_costs: bool
+    ) -> list[PlannedCohort]:
+        """Group runs into cohorts, in the order in which they will start."""
+        cohorts = builders.group_into_cohorts(planned_runs, max_runs)
+        return forecast.forecast_cohorts(cohorts) if forecast_costs else cohorts
+
+    def train(self, cohorts: Sequence[PlannedCohort], terminal: Terminal, stop_request: StopRequest) -> list[Exception]:
+        """Train cohorts one after the other, and return the errors of the runs that failed."""
+        display = SequentialDisplay(terminal.console)
+        return execute.train_cohorts([cohort.runs for cohort in cohorts], display, stop_request)

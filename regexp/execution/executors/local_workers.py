@@ -1,0 +1,220 @@
+"""The executor that trains in worker processes on this machine, several cohorts at the same time. Imports no torch."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from typing import Any, Self, final
+
+from regexp.errors import Interrupted, OutOfMemory, RunError, WorkerDied
+from regexp.execution.displays import ParallelDisplay, count_run_epochs
+from regexp.execution.events import CohortDescription, EpochSummary
+from regexp.execution.executors import worker
+from regexp.execution.executors.worker_process import WorkerProcess
+from regexp.execution.planning import PlannedCohort, split_cohort, split_for_workers
+from regexp.execution.terminal import Terminal
+from regexp.execution.workload import may_use_gpu
+from regexp.runs.directories import PlannedRun, record_failure
+from regexp.utils.signals import StopRequest
+from regexp.utils.system_limits import count_cores, count_memory_kills
+
+# How long to wait for workers before looking at requests to stop, in seconds.
+POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A cohort that a worker trains.
+
+    Attributes:
+        number: the number of the cohort in the plan; higher ones for the halves of one that did not fit in memory.
+        cohort: the cohort.
+        is_retry: whether a worker has died training these runs.
+    """
+
+    number: int
+    cohort: PlannedCohort
+    is_retry: bool = False
+
+
+@final
+class LocalWorkers:
+    """An executor that trains in worker processes. Implements executors.executor.Executor.
+
+    Attributes:
+        num_workers: how many cohorts train at the same time.
+        workers: the worker processes that were started.
+    """
+
+    def __init__(self, num_workers: int, is_fixed: bool) -> None:
+        """Prepare to start workers.
+
+        Args:
+            num_workers: the number of workers.
+            is_fixed: whether the user asked for this number; otherwise there is one for each GPU where there are some.
+        """
+        self.num_workers, self.is_fixed = num_workers, is_fixed
+        self.workers: list[WorkerProcess] = []
+        self.gpus: Sequence[str] = ()
+        self.tasks: dict[WorkerProcess, Task] = {}
+        self.queue: list[Task] = []
+        self.errors: list[Exception] = []
+        self.num_tasks = 0
+        self.interrupted = False
+        self.memory_kills = count_memory_kills()
+
+    def __enter__(self) -> Self:
+        """Return the executor."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End all workers."""
+        for process in self.workers:
+            process.close()
+
+    def plan_cohorts(
+        self, planned_runs: Sequence[PlannedRun], max_runs: int | None, forecast_costs: bool
+    ) -> list[PlannedCohort]:
+        """Group runs into cohorts for the workers, in the order in which they will start.
+
+        Raises:
+            RegexpError: a configuration does not suit its data or its device.
+            WorkerDied: the worker that planned has died.
+        """
+        self._start_workers(1 if may_use_gpu([planned.job.config for planned in planned_runs]) else self.num_workers)
+        process = self.workers[0]
+        process.request(worker.plan_cohorts, planned_runs, max_runs, self.num_workers, forecast_costs)
+        plan: Any = None
+        while plan is None:
+            wait(process.ends())
+            is_alive = process.is_alive
+            for event in process.receive():
+                if isinstance(event, str):
+                    print(event, file=sys.stderr)
+                else:
+                    plan = event
+            if plan is None and not is_alive:
+                plan = worker.Failed(WorkerDied(f"the worker process that planned the sweep {process.describe_end()}"))
+                for planned in planned_runs:
+                    record_failure(planned, plan.error)
+        if isinstance(plan, worker.Failed):
+            raise plan.error
+        if plan.num_gpus is not None:
+            visible_gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+            self.gpus = [str(i) for i in range(plan.num_gpus)] if visible_gpus == [""] else visible_gpus
+            self.num_workers = self.num_workers if self.is_fixed else plan.num_gpus
+        cohorts = [
+            PlannedCohort([planned_runs[number] for number in numbers], epochs_done, costs, problem)
+            for numbers, epochs_done, costs, problem in plan.cohorts
+        ]
+        cohorts = split_for_workers(cohorts, self.num_workers)
+        self.num_workers = min(self.num_workers, len(cohorts))
+        return cohorts
+
+    def train(self, cohorts: Sequence[PlannedCohort], terminal: Terminal, stop_request: StopRequest) -> list[Exception]:
+        """Train cohorts, and return the errors of the runs that failed.
+
+        The cohort of a worker that dies goes on from its checkpoints once, in two halves if memory was short.
+
+        Raises:
+            Interrupted: the user asked to stop before all runs had ended.
+        """
+        self._start_workers(self.num_workers)
+        self.queue = [Task(number, cohort) for number, cohort in enumerate(cohorts, 1)]
+        self.num_tasks = len(self.queue)
+        num_runs = sum(len(cohort.runs) for cohort in cohorts)
+        stop_was_passed_on = False
+        with ParallelDisplay(terminal.console, num_runs, count_run_epochs(cohorts), len(cohorts)) as display:
+            while self.tasks or (self.queue and not stop_request.requested):
+                if not stop_request.requested:
+                    self._hand_out_tasks()
+                elif not stop_was_passed_on:
+                    stop_was_passed_on = True
+                    for process in self.tasks:
+                        process.request_stop(stop_request.signal)
+                for process in list(self.tasks):
+                    self._follow(process, display)
+                wait([end for process in self.tasks for end in process.ends()], POLL_SECONDS)
+        if stop_request.requested and (self.queue or self.interrupted):
+            terminal.print_line("Interrupted. Run the same command again to resume.")
+            raise Interrupted(stop_request.signal)
+        return self.errors
+
+    def _start_workers(self, count: int) -> None:
+        """Start workers until there are so many."""
+        while len(self.workers) < count:
+            self.workers.append(self._start_worker(len(self.workers)))
+
+    def _start_worker(self, number: int) -> WorkerProcess:
+        threads = max(1, count_cores() // self.num_workers)
+        if (typed_threads := os.environ.get("OMP_NUM_THREADS", "")).isdigit():
+            threads = min(threads, int(typed_threads))
+        environment = {"OMP_NUM_THREADS": str(threads)}
+        if self.gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = self.gpus[number % len(self.gpus)]
+        return WorkerProcess(environment)
+
+    def _hand_out_tasks(self) -> None:
+        """Give each idle worker the next cohort."""
+        for process in self.workers:
+            if self.queue and process not in self.tasks:
+                task = self.tasks[process] = self.queue.pop(0)
+                process.request(worker.train, task.cohort.runs)
+
+    def _follow(self, process: WorkerProcess, display: ParallelDisplay) -> None:
+        """Show what a worker has sent, and see whether it has ended its cohort or died."""
+        task, is_alive = self.tasks[process], process.is_alive
+        for event in process.receive():
+            if isinstance(event, CohortDescription):
+                display.start_cohort(task.number, event)
+            elif isinstance(event, EpochSummary):
+                display.show_summary(task.number, event)
+            elif isinstance(event, str):
+                display.print_line(event)
+            else:
+                self._end_task(process, task, event, display)
+                return
+        if not is_alive:
+            self._recover(process, task, display)
+
+    def _end_task(self, process: WorkerProcess, task: Task, event: Any, display: ParallelDisplay) -> None:
+        """Count a cohort as ended."""
+        del self.tasks[process]
+        if isinstance(event, worker.Failed):
+            for planned in task.cohort.runs:
+                record_failure(planned, event.error)
+            self.errors.append(event.error)
+        else:
+            self.errors += event.errors
+            self.interrupted = self.interrupted or event.interrupted
+        display.end_cohort(task.number, len(task.cohort.runs), count_run_epochs([task.cohort]))
+
+    def _recover(self, process: WorkerProcess, task: Task, display: ParallelDisplay) -> None:
+        """Put a new worker in the place of one that has died, and have its cohort go on from its checkpoints, once."""
+        del self.tasks[process]
+        kills, self.memory_kills = self.memory_kills, count_memory_kills()
+        memory_was_short = self.memory_kills > kills
+        end = process.describe_end() + (" because memory was short" if memory_was_short else "")
+        process.close()
+        number = self.workers.index(process)
+        self.workers[number] = self._start_worker(number)
+        unfinished = [run for run in task.cohort.runs if not (run.directory / "summary.json").exists()]
+        if not unfinished:
+            display.end_cohort(task.number, len(task.cohort.runs), count_run_epochs([task.cohort]))
+            return
+        display.drop_cohort(task.number)
+        if task.is_retry:
+            message = f"a worker process {end}, and so did the one before it"
+            error: RunError | OutOfMemory = OutOfMemory(message) if memory_was_short else WorkerDied(message)
+            for planned in unfinished:
+                record_failure(planned, error)
+            self.errors.append(error)
+            return
+        rest = PlannedCohort(unfinished, task.cohort.epochs_done, task.cohort.costs)
+        parts = split_cohort(rest, 2 if memory_was_short else 1)
+        halves = ", in two halves" if len(parts) > 1 else ""
+        display.print_line(f"A worker process {end}. Its {len(unfinished)} runs go on from their checkpoints{halves}.")
+        for part in parts:
+            self.num_tasks += len(parts) > 1
+            self.queue.insert(0, Task(self.num_tasks if len(parts) > 1 else task.number, part, is_retry=True))
