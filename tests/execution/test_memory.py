@@ -1,7 +1,7 @@
 """The peak memory of a cohort's tensors, measured by counting the bytes of all living storages."""
 
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -94,3 +94,32 @@ def test_the_peak_memory_of_a_cohort_is_at_most_1_5_times_that_of_its_weights(ep
     # Each parameter has its value, its gradient, two moments and its best value.
     weight_bytes = len(runs) * memory.count_parameters(architecture) * 4 * 5
     assert weight_bytes < counter.peak <= 1.5 * weight_bytes + image_bytes
+
+
+GIGABYTE = 2**30
+
+
+def test_memory_that_torch_keeps_on_a_gpu_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 16 GB, other programs have 2 and torch has reserved 6, of which tensors use 1."""
+    used_by = {"others": 2, "reserved": 6, "tensors": 1}
+    device = torch.device("cuda", 1)
+
+    def gigabytes(count: int) -> Callable[[torch.device], int]:
+        def function(asked_device: torch.device) -> int:
+            assert asked_device == device
+            return count * GIGABYTE
+
+        return function
+
+    free = gigabytes(16 - used_by["others"] - used_by["reserved"])
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free(device), 16 * GIGABYTE))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", gigabytes(used_by["reserved"]))
+    monkeypatch.setattr(torch.cuda, "memory_allocated", gigabytes(used_by["tensors"]))
+    assert memory.read_free_bytes(device) == (16 - used_by["others"] - used_by["tensors"]) * GIGABYTE
+
+
+def test_memory_that_torch_keeps_on_mps_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 16 * GIGABYTE)
+    monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 6 * GIGABYTE)
+    monkeypatch.setattr(torch.mps, "current_allocated_memory", lambda: GIGABYTE)
+    assert memory.read_free_bytes(torch.device("mps")) == 15 * GIGABYTE

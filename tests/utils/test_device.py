@@ -11,7 +11,8 @@ import torch
 import regexp
 from regexp.errors import DeviceError
 from regexp.utils import device
-from regexp.utils.device import available_kinds, choose_backend, use_huge_pages
+from regexp.utils.device import available_kinds, choose_backend, is_device_lost, is_out_of_memory, use_huge_pages
+from regexp.utils.messages import first_line
 
 
 @pytest.fixture(autouse=True)
@@ -146,3 +147,75 @@ def test_huge_pages_change_no_value(size: int, offset: int) -> None:
     tensor = torch.arange(size + offset, dtype=torch.float32)
     use_huge_pages(tensor[offset:])
     assert torch.equal(tensor, torch.arange(size + offset, dtype=torch.float32))
+
+
+# The advice that follows the first line of CUDA's errors.
+ADVICE = (
+    "CUDA kernel errors might be asynchronously reported at some other API call, so the stacktrace below might be "
+    "incorrect.\nFor debugging consider passing CUDA_LAUNCH_BLOCKING=1\n"
+    "Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions."
+)
+SHORTAGES = [
+    MemoryError(),
+    MemoryError("Unable to allocate 8.00 GiB for an array"),
+    OSError(12, "Cannot allocate memory"),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 8 GiB"),
+    torch.OutOfMemoryError("HIP out of memory. Tried to allocate 20.00 MiB."),
+    RuntimeError(f"CUDA error: out of memory\n{ADVICE}"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("cusolver error: CUSOLVER_STATUS_ALLOC_FAILED, when calling `cusolverDnCreate(handle)`"),
+    RuntimeError(
+        "MPS backend out of memory (MPS allocated: 8.00 GB, other allocations: 1.00 GB, max allowed: 9.07 GB). "
+        "Tried to allocate 256.00 MB on private pool."
+    ),
+    RuntimeError("Invalid buffer size: 20.00 GiB"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: you tried "
+    ),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:80] data. DefaultCPUAllocator: not enough memory: you tried to "),
+    RuntimeError("std::bad_alloc"),
+]
+LOSSES = [
+    RuntimeError(f"CUDA error: {message}\n{ADVICE}")
+    for message in (
+        "an illegal memory access was encountered",
+        "an illegal instruction was encountered",
+        "misaligned address",
+        "device-side assert triggered",
+        "unspecified launch failure",
+        "the launch timed out and was terminated",
+        "hardware stack error",
+        "uncorrectable ECC error encountered",
+        "uncorrectable NVLink error detected during the execution",
+        "context is destroyed",
+    )
+]
+LOSSES += [
+    RuntimeError("HIP error: an illegal memory access was encountered"),
+    RuntimeError("NVML error: GPU is lost"),
+    RuntimeError("the GPU is no longer accessible"),
+]
+OTHER_ERRORS = [
+    RuntimeError("Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu!"),
+    RuntimeError("mat1 and mat2 shapes cannot be multiplied (3x4 and 5x6)"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm(...)`"),
+    RuntimeError(f"CUDA error: no kernel image is available for execution on the device\n{ADVICE}"),
+    RuntimeError(f"CUDA error: invalid argument\n{ADVICE}"),
+    OSError(28, "No space left on device"),
+    ValueError("out of memory, says a file that cannot be read"),
+    ValueError("device-side assert triggered"),
+    RuntimeError("the file is no longer there"),
+]
+
+
+@pytest.mark.parametrize("error", [*SHORTAGES, *LOSSES, *OTHER_ERRORS], ids=first_line)
+def test_errors_of_devices_are_told_apart(error: Exception) -> None:
+    assert is_out_of_memory(error) == (error in SHORTAGES)
+    assert is_device_lost(error) == (error in LOSSES)
+
+
+def test_errors_that_torch_raises_when_memory_is_short() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)
