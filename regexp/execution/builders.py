@@ -189,8 +189,8 @@ def explain_device_errors() -> Iterator[None]:
             ) from error
         if is_device_lost(error):
             raise DeviceLost(
-                f"the GPU stopped working ({first_line(error)}); no other run was tried. Type the same command again: "
-                "finished runs are kept, and the others resume from their checkpoints"
+                f"the GPU stopped working ({first_line(error)}), and this process can no longer use it. Type the same "
+                "command again: finished runs are kept, and the others resume from their checkpoints"
             ) from error
         raise
 
