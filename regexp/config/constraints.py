@@ -38,11 +38,17 @@ _CONSTRAINTS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
 
 def can_convert(value: Any, key: Key) -> bool:
     """Return whether OmegaConf can convert a value to the type of a key."""
+    if key.owner not in _structures:
+        _structures[key.owner] = OmegaConf.structured(key.owner)
     try:
-        OmegaConf.structured(key.owner)[key.name.rpartition(".")[2]] = value
+        _structures[key.owner][key.name.rpartition(".")[2]] = value
     except OmegaConfBaseException:
         return False
     return True
+
+
+# Configurations of schema classes, to try values in. Making one takes milliseconds; earlier values do not matter.
+_structures: dict[type[Any], Any] = {}
 
 
 def describe_wrong_type(name: str, value: Any, key: Key) -> str:

@@ -29,6 +29,23 @@ def validate(cfg: DictConfig) -> Config:
     Raises:
         ConfigError: lists every problem, one a line: the key, the value, the constraint, and what to type.
     """
+    config, problems, types_are_right = convert(cfg)
+    if types_are_right:
+        problems += find_combination_problems(config)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return config
+
+
+def convert(cfg: DictConfig) -> tuple[Config, list[str], bool]:
+    """Convert a composed configuration to typed objects, augmentation steps included, and check each value by itself.
+
+    Returns:
+        The configuration; the problems of its values; and whether all values have the types of their keys.
+
+    Raises:
+        ConfigError: it cannot be converted.
+    """
     try:
         config = OmegaConf.to_object(cfg)
     except (OmegaConfBaseException, ValueError) as error:
@@ -57,11 +74,7 @@ def validate(cfg: DictConfig) -> Config:
             continue
         for violation in find_violations(value, metadata):
             problems.append(f"{name}={format_value(value)}: {violation}{suggest_value(name, value, metadata)}")
-    if types_are_right:
-        problems += find_combination_problems(config)
-    if problems:
-        raise ConfigError("\n".join(problems))
-    return config
+    return config, problems, types_are_right
 
 
 def _find_unresolved_values(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
