@@ -2,19 +2,38 @@
 
 import os
 
-# Set before torch is imported. The tests compute on the CPU, even on a machine with a GPU.
-os.environ["CUDA_VISIBLE_DEVICES"] = ""
 # One thread here and in the processes that tests start: more gain nothing on small matrices, and wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
 # Lets the first process that a test starts keep torch's compiled Python files, which saves the others seconds.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+from functools import wraps
 from pathlib import Path
 
 import pytest
 import torch
 
+from regexp.utils.device import available_kinds
+
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide the GPUs of this machine from all tests and from the programs that they start, but for `pytest -m gpu`."""
+    if config.option.markexpr == "gpu":
+        return
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # read when CUDA is first used
+    if (find_mps := torch.backends.mps.is_available)():
+        torch.backends.mps.is_available = wraps(find_mps)(lambda: False)
+
+
+@pytest.fixture(scope="session")
+def gpu() -> str:
+    """Return the GPU of this machine, "cuda:0" or "mps", or skip the test where there is none."""
+    kind = available_kinds()[0]
+    if kind == "cpu":
+        pytest.skip("needs a GPU (cuda or mps), and this machine has none")
+    return "cuda:0" if kind == "cuda" else kind
 
 
 @pytest.fixture(autouse=True)
