@@ -119,7 +119,11 @@ class DeviceConfig:
         choices=("float32", "float64", "bfloat16"),
     )
     threads: int | None = shared(
-        None, "number of CPU threads; null: torch's default", at_least=1, at_most=1024, identity=False
+        None,
+        "number of CPU threads; null: one, or torch's default where the layers are large",
+        at_least=1,
+        at_most=1024,
+        identity=False,
     )
 
 

@@ -33,7 +33,7 @@ from regexp.training.cohort import Cohort
 from regexp.training.member import Member, RunSettings
 from regexp.training.optimizers import OPTIMIZERS, Hyperparameters
 from regexp.training.schedules import Plateau, Schedule, constant, cosine, onecycle, step
-from regexp.utils.device import Backend, choose_backend, is_device_lost, is_out_of_memory
+from regexp.utils.device import Backend, choose_backend, choose_threads, is_device_lost, is_out_of_memory
 from regexp.utils.lazy import load_object
 from regexp.utils.messages import first_line
 
@@ -122,10 +122,15 @@ def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
     Raises:
         DataError: the data has changed since the runs were planned.
     """
-    config = planned_runs[0].job.config
+    config, device = planned_runs[0].job.config, planned_runs[0].job.config.device
     checkpoints = [load_checkpoint(planned.directory) for planned in planned_runs]
-    backend = choose_backend(config.device.kind, config.device.index, config.device.precision, config.device.threads)
-    dataset = load_dataset(config).to(backend.device)
+    dataset = load_dataset(config)
+    architecture = make_architecture(config, dataset)
+    threads = device.threads
+    if threads is None:
+        threads = choose_threads(memory.count_flop(architecture, config.batch_size))
+    backend = choose_backend(device.kind, device.index, device.precision, threads)
+    dataset = dataset.to(backend.device)
     if any(planned.identity.data != dataset.fingerprint for planned in planned_runs):
         raise DataError(f"data={dataset.name}: its files changed after this command started; type it again")
     digest = hashlib.sha256("".join(planned.identity.config for planned in planned_runs).encode()).hexdigest()
@@ -137,7 +142,6 @@ def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
     def draw_preview(key: str) -> Png:  # drawn once for each stream
         return encode_png(draw_augmentation_grid(dataset, streams[key]))
 
-    architecture = make_architecture(config, dataset)
     members = []
     for planned, settings, checkpoint in zip(planned_runs, run_settings, checkpoints, strict=True):
         metadata = None if checkpoint is None else checkpoint.metadata

@@ -83,7 +83,7 @@ def print_forecast(
     terminal.print_other_code(planned_runs, dry_run=True)
     terminal.print_counts(planned_runs)
     if unfinished := [planned for planned in dict.fromkeys(planned_runs) if not planned.finished]:
-        with choose_executor(unfinished, workers) as executor:
+        with choose_executor(unfinished, workers, only_plans=True) as executor:
             cohorts = executor.plan_cohorts(unfinished, max_runs, forecast_costs=True)
             terminal.print_plan(cohorts, executor.num_workers)
 

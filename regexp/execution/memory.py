@@ -1,4 +1,4 @@
-"""Estimates of the memory that a cohort needs, and readings of the memory that a device has free."""
+"""Estimates of the memory and work that a cohort needs, and readings of the memory that a device has free."""
 
 from collections.abc import Sequence
 from math import prod
@@ -21,6 +21,11 @@ def count_parameters(architecture: Architecture) -> int:
     """Return the number of parameters of one run."""
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in architecture.make_module().parameters())
+
+
+def count_flop(architecture: Architecture, batch_size: int) -> int:
+    """Return the floating-point operations of a run's step in matrix products: 2 forward and 4 backward a parameter."""
+    return 6 * batch_size * count_parameters(architecture)
 
 
 def estimate_run_bytes(architecture: Architecture, batch_size: int, optimizer_values: int, dtype: torch.dtype) -> int:

@@ -11,7 +11,8 @@ from regexp.runs.directories import PlannedRun
 COHORTS_PER_WORKER = 2
 # Cohorts are not made smaller than this for that purpose: a run costs less the more runs train together.
 MIN_RUNS = 16
-# Cohorts are halved only where the sweep then ends at least this much earlier, as a fraction of its time.
+# How many parts for each worker are tried, until more would not end the sweep earlier by this fraction of its time.
+FINENESS = (1.0, 1.5, 2.0, 3.0, 4.0)
 MIN_GAIN = 0.05
 # A cut between cohorts moves by at most this fraction of a cohort so that no image stream is split.
 MAX_SHIFT = 0.15
@@ -111,23 +112,23 @@ def split_for_workers(cohorts: Sequence[PlannedCohort], num_workers: int) -> lis
     """
     if num_workers == 1:
         return list(cohorts)
-    total = sum(_weights(cohorts))
+    plans = [_split_by_share(cohorts, factor * num_workers) for factor in FINENESS]
+    ends = [_last_end(_weights(plan), num_workers) for plan in plans]
+    return next(plan for plan, end in zip(plans, ends, strict=True) if end <= (1 + MIN_GAIN) * min(ends))
+
+
+def _split_by_share(cohorts: Sequence[PlannedCohort], count: float) -> list[PlannedCohort]:
+    """Split cohorts into about `count` parts of about the same weight, and return them in the order of their start."""
+    weights = _weights(cohorts)
     parts: list[PlannedCohort] = []
-    for cohort, weight in zip(cohorts, _weights(cohorts), strict=True):
-        share = num_workers * weight / total
+    for cohort, weight in zip(cohorts, weights, strict=True):
+        share = count * weight / sum(weights)
         leaves_early = any(planned.job.config.early_stopping.patience is not None for planned in cohort.runs)
         to_even_out = min(round(share * COHORTS_PER_WORKER), len(cohort.runs) // MIN_RUNS) if leaves_early else 0
         parts += split_cohort(cohort, max(1, round(share), to_even_out))
-    parts = _in_order(parts)
-    while True:
-        # Halve the longest cohort of the worker that ends last, as long as that helps.
-        assigned_to, ends = _assign(_weights(parts), num_workers)
-        last = ends.index(max(ends))
-        longest = parts[assigned_to.index(last)]
-        halves = _in_order([part for part in parts if part is not longest] + split_cohort(longest, 2))
-        if max(_assign(_weights(halves), num_workers)[1]) > (1 - MIN_GAIN) * max(ends):
-            return parts
-        parts = halves
+    weights = _weights(parts)
+    order = sorted(range(len(parts)), key=lambda i: (-parts[i].epochs_done, -weights[i]))
+    return [parts[i] for i in order]
 
 
 def split_cohort(cohort: PlannedCohort, count: int) -> list[PlannedCohort]:
@@ -160,24 +161,15 @@ def forecast_seconds(cohorts: Sequence[PlannedCohort], num_workers: int) -> floa
     """
     seconds = [cohort.seconds for cohort in cohorts]
     known_seconds = [value for value in seconds if value is not None]
-    return max(_assign(known_seconds, num_workers)[1]) if len(known_seconds) == len(seconds) else None
+    return _last_end(known_seconds, num_workers) if len(known_seconds) == len(seconds) else None
 
 
-def _assign(weights: Sequence[float], num_workers: int) -> tuple[list[int], list[float]]:
-    """Give cohorts in order to the worker that is free first, and return its number for each, and when workers end."""
-    assigned_to, ends = [], [0.0] * num_workers
+def _last_end(weights: Sequence[float], num_workers: int) -> float:
+    """Return when the last cohort ends if each in order goes to the worker that is free first."""
+    ends = [0.0] * num_workers
     for weight in weights:
-        worker = ends.index(min(ends))
-        assigned_to.append(worker)
-        ends[worker] += weight
-    return assigned_to, ends
-
-
-def _in_order(cohorts: Sequence[PlannedCohort]) -> list[PlannedCohort]:
-    """Return cohorts in the order in which workers should take them."""
-    weights = _weights(cohorts)
-    order = sorted(range(len(cohorts)), key=lambda i: (-cohorts[i].epochs_done, -weights[i]))
-    return [cohorts[i] for i in order]
+        ends[ends.index(min(ends))] += weight
+    return max(ends)
 
 
 def _weights(cohorts: Sequence[PlannedCohort]) -> list[float]:

@@ -13,6 +13,9 @@ from torch import Tensor
 from regexp.errors import DeviceError
 from regexp.utils.messages import first_line
 
+# Below so many floating-point operations in a step of one run, a second CPU thread gains little: see the benchmark
+# `threads`.
+MIN_FLOP_FOR_THREADS = 2e8
 # The number of CPU threads that torch chose, read before any run asks for another.
 _DEFAULT_THREADS = torch.get_num_threads()
 # Constants of glibc's <malloc.h>.
@@ -86,6 +89,19 @@ class Backend:
             device += f" ({threads} thread{'s' if threads > 1 else ''})"
         precision = "bfloat16 products, float32 parameters" if self.autocast else str(self.dtype).split(".")[1]
         return f"{device}, {precision}"
+
+
+def choose_threads(flop_per_step: float) -> int | None:
+    """Return the number of CPU threads that a run should use by default; None for torch's default.
+
+    On layers that are not large, a second thread gains nothing, and takes several times longer as soon as another
+    program keeps a core busy: the threads wait for each other. The choice depends on nothing that is measured, so that
+    the same command gives the same bits.
+
+    Args:
+        flop_per_step: the floating-point operations of one run in an optimizer step.
+    """
+    return 1 if flop_per_step < MIN_FLOP_FOR_THREADS else None
 
 
 def available_kinds() -> list[str]:

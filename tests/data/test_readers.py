@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -244,7 +245,7 @@ def test_data_that_changes_after_the_start_is_refused(tmp_path: Path, monkeypatc
     root = write_image_folder(tmp_path / "data")
     group_into_cohorts = builders.group_into_cohorts
 
-    def change_data_afterwards(*arguments: object) -> object:
+    def change_data_afterwards(*arguments: Any) -> Any:
         cohorts = group_into_cohorts(*arguments)
         (root / CLASSES[1] / "005.png").unlink()
         return cohorts

@@ -7,13 +7,14 @@ from regexp.execution.workload import choose_num_workers
 from regexp.runs.directories import PlannedRun
 
 
-def choose_executor(planned_runs: Sequence[PlannedRun], workers: int | None) -> Executor:
+def choose_executor(planned_runs: Sequence[PlannedRun], workers: int | None, only_plans: bool = False) -> Executor:
     """Return what will train these runs: this process, or worker processes.
 
     Args:
         planned_runs: the runs that have not ended.
         workers: the number of workers that the user asks for; None for as many as the cores, the memory and the work
             allow.
+        only_plans: whether nothing will be trained.
     """
     num_workers = choose_num_workers([planned.job.config for planned in planned_runs], workers)
     if num_workers == 1:
@@ -22,4 +23,4 @@ def choose_executor(planned_runs: Sequence[PlannedRun], workers: int | None) -> 
         return InProcess()
     from regexp.execution.executors.local_workers import LocalWorkers
 
-    return LocalWorkers(num_workers, is_fixed=workers is not None)
+    return LocalWorkers(num_workers, is_fixed=workers is not None, only_plans=only_plans)

@@ -47,14 +47,15 @@ class LocalWorkers:
         workers: the worker processes that were started.
     """
 
-    def __init__(self, num_workers: int, is_fixed: bool) -> None:
+    def __init__(self, num_workers: int, is_fixed: bool, only_plans: bool = False) -> None:
         """Prepare to start workers.
 
         Args:
             num_workers: the number of workers.
             is_fixed: whether the user asked for this number; otherwise there is one for each GPU where there are some.
+            only_plans: whether nothing will be trained.
         """
-        self.num_workers, self.is_fixed = num_workers, is_fixed
+        self.num_workers, self.is_fixed, self.only_plans = num_workers, is_fixed, only_plans
         self.workers: list[WorkerProcess] = []
         self.gpus: Sequence[str] = ()
         self.tasks: dict[WorkerProcess, Task] = {}
@@ -82,7 +83,9 @@ class LocalWorkers:
             RegexpError: a configuration does not suit its data or its device.
             WorkerDied: the worker that planned has died.
         """
-        self._start_workers(1 if may_use_gpu([planned.job.config for planned in planned_runs]) else self.num_workers)
+        # The others import torch while the first one plans, unless it is to tell first how many GPUs there are.
+        one_is_enough = self.only_plans or may_use_gpu([planned.job.config for planned in planned_runs])
+        self._start_workers(1 if one_is_enough else self.num_workers)
         process = self.workers[0]
         process.request(worker.plan_cohorts, planned_runs, max_runs, self.num_workers, forecast_costs)
         plan: Any = None
@@ -155,6 +158,12 @@ class LocalWorkers:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpus[number % len(self.gpus)]
         return WorkerProcess(environment)
 
+    def _replace(self, process: WorkerProcess) -> None:
+        """End a worker, and start another one in its place."""
+        process.close()
+        number = self.workers.index(process)
+        self.workers[number] = self._start_worker(number)
+
     def _hand_out_tasks(self) -> None:
         """Give each idle worker the next cohort."""
         for process in self.workers:
@@ -185,6 +194,7 @@ class LocalWorkers:
             for planned in task.cohort.runs:
                 record_failure(planned, event.error)
             self.errors.append(event.error)
+            self._replace(process)  # whatever is wrong there shall not end its next cohort
         else:
             self.errors += event.errors
             self.interrupted = self.interrupted or event.interrupted
@@ -196,16 +206,14 @@ class LocalWorkers:
         kills, self.memory_kills = self.memory_kills, count_memory_kills()
         memory_was_short = self.memory_kills > kills
         end = process.describe_end() + (" because memory was short" if memory_was_short else "")
-        process.close()
-        number = self.workers.index(process)
-        self.workers[number] = self._start_worker(number)
+        self._replace(process)
         unfinished = [run for run in task.cohort.runs if not (run.directory / "summary.json").exists()]
         if not unfinished:
             display.end_cohort(task.number, len(task.cohort.runs), count_run_epochs([task.cohort]))
             return
         display.drop_cohort(task.number)
         if task.is_retry:
-            message = f"a worker process {end}, and so did the one before it"
+            message = f"a worker process {end}, after another one had died with the same runs"
             error: RunError | OutOfMemory = OutOfMemory(message) if memory_was_short else WorkerDied(message)
             for planned in unfinished:
                 record_failure(planned, error)
