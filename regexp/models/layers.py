@@ -166,56 +166,63 @@ class Dropout(nn.Module):
 
     Attributes:
         features: the number of features, C.
-        thresholds: [K, 1], the smallest of the 16-bit draws that keep an entry.
-        scale: [K, 1], 1 / (1 - p), the factor of kept entries.
+        thresholds: [K, 1, 1], the smallest of the 16-bit draws that keep an entry.
+        scale: [K, 1, 1], 1 / (1 - p), the factor of kept entries.
+        keys: [K, steps, 2], the keys of an epoch's steps.
+        masks: [K, steps, draws], the masks of some of the steps.
         probabilities: [K], the probability of each run, on the host: reading it from a GPU would wait.
         step: the number of the epoch's next step, counted from 0.
     """
 
     thresholds: Tensor
     scale: Tensor
+    keys: Tensor
+    masks: Tensor
 
     def __init__(self, features: int, p: Tensor) -> None:
         """Make the layers of K runs with probabilities `p` [K], each below 1."""
         super().__init__()
         self.features, self.probabilities = features, p.tolist()
         thresholds = (p * 2**16).round().clamp(max=2**16 - 1) - 2**15
-        self.register_buffer("thresholds", thresholds.to(torch.int16).view(-1, 1), persistent=False)
-        self.register_buffer("scale", (1 / (1 - p)).view(-1, 1), persistent=False)
-        self.begin_epoch(torch.empty(0, dtype=torch.int32), torch.empty(0, len(p), 2, dtype=torch.int32))
+        self.register_buffer("thresholds", thresholds.to(torch.int16).view(-1, 1, 1), persistent=False)
+        self.register_buffer("scale", (1 / (1 - p)).view(-1, 1, 1), persistent=False)
+        self.register_buffer("keys", torch.empty(len(p), 0, 2, dtype=torch.int32), persistent=False)
+        self.register_buffer("masks", torch.empty(len(p), 0, 0), persistent=False)
+        self.step = 0
 
     def begin_epoch(self, table: Tensor, keys: Tensor) -> None:
         """Set the draws of an epoch.
 
         Args:
             table: [words], int32, of at least B * C draws.
-            keys: [steps, K, 2], int32.
+            keys: [K, steps, 2], int32.
         """
-        self._table, self._keys, self._masks = table, keys, torch.empty(0)
-        self.step = 0
+        self._table, self.keys, self.step = table, keys, 0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop entries of x [K, B, C] in training mode; otherwise return x. Each call is one step of the epoch."""
+        """Drop entries of x [K, B, C] in training mode; otherwise return x. Each call is one step of the epoch.
+
+        After the last step the first one follows again, for who only measures time.
+
+        Raises:
+            RuntimeError: no epoch has begun.
+        """
         if not self.training or not any(self.probabilities):
             return x
-        batch = x.shape[1]
-        steps_at_once = self._steps_at_once(x.device)
-        if self.step % steps_at_once == 0:
-            self._masks = self._make_masks(self._keys[self.step : self.step + steps_at_once], x.dtype)
-        mask = self._masks[self.step % steps_at_once, :, : self.features * batch]  # [K, C * B], as x is stored
+        num_runs, num_steps, _ = self.keys.shape
+        if num_steps == 0:
+            raise RuntimeError("dropout has no draws: call begin_epoch before the first step of an epoch")
+        max_entries = _MASK_ENTRIES.get(x.device.type, _DEFAULT_MASK_ENTRIES)
+        steps_at_once = max(1, max_entries // (num_runs * 2 * len(self._table)))
+        step = self.step % num_steps
+        if step % steps_at_once == 0:
+            draws = keyed_draws(self._table, self.keys[:, step : step + steps_at_once])  # [K, steps, draws]
+            # In place, because comparing into bool takes 25 times longer.
+            self.masks = draws.ge_(self.thresholds) * self.scale.to(x.dtype)
         self.step += 1
-        return x * mask.view(-1, self.features, batch).transpose(1, 2)
-
-    def _steps_at_once(self, device: torch.device) -> int:
-        """Return the number of steps that masks are made for at a time."""
-        entries = 2 * len(self._table) * len(self.probabilities)
-        return max(1, _MASK_ENTRIES.get(device.type, _DEFAULT_MASK_ENTRIES) // max(1, entries))
-
-    def _make_masks(self, keys: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return the masks of the steps that have these keys [steps, K, 2]: [steps, K, draws]."""
-        draws = keyed_draws(self._table, keys.flatten(0, 1)).view(*keys.shape[:2], -1)
-        # In place, because comparing into bool takes 25 times longer.
-        return draws.ge_(self.thresholds) * self.scale.to(dtype)
+        batch = x.shape[1]
+        mask = self.masks[:, step % steps_at_once, : self.features * batch]
+        return x * mask.view(num_runs, self.features, batch).transpose(1, 2)  # laid out as x is stored, [K, C, B]
 
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {

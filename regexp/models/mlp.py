@@ -138,7 +138,7 @@ class MLP(nn.Module):
         if not layers or not self.dropout.any():
             return
         streams = [random_stream(seed, "dropout", epoch) for seed in seeds]
-        keys = torch.stack([draw_keys(len(batch_sizes), stream) for stream in streams], 1)  # [steps, K, 2]
+        keys = torch.stack([draw_keys(len(batch_sizes), stream) for stream in streams])  # [K, steps, 2]
         tables = [
             draw_table(f"dropout/{i}", epoch, max(batch_sizes) * layer.features) for i, layer in enumerate(layers)
         ]

@@ -51,13 +51,13 @@ def keyed_draws(table: Tensor, keys: Tensor) -> Tensor:
 
     Args:
         table: [words], int32, from `draw_table`.
-        keys: [rows, 2], int32, on the table's device, from `draw_keys`.
+        keys: [..., 2], int32, on the table's device, from `draw_keys`.
 
     Returns:
-        [rows, 2 * words], int16.
+        [..., 2 * words], int16.
     """
-    words = table * keys[:, :1]
-    words.add_(keys[:, 1:])
+    words = table * keys[..., :1]
+    words.add_(keys[..., 1:])
     shifted = words >> _FIRST_SHIFT
     words.bitwise_xor_(shifted).mul_(_MULTIPLIER)
     # The upper halves are good draws now. The lower halves become so by adding the upper ones. XOR would not do: the

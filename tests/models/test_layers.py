@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from regexp.config import schema
 from regexp.models.layers import _MASK_ENTRIES, ACTIVATIONS, BatchNorm, Dropout, LayerNorm, Linear
+from regexp.models.stacking import keep_rows
 from regexp.utils.keyed_draws import draw_keys, draw_table, keyed_draws
 
 close = partial(assert_close, rtol=0, atol=1e-12)
@@ -108,7 +109,7 @@ MAX_DRAWS = 400 * 250
 def make_dropout(p: list[float], seeds: list[int], features: int, steps: int = 8) -> Dropout:
     layer = Dropout(features, torch.tensor(p, dtype=torch.float64))
     keys = [draw_keys(steps, torch.Generator().manual_seed(seed)) for seed in seeds]
-    layer.begin_epoch(draw_table("test", 1, MAX_DRAWS), torch.stack(keys, 1))
+    layer.begin_epoch(draw_table("test", 1, MAX_DRAWS), torch.stack(keys))
     return layer
 
 
@@ -157,6 +158,20 @@ def test_dropout_masks_do_not_depend_on_how_many_steps_they_are_made_for(
     monkeypatch.setitem(_MASK_ENTRIES, "cpu", entries)
     layer = make_dropout([0.4], [5], 20)
     assert all(torch.equal(layer(x), y) for y in expected)
+
+
+def test_dropout_masks_stay_with_their_runs_when_others_leave() -> None:
+    layer, expected = (make_dropout([0.3, 0.5, 0.7], [1, 2, 3], 20) for _ in range(2))
+    layer._table = expected._table = draw_table("test", 1, 1000)  # masks are made for many steps at a time
+    x = torch.ones(3, 50, 20)
+    assert torch.equal(layer(x), expected(x))
+    keep_rows([layer], torch.tensor([2, 0]))
+    assert torch.equal(layer(x[:2]), expected(x)[[2, 0]])
+
+
+def test_dropout_without_draws_says_what_is_missing() -> None:
+    with pytest.raises(RuntimeError, match="call begin_epoch"):
+        Dropout(4, torch.tensor([0.5]))(torch.ones(1, 3, 4))
 
 
 def test_dropout_masks_are_laid_out_as_the_plain_formula_says() -> None:
