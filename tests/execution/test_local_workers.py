@@ -79,17 +79,9 @@ def wait_for_checkpoints(number: int = 4) -> None:
 
 def test_figures_do_not_depend_on_the_number_of_workers_and_the_parent_needs_no_torch() -> None:
     runs = [
-        [
-            DOUBLE,
-            "epochs=4",
-            "normalization=batch",
-            "model.dropout=0.2",
-            "augmentation=shift",
-            f"seed={s}",
-            f"epochs={e}",
-        ]
-        for s in range(3)
-        for e in (3, 4)
+        [DOUBLE, "normalization=batch", "model.dropout=0.2", "augmentation=shift", f"seed={seed}", f"epochs={epochs}"]
+        for seed in range(3)
+        for epochs in (3, 4)
     ]
     # A script without a guard against being imported again.
     Path("script.py").write_text(
@@ -164,7 +156,7 @@ def test_when_the_parent_is_killed_no_process_goes_on_and_the_command_resumes() 
     assert "4 runs: 4 to train (4 to resume)" in out
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_reaches_the_workers_once(number: signal.Signals) -> None:
     with start(COMMAND) as process:
         wait_for_checkpoints()
@@ -200,6 +192,7 @@ def test_a_second_signal_stops_at_once() -> None:
     assert not any(is_running(pid) for pid in workers)
 
 
+@pytest.mark.slow
 def test_a_mistake_that_only_workers_see_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "images.npz").write_bytes(b"nothing")
     words = ["data=arrays", f"data.path={tmp_path}/images.npz", "seed=0,1", "hydra.launcher.workers=2"]
@@ -212,6 +205,7 @@ def test_a_mistake_that_only_workers_see_is_one_message(tmp_path: Path) -> None:
     assert count("default/*/failure.json") == 2
 
 
+@pytest.mark.slow
 def test_the_lines_of_several_workers_are_whole_and_in_order() -> None:
     command = [*COMMAND, "epochs=40", "hydra.launcher.max_runs=1"]
     out = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True).stdout
