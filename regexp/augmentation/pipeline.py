@@ -21,6 +21,7 @@ from regexp.augmentation.image_by_image import ImageByImage
 from regexp.augmentation.pixels import Operation, PixelDraws
 from regexp.augmentation.resampling import Resampling
 from regexp.config.augmentation_schema import STEPS
+from regexp.utils.device import move_together
 from regexp.utils.keyed_draws import draw_keys, draw_table, keyed_draws
 from regexp.utils.lazy import load_object
 from regexp.utils.rng import random_stream
@@ -61,8 +62,10 @@ class Draws:
 
     def to(self, device: torch.device) -> "Draws":
         """Return the draws on a device."""
-        moved = [{name: values.to(device) for name, values in parameters.items()} for parameters in self.parameters]
-        return Draws(moved, [table.to(device) for table in self.tables])
+        values = [values for parameters in self.parameters for values in parameters.values()]
+        moved = iter(move_together([*values, *self.tables], device))
+        parameters = [{name: next(moved) for name in parameters} for parameters in self.parameters]
+        return Draws(parameters, list(moved))
 
 
 @final

@@ -148,7 +148,7 @@ def choose_backend(kind: str, index: int | None, precision: str, threads: int | 
 
 
 def move_together(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
-    """Copy tensors from the CPU to a device, in one transfer and without waiting for what the device does meanwhile.
+    """Copy tensors from the CPU to a device: to CUDA in one transfer, and without waiting for what it does meanwhile.
 
     Args:
         tensors: tensors of any types.
@@ -157,13 +157,13 @@ def move_together(tensors: Sequence[Tensor], device: torch.device) -> list[Tenso
     Returns:
         The tensors on the device; the same ones if that is the CPU.
     """
-    if device.type == "cpu":
-        return list(tensors)
+    if device.type != "cuda":
+        return [tensor.to(device) for tensor in tensors]
     starts = [0]
     for tensor in tensors:
         starts.append(starts[-1] + math.ceil(tensor.nbytes / _ALIGNMENT) * _ALIGNMENT)
     # Only from pinned memory does CUDA copy while the host goes on.
-    host = torch.empty(starts[-1], dtype=torch.uint8, pin_memory=device.type == "cuda")
+    host = torch.empty(starts[-1], dtype=torch.uint8, pin_memory=True)
     for tensor, start in zip(tensors, starts, strict=False):
         host[start : start + tensor.nbytes].copy_(tensor.contiguous().flatten().view(torch.uint8))
     moved = host.to(device, non_blocking=True)

@@ -7,11 +7,19 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from helpers.pretended_device import pretend_device
 
 import regexp
 from regexp.errors import DeviceError
 from regexp.utils import device
-from regexp.utils.device import available_kinds, choose_backend, is_device_lost, is_out_of_memory, use_huge_pages
+from regexp.utils.device import (
+    available_kinds,
+    choose_backend,
+    is_device_lost,
+    is_out_of_memory,
+    move_together,
+    use_huge_pages,
+)
 from regexp.utils.messages import first_line
 
 
@@ -219,3 +227,27 @@ def test_errors_that_torch_raises_when_memory_is_short() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.uint8)
     assert is_out_of_memory(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda:1", "mps"])
+def test_tensors_are_moved_together(kind: str) -> None:
+    tensors = [
+        torch.arange(5),
+        torch.empty(0, dtype=torch.int32),
+        torch.rand(3, 2).T,
+        torch.tensor(7, dtype=torch.int16),
+        torch.tensor([True, False, True]),
+        torch.rand(2, dtype=torch.float32),
+    ]
+    if kind == "cpu":
+        moved = move_together(tensors, torch.device(kind))
+        assert all(result is tensor for result, tensor in zip(moved, tensors, strict=True))
+        return
+    with pretend_device(kind) as mode:
+        moved = move_together(tensors, mode.device)
+        assert all(tensor.device == mode.device for tensor in moved)
+        assert kind == "mps" or not mode.waits
+        assert mode.launches.total() <= (len(tensors) if kind == "mps" else 1)
+        for result, tensor in zip(moved, tensors, strict=True):
+            assert result.dtype == tensor.dtype
+            assert torch.equal(result.cpu(), tensor)
