@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from benchmarks.timing import Rows
 
 DATA_ROOT = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
-PARTS = ("speed", "joblib", "width", "runs")
+PARTS = ("speed", "busy", "threads", "joblib", "width", "runs")
 
 
 def main() -> None:
@@ -75,15 +75,19 @@ def run_benchmarks(arguments: argparse.Namespace) -> "dict[str, Rows]":
 
 def run_sweep_benchmarks(arguments: argparse.Namespace, add: "Callable[[str, Rows], None]") -> None:
     """Run the requested parts of the sweep benchmark, and save their plots."""
+    from benchmarks.busy import benchmark_busy
     from benchmarks.launchers import benchmark_joblib
     from benchmarks.runs import benchmark_runs
     from benchmarks.speed import benchmark_speed
+    from benchmarks.threads import benchmark_threads
     from benchmarks.width import benchmark_width
 
     root, epochs, size = arguments.data_root, arguments.epochs, arguments.train_size
     command_sizes = arguments.command_runs, arguments.command_epochs, arguments.command_repeats
     benchmarks = {
         "speed": lambda: benchmark_speed(root, epochs, size),
+        "busy": lambda: benchmark_busy(root, epochs, size),
+        "threads": lambda: benchmark_threads(root, epochs, size),
         "joblib": lambda: benchmark_joblib(root, size, *command_sizes),
         "width": lambda: benchmark_width(root, epochs, size),
         "runs": lambda: benchmark_runs(root, epochs, size),

@@ -7,8 +7,8 @@ from itertools import product
 from pathlib import Path
 
 from benchmarks.cohorts import LESSON, EpochwiseCohort, limit_images
-from benchmarks.floor import make_floor_epoch
 from benchmarks.loops import make_lesson_epoch
+from benchmarks.processes import EpochwiseWorkers
 from benchmarks.timing import Rows, counted_turns, summarize_ratios, take_turns
 
 GRID = [
@@ -49,14 +49,15 @@ def benchmark_sweep(root: Path, epochs: int, train_size: int | None, sweep: Sequ
     """
     runs, turns = [[*LESSON, *limit_images(train_size), *overrides] for overrides in sweep], epochs + 2
     with tempfile.TemporaryDirectory() as outputs:
-        together = EpochwiseCohort(runs, root, turns, Path(outputs, "together"))
+        together = EpochwiseWorkers(runs, root, turns, Path(outputs, "together"))
         functions: dict[str, Callable[[], None]] = {
-            "together": together,
+            "together": together.train,
             "lesson": make_lesson_epoch(root, augment=True, train_size=train_size),
-            "floor": make_floor_epoch(together.cohort),
+            "floor": together.train_floor,
             "alone": EpochwiseCohort([runs[len(runs) // 2]], root, turns, Path(outputs, "alone")),
         }
         all_seconds = take_turns(functions, turns)
+        together.close()
     seconds = {name: counted_turns(values, epochs) for name, values in all_seconds.items()}
     size, epoch_seconds = together.size, statistics.median(seconds["together"])
     # What the first and the last epoch took longer than the others.
