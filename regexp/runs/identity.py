@@ -12,7 +12,8 @@ from regexp.config.schema import Config, identity_items
 from regexp.runs.code_hash import code_hash
 from regexp.utils.messages import format_value
 
-# The keys that cannot change a result, and that labels therefore leave out. The choice of a `device` cannot either.
+# The keys that cannot change a result, and that labels therefore leave out. The choice of a `device` changes no random
+# draw, and results by rounding only.
 IGNORED_KEYS = {key for key, _, metadata in iterate_fields(Config()) if not metadata.get("identity", True)}
 IGNORED_KEYS |= {"device"}
 _MAX_LENGTH = 100  # of a label, in characters
