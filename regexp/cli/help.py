@@ -32,6 +32,8 @@ Also
                                            the time and memory it would take
   regexp -m hydra.launcher.max_runs=N [OVERRIDES]
                                            train at most N runs together
+  regexp -m hydra.launcher.workers=N [OVERRIDES]
+                                           train in N processes at once
   python -m regexp.preview [OVERRIDES]     write a picture of augmented images
   python -m regexp.verify DIR              train runs of a sweep again, alone
   eval "$(regexp -sc install=bash)"        complete keys and options in bash
