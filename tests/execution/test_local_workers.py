@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import pytest
 from helpers.cohorts import DOUBLE
 
 from regexp import sweep
+from regexp.execution.executors import local_workers
 from regexp.runs.run import find_runs
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
@@ -115,6 +117,31 @@ def test_a_sweep_whose_worker_is_killed_ends_complete() -> None:
     for path in Path("outputs").glob("default/*/metrics.csv"):
         epochs = [int(line.split(",")[0]) for line in path.read_text().splitlines()[1:]]
         assert epochs == list(range(1, 301))
+
+
+@pytest.mark.slow
+def test_a_cohort_whose_worker_ran_out_of_memory_goes_on_in_halves(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kills = 0
+    monkeypatch.setattr(local_workers, "count_memory_kills", lambda: kills)
+
+    def kill_a_worker() -> None:
+        nonlocal kills
+        wait_for_checkpoints()
+        kills += 1
+        os.kill(workers_of(os.getpid())[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_a_worker)
+    killer.start()
+    runs = sweep([[*LONG, "epochs=300", f"seed={seed}"] for seed in range(4)], workers=2)
+    killer.join()
+    assert [run.status for run in runs] == ["completed"] * 4
+    out = capsys.readouterr().out
+    message = "killed by SIGKILL because memory was short. Its 2 runs go on from their checkpoints, in two halves."
+    assert message in out
+    assert sorted(run.summary["cohort"]["size"] for run in runs if run.summary) == [1, 1, 2, 2]
+    assert workers_of(os.getpid()) == []
 
 
 @pytest.mark.slow
