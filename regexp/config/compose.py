@@ -14,7 +14,7 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import open_dict
+from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -268,7 +268,7 @@ class Composer:
             raise ConfigError(message) from error
         hydra = cfg.hydra
         problems = list(override_errors.find_foreign_code(hydra))
-        if hydra.job.chdir:
+        if OmegaConf.to_container(hydra.job, resolve=False)["chdir"]:
             problems.append(
                 "hydra.job.chdir=true: paths are relative to the directory in which you type the command; leave it out"
             )

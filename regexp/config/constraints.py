@@ -23,7 +23,7 @@ _CONSTRAINTS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     "below": (lambda value, bound: value < bound, "must be below {}"),
     "choices": (lambda value, bound: value in bound, "must be one of {}"),
     "pattern": (
-        lambda value, bound: re.fullmatch(bound, value) is not None,
+        lambda value, bound: re.fullmatch(bound, str(value)) is not None,
         "must be at most 100 characters, only letters, digits and _.+-, beginning with a letter, a digit or _",
     ),
     "length": (lambda value, bound: len(value) == bound, "must have {} entries"),

@@ -128,7 +128,7 @@ def find_schema_problems(overrides: Sequence[Override]) -> Iterator[str]:
         if key is None:
             suggestion = did_you_mean(suggest_keys(name), "=" + typed_value)
             yield f"{override.input_line}: there is no such key{suggestion}"
-        elif not isinstance(override.value(), dict) and "${" not in typed_value:
+        elif not isinstance(override.value(), dict) and "${" not in typed_value and typed_value != "???":
             if not can_convert(override.value(), key):
                 yield describe_wrong_type(name, override.value(), key)
             else:

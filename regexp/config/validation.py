@@ -65,6 +65,10 @@ def convert(cfg: DictConfig) -> tuple[Config, list[str], bool]:
     config.augmentation = steps
     types_are_right = not unknown_keys  # with them came values of any type
     for name, value, metadata in iterate_fields(config):
+        if "default" not in metadata:  # a group: an interpolation put a value in its place
+            problems.append(f"{name}={format_value(value)}: must be a mapping of keys")
+            types_are_right = False
+            continue
         # OmegaConf lets an interpolation put a value of any type where a list, or one of two types, belongs.
         is_union = "whole_from" in metadata and isinstance(value, str | bool | list | dict)
         key = find_key(name) if isinstance(metadata["default"], list) or is_union else None

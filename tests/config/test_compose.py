@@ -1,6 +1,7 @@
 """The configuration: the options in conf/, errors about invalid values, cohort keys and identity."""
 
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from omegaconf import OmegaConf
 
 from regexp.config import augmentation_schema, schema
 from regexp.config.augmentation_schema import STEPS
-from regexp.config.compose import CONF, compose_job
+from regexp.config.compose import CONF, compose_job, compose_jobs, make_composer
 from regexp.config.fields import iterate_fields
+from regexp.config.job import JobTemplate
 from regexp.config.schema import OPTIONS, Config, cohort_key, flatten, identity_items
 from regexp.errors import ConfigError
 from regexp.runs.identity import identify
@@ -242,6 +244,48 @@ def test_a_job_has_the_contents_of_its_hydra_files() -> None:
         "seed=3",
         "normalization=batch",
     ]
+
+
+def test_jobs_share_the_sections_that_they_have_in_common() -> None:
+    first, second = compose_jobs([["optimizer.lr=0.1", f"seed={seed}"] for seed in (1, 2)])
+    assert (first.config.seed, second.config.seed) == (1, 2)
+    assert first.config.optimizer is second.config.optimizer
+    assert first.config.model is compose_job([]).config.model
+    assert first.base_config is second.base_config
+    first.composed_config.seed = 3
+    assert [job.composed_config.seed for job in (first, second)] == [1, 2]
+
+
+def test_values_that_refer_to_others_follow_them() -> None:
+    assert compose_job(["batch_size=7"]).config.batch_size == 7
+    runs = [["batch_size=${epochs}", f"epochs={epochs}"] for epochs in (8, 9)]
+    assert [job.config.batch_size for job in compose_jobs(runs)] == [8, 9]
+    with_default = compose_job(["optimizer.lr=${oc.select:model.dropout,0.5}", "model.dropout=0.25"])
+    assert with_default.config.optimizer.lr == 0.25
+
+
+def test_an_option_whose_values_refer_to_others_follows_them(tmp_path: Path) -> None:
+    (tmp_path / "optimizer").mkdir()
+    (tmp_path / "optimizer/custom.yaml").write_text("defaults: [adam, _self_]\nweight_decay: ${model.dropout}")
+    composer = make_composer(str(tmp_path))
+    runs = [["optimizer=custom", f"model.dropout={dropout}"] for dropout in (0.1, 0.2)]
+    jobs = composer.compose_jobs(runs)
+    assert [job.config.optimizer.weight_decay for job in jobs] == [0.1, 0.2]
+    assert [job.composed_config.optimizer.weight_decay for job in jobs] == [0.1, 0.2]
+
+
+def test_a_value_is_converted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[object] = []
+    original = JobTemplate._convert_section
+
+    def counting_convert(template: JobTemplate, *arguments: Any) -> object:
+        calls.append(arguments)
+        return original(template, *arguments)
+
+    monkeypatch.setattr(JobTemplate, "_convert_section", counting_convert)
+    runs = [[f"seed={seed}", f"optimizer.lr={lr}", "epochs=3"] for seed in range(5) for lr in (0.1, 0.2)]
+    make_composer().compose_jobs(runs)
+    assert len(calls) == 5 + 2 + 1
 
 
 @pytest.mark.parametrize(

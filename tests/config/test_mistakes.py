@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import yaml
@@ -13,10 +14,11 @@ from omegaconf import OmegaConf
 from regexp.cli.arguments import read_arguments
 from regexp.config.compose import CONF, Composer, make_composer
 from regexp.config.fields import iterate_fields
-from regexp.config.job import Job
+from regexp.config.job import Job, JobTemplate
 from regexp.config.keys import list_keys, list_step_keys
 from regexp.config.overrides import MAX_RUNS
 from regexp.config.schema import OPTIONS, Config
+from regexp.config.validation import validate
 from regexp.errors import ConfigError
 
 
@@ -101,6 +103,9 @@ def find_problems(composer: Composer, line: str) -> list[str]:
         ("name=../../x", ["letters, digits"]),
         ("seed=${nope}", ["seed: Interpolation key 'nope' not found"]),
         ("seed=???", ["seed: Missing mandatory value"]),
+        ("loss=${name}", ["loss=default: must be a mapping of keys"]),
+        ("hydra.job.chdir=${oc.env:HOME}", ["hydra.job.chdir=true: paths are relative to the directory"]),
+        ("hydra.x=1 name=0.1 epochs=??? early_stopping.patience=-1", ["hydra.x", "patience=-1: must be at least 1"]),
         ("rotate.degrees=5", ["did you mean +augmentation.rotate.degrees=5?"]),
         (
             "+augmentation.a._target_=regexp.augmentation.RandomRotaton",
@@ -401,6 +406,7 @@ def test_the_composer_gives_what_hydra_gives(composer: Composer, words: list[str
     with initialize_config_dir(str(CONF), version_base="1.3"):
         hydra_config = compose("config", overrides=words)
     assert OmegaConf.to_container(job.composed_config) == OmegaConf.to_container(hydra_config)
+    assert job.config == validate(hydra_config)
     assert job.overrides == tuple(words)
 
 
@@ -484,6 +490,26 @@ _WORDS = st.one_of(
     ).map("".join),
     st.sampled_from([*_HOSTILE, "--epochs", "-x", "--cfg", "-m"]),
 )
+
+
+def describe_outcome(composer: Composer, words: list[str]) -> object:
+    """Return the configuration and warnings of a run's overrides, or the message about their mistakes."""
+    try:
+        job = composer.compose_job(words)
+    except ConfigError as error:
+        return str(error)
+    return job.config, job.warnings
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(words=st.lists(st.one_of(st.sampled_from(_VALID_OVERRIDES), _WORDS), max_size=5))
+@example(words=["+augmentation.flip.p=0.1", "~augmentation.flip"])
+@example(words=["model.dropout=0.1", "model.dropout=0.2", "model.hidden_sizes=[1]"])
+@example(words=["normalization=batch", "batch_size=1"])
+def test_sections_give_what_the_whole_configuration_gives(composer: Composer, words: list[str]) -> None:
+    with patch.object(JobTemplate, "_join_sections", return_value=None):
+        expected = describe_outcome(composer, words)
+    assert describe_outcome(composer, words) == expected
 
 
 def check_outcome(composer: Composer, words: list[str], multirun: bool) -> None:
