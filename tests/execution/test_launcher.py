@@ -16,7 +16,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import OmegaConf
 
-from regexp.config import compose
+from regexp.config.job import Job, JobTemplate
 from regexp.execution import builders
 from regexp.execution.launcher import objective
 from regexp.runs.run import find_runs
@@ -176,19 +176,19 @@ def test_hydras_plugins_import_neither_torch_nor_regexp() -> None:
 
 
 def test_a_job_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    templates: list[JobTemplate] = []
+    original = JobTemplate.make_job
 
-    calls: list[Any] = []
-    original = compose.make_job
+    def counting_make_job(template: JobTemplate, *arguments: Any) -> Job:
+        templates.append(template)
+        return original(template, *arguments)
 
-    def counting_make_job(*arguments: Any) -> Any:
-        calls.append(arguments)
-        return original(*arguments)
-
-    monkeypatch.setattr(compose, "make_job", counting_make_job)
+    monkeypatch.setattr(JobTemplate, "make_job", counting_make_job)
     words = [*SHORT, "normalization=none,batch", "seed=0,1", "hydra.launcher.dry_run=true"]
     assert run_regexp(monkeypatch, "-m", *words) == 0
-    assert len(calls) == 4
-    assert {arguments[2].mode.name for arguments in calls} == {"MULTIRUN"}
+    assert len(templates) == 4
+    assert len(set(map(id, templates))) == 2  # one for each choice of options
+    assert {template.hydra.mode.name for template in templates} == {"MULTIRUN"}
 
 
 def test_options_may_be_chosen_over_those_of_an_experiment() -> None:
