@@ -31,8 +31,9 @@ from regexp.runs.directories import PlannedRun, record_failure_of
 from regexp.training.batches import ImageStream, batch_sizes
 from regexp.training.cohort import Cohort
 from regexp.training.member import Member, RunSettings
-from regexp.training.optimizers import OPTIMIZERS, Hyperparameters
+from regexp.training.parameter_groups import Hyperparameters
 from regexp.training.schedules import Plateau, Schedule, constant, cosine, onecycle, step
+from regexp.training.update_rules import OPTIMIZERS
 from regexp.utils.device import Backend, choose_backend, choose_threads, is_device_lost, is_out_of_memory
 from regexp.utils.lazy import load_object
 from regexp.utils.messages import first_line

@@ -63,7 +63,7 @@ class Cohort:
             checkpoints: [K], all of the same epoch; None for runs that begin.
             architecture: the architecture of every run's network.
             init: the distribution of the initial weights, one of config.schema.INITS.
-            optimizer: one of training.optimizers.OPTIMIZERS.
+            optimizer: one of training.update_rules.OPTIMIZERS.
             batch_size: images in a step of each run.
             dataset: the data set, on the device.
             backend: the device and precision.
@@ -144,13 +144,14 @@ class Cohort:
         return stream_labels.repeat_interleave(runs_per_stream, 0)  # [K, n]
 
     def begin_epoch(self) -> None:
-        """Set the epoch's draws for dropout, and its sums to zero."""
+        """Set the epoch's draws for dropout and its learning rates, and its sums to zero."""
         self.epoch += 1
         self.epoch_start = time.perf_counter()
         self.model.train()
         device = self.backend.device
         seeds = [member.settings.seed for member in self.members]
         self.model.begin_epoch(seeds, self.epoch, batch_sizes(len(self.dataset.train), self.batch_size))
+        self.optimizer.begin_epoch(self.steps_per_epoch)
         sums = torch.zeros(2, len(self.members), dtype=self.backend.sum_dtype, device=device)
         self.objective_sums, self.gradient_norm_sums = sums  # [K] each
         self.gradient_norm_count = 0

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from regexp.training.batches import ImageStream
 from regexp.training.metrics import EpochMetrics
-from regexp.training.optimizers import Hyperparameters
+from regexp.training.parameter_groups import Hyperparameters
 
 
 @dataclass(frozen=True)

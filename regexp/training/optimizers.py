@@ -1,163 +1,28 @@
 """torch's own optimizers over stacked parameters, in which each run has its own hyperparameters."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from itertools import groupby
-from typing import Any
+from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
-from torch.optim.rmsprop import rmsprop
 
-from regexp.training.schedules import Plateau, Schedule
+from regexp.training.parameter_groups import Hyperparameters, make_updater
+from regexp.training.update_rules import OPTIMIZERS, TensorLists
 from regexp.utils.device import use_huge_pages
-
-
-@dataclass(frozen=True)
-class Hyperparameters:
-    """The hyperparameters of one run's optimizer.
-
-    Attributes:
-        arguments: keyword arguments of the torch.optim class, lr included.
-        schedule: the factor on lr at each step.
-        l1: the weight of the sum of all parameters' absolute values in the loss.
-        clip_norm: the largest L2 norm of the gradient; inf where it is not clipped.
-        key: equal for runs whose arguments and schedule are equal.
-    """
-
-    arguments: Mapping[str, Any]
-    schedule: Schedule
-    l1: float
-    clip_norm: float
-    key: str
-
-    @property
-    def plateau(self) -> Plateau | None:
-        """The plateau schedule, which follows the monitored value and so has a state; None for other schedules."""
-        return self.schedule if isinstance(self.schedule, Plateau) else None
-
-
-@dataclass(frozen=True)
-class ParameterGroup:
-    """Consecutive runs with equal arguments and schedules. Tensors are lists of views, one for each parameter.
-
-    Attributes:
-        rows: the indices of the runs on the run axis.
-        hyperparameters: the hyperparameters of each of the runs.
-        parameters: views of the stacked parameters.
-        gradients: views of their gradients.
-        steps: the optimizer's count of steps, the same tensor once for each parameter.
-        state: views of the optimizer's state, by the names that torch.optim gives its entries.
-        arguments: all arguments of torch's kernel except lr.
-    """
-
-    rows: slice
-    hyperparameters: Hyperparameters
-    parameters: list[Tensor]
-    gradients: list[Tensor]
-    steps: list[Tensor]
-    state: dict[str, list[Tensor]]
-    arguments: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class OptimizerSpec:
-    """One of torch's optimizers, as StackedOptimizer uses it.
-
-    Attributes:
-        update: a function that updates the parameters of a group, given the learning rate.
-        kernel_arguments: a function that makes the arguments of torch's kernel from those of the torch.optim class.
-        state_names: a function that returns the names, as in torch.optim, of the state that these arguments need.
-    """
-
-    update: Callable[[ParameterGroup, float], None]
-    kernel_arguments: Callable[..., dict[str, Any]]
-    state_names: Callable[[Mapping[str, Any]], Iterable[str]]
-
-
-def _update_adam(group: ParameterGroup, lr: float, kernel: Callable[..., None]) -> None:
-    state = group.state
-    kernel(
-        group.parameters,
-        group.gradients,
-        state["exp_avg"],
-        state["exp_avg_sq"],
-        [],
-        group.steps,
-        lr=lr,
-        **group.arguments,
-    )
-
-
-def _update_sgd(group: ParameterGroup, lr: float) -> None:
-    buffers = group.state.get("momentum_buffer", [])
-    torch._fused_sgd_(group.parameters, group.gradients, buffers, lr=lr, **group.arguments)
-
-
-def _update_rmsprop(group: ParameterGroup, lr: float) -> None:
-    # torch has no fused kernel for RMSprop. foreach, torch's choice on a GPU, gains less than 5 % on a CPU (measured).
-    rmsprop(
-        group.parameters,
-        group.gradients,
-        group.state["square_avg"],
-        group.state.get("grad_avg", []),
-        group.state.get("momentum_buffer", []),
-        [steps.clone() for steps in group.steps],  # the kernel counts by itself
-        foreach=group.parameters[0].device.type != "cpu",
-        lr=lr,
-        **group.arguments,
-    )
-
-
-def _adam_arguments(lr: float, betas: tuple[float, float], **others: float) -> dict[str, Any]:
-    return {"beta1": betas[0], "beta2": betas[1], **others, "amsgrad": False, "maximize": False}
-
-
-def _sgd_arguments(lr: float, **others: float) -> dict[str, Any]:
-    # torch starts the buffer as the first gradient; a buffer of zeros gives the same.
-    return {**others, "dampening": 0.0, "maximize": False, "is_first_step": False}
-
-
-def _rmsprop_arguments(lr: float, **others: float) -> dict[str, Any]:
-    return others
-
-
-def _adam_state(arguments: Mapping[str, Any]) -> list[str]:
-    return ["exp_avg", "exp_avg_sq"]
-
-
-def _sgd_state(arguments: Mapping[str, Any]) -> list[str]:
-    return ["momentum_buffer"] if arguments["momentum"] else []
-
-
-def _rmsprop_state(arguments: Mapping[str, Any]) -> list[str]:
-    names = ["square_avg", *_sgd_state(arguments)]
-    if arguments["centered"]:
-        names.append("grad_avg")
-    return names
-
-
-OPTIMIZERS = {
-    "adam": OptimizerSpec(partial(_update_adam, kernel=torch._fused_adam_), _adam_arguments, _adam_state),
-    "adamw": OptimizerSpec(partial(_update_adam, kernel=torch._fused_adamw_), _adam_arguments, _adam_state),
-    "sgd": OptimizerSpec(_update_sgd, _sgd_arguments, _sgd_state),
-    "rmsprop": OptimizerSpec(_update_rmsprop, _rmsprop_arguments, _rmsprop_state),
-}
 
 
 class StackedOptimizer:
     """One of torch's optimizers for K runs.
 
-    Consecutive runs with equal arguments and schedules form a parameter group, and torch's kernel updates one group
-    after the other. The kernel gets views of stacked tensors, which are made once; gradients stay in their place.
+    torch's kernel updates the runs with equal hyperparameters together, one group after the other; on a GPU, a rule
+    updates many groups at once. Both get views of stacked tensors, which are made once; gradients stay in their place.
 
     Attributes:
         parameters: the stacked parameters by name, each [K, ...].
         hyperparameters: [K], the hyperparameters of each run.
         steps_done: the number of steps since the first epoch.
         state: the state by entry (such as "exp_avg") and parameter, each [K, ...].
-        groups: the parameter groups.
+        updater: the groups of runs that are updated together.
     """
 
     def __init__(
@@ -187,36 +52,19 @@ class StackedOptimizer:
             entry: {name: torch.zeros_like(tensor.detach()) for name, tensor in self.parameters.items()}
             for entry in entries
         }
-        self._make_groups()
+        self._derive_from_runs()
 
-    def _make_groups(self) -> None:
-        """Make the views that torch's kernels get, and the per-run tensors of l1 and clipping."""
+    def _derive_from_runs(self) -> None:
+        """Make the groups of runs, and the per-run tensors of l1 and clipping."""
         runs, first_parameter = self.hyperparameters, next(iter(self.parameters.values()))
-        for name, tensor in self.parameters.items():
-            state_tensors = [tensors[name] for tensors in self.state.values()]
-            for large_tensor in (tensor.detach(), _gradient(tensor), *state_tensors):
-                use_huge_pages(large_tensor)
-        # torch's kernels read the count on the device.
-        self.step_count = torch.tensor(float(self.steps_done), device=first_parameter.device)
-        # The learning rates of runs with a plateau schedule may come to differ, so each of them is a group of its own.
-        equal_runs = [list(group) for _, group in groupby(runs, key=lambda run: (run.key, id(run.plateau)))]
-        self.groups: list[ParameterGroup] = []
-        start = 0
-        for group in equal_runs:
-            rows = slice(start, start + len(group))
-            start = rows.stop
-            entries = self.spec.state_names(group[0].arguments)
-            self.groups.append(
-                ParameterGroup(
-                    rows=rows,
-                    hyperparameters=group[0],
-                    parameters=[tensor.detach()[rows] for tensor in self.parameters.values()],
-                    gradients=[_gradient(tensor)[rows] for tensor in self.parameters.values()],
-                    steps=[self.step_count] * len(self.parameters),
-                    state={entry: [tensor[rows] for tensor in self.state[entry].values()] for entry in entries},
-                    arguments=self.spec.kernel_arguments(**group[0].arguments),
-                )
-            )
+        tensors = TensorLists(
+            [tensor.detach() for tensor in self.parameters.values()],
+            [_gradient(tensor) for tensor in self.parameters.values()],
+            {entry: list(tensors.values()) for entry, tensors in self.state.items()},
+        )
+        for large_tensor in (*tensors.parameters, *tensors.gradients, *chain(*tensors.state.values())):
+            use_huge_pages(large_tensor)
+        self.updater = make_updater(self.spec, runs, tensors)
         # Linear overwrites its weights' gradients. autograd adds to the others, which are small.
         self.accumulated_gradients = [_gradient(tensor) for tensor in self.parameters.values() if tensor.dim() < 3]
         self.has_l1 = any(run.l1 != 0 for run in runs)
@@ -225,6 +73,18 @@ class StackedOptimizer:
         self.clip_norms = torch.tensor(
             [run.clip_norm for run in runs], dtype=first_parameter.dtype, device=first_parameter.device
         )
+
+    def begin_epoch(self, steps: int) -> None:
+        """Compute the learning rates of an epoch's steps, and copy them to the device at once: then no step waits."""
+        self.first_step, self.num_steps = self.steps_done, steps
+        schedules = list(dict.fromkeys(run.schedule for run in self.hyperparameters))
+        factors = torch.tensor(
+            [[schedule(self.first_step + i) for schedule in schedules] for i in range(steps)], dtype=torch.float64
+        )  # [steps, schedules]
+        columns = {schedule: column for column, schedule in enumerate(schedules)}
+        run_factors = factors[:, [columns[run.schedule] for run in self.hyperparameters]]  # [steps, K]
+        base_rates = torch.tensor([run.arguments["lr"] for run in self.hyperparameters], dtype=torch.float64)  # [K]
+        self.updater.begin_epoch(base_rates * run_factors, self.first_step)
 
     def learning_rates(self) -> list[float]:
         """Return the learning rates of the last step, [K]."""
@@ -255,16 +115,15 @@ class StackedOptimizer:
     @torch.no_grad()
     def step(self) -> None:
         """Update the parameters of all runs and set the gradients to zero."""
-        self.step_count += 1
-        for group in self.groups:
-            run = group.hyperparameters
-            self.spec.update(group, run.arguments["lr"] * run.schedule(self.steps_done))
+        # After the epoch's last step its first one follows again, for who only measures time.
+        self.updater.step((self.steps_done - self.first_step) % self.num_steps)
         torch._foreach_zero_(self.accumulated_gradients)
         self.steps_done += 1
 
     def release_parameters(self) -> None:
         """Drop all references to parameters and gradients until `keep_runs`: views keep removed runs in memory."""
-        self.parameters, self.groups, self.accumulated_gradients = {}, [], []
+        self.parameters, self.accumulated_gradients = {}, []
+        del self.updater
 
     def keep_runs(self, rows: Tensor, parameters: Mapping[str, Tensor]) -> None:
         """Remove all runs but those at `rows` [K'], whose parameters are now `parameters`."""
@@ -275,7 +134,7 @@ class StackedOptimizer:
         self.hyperparameters = [self.hyperparameters[k] for k in rows.tolist()]
         for tensor in self.parameters.values():
             tensor.grad = torch.zeros_like(tensor)
-        self._make_groups()
+        self._derive_from_runs()
 
     def run_state(self, k: int) -> dict[str, Tensor]:
         """Return run k's state by "parameter/entry"; views, not copies."""

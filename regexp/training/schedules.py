@@ -1,11 +1,13 @@
 """Learning-rate schedules: the factor on a run's learning rate at each of its optimizer steps.
 
 All but Plateau are pure functions of the step, so that a run resumes from any epoch without a scheduler's state.
-They equal the schedules of torch.optim.lr_scheduler.
+They equal the schedules of torch.optim.lr_scheduler. Runs whose options are equal share one function, so that an
+optimizer can compute its factors once for all of them.
 """
 
 import math
 from collections.abc import Callable, Mapping
+from functools import cache
 
 Schedule = Callable[[int], float]
 
@@ -14,11 +16,13 @@ WARMUP_START = 0.01
 SMALLEST_DROP = 1e-8
 
 
+@cache
 def constant() -> Schedule:
     """Return a constant schedule, whose factor is always 1."""
     return lambda step: 1.0
 
 
+@cache
 def cosine(steps: int, warmup_steps: int, final_fraction: float) -> Schedule:
     """Return a linear warm-up followed by half a cosine: LinearLR, then CosineAnnealingLR.
 
@@ -38,6 +42,7 @@ def cosine(steps: int, warmup_steps: int, final_fraction: float) -> Schedule:
     return factor
 
 
+@cache
 def onecycle(steps: int, pct_start: float, div_factor: float, final_div_factor: float) -> Schedule:
     """Return one cycle up and down: OneCycleLR without its cycle of the momentum (Smith and Topin 2018).
 
@@ -58,6 +63,7 @@ def onecycle(steps: int, pct_start: float, div_factor: float, final_div_factor: 
     return factor
 
 
+@cache
 def step(steps_per_epoch: int, step_size: int, gamma: float) -> Schedule:
     """Return a drop by `gamma` every `step_size` epochs: StepLR, stepped once an epoch."""
     return lambda steps_done: gamma ** (steps_done // steps_per_epoch // step_size)

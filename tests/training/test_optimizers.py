@@ -14,7 +14,9 @@ from torch.testing import assert_close
 from regexp.config.optimizer_schema import AdamConfig, CosineConfig, PlateauConfig, ScheduleConfig, StepConfig
 from regexp.config.schema import OPTIONS, Config
 from regexp.execution.builders import make_hyperparameters
-from regexp.training.optimizers import OPTIMIZERS, Hyperparameters, StackedOptimizer
+from regexp.training.optimizers import StackedOptimizer
+from regexp.training.parameter_groups import MAX_KERNEL_GROUPS, Hyperparameters, KernelUpdater
+from regexp.training.update_rules import OPTIMIZERS
 
 close = partial(assert_close, rtol=0, atol=1e-12)
 every_optimizer = pytest.mark.parametrize("optimizer_name", OPTIONS["optimizer"])
@@ -130,10 +132,17 @@ MIXTURES = [
 @every_optimizer
 @pytest.mark.parametrize(("mixture", "staying"), MIXTURES, ids=str)
 @pytest.mark.parametrize("removal_step", [0, 1, 10])
+@pytest.mark.parametrize("max_kernel_groups", [9, 0], ids=["kernels", "rule"])
 def test_every_run_moves_as_with_its_own_torch_optimizer(
-    optimizer_name: str, mixture: str, staying: list[int], removal_step: int
+    optimizer_name: str,
+    mixture: str,
+    staying: list[int],
+    removal_step: int,
+    max_kernel_groups: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Check every step: before and after other runs are removed, and after a checkpoint is loaded."""
+    monkeypatch.setitem(MAX_KERNEL_GROUPS, "cpu", max_kernel_groups)
     gradients, parameters = make_gradients(len(mixture), STEPS), make_parameters(len(mixture))
     torch_runs = [
         train_with_torch(
@@ -147,11 +156,13 @@ def test_every_run_moves_as_with_its_own_torch_optimizer(
     optimizer = StackedOptimizer(
         optimizer_name, parameters, [run_hyperparameters(optimizer_name, letter) for letter in mixture]
     )
+    optimizer.begin_epoch(STEPS)
     for step, step_gradients in enumerate(gradients):
         if step == removal_step:
             rows = staying
             kept = {name: nn.Parameter(parameter.detach()[rows]) for name, parameter in optimizer.parameters.items()}
             optimizer.keep_runs(torch.tensor(rows), kept)
+            optimizer.begin_epoch(STEPS - step)
         if step == removal_step + 4:
             states = [optimizer.run_state(i) for i in range(len(rows))]
             stored_states = [save({name: tensor.clone() for name, tensor in state.items()}) for state in states]
@@ -163,6 +174,7 @@ def test_every_run_moves_as_with_its_own_torch_optimizer(
             )
             for i, state in enumerate(stored_states):
                 optimizer.load_run_state(i, load(state))
+            optimizer.begin_epoch(STEPS - step)
         advance(optimizer, step_gradients, rows)
         modules = [next(run) for run in torch_runs]
         for i, k in enumerate(rows):
@@ -171,7 +183,7 @@ def test_every_run_moves_as_with_its_own_torch_optimizer(
 
 
 @every_optimizer
-def test_consecutive_runs_share_a_parameter_group_if_only_l1_or_clip_norm_differs(optimizer_name: str) -> None:
+def test_runs_share_a_parameter_group_if_only_l1_or_clip_norm_differs(optimizer_name: str) -> None:
     base = make_config(optimizer_name, "b")
     for item in fields(base.optimizer):
         if item.metadata["mark"] == "per_run":
@@ -192,19 +204,27 @@ def test_runs_with_different_schedules_share_no_parameter_group(name: str) -> No
 
 
 def share_a_group(optimizer_name: str, *configs: Config) -> bool:
-    """Return whether these runs, side by side, share a parameter group."""
+    """Return whether these runs share a parameter group."""
     runs = [make_hyperparameters(config, STEPS_PER_EPOCH) for config in configs]
-    optimizer = StackedOptimizer(optimizer_name, make_parameters(len(runs)), runs)
-    return len(optimizer.groups) == 1
+    return group_rows(optimizer_name, runs) == [list(range(len(runs)))]
+
+
+def group_rows(optimizer_name: str, runs: Sequence[Hyperparameters]) -> list[list[int]]:
+    """Return the indices of the runs of each parameter group."""
+    updater = StackedOptimizer(optimizer_name, make_parameters(len(runs)), runs).updater
+    assert isinstance(updater, KernelUpdater)
+    return updater.rows
+
+
+def test_runs_need_not_stand_together_to_share_a_parameter_group() -> None:
+    runs = [run_hyperparameters("adam", letter) for letter in "abcabcabb"]
+    assert group_rows("adam", runs) == [[0, 3, 6], [1, 4, 7, 8], [2, 5]]
 
 
 def test_runs_with_a_plateau_schedule_share_no_parameter_group() -> None:
-    runs = [
-        make_hyperparameters(Config(optimizer=AdamConfig(), schedule=PlateauConfig()), STEPS_PER_EPOCH)
-        for _ in range(3)
-    ]
-    groups = StackedOptimizer("adam", make_parameters(3), runs).groups
-    assert [group.rows for group in groups] == [slice(k, k + 1) for k in range(3)]
+    config = Config(optimizer=AdamConfig(), schedule=PlateauConfig())
+    runs = [make_hyperparameters(config, STEPS_PER_EPOCH) for _ in range(3)]
+    assert group_rows("adam", runs) == [[0], [1], [2]]
 
 
 # The state of run a's optimizer.
@@ -221,6 +241,7 @@ def test_a_runs_state_is_named_by_parameter_and_entry(optimizer_name: str) -> No
     optimizer = StackedOptimizer(
         optimizer_name, make_parameters(4), [run_hyperparameters(optimizer_name, letter) for letter in "aabc"]
     )
+    optimizer.begin_epoch(1)
     advance(optimizer, make_gradients(4, 1)[0])
     row = optimizer.run_state(1)
     assert set(row) == {f"{name}/{entry}" for name in SHAPES for entry in STATE_ENTRIES[optimizer_name]}
@@ -295,6 +316,7 @@ def test_an_unclipped_run_is_not_changed_when_its_neighbour_is_clipped() -> None
 def test_only_gradients_that_accumulate_are_zeroed_after_a_step(mixture: str) -> None:
     parameters = make_parameters(2)
     optimizer = StackedOptimizer("adam", parameters, [run_hyperparameters("adam", letter) for letter in mixture])
+    optimizer.begin_epoch(1)
     advance(optimizer, make_gradients(2, 1)[0])
     for name, parameter in parameters.items():
         overwritten = name.endswith("weight")

@@ -123,6 +123,7 @@ def test_every_run_has_the_learning_rates_of_its_own_torch_scheduler(name: str, 
     runs = [make_hyperparameters(config, STEPS_PER_EPOCH) for config in configs]
     optimizer = StackedOptimizer("sgd", {"weight": weight}, runs)
     for epoch in range(1, max(EPOCHS) + 1):
+        optimizer.begin_epoch(STEPS_PER_EPOCH)
         for step in range((epoch - 1) * STEPS_PER_EPOCH, epoch * STEPS_PER_EPOCH):
             weight.grad.fill_(1.0)
             optimizer.step()
