@@ -23,6 +23,7 @@ from regexp.augmentation import (
 )
 from regexp.augmentation.elastic import _smoothing_matrix
 from regexp.augmentation.pipeline import Pipeline
+from regexp.augmentation.pixels import _normal_values
 from regexp.errors import ConfigError
 from regexp.utils.keyed_draws import draw_keys, draw_table
 from regexp.utils.rng import random_stream
@@ -139,12 +140,26 @@ def test_torchvisions_elastic_transform_distorts_as_much_with_twice_alpha() -> N
     assert abs(float(expected[:, inner, inner].std() / displacements[:, :, inner, inner].std()) - 1) < 0.05
 
 
+def test_the_values_of_noise_have_the_normal_distributions_moments() -> None:
+    values = _normal_values(torch.float64, CPU)
+    for power, moment in ((1, 0), (2, 1), (3, 0), (4, 3), (6, 15)):
+        assert abs(float((values**power).mean()) - moment) < 0.005 * max(1, moment)
+    assert torch.equal(_normal_values(torch.float32, CPU).double(), values)
+
+
 def test_noise_is_normal_and_independent() -> None:
     images = torch.full((200, 1, 10, 10), 0.5)
     result, _ = apply_steps([GaussianNoise(0.05)], images)
     noise = ((result - images) / 0.05).flatten(1).double()
     assert stats.kstest(noise.flatten().numpy(), "norm").pvalue > 1e-3
-    assert torch.corrcoef(noise[:20]).sub(torch.eye(20)).abs().max() < 0.5
+    assert torch.corrcoef(noise).sub(torch.eye(200)).abs().max() < 0.5
+    assert torch.corrcoef(noise.T).sub(torch.eye(100)).abs().max() < 0.35  # 5 standard errors
+
+
+def test_each_channel_has_its_own_noise() -> None:
+    result, _ = apply_steps([GaussianNoise(0.1)], torch.full((100, 3, 8, 8), 0.5))
+    correlations = torch.corrcoef(result.transpose(0, 1).flatten(1).double())
+    assert (correlations - torch.eye(3)).abs().max() < 5 / math.sqrt(6400)
 
 
 @pytest.mark.parametrize(
