@@ -30,7 +30,11 @@ def parse_arguments() -> argparse.Namespace:
     augmentation = commands.add_parser("augmentation", help="each augmentation of MNIST: time of an epoch's images")
     sweep = commands.add_parser("sweep", help="sweeps of MNIST that train together: time of a run and epoch")
     startup = commands.add_parser("startup", help="time until --help is printed, and until the first optimizer step")
-    for command in (single, augmentation, sweep):
+    versions = commands.add_parser("versions", help="whole commands of this version over those of another checkout")
+    versions.add_argument("other", type=Path, help="the other checkout, with its environment in .venv")
+    versions.add_argument("--only", nargs="+", default=(), metavar="NAME", help="the commands to run (default: all)")
+    versions.add_argument("--repeats", type=int, default=3)
+    for command in (single, augmentation, sweep, versions):
         command.add_argument("--data-root", type=Path, default=Path(os.environ.get("REGEXP_DATA_ROOT", DATA_ROOT)))
         command.add_argument("--epochs", type=int, default=5, help="epochs that count; one before and one after do not")
     sweep.add_argument("--train-size", type=int, metavar="N", help="training images, with N/6 validation images")
@@ -40,7 +44,7 @@ def parse_arguments() -> argparse.Namespace:
     sweep.add_argument("--command-epochs", type=int, default=2, metavar="N", help="joblib: epochs of each run")
     sweep.add_argument("--command-repeats", type=int, default=3, metavar="N", help="joblib: how often to run commands")
     startup.add_argument("--repeats", type=int, default=7)
-    for command in (parser, single, augmentation, sweep, startup):  # accepted before and after the command
+    for command in (parser, single, augmentation, sweep, versions, startup):  # accepted before and after the command
         command.add_argument("--json", type=Path, default=argparse.SUPPRESS, help="also write the results to this file")
     parser.set_defaults(json=None)
     return parser.parse_args()
@@ -59,6 +63,13 @@ def run_benchmarks(arguments: argparse.Namespace) -> "dict[str, Rows]":
         from benchmarks.startup import benchmark_startup
 
         add("startup", benchmark_startup(arguments.repeats))
+    elif arguments.command == "versions":
+        from benchmarks.versions import benchmark_versions
+
+        add(
+            "whole commands",
+            benchmark_versions(arguments.other, arguments.data_root, arguments.repeats, arguments.only),
+        )
     elif arguments.command == "single":
         from benchmarks.single import benchmark_single
 
