@@ -169,7 +169,7 @@ class Dropout(nn.Module):
         thresholds: [K, 1, 1], the smallest of the 16-bit draws that keep an entry.
         scale: [K, 1, 1], 1 / (1 - p), the factor of kept entries.
         keys: [K, steps, 2], the keys of an epoch's steps.
-        masks: [K, steps, draws], the masks of some of the steps.
+        masks: [K, steps, draws], the masks of some steps, beginning with `first_step`.
         probabilities: [K], the probability of each run, on the host: reading it from a GPU would wait.
         step: the number of the epoch's next step, counted from 0.
     """
@@ -188,7 +188,7 @@ class Dropout(nn.Module):
         self.register_buffer("scale", (1 / (1 - p)).view(-1, 1, 1), persistent=False)
         self.register_buffer("keys", torch.empty(len(p), 0, 2, dtype=torch.int32), persistent=False)
         self.register_buffer("masks", torch.empty(len(p), 0, 0), persistent=False)
-        self.step = 0
+        self.step = self.first_step = 0
 
     def begin_epoch(self, table: Tensor, keys: Tensor) -> None:
         """Set the draws of an epoch.
@@ -198,6 +198,7 @@ class Dropout(nn.Module):
             keys: [K, steps, 2], int32.
         """
         self._table, self.keys, self.step = table, keys, 0
+        self.masks, self.first_step = torch.empty(len(keys), 0, 0), 0
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop entries of x [K, B, C] in training mode; otherwise return x. Each call is one step of the epoch.
@@ -212,16 +213,17 @@ class Dropout(nn.Module):
         num_runs, num_steps, _ = self.keys.shape
         if num_steps == 0:
             raise RuntimeError("dropout has no draws: call begin_epoch before the first step of an epoch")
-        max_entries = _MASK_ENTRIES.get(x.device.type, _DEFAULT_MASK_ENTRIES)
-        steps_at_once = max(1, max_entries // (num_runs * 2 * len(self._table)))
         step = self.step % num_steps
-        if step % steps_at_once == 0:
+        if not self.first_step <= step < self.first_step + self.masks.shape[1]:
+            max_entries = _MASK_ENTRIES.get(x.device.type, _DEFAULT_MASK_ENTRIES)
+            steps_at_once = max(1, max_entries // (num_runs * 2 * len(self._table)))
             draws = keyed_draws(self._table, self.keys[:, step : step + steps_at_once])  # [K, steps, draws]
             # In place, because comparing into bool takes 25 times longer.
             self.masks = draws.ge_(self.thresholds) * self.scale.to(x.dtype)
+            self.first_step = step
         self.step += 1
         batch = x.shape[1]
-        mask = self.masks[:, step % steps_at_once, : self.features * batch]
+        mask = self.masks[:, step - self.first_step, : self.features * batch]
         return x * mask.view(num_runs, self.features, batch).transpose(1, 2)  # laid out as x is stored, [K, C, B]
 
 

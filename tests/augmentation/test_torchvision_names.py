@@ -25,8 +25,8 @@ from regexp.execution.builders import make_pipeline
 from regexp.execution.displays import SequentialDisplay
 from regexp.execution.execute import describe_cohort
 from regexp.training.loop import train
-from regexp.utils.rng import random_stream
 from regexp.utils.console import Console
+from regexp.utils.rng import random_stream
 from regexp.utils.signals import StopRequest
 
 V1, V2 = "torchvision.transforms.", "torchvision.transforms.v2."
