@@ -96,7 +96,7 @@ def collect(paths: Sequence[Path]) -> Collection:
 def collect_runs(runs: Sequence[Run], title: str) -> Collection:
     """Return a collection of these runs, in their order, under this title."""
     collection = Collection(title, [])
-    _read_records(dict.fromkeys(run.directory for run in runs), collection)
+    _read_records({run.directory: run for run in runs}.values(), collection)
     return collection
 
 
@@ -151,11 +151,12 @@ def _find_run_directories(path: Path) -> Iterator[Path]:
     yield from children or sorted(file.parent for file in path.glob("*/*/run.json"))
 
 
-def _read_records(directories: Iterable[Path], collection: Collection) -> None:
-    """Add the runs of directories to a collection; runs that are broken become remarks."""
-    for directory in directories:
+def _read_records(sources: Iterable[Run | Path], collection: Collection) -> None:
+    """Add runs, or the runs of directories, to a collection; runs that are broken become remarks."""
+    for source in sources:
+        directory = source.directory if isinstance(source, Run) else source
         try:
-            collection.records.append(read_run_record(Run(directory)))
+            collection.records.append(read_run_record(source if isinstance(source, Run) else Run(directory)))
         except READ_ERRORS as error:
             collection.remarks.append(f"left out: {describe_error(error, directory / 'run.json')}")
 

@@ -268,7 +268,7 @@ class Composer:
             raise ConfigError(message) from error
         hydra = cfg.hydra
         problems = list(override_errors.find_foreign_code(hydra))
-        if OmegaConf.to_container(hydra.job, resolve=False)["chdir"]:
+        if OmegaConf.is_interpolation(hydra.job, "chdir") or hydra.job.chdir:
             problems.append(
                 "hydra.job.chdir=true: paths are relative to the directory in which you type the command; leave it out"
             )

@@ -2,9 +2,10 @@
 
 import copy
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -21,7 +22,7 @@ from regexp.config.validation import convert, find_combination_problems, validat
 from regexp.errors import ConfigError
 
 # The errors that setting a value can raise.
-SETTING_ERRORS = (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError)
+_SETTING_ERRORS = (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError)
 # What a value that refers to another one contains.
 _REFERENCE = "${"
 # Stands for a section with a value that does not fit.
@@ -34,66 +35,41 @@ _MAX_SECTIONS = 20_000
 class Job:
     """A checked configuration that is ready to train.
 
-    The jobs of a sweep share what they have in common: their typed objects and their base configuration, which nobody
-    may change.
+    The jobs of a sweep share the objects that they have in common, and nobody may change those.
 
     Attributes:
         config: the configuration as typed objects.
         overrides: the overrides, without those of Hydra's own keys.
         warnings: the cautions about the configuration.
-        base_config: the configuration as Hydra composed it, without `values`.
-        values: the overrides that set values in `base_config`.
-        hydra: Hydra's own configuration.
+        template: the configuration as Hydra composed it, without `values`.
+        values: the overrides that set values in the template.
     """
 
     config: Config
     overrides: tuple[str, ...]
     warnings: tuple[str, ...]
-    base_config: DictConfig
+    template: "JobTemplate"
     values: tuple[str, ...]
-    hydra: Any
 
     @property
     def composed_config(self) -> DictConfig:
-        """The configuration as Hydra composes it, made anew each time: a sweep of such configurations fills memory."""
-        cfg = copy.deepcopy(self.base_config)
-        for text in self.values:
-            set_value(cfg, parse_override(text))
-        return cfg
+        """The configuration as Hydra composes it, made anew each time: 10,000 of them would fill the memory."""
+        return self.template.compose(self.values)
+
+    @property
+    def hydra(self) -> Any:
+        """Hydra's own configuration."""
+        return self.template.hydra
 
     def hydra_files(self) -> dict[str, str]:
         """Return the contents of the files in the run's .hydra directory, as YAML by file name."""
         overrides = OmegaConf.to_yaml(list(self.overrides))
         task_overrides = f"task:\n{textwrap.indent(overrides, '    ')}" if self.overrides else "task: []\n"
         return {
-            "config.yaml": OmegaConf.to_yaml(self.composed_config),
+            "config.yaml": self.template.format_yaml(self.values),
             "overrides.yaml": overrides,
-            "hydra.yaml": _hydra_yaml(self.hydra).replace("task: []\n", task_overrides),
+            "hydra.yaml": self.template.hydra_yaml.replace("task: []\n", task_overrides),
         }
-
-
-# Hydra's own configuration as YAML, by the configuration's id. The configuration is kept as well, so that no other
-# object can get its id.
-_hydra_yamls: dict[int, tuple[Any, str]] = {}
-
-
-def _hydra_yaml(hydra: Any) -> str:
-    """Return Hydra's own configuration as YAML, without task overrides, so that the jobs of a sweep can share it."""
-    if id(hydra) not in _hydra_yamls:
-        node = copy.deepcopy(hydra)
-        OmegaConf.set_readonly(node, False)
-        node.overrides.task = []
-        _hydra_yamls[id(hydra)] = hydra, OmegaConf.to_yaml(OmegaConf.create({"hydra": node}))
-    return _hydra_yamls[id(hydra)][1]
-
-
-def set_value(cfg: DictConfig, override: Override) -> None:
-    """Set, add or drop what an override says, as Hydra does.
-
-    Raises:
-        one of SETTING_ERRORS: the override does not fit.
-    """
-    ConfigLoaderImpl._apply_overrides_to_config([override], cfg)
 
 
 def make_job(cfg: DictConfig, overrides: Sequence[str], hydra: Any) -> Job:
@@ -107,12 +83,7 @@ def make_job(cfg: DictConfig, overrides: Sequence[str], hydra: Any) -> Job:
     Raises:
         ConfigError: lists every problem of the configuration.
     """
-    config = validate(cfg)
-    return Job(config, tuple(overrides), _find_warnings(config, hydra), cfg, (), hydra)
-
-
-def _find_warnings(config: Config, hydra: Any) -> tuple[str, ...]:
-    return tuple(find_cautions(config, hydra.runtime.choices.get("experiment")))
+    return JobTemplate(cfg, hydra).make_job((), overrides)
 
 
 class JobTemplate:
@@ -129,10 +100,15 @@ class JobTemplate:
         groups: the options of each group, for messages.
     """
 
-    def __init__(self, cfg: DictConfig, hydra: Any, groups: Groups) -> None:
+    def __init__(self, cfg: DictConfig, hydra: Any, groups: Groups = MappingProxyType({})) -> None:
         self.cfg, self.hydra, self.groups = cfg, hydra, groups
-        self._convert_section_once = lru_cache(_MAX_SECTIONS)(self._convert_section)
         self._bare_configs: dict[str, DictConfig] = {}
+        self._convert_section_once = lru_cache(_MAX_SECTIONS)(self._convert_section)
+        self._format_section_once = lru_cache(_MAX_SECTIONS)(self._format_section)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave out what is remembered, so that a job can be sent to another process."""
+        return JobTemplate, (self.cfg, self.hydra, dict(self.groups))
 
     def make_job(self, values: Sequence[Override], overrides: Sequence[str], problems: Sequence[str] = ()) -> Job:
         """Return the job with these values.
@@ -150,26 +126,57 @@ class JobTemplate:
             config = self._convert_whole(values, list(problems))
         elif combination_problems := list(find_combination_problems(config)):
             raise ConfigError("\n".join(dict.fromkeys(combination_problems)))
-        texts = tuple(str(override.input_line) for override in values)
-        return Job(config, tuple(overrides), _find_warnings(config, self.hydra), self.cfg, texts, self.hydra)
+        warnings = tuple(find_cautions(config, self.hydra.runtime.choices.get("experiment")))
+        return Job(config, tuple(overrides), warnings, self, tuple(str(override.input_line) for override in values))
+
+    def compose(self, values: Sequence[str]) -> DictConfig:
+        """Return a new configuration with these values.
+
+        Args:
+            values: overrides that are known to fit.
+        """
+        cfg = copy.deepcopy(self.cfg)
+        for text in values:
+            _set_value(cfg, parse_override(text))
+        return cfg
+
+    def format_yaml(self, values: Sequence[str]) -> str:
+        """Return the configuration with these values as YAML.
+
+        Args:
+            values: overrides that are known to fit.
+        """
+        texts_by_section = _group_by_section(map(parse_override, values))
+        if not texts_by_section:
+            return OmegaConf.to_yaml(self.compose(values))
+        format_once = self._format_section_once
+        return "".join(format_once(section, texts_by_section.get(section, ())) for section in self._sections)
+
+    @cached_property
+    def hydra_yaml(self) -> str:
+        """Hydra's own configuration as YAML, without overrides of the task."""
+        node = copy.deepcopy(self.hydra)
+        OmegaConf.set_readonly(node, False)
+        node.overrides.task = []
+        return OmegaConf.to_yaml(OmegaConf.create({"hydra": node}))
 
     def _join_sections(self, values: Sequence[Override]) -> Config | None:
         """Return the configuration with these values, or None where one does not fit or may refer to another."""
-        config = self._base
-        texts_by_section: dict[str, tuple[str, ...]] = {}
-        for override in values:
-            section, text = override.key_or_group.partition(".")[0], str(override.input_line)
-            if _REFERENCE in text or _drops_key(override):
-                return None
-            texts_by_section[section] = (*texts_by_section.get(section, ()), text)
+        config, texts_by_section = self._base, _group_by_section(values)
+        if config is None or texts_by_section is None:
+            return None
         sections = {section: self._convert_section_once(section, texts) for section, texts in texts_by_section.items()}
-        return None if config is None or _UNFIT in sections.values() else replace(config, **sections)
+        return None if _UNFIT in sections.values() else replace(config, **sections)
 
     @cached_property
     def _base(self) -> Config | None:
         """The configuration without values; None where something is wrong with it, or values refer to others."""
         has_references = _REFERENCE in str(OmegaConf.to_container(self.cfg, resolve=False))
         return None if has_references else _convert(self.cfg)
+
+    @cached_property
+    def _sections(self) -> list[str]:
+        return [str(section) for section in self.cfg]
 
     def _convert_section(self, section: str, texts: Sequence[str]) -> Any:
         """Return a section with values as a typed object, or _UNFIT where a value does not fit.
@@ -180,20 +187,38 @@ class JobTemplate:
         """
         if section not in self.cfg:
             return _UNFIT
-        if section not in self._bare_configs:
-            cfg = copy.deepcopy(self.cfg)
-            with open_dict(cfg):
-                for other_section in [name for name in cfg if name != section]:
-                    del cfg[other_section]
-            self._bare_configs[section] = cfg
-        cfg = copy.deepcopy(self._bare_configs[section])
         try:
-            for text in texts:
-                set_value(cfg, parse_override(text))
-        except SETTING_ERRORS:
+            config = _convert(self._compose_section(section, texts))
+        except _SETTING_ERRORS:
             return _UNFIT
-        config = _convert(cfg)
         return _UNFIT if config is None else getattr(config, section)
+
+    def _format_section(self, section: str, texts: Sequence[str]) -> str:
+        """Return a section with values as YAML; see `_convert_section`."""
+        cfg = self._compose_section(section, texts) if texts else OmegaConf.masked_copy(self.cfg, section)
+        return OmegaConf.to_yaml(cfg)
+
+    def _compose_section(self, section: str, texts: Sequence[str]) -> DictConfig:
+        """Return a new configuration that has one section only, with values.
+
+        Args:
+            section: the top-level key of the section.
+            texts: the overrides that set values in it.
+
+        Raises:
+            one of _SETTING_ERRORS: a value does not fit.
+        """
+        if section not in self._bare_configs:
+            bare_config = copy.deepcopy(self.cfg)
+            with open_dict(bare_config):
+                for other_section in self._sections:
+                    if other_section != section:
+                        del bare_config[other_section]
+            self._bare_configs[section] = bare_config
+        cfg = copy.deepcopy(self._bare_configs[section])
+        for text in texts:
+            _set_value(cfg, parse_override(text))
+        return cfg
 
     def _convert_whole(self, values: Sequence[Override], problems: list[str]) -> Config:
         """Return the configuration with these values, set and checked all together; see `make_job`."""
@@ -203,8 +228,8 @@ class JobTemplate:
                 problems.append(f"{override.input_line}: only augmentation steps can be dropped")
                 continue
             try:
-                set_value(cfg, override)
-            except SETTING_ERRORS as error:
+                _set_value(cfg, override)
+            except _SETTING_ERRORS as error:
                 problems.append(override_errors.describe_value_problem(override, error, cfg, choices, self.groups))
         try:
             config = validate(cfg)
@@ -213,6 +238,26 @@ class JobTemplate:
         if problems:
             raise ConfigError("\n".join(dict.fromkeys(problems)))
         return config
+
+
+def _set_value(cfg: DictConfig, override: Override) -> None:
+    """Set, add or drop what an override says, as Hydra does.
+
+    Raises:
+        one of _SETTING_ERRORS: the override does not fit.
+    """
+    ConfigLoaderImpl._apply_overrides_to_config([override], cfg)
+
+
+def _group_by_section(values: Iterable[Override]) -> dict[str, tuple[str, ...]] | None:
+    """Return the overrides that set values, by section; None where a section cannot be composed by itself."""
+    texts_by_section: dict[str, tuple[str, ...]] = {}
+    for override in values:
+        section, text = override.key_or_group.partition(".")[0], str(override.input_line)
+        if _REFERENCE in text or _drops_key(override):
+            return None
+        texts_by_section[section] = (*texts_by_section.get(section, ()), text)
+    return texts_by_section
 
 
 def _drops_key(override: Override) -> bool:

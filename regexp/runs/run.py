@@ -35,6 +35,7 @@ class Run:
     def __init__(self, directory: Path | str) -> None:
         """Read run.json; raise RunError if no run was recorded in the directory."""
         self.directory = Path(directory)
+        self._summary: tuple[object, dict[str, Any]] | None = None  # the state of the file, and its content
         self.record = _read_json(self.directory / "run.json", "holds no run: run.json is missing")
 
     @property
@@ -47,7 +48,14 @@ class Run:
     def summary(self) -> dict[str, Any] | None:
         """The content of summary.json (see the README), or None if the run has not ended."""
         path = self.directory / "summary.json"
-        return _read_json(path, "has no summary") if path.exists() else None
+        try:
+            stat = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        state = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        if self._summary is None or self._summary[0] != state:
+            self._summary = state, _read_json(path, "has no summary")
+        return self._summary[1]
 
     @property
     def status(self) -> str:

@@ -21,7 +21,8 @@ class RunIndex:
     def __init__(self, directory: Path) -> None:
         """Read run.json of every run in the directory but those that were set aside."""
         self.directory = directory
-        self._runs = _index_by_identity(find_runs(directory))
+        self._runs_by_directory = {run.directory: run for run in find_runs(directory)}
+        self._runs = _index_by_identity(self._runs_by_directory.values())
 
     @cached_property
     def _set_aside_runs(self) -> "RunsByIdentity":
@@ -38,7 +39,9 @@ class RunIndex:
             identity: the identity of the run that is asked for.
             among_set_aside: whether to look among finished runs that were set aside, too, after all others.
         """
-        run = read_run(directory)
+        run = self._runs_by_directory.get(directory)
+        if run is None or not is_finished(run):  # what has ended stays as it is; the others may have changed since
+            run = read_run(directory)
         if run is not None and recorded_identity(run) == identity:
             return run
         for runs in (self._runs, self._set_aside_runs) if among_set_aside else (self._runs,):
@@ -71,9 +74,11 @@ class RunIndex:
             target = Path(f"{stamp}-{count}")
         with explain_storage_errors(directory):
             directory.rename(target)
-        for runs in self._runs.values():
-            for code in [code for code, run in runs.items() if run.directory == directory]:
-                del runs[code]
+        run = self._runs_by_directory.pop(directory, None)
+        if run is not None and (identity := recorded_identity(run)) is not None:
+            runs = self._runs[_without_code(identity)]
+            if runs.get(identity.code) is run:
+                del runs[identity.code]
 
     def free_directory(self, directory: Path, config_hash: str) -> Path:
         """Return a free name for a directory of a configuration: `directory`, or that name with a short hash.
@@ -152,5 +157,5 @@ def is_finished(run: Run) -> bool:
 def refuse_if_in_training(run: Run) -> None:
     """Raise RunError if another process is training a run."""
     process = run.record.get("process", {})
-    if not is_finished(run) and is_alive(process):
+    if is_alive(process) and not is_finished(run):
         raise RunError(f"{run.directory} is being trained by process {process['pid']}; wait for it, or stop it")

@@ -9,14 +9,22 @@ from pathlib import Path
 from regexp.errors import StorageError
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace the content of a file, so that readers see either the old or the new content, even after a power cut."""
+def write_atomically(path: Path, content: bytes, sync: bool = True) -> None:
+    """Replace the content of a file, so that readers see either the old or the new content, even after a power cut.
+
+    Args:
+        path: the file.
+        content: its new content.
+        sync: whether to wait until the content is on the disk, which takes milliseconds. Without that, a power cut in
+            the next seconds may leave an empty file.
+    """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with temporary.open("wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError:
         temporary.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """The configuration: the options in conf/, errors about invalid values, cohort keys and identity."""
 
+import pickle
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -251,9 +252,16 @@ def test_jobs_share_the_sections_that_they_have_in_common() -> None:
     assert (first.config.seed, second.config.seed) == (1, 2)
     assert first.config.optimizer is second.config.optimizer
     assert first.config.model is compose_job([]).config.model
-    assert first.base_config is second.base_config
+    assert first.template is second.template
     first.composed_config.seed = 3
     assert [job.composed_config.seed for job in (first, second)] == [1, 2]
+
+
+def test_a_job_can_be_sent_to_another_process() -> None:
+    job = compose_job(["normalization=batch", "seed=3"])
+    copy = pickle.loads(pickle.dumps(job))
+    assert copy.config == job.config
+    assert copy.hydra_files() == job.hydra_files()
 
 
 def test_values_that_refer_to_others_follow_them() -> None:

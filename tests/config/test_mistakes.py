@@ -406,6 +406,7 @@ def test_the_composer_gives_what_hydra_gives(composer: Composer, words: list[str
     with initialize_config_dir(str(CONF), version_base="1.3"):
         hydra_config = compose("config", overrides=words)
     assert OmegaConf.to_container(job.composed_config) == OmegaConf.to_container(hydra_config)
+    assert job.hydra_files()["config.yaml"] == OmegaConf.to_yaml(hydra_config)
     assert job.config == validate(hydra_config)
     assert job.overrides == tuple(words)
 
