@@ -9,112 +9,37 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from functools import cache, lru_cache, partial
-from itertools import groupby
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from regexp.augmentation.image_by_image import wrap_torchvision_transform
 from regexp.augmentation.pipeline import Pipeline, Transform
 from regexp.config.augmentation_schema import TorchvisionConfig
-from regexp.config.schema import Config, cohort_key, flatten, source_arguments, stream_key
+from regexp.config.schema import Config, flatten, source_arguments, stream_key
 from regexp.data.dataset import Dataset, add_label_noise, read_dataset
 from regexp.data.sources import locate
 from regexp.errors import ConfigError, DataError, DeviceLost, OutOfMemory
 from regexp.execution import memory
 from regexp.execution.images import Png, draw_augmentation_grid, encode_png
-from regexp.execution.planning import PlannedCohort, split_cohort
 from regexp.execution.run_recorder import RunRecorder, load_checkpoint
 from regexp.models.protocol import Architecture
-from regexp.runs.directories import PlannedRun, record_failure_of
+from regexp.runs.directories import PlannedRun
 from regexp.training.batches import ImageStream, batch_sizes
 from regexp.training.cohort import Cohort
 from regexp.training.member import Member, RunSettings
 from regexp.training.parameter_groups import Hyperparameters
 from regexp.training.schedules import Plateau, Schedule, constant, cosine, onecycle, step
 from regexp.training.update_rules import OPTIMIZERS
-from regexp.utils.device import Backend, choose_backend, choose_threads, is_device_lost, is_out_of_memory
+from regexp.utils.device import choose_backend, choose_threads, is_device_lost, is_out_of_memory
 from regexp.utils.lazy import load_object
 from regexp.utils.messages import first_line
-
-
-def group_into_cohorts(
-    planned_runs: Sequence[PlannedRun], max_runs: int | None = None, num_workers: int = 1
-) -> list[PlannedCohort]:
-    """Group runs into as few cohorts as their `shared` fields and the memory allow.
-
-    Runs that resume are grouped with others of the same epoch and come first. More runs in a cohort are never slower;
-    this was measured up to 256 runs.
-
-    Args:
-        planned_runs: the runs to train.
-        max_runs: the largest number of runs in a cohort; None for as many as fit in half of the device's free memory.
-        num_workers: how many cohorts will share that memory.
-
-    Raises:
-        ConfigError: a configuration does not suit its data.
-        DataError: a data set is missing or unreadable.
-        DeviceError: a device is missing, or lacks the precision.
-    """
-    epochs = {}
-    for planned in planned_runs:
-        checkpoint = load_checkpoint(planned.directory)
-        epochs[planned] = 0 if checkpoint is None else checkpoint.metadata["epoch"]
-
-    def key(planned: PlannedRun) -> tuple[Any, ...]:
-        return (-epochs[planned], cohort_key(planned.job.config))  # runs that resume come first
-
-    cohorts = []
-    for _, group in groupby(sorted(planned_runs, key=key), key=key):
-        compatible_runs = list(group)
-        config = compatible_runs[0].job.config
-        with record_failure_of(compatible_runs):
-            backend, image_shape = _check_device_and_data(config)
-        for planned in compatible_runs:
-            with record_failure_of([planned]):
-                make_pipeline(planned.job.config, image_shape)
-        limit = max_runs or _max_runs_in_memory(config, backend, num_workers)
-        count = 1 if limit is None else math.ceil(len(compatible_runs) / limit)
-        cohorts += split_cohort(PlannedCohort(compatible_runs, epochs[compatible_runs[0]]), count)
-    return cohorts
-
-
-def _max_runs_in_memory(config: Config, backend: Backend, num_workers: int) -> int | None:
-    """Return how many runs fit in a worker's part of a device's usable memory; None where that is unknown."""
-    free_bytes = memory.read_free_bytes(backend.device)
-    if free_bytes is None:
-        return None
-    dataset = load_dataset(config)
-    architecture = make_architecture(config, dataset)
-    optimizer_values = count_optimizer_values(config)
-    run_bytes = memory.estimate_run_bytes(architecture, config.batch_size, optimizer_values, backend.dtype)
-    stream_bytes = memory.estimate_stream_bytes(dataset.shape, backend.dtype)  # each run may have its own stream
-    return max(1, int(memory.USABLE_FRACTION * free_bytes / num_workers) // (run_bytes + stream_bytes))
-
-
-def count_gpus(config: Config) -> int | None:
-    """Return how many GPUs runs of this configuration may use; None if they train on a CPU."""
-    device = choose_backend(config.device.kind, config.device.index, config.device.precision, config.device.threads)
-    if device.device.type == "cpu":
-        return None
-    return torch.cuda.device_count() if device.device.type == "cuda" and config.device.index is None else 1
 
 
 def count_optimizer_values(config: Config) -> int:
     """Return the number of values that the optimizer of a run keeps for each parameter."""
     arguments = make_hyperparameters(config, 1).arguments
     return len(list(OPTIMIZERS[config.optimizer.name].state_names(arguments)))
-
-
-def _check_device_and_data(config: Config) -> tuple[Backend, tuple[int, int, int]]:
-    """Check a configuration against its data and device, and return the backend and the shape of the images."""
-    device = config.device
-    backend = choose_backend(device.kind, device.index, device.precision, device.threads)
-    dataset = _load_uncropped_dataset(config)
-    if config.normalization.name == "batch" and min(batch_sizes(len(dataset.train), config.batch_size)) == 1:
-        raise ConfigError("normalization=batch: a single training image has no variance; use more training images")
-    return backend, dataset.shape
 
 
 def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
@@ -164,7 +89,8 @@ def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
 _read_dataset_once = lru_cache(maxsize=1)(read_dataset)  # the cohorts of a sweep usually read the same data
 
 
-def _load_uncropped_dataset(config: Config) -> Dataset:
+def load_uncropped_dataset(config: Config) -> Dataset:
+    """Load and split the data set of a configuration."""
     data = config.data
     return _read_dataset_once(
         locate(*source_arguments(config)), data.val_size, data.train_size, data.split_seed, data.validation
@@ -173,7 +99,7 @@ def _load_uncropped_dataset(config: Config) -> Dataset:
 
 def load_dataset(config: Config) -> Dataset:
     """Load and split the data set of a configuration, and crop evaluated images to the size of augmented ones."""
-    dataset = _load_uncropped_dataset(config)
+    dataset = load_uncropped_dataset(config)
     return dataset.center_crop(*make_pipeline(config, dataset.shape).output_size)
 
 

@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Sequence
 
 from regexp.errors import DeviceLost, Interrupted, OutOfMemory
-from regexp.execution import builders
+from regexp.execution import builders, grouping
 from regexp.execution.events import CohortDescription, CohortDisplay, EpochSummary
 from regexp.runs.directories import PlannedRun, record_failure
 from regexp.training import loop
@@ -115,7 +115,7 @@ def split_in_two(planned_runs: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
     unfinished = [planned for planned in planned_runs if not (planned.directory / "summary.json").exists()]
     if len(unfinished) < 2:
         return []
-    return [list(cohort.runs) for cohort in builders.group_into_cohorts(unfinished, math.ceil(len(unfinished) / 2))]
+    return [list(cohort.runs) for cohort in grouping.group_into_cohorts(unfinished, math.ceil(len(unfinished) / 2))]
 
 
 def _record_failures(planned_runs: Sequence[PlannedRun], error: Exception) -> Exception:

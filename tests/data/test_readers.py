@@ -24,7 +24,7 @@ from regexp.data.idx import IDX_DATASETS
 from regexp.data.readers import _read_cache
 from regexp.data.sources import Source, cache_directory, locate
 from regexp.errors import ConfigError, DataError
-from regexp.execution import builders
+from regexp.execution import grouping
 from regexp.execution.builders import _read_dataset_once, load_dataset
 from regexp.runs.run import Run
 from regexp.utils.lazy import load_object
@@ -243,14 +243,14 @@ def test_the_runs_of_a_sweep_over_data_sets_are_kept_apart(tmp_path: Path) -> No
 
 def test_data_that_changes_after_the_start_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = write_image_folder(tmp_path / "data")
-    group_into_cohorts = builders.group_into_cohorts
+    group_into_cohorts = grouping.group_into_cohorts
 
     def change_data_afterwards(*arguments: Any) -> Any:
         cohorts = group_into_cohorts(*arguments)
         (root / CLASSES[1] / "005.png").unlink()
         return cohorts
 
-    monkeypatch.setattr(builders, "group_into_cohorts", change_data_afterwards)
+    monkeypatch.setattr(grouping, "group_into_cohorts", change_data_afterwards)
     with pytest.raises(DataError, match="changed after this command started"):
         run(["data=image_folder", f"data.root={root}", *SHORT], quiet=True)
 

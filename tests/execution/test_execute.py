@@ -18,11 +18,11 @@ from regexp.errors import RunError
 from regexp.execution import builders, forecast, memory
 from regexp.execution.builders import (
     count_optimizer_values,
-    group_into_cohorts,
     load_dataset,
     make_architecture,
     make_hyperparameters,
 )
+from regexp.execution.grouping import group_into_cohorts
 from regexp.execution.planning import distinguishing_values
 from regexp.execution.run_recorder import RunRecorder
 from regexp.runs.directories import plan_runs

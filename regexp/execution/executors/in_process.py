@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Self, final
 
-from regexp.execution import builders, execute, forecast
+from regexp.execution import execute, forecast, grouping
 from regexp.execution.displays import SequentialDisplay
 from regexp.execution.planning import PlannedCohort
 from regexp.execution.terminal import Terminal
@@ -28,7 +28,7 @@ class InProcess:
         self, planned_runs: Sequence[PlannedRun], max_runs: int | None, forecast_costs: bool
     ) -> list[PlannedCohort]:
         """Group runs into cohorts, in the order in which they will start."""
-        cohorts = builders.group_into_cohorts(planned_runs, max_runs)
+        cohorts = grouping.group_into_cohorts(planned_runs, max_runs)
         return forecast.forecast_cohorts(cohorts) if forecast_costs else cohorts
 
     def train(self, cohorts: Sequence[PlannedCohort], terminal: Terminal, stop_request: StopRequest) -> list[Exception]:

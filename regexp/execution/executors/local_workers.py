@@ -12,9 +12,9 @@ from regexp.execution.displays import ParallelDisplay, count_run_epochs
 from regexp.execution.events import CohortDescription, EpochSummary
 from regexp.execution.executors import worker
 from regexp.execution.executors.worker_process import WorkerProcess
-from regexp.execution.planning import PlannedCohort, split_cohort, split_for_workers
+from regexp.execution.planning import PlannedCohort, forecast_seconds, split_cohort, split_for_workers
 from regexp.execution.terminal import Terminal
-from regexp.execution.workload import may_use_gpu
+from regexp.execution.workload import SECONDS_PER_WORKER, estimate_seconds, may_use_gpu
 from regexp.runs.directories import PlannedRun, record_failure
 from regexp.utils.signals import StopRequest
 from regexp.utils.system_limits import count_cores, count_memory_kills
@@ -83,8 +83,9 @@ class LocalWorkers:
             RegexpError: a configuration does not suit its data or its device.
             WorkerDied: the worker that planned has died.
         """
-        # The others import torch while the first one plans, unless it is to tell first how many GPUs there are.
-        one_is_enough = self.only_plans or may_use_gpu([planned.job.config for planned in planned_runs])
+        configs = [planned.job.config for planned in planned_runs]
+        # The others import torch while the first one plans, unless that tells first how many of them are of use.
+        one_is_enough = self.only_plans or may_use_gpu(configs) or estimate_seconds(configs) is None
         self._start_workers(1 if one_is_enough else self.num_workers)
         process = self.workers[0]
         process.request(worker.plan_cohorts, planned_runs, max_runs, self.num_workers, forecast_costs)
@@ -111,6 +112,8 @@ class LocalWorkers:
             PlannedCohort([planned_runs[number] for number in numbers], epochs_done, costs, problem)
             for numbers, epochs_done, costs, problem in plan.cohorts
         ]
+        if not self.is_fixed and (seconds := forecast_seconds(cohorts, num_workers=1)) is not None:
+            self.num_workers = max(1, min(self.num_workers, int(seconds / SECONDS_PER_WORKER)))
         cohorts = split_for_workers(cohorts, self.num_workers)
         self.num_workers = min(self.num_workers, len(cohorts))
         return cohorts

@@ -175,10 +175,10 @@ def plan_cohorts(
     Raises:
         RegexpError: a configuration does not suit its data or its device.
     """
-    from regexp.execution import builders, forecast
+    from regexp.execution import forecast, grouping
 
-    cohorts: Sequence[PlannedCohort] = builders.group_into_cohorts(planned_runs, max_runs, num_workers)
-    num_gpus = builders.count_gpus(planned_runs[0].job.config)
+    cohorts: Sequence[PlannedCohort] = grouping.group_into_cohorts(planned_runs, max_runs, num_workers)
+    num_gpus = grouping.count_gpus(planned_runs[0].job.config)
     if forecast_costs:
         cohorts = forecast.forecast_cohorts(cohorts)
     numbers = {planned: number for number, planned in enumerate(planned_runs)}
@@ -193,10 +193,10 @@ def plan_cohorts(
 
 def train(channel: Channel, planned_runs: Sequence[PlannedRun]) -> TrainingResult:
     """Train runs that share a shape together, from their checkpoints if they have some."""
-    from regexp.execution import builders, execute
+    from regexp.execution import execute, grouping
 
     # Runs of a worker that died may have their last checkpoints at different epochs.
-    cohorts = builders.group_into_cohorts(planned_runs, max_runs=len(planned_runs))
+    cohorts = grouping.group_into_cohorts(planned_runs, max_runs=len(planned_runs))
     try:
         errors = execute.train_cohorts(
             [cohort.runs for cohort in cohorts], SendingDisplay(channel), channel.stop_request
