@@ -7,9 +7,11 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 CONFIDENCE_LEVEL = 0.95
@@ -124,11 +126,17 @@ def compute_sign_flip_p_value(differences: Sequence[float]) -> float:
     It is the share of all 2^n changes of sign whose mean is at least as far from zero as the observed one (R. A.
     Fisher, The Design of Experiments, 1935, section 21).
     """
-    signs = np.array(list(itertools.product((1.0, -1.0), repeat=len(differences))))  # [2^n, n]
+    signs = _all_signs(len(differences))  # [2^n, n]
     sums = np.abs(signs @ np.asarray(differences))  # [2^n]; the first row of signs leaves all signs as they are
     # Sums of the same numbers in another order differ by rounding, and count as equal.
     tolerance = 1e-12 * math.fsum(map(abs, differences))
     return float(np.mean(sums >= sums[0] - tolerance))
+
+
+@cache  # a table of a thousand rows has a test of the same number of pairs for each
+def _all_signs(n: int) -> NDArray[np.float64]:
+    """Return all combinations of n signs [2^n, n]; the first row is all plus."""
+    return np.array(list(itertools.product((1.0, -1.0), repeat=n)))
 
 
 def adjust_p_values(p_values: Mapping[Key, float]) -> dict[Key, float]:
