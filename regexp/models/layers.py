@@ -8,13 +8,14 @@ gradient comes out in the weight's own layout, and each channel of BatchNorm is 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from regexp.models.matmul import batched_matmul, matmul
+from regexp.models.matmul import batched_matmul
 from regexp.utils.keyed_draws import keyed_draws
 
 # Dropout masks are made for as many steps at a time as have this many entries: on a CPU they stay within the cache, on
@@ -26,8 +27,8 @@ _DEFAULT_MASK_ENTRIES = 2**22
 class Linear(nn.Module):
     """y_k = x_k W_k^T + b_k for every run k; torch.nn.Linear.
 
-    backward() overwrites `weight.grad` and does not add to it: a step has one backward pass, and adding costs two more
-    passes over the memory.
+    backward() overwrites the gradients of weight and bias and does not add to them: a step has one backward pass, and
+    adding costs two more passes over the memory.
     """
 
     def __init__(self, num_runs: int, in_features: int, out_features: int) -> None:
@@ -46,59 +47,78 @@ class Linear(nn.Module):
         Returns:
             [K, B, out].
         """
-        num_runs = len(self.weight)
-        if len(x) == 1:
-            sizes = [num_runs]
-        elif len(x) == num_runs:
-            sizes = [1] * num_runs
-        else:
-            sizes = list(runs_per_slice)
+        num_runs, num_slices = len(self.weight), len(x)
+        sizes = list(runs_per_slice) if 1 < num_slices < num_runs else [num_runs // num_slices] * num_slices
+        if len(set(sizes)) > 1 and x.device.type != "cpu":
+            # A GPU is quicker with one product than with one for each slice; a CPU is not.
+            x, sizes = x.index_select(0, _slice_of_run(tuple(sizes), x.device)), [1] * num_runs  # [K, B, in]
         y: Tensor = _StackedLinear.apply(x, self.weight, self.bias, sizes)  # [K, out, B]
         return y.transpose(1, 2)
+
+
+@lru_cache(maxsize=16)
+def _slice_of_run(runs_per_slice: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return the slice that each run reads, [K]. Cached, because a copy to a GPU would make every step wait."""
+    return torch.arange(len(runs_per_slice)).repeat_interleave(torch.tensor(runs_per_slice)).to(device)
 
 
 class _StackedLinear(torch.autograd.Function):
     """W_k x_s^T + b_k for each of the sizes[s] runs k that read slice s.
 
-    Takes x [S, B, in], weight [K, out, in] and bias [K, out], and returns [K, out, B].
+    Takes x [S, B, in], weight [K, out, in] and bias [K, out], and returns [K, out, B]. The weights of the runs that
+    read the same slice are one matrix, [runs * out, in].
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, sizes: Sequence[int]) -> Tensor:
-        ctx.weight, ctx.sizes = weight, sizes
+        ctx.weight, ctx.bias, ctx.sizes = weight, bias, sizes
         if torch.is_autocast_enabled(x.device.type):
             dtype = torch.get_autocast_dtype(x.device.type)
             x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
         ctx.save_for_backward(x, weight)
-        if len(sizes) == len(weight):
-            y = batched_matmul(weight, x)
-        elif len(sizes) == 1:
-            y = matmul(weight.flatten(0, 1), x[0]).view(*weight.shape[:2], -1)
-        else:
-            slices = zip(weight.split(sizes), x, strict=True)
-            y = torch.cat([matmul(w.flatten(0, 1), x_s) for w, x_s in slices]).view(*weight.shape[:2], -1)
-        return y.add_(bias.unsqueeze(2))
+        products = [
+            batched_matmul(w.reshape(len(x_b), -1, w.shape[2]), x_b).view(len(w), -1, x_b.shape[1])
+            for x_b, w in _split_blocks(sizes, x, weight)
+        ]
+        return _join_blocks(products).add_(bias.unsqueeze(2))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None, None]:
         x, weight = ctx.saved_tensors
         (grad_y,) = gradients  # [K, out, B]
-        if ctx.weight.grad is None:
-            ctx.weight.grad = torch.empty_like(ctx.weight)
-        grad_weight = ctx.weight.grad
-        grad_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        if len(ctx.sizes) == len(weight):
-            batched_matmul(grad_y, x.transpose(1, 2), out=grad_weight)
-            if grad_x is not None:
-                grad_x = batched_matmul(weight.transpose(1, 2), grad_y.transpose(1, 2)).transpose(1, 2)
-        else:
-            slices = zip(*(tensor.split(ctx.sizes) for tensor in (grad_y, grad_weight, weight)), x, strict=True)
-            for s, (grad_y_s, grad_weight_s, weight_s, x_s) in enumerate(slices):
-                flat = grad_y_s.flatten(0, 1)  # [runs * out, B]
-                matmul(flat, x_s.t(), out=grad_weight_s.flatten(0, 1))
-                if grad_x is not None:
-                    grad_x[s] = matmul(flat.t(), weight_s.flatten(0, 1).t())
-        return grad_x, None, grad_y.sum(2), None
+        for parameter in (ctx.weight, ctx.bias):
+            if parameter.grad is None:
+                parameter.grad = torch.empty_like(parameter)
+        torch.sum(grad_y, 2, out=ctx.bias.grad)
+        grad_x = []
+        for x_b, w, grad_w, grad_y_b in _split_blocks(ctx.sizes, x, weight, ctx.weight.grad, grad_y):
+            matrices = grad_y_b.reshape(len(x_b), -1, x_b.shape[1])  # [slices, runs * out, B]
+            batched_matmul(matrices, x_b.mT, out=grad_w.view(len(x_b), -1, x_b.shape[2]))
+            if ctx.needs_input_grad[0]:
+                # oneDNN would be slower: one of its matrices is transposed.
+                grad_x.append(torch.bmm(w.reshape(len(x_b), -1, x_b.shape[2]).mT, matrices).mT)
+        return _join_blocks(grad_x) if grad_x else None, None, None, None
+
+
+def _split_blocks(sizes: Sequence[int], x: Tensor, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
+    """Split x [S, ...] and tensors [K, ...] so that the slices of a block are read by equal numbers of runs.
+
+    Args:
+        sizes: [S], how many consecutive runs read each slice; where all are equal, there is one block.
+        x: the slices.
+        tensors: tensors of the runs.
+
+    Returns:
+        The parts of x and of the tensors in each block.
+    """
+    if len(set(sizes)) == 1:
+        return [(x, *tensors)]
+    return list(zip(x.split(1), *(tensor.split(sizes) for tensor in tensors), strict=True))
+
+
+def _join_blocks(parts: Sequence[Tensor]) -> Tensor:
+    """Join what was computed for each block, without a copy where there is only one."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 class BatchNorm(nn.Module):
@@ -121,10 +141,12 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(num_runs, features))
         self.register_buffer("num_batches_tracked", torch.zeros(num_runs, dtype=torch.long))
 
+    def begin_epoch(self, steps: int) -> None:
+        """Count the steps of an epoch. Counting each step would be one more operation."""
+        self.num_batches_tracked += steps
+
     def forward(self, x: Tensor) -> Tensor:
         """Normalize x [K, B, C]; in training mode with the batch's statistics, otherwise with the running ones."""
-        if self.training:
-            self.num_batches_tracked += 1
         y = F.batch_norm(
             x.transpose(1, 2).reshape(1, -1, x.shape[1]),  # [1, K*C, B]
             self.running_mean.view(-1),

@@ -130,10 +130,13 @@ class MLP(nn.Module):
         return x
 
     def begin_epoch(self, seeds: Sequence[int], epoch: int, batch_sizes: Sequence[int]) -> None:
-        """Give the dropout layers the draws of an epoch. Arguments as in models.protocol.Model.
+        """Tell the layers that an epoch begins, and give those of dropout its draws. Arguments as in protocol.Model.
 
         A step of a run has one key for all layers: they differ in their tables.
         """
+        for layer in self.layers:
+            if isinstance(layer, BatchNorm):
+                layer.begin_epoch(len(batch_sizes))
         layers = self._dropout_layers()
         if not layers or not self.dropout.any():
             return

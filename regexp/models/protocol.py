@@ -55,7 +55,7 @@ class Model(Protocol):
         ...
 
     def begin_epoch(self, seeds: Sequence[int], epoch: int, batch_sizes: Sequence[int]) -> None:
-        """Give the random layers the draws of an epoch, which depend on a run's seed and the epoch alone.
+        """Tell the layers that an epoch begins, and give the random ones its draws, which depend on seed and epoch.
 
         Each forward pass in training mode is then one step of that epoch.
 

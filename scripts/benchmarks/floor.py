@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from regexp.models.matmul import matmul
+from regexp.models.matmul import batched_matmul
 from regexp.models.mlp import MLPArchitecture
 from regexp.training.batches import batches
 from regexp.training.cohort import Cohort
@@ -43,8 +43,11 @@ def make_floor_epoch(cohort: Cohort) -> Callable[[], None]:
             slices = (first_weight, hidden_gradients, gradients[0])
             slices_per_stream = zip(inputs, *(tensor.split(runs_per_stream) for tensor in slices), strict=True)
             for images, weight, output_gradient, weight_gradient in slices_per_stream:
-                matmul(weight.flatten(0, 1), images)
-                matmul(output_gradient.flatten(0, 1)[:, :count], images.t(), out=weight_gradient.flatten(0, 1))
+                matrices = [
+                    tensor.view(1, -1, tensor.shape[2]) for tensor in (weight, output_gradient, weight_gradient)
+                ]
+                batched_matmul(matrices[0], images.unsqueeze(0))
+                batched_matmul(matrices[1][..., :count], images.t().unsqueeze(0), out=matrices[2])
             torch.bmm(second_weight, activations[..., :count])
             torch.bmm(logit_gradients[..., :count], activations[..., :count].transpose(1, 2), out=gradients[1])
             step_counts[0].add_(1)

@@ -78,6 +78,8 @@ def test_each_run_of_a_normalization_equals_torchs_layer(stacked, make_plain, tr
     plain_layers = [load_run_into(stacked, k, make_plain()) for k in range(RUNS)]
     for training in (True, True, True, False, True, False):
         stacked.train(training).zero_grad()
+        if training and isinstance(stacked, BatchNorm):
+            stacked.begin_epoch(steps=1)
         x = torch.randn(BATCH, RUNS, FEATURES, dtype=torch.float64).transpose(0, 1) * 3 + 1
         x = (x if transposed else x.contiguous()).requires_grad_()
         upstream = torch.randn(RUNS, BATCH, FEATURES, dtype=torch.float64)

@@ -7,11 +7,11 @@ from torch.testing import assert_close
 
 from regexp.models import matmul as routines
 from regexp.models.layers import Linear
-from regexp.models.matmul import batched_matmul, matmul
+from regexp.models.matmul import batched_matmul
 
-# [m, n, p] with fewer and with more multiplications than _MIN_MULTIPLICATIONS; the last with more rows than
-# _ROWS_AT_ONCE.
-SIZES = [(3, 4, 5), (1, 784, 1), (200, 784, 64), (1500, 100, 64)]
+# [m, n, p] with fewer multiplications than _MIN_MULTIPLICATIONS, with as many, and with as many as
+# _MIN_COPIED_MULTIPLICATIONS; the last with more rows than _ROWS_AT_ONCE.
+SIZES = [(3, 4, 5), (1, 784, 1), (200, 784, 64), (400, 784, 64), (1500, 200, 64)]
 
 
 @pytest.mark.parametrize("onednn", [True, False])
@@ -30,8 +30,6 @@ def test_products_equal_float64_products(
     # Every addition rounds; bfloat16 keeps 8 bits.
     tolerances = {"rtol": 2e-2 if dtype == torch.bfloat16 else 1e-4, "atol": (0.2 if dtype == torch.bfloat16 else 1e-3)}
     for out in (None, torch.full((2, m, p), torch.nan, dtype=torch.float32 if dtype == torch.bfloat16 else dtype)):
-        single_product = matmul(a[1], b[1], None if out is None else out[1])
-        assert_close(single_product.double(), expected[1], **tolerances)
         for runs in (1, 2):
             products = batched_matmul(a[:runs], b[:runs], None if out is None else out[:runs])
             assert_close(products.double(), expected[:runs], **tolerances)
@@ -58,13 +56,15 @@ def test_large_layers_in_float32_equal_torchs(runs_per_stream: list[int]) -> Non
     assert_close(x.grad, x_copy.grad, rtol=1e-4, atol=1e-4)
 
 
-def test_a_second_backward_pass_overwrites_the_weights_gradient() -> None:
+def test_a_second_backward_pass_overwrites_the_gradients() -> None:
     layer = Linear(2, 3, 4).double()
     for parameter in layer.parameters():
         nn.init.normal_(parameter)
     x = torch.randn(2, 5, 3, dtype=torch.float64)
     layer(x).sum().backward()
-    first, address = layer.weight.grad.clone(), layer.weight.grad.data_ptr()
+    first = [parameter.grad.clone() for parameter in layer.parameters()]
+    addresses = [parameter.grad.data_ptr() for parameter in layer.parameters()]
     layer(2 * x).sum().backward()
-    assert_close(layer.weight.grad, 2 * first)
-    assert layer.weight.grad.data_ptr() == address
+    assert_close(layer.weight.grad, 2 * first[0])
+    assert_close(layer.bias.grad, first[1])
+    assert [parameter.grad.data_ptr() for parameter in layer.parameters()] == addresses
