@@ -28,6 +28,7 @@ from helpers.pretended_tensors import DeviceFault
 from regexp.config.compose import compose_job
 from regexp.config.schema import Config
 from regexp.data.dataset import Dataset
+from regexp.execution import forecast
 from regexp.training.batches import Batch
 from regexp.training.loop import train
 from regexp.training.metrics import EpochMetrics
@@ -42,8 +43,12 @@ COMMON = ["model.hidden_sizes=[8,6]", "data.train_size=96", "batch_size=16"]
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("i", range(count_sweeps()))
-def test_runs_on_a_device_come_out_as_on_the_cpu(i: int, device: str, tmp_path: Path) -> None:
+def test_runs_on_a_device_come_out_as_on_the_cpu(
+    i: int, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All of a sweep: forecast, training, checkpoints, pictures and testing."""
+    if i > 0:  # a forecast takes as long as all the rest
+        monkeypatch.setattr(forecast, "MAX_SECONDS", 0.0)
     overrides = choose_overrides(i, tmp_path / "data")
     if device == "mps" and "device.precision=float64" in overrides:
         pytest.skip("mps has no float64")
@@ -64,6 +69,20 @@ def test_the_sweeps_use_every_option_step_and_value(tmp_path: Path) -> None:
         for schema in options.values():
             for name, values in find_values(schema).items():
                 assert {f"{group}.{name}={format_value(value)}" for value in values} <= words
+
+
+SEEDS = {"alone": [0], "one stream": [0, 0], "a stream each": [0, 1], "shared streams": [0, 0, 1]}
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_large_layers_come_out_as_on_the_cpu(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers so large that a CPU takes other routines than a GPU."""
+    monkeypatch.setattr(forecast, "MAX_SECONDS", 0.0)
+    overrides = ["epochs=2", "model.hidden_sizes=[300]", "data.train_size=128", "optimizer=sgd"]
+    runs = [[f"seed={seed}", f"optimizer.lr=0.0{i + 1}"] for i, seed in enumerate(SEEDS[name])]
+    expected_runs = train_sweep(overrides, "cpu", tmp_path / "cpu", runs)
+    with pretend_device():
+        assert_equal_results(train_sweep(overrides, "cuda:1", tmp_path / "device", runs), expected_runs, 1e-4)
 
 
 @pytest.mark.parametrize(("first", "second"), [("cuda:1", "cuda:1"), ("mps", "mps"), ("cpu", "cuda:1"), ("mps", "cpu")])

@@ -14,7 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from helpers.pretended_kernels import find_operator
+from helpers.pretended_kernels import Operator, find_operator
 from helpers.pretended_tensors import (
     DeviceFault,
     PretendedGenerator,
@@ -64,43 +64,43 @@ class PretendedDevice(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        tensors = list(find_tensors((args, kwargs)))
-        pretended = _pretended_tensors(tensors)
+        tensors = find_tensors([args, kwargs])
+        pretended = [tensor for tensor in tensors if isinstance(tensor, PretendedTensor)]
         if not pretended:
             return func(*args, **kwargs)
-        name = func._schema.name.partition("::")[2]
-        self._check(func, name, args, tensors, pretended)
-        if name == "_local_scalar_dense":
+        operator = find_operator(func)
+        self._check(operator, args, tensors, pretended)
+        if operator.name == "_local_scalar_dense":
             self.wait("to the host")
-        elif torch.Tag.data_dependent_output in func.tags or _has_unknown_shape(func, name, args):
-            self.wait(name)
-        if not _returns_views(func) and not name.startswith(WITHOUT_LAUNCH):
-            self.launch(name)
+        elif operator.reads_values or (operator.name in INDEXING and _has_mask(args[1])):
+            self.wait(operator.name)
+        if not operator.returns_views and not operator.name.startswith(WITHOUT_LAUNCH):
+            self.launch(operator.name)
         result = func(*unwrap(args), **unwrap(kwargs))
         # An operator that writes into one of its arguments returns that argument.
         wrappers = {id(tensor.values): tensor for tensor in pretended}
         return wrap(result, pretended[0].device, wrappers)
 
     def _check(
-        self, func: Any, name: str, args: Sequence[Any], tensors: Sequence[Tensor], pretended: Sequence[Tensor]
+        self, operator: Operator, args: Sequence[Any], tensors: Sequence[Tensor], pretended: Sequence[Tensor]
     ) -> None:
         """Raise DeviceFault where the device would refuse an operator, and count the copies that it makes first."""
-        operator, kind = find_operator(func), pretended[0].device.type
-        if not operator.runs_on(kind):
-            raise DeviceFault(f"{func}: {kind} does not have it, at {find_place()}")
-        if name == "random_" and kind == "mps" and args[1:] == (-(2**63), None):
+        name, device = operator.name, pretended[0].device
+        if not operator.runs_on(device.type):
+            raise DeviceFault(f"{name}: {device.type} does not have it, at {find_place()}")
+        if name == "random_" and device.type == "mps" and args[1:] == (-(2**63), None):
             raise DeviceFault(f"random_: mps does not draw all 64 bits, at {find_place()}")
-        others = [tensor for tensor in tensors if tensor.device != pretended[0].device]
+        others = [tensor for tensor in tensors if tensor.device != device]
+        if not others:
+            return
         if name == "copy_":
-            if others:
-                non_blocking = len(args) > 2 and args[2]
-                self.copy(args[1], args[0].device, non_blocking)
-        elif name in INDEXING and isinstance(args[0], PretendedTensor) and all(_is_on_cpu(other) for other in others):
+            self.copy(args[1], args[0].device, non_blocking=len(args) > 2 and args[2])
+        elif name in INDEXING and isinstance(args[0], PretendedTensor) and all(map(_is_on_cpu, others)):
             for _ in others:
                 self.wait("to the device")
-        elif others and not (operator.takes_numbers and all(_is_number(tensor) for tensor in others)):
+        elif not (operator.takes_numbers and all(map(_is_number, others))):
             devices = " and ".join(sorted({str(tensor.device) for tensor in tensors}))
-            raise DeviceFault(f"{func}: tensors on {devices}, at {find_place()}")
+            raise DeviceFault(f"{name}: tensors on {devices}, at {find_place()}")
 
     def wait(self, reason: str) -> None:
         """Count that the program waits for the device, after which all copies have been made."""
@@ -157,7 +157,7 @@ class PretendedFunctions(TorchFunctionMode):
         if kwargs.get("device") is None:
             return self._call(func, args, kwargs)
         device = with_index(kwargs["device"])
-        if device.type == "meta" or (device.type == "cpu" and not _pretended_tensors((args, kwargs))):
+        if device.type == "meta" or (device.type == "cpu" and not _has_pretended((args, kwargs))):
             return self._call(func, args, kwargs)
         kwargs["device"] = CPU
         values = self._call(func, unwrap(args), unwrap(kwargs))
@@ -257,8 +257,8 @@ def _constant(value: Any) -> Any:
     return function
 
 
-def _pretended_tensors(values: Any) -> list[PretendedTensor]:
-    return [tensor for tensor in find_tensors(values) if isinstance(tensor, PretendedTensor)]
+def _has_pretended(values: Any) -> bool:
+    return any(isinstance(tensor, PretendedTensor) for tensor in find_tensors(values))
 
 
 def _is_on_cpu(tensor: Tensor) -> bool:
@@ -269,13 +269,6 @@ def _is_number(tensor: Tensor) -> bool:
     return _is_on_cpu(tensor) and tensor.dim() == 0
 
 
-def _has_unknown_shape(func: Any, name: str, args: Sequence[Any]) -> bool:
-    """Return whether the shape of an operator's result depends on values, which the program has to wait for."""
-    if name in INDEXING:
-        return any(index.dtype in (torch.bool, torch.uint8) for index in find_tensors(args[1]))
-    return torch.Tag.dynamic_output_shape in func.tags
-
-
-def _returns_views(func: Any) -> bool:
-    returns = func._schema.returns
-    return bool(returns) and all(value.alias_info is not None and not value.alias_info.is_write for value in returns)
+def _has_mask(indices: Any) -> bool:
+    """Return whether some of the indices are masks, whose number of chosen entries the program has to wait for."""
+    return any(index.dtype in (torch.bool, torch.uint8) for index in find_tensors(indices))

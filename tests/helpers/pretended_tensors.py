@@ -1,7 +1,7 @@
 """Tensors and generators that say they are on a GPU, and have their values in the CPU's memory."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,15 +80,15 @@ def with_index(device: Any) -> torch.device:
     return torch.device("cuda", 0) if device.type == "cuda" and device.index is None else device
 
 
-def find_tensors(value: Any) -> Iterator[Tensor]:
-    """Yield the tensors in nested mappings, lists and tuples."""
+def find_tensors(value: Any) -> list[Tensor]:
+    """Return the tensors in nested dictionaries, lists and tuples."""
     if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from find_tensors(list(value.values()))
-    elif isinstance(value, list | tuple):
-        for entry in value:
-            yield from find_tensors(entry)
+        return [value]
+    if type(value) is dict:
+        value = list(value.values())
+    if type(value) not in (list, tuple):
+        return []
+    return [tensor for entry in value if entry is not None for tensor in find_tensors(entry)]
 
 
 def unwrap(value: Any) -> Any:
