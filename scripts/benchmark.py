@@ -29,7 +29,7 @@ def parse_arguments() -> argparse.Namespace:
     single = commands.add_parser("single", help="one run of MNIST: time of an epoch with validation")
     augmentation = commands.add_parser("augmentation", help="each augmentation of MNIST: time of an epoch's images")
     sweep = commands.add_parser("sweep", help="sweeps of MNIST that train together: time of a run and epoch")
-    startup = commands.add_parser("startup", help="time until --help is printed, and until the first optimizer step")
+    startup = commands.add_parser("startup", help="time of commands that train nothing, and until the first step")
     versions = commands.add_parser("versions", help="whole commands of this version over those of another checkout")
     versions.add_argument("other", type=Path, help="the other checkout, with its environment in .venv")
     versions.add_argument("--only", nargs="+", default=(), metavar="NAME", help="the commands to run (default: all)")
@@ -61,8 +61,11 @@ def run_benchmarks(arguments: argparse.Namespace) -> "dict[str, Rows]":
     # The benchmarks are imported where they are used, because torch takes seconds to import.
     if arguments.command == "startup":
         from benchmarks.startup import benchmark_startup
+        from benchmarks.sweep_starts import benchmark_sweep_starts
 
         add("startup", benchmark_startup(arguments.repeats))
+        for title, rows in benchmark_sweep_starts(arguments.repeats).items():
+            add(title, rows)
     elif arguments.command == "versions":
         from benchmarks.versions import benchmark_versions
 

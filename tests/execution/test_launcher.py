@@ -16,9 +16,10 @@ from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import OmegaConf
 
+from regexp.config.compose import compose_job
 from regexp.config.job import Job, JobTemplate
 from regexp.execution import builders
-from regexp.execution.launcher import objective
+from regexp.execution.launcher import LazyJobReturn, objective
 from regexp.runs.run import find_runs
 
 
@@ -191,9 +192,17 @@ def test_a_job_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {template.hydra.mode.name for template in templates} == {"MULTIRUN"}
 
 
-def test_options_may_be_chosen_over_those_of_an_experiment() -> None:
-    from regexp.config.compose import compose_job
+def test_a_result_has_the_configurations_of_its_job() -> None:
+    job = compose_job(["seed=3"])
+    result = LazyJobReturn(job, 7, 0.5)
+    assert (result.return_value, result.overrides) == (0.5, ["seed=3"])
+    assert result.cfg == job.composed_config
+    assert result.cfg.seed == 3
+    assert (result.hydra_cfg.hydra.job.id, result.hydra_cfg.hydra.job.num) == ("7", 7)
+    assert LazyJobReturn(job, 8, None).hydra_cfg.hydra.job.num == 8
 
+
+def test_options_may_be_chosen_over_those_of_an_experiment() -> None:
     config = compose_job(["experiment=lesson"]).config
     assert (config.early_stopping.patience, config.optimizer.lr, config.epochs) == (5, 1e-3, 30)
     assert not config.early_stopping.restore_best
