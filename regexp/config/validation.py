@@ -64,7 +64,10 @@ def convert(cfg: DictConfig) -> tuple[Config, list[str], bool]:
             problems += str(error).splitlines()
     config.augmentation = steps
     types_are_right = not unknown_keys  # with them came values of any type
+    sections = set(cfg)
     for name, value, metadata in iterate_fields(config):
+        if name.partition(".")[0] not in sections:  # its default
+            continue
         if "default" not in metadata:  # a group: an interpolation put a value in its place
             problems.append(f"{name}={format_value(value)}: must be a mapping of keys")
             types_are_right = False
