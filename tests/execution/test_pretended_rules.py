@@ -111,13 +111,15 @@ def test_pinned_memory_must_not_change_before_it_is_copied() -> None:
             torch.cuda.synchronize(mode.device)
 
 
-def test_mps_has_neither_float64_nor_every_operator() -> None:
+def test_mps_refuses_float64_copies_without_waiting_and_missing_operators() -> None:
     with pretend_device("mps") as mode:
         x = torch.zeros(3, device="mps")
         for fault in (
             x.double,
             lambda: torch.zeros(3, dtype=torch.float64, device="mps"),
             lambda: torch.zeros(3, dtype=torch.float64).to(mode.device),
+            lambda: x.copy_(torch.zeros(3), non_blocking=True),
+            lambda: torch.zeros(3).pin_memory().to(mode.device, non_blocking=True),
             lambda: x.long().random_(-(2**63), None),
             lambda: torch.histc(x.double()),
             lambda: torch.special.airy_ai(x),

@@ -115,7 +115,9 @@ class PretendedDevice(TorchDispatchMode):
         self.launches[name, find_place()] += 1
 
     def copy(self, source: Tensor, device: torch.device, non_blocking: bool = False) -> None:
-        """Count a copy to or from the device. From pinned memory it need not wait."""
+        """Count a copy to or from the device. From pinned memory to CUDA it need not wait."""
+        if non_blocking and device.type == "mps":  # github.com/pytorch/pytorch/issues/189690
+            raise DeviceFault(f"copy: mps reads memory that is freed or overwritten by then, at {find_place()}")
         if non_blocking and self.is_pinned(source):
             self._copies.append((source, source._version, find_place()))
         else:
