@@ -196,8 +196,11 @@ def source_arguments(config: Config) -> tuple[Any, ...]:
 
 
 def stream_key(config: Config) -> str:
-    """Return the key of a run's image stream: equal for runs of a cohort that see the same images in the same order."""
-    return repr((config.seed, list(config.augmentation.values()), config.data.label_noise))
+    """Return the key of a run's image stream: equal for runs of a cohort that see the same images in the same order.
+
+    Sorted by their keys, streams that differ in their seed only stand together.
+    """
+    return repr((list(config.augmentation.values()), config.data.label_noise, config.seed))
 
 
 def cohort_key(config: Config) -> tuple[Any, ...]:

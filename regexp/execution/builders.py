@@ -25,11 +25,12 @@ from regexp.execution.images import Png, draw_augmentation_grid, encode_png
 from regexp.execution.run_recorder import RunRecorder, load_checkpoint
 from regexp.models.protocol import Architecture
 from regexp.runs.directories import PlannedRun
-from regexp.training.batches import ImageStream, batch_sizes
+from regexp.training.batches import batch_sizes
 from regexp.training.cohort import Cohort
 from regexp.training.member import Member, RunSettings
 from regexp.training.parameter_groups import Hyperparameters
 from regexp.training.schedules import Plateau, Schedule, constant, cosine, onecycle, step
+from regexp.training.streams import ImageStream
 from regexp.training.update_rules import OPTIMIZERS
 from regexp.utils.device import choose_backend, choose_threads, is_device_lost, is_out_of_memory
 from regexp.utils.lazy import load_object

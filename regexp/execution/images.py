@@ -11,7 +11,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFont
 from torch import Tensor
 
 from regexp.data.dataset import Dataset, scale
-from regexp.training.batches import ImageStream
+from regexp.training.streams import ImageStream
 from regexp.utils.rng import random_stream
 
 _TEXT, _MUTED, _BACKGROUND = (20, 20, 20), (110, 110, 110), (255, 255, 255)

@@ -1,37 +1,21 @@
-"""Batches of image streams: the order of the images, and their augmentation.
+"""Batches: the images and labels of each optimizer step."""
 
-Runs with the same augmentation and seed share a stream: its images are made once, and comparisons between the runs are
-paired.
-"""
-
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Self
 
 import torch
 from torch import Tensor
 
-from regexp.augmentation.pipeline import Pipeline
-from regexp.data.dataset import Images, scale
-from regexp.utils.rng import random_stream
+from regexp.data.dataset import Images
+from regexp.training.streams import ImageStream, StreamGroup, draw_streams
+from regexp.utils.device import move_together
 
-# Images augmented at a time, in whole batches. The number is fixed, because the draws must not depend on the cohort; so
-# many images fit a processor's cache and keep a GPU busy.
+# Images of a stream augmented at a time, in whole batches: so many fit a processor's cache and keep a GPU busy.
 IMAGES_AT_ONCE = 512
-
-
-@dataclass(frozen=True)
-class ImageStream:
-    """An image stream: the seed and the augmentation that decide which images a run sees, in which order.
-
-    Attributes:
-        seed: the seed of the order and of the augmentation draws.
-        pipeline: the augmentation.
-        labels: [N], on the device, to train on instead of the data set's own; None for those.
-    """
-
-    seed: int
-    pipeline: Pipeline
-    labels: Tensor | None = None
+# The images of so many streams are made at a time as fit in this many bytes. A CPU makes those of one, for its cache.
+BYTES_AT_ONCE = {"cpu": 0, "cuda": 2**28, "mps": 2**28}
 
 
 @dataclass(frozen=True)
@@ -69,57 +53,79 @@ def batch_sizes(count: int, batch_size: int) -> list[int]:
     return sizes
 
 
-def batches(
-    train: Images,
-    streams: Sequence[ImageStream],
-    runs_per_stream: Sequence[int],
-    batch_size: int,
-    epoch: int,
-    dtype: torch.dtype,
-) -> Iterator[Batch]:
-    """Yield the batches of an epoch.
+@dataclass(frozen=True)
+class EpochImages:
+    """The images of an epoch, in the orders and with the augmentation that their streams have drawn.
 
-    The images of a batch are overwritten by those of later batches, so they must be used before the next is asked for.
+    Attributes:
+        train: the N training images, on the device.
+        groups: the S image streams in groups, with their draws.
+        chunks: the sizes of the batches, by chunks whose images are made at a time.
+        dtype: the type of the images in the batches.
+    """
+
+    train: Images
+    groups: Sequence[StreamGroup]
+    chunks: Sequence[Sequence[int]]
+    dtype: torch.dtype
+
+    def batches(self, runs_per_stream: Sequence[int]) -> Iterator[Batch]:
+        """Yield the batches of the epoch.
+
+        The images of a batch are overwritten by those of later batches, so they must be used before the next is asked
+        for.
+
+        Args:
+            runs_per_stream: [S], the number of consecutive runs that read each stream.
+
+        Yields:
+            Batches of B images, the last one of fewer or of one more.
+        """
+        stream_of_run = torch.arange(len(runs_per_stream)).repeat_interleave(torch.tensor(runs_per_stream))
+        [stream_of_run] = move_together([stream_of_run], self.train.labels.device)  # [K]
+        buffer = torch.empty(0)
+        start = 0
+        for sizes in self.chunks:
+            chunk = slice(start, start + sum(sizes))
+            start, first_stream = chunk.stop, 0
+            chunk_labels = []
+            for group in self.groups:
+                # [streams of the group, chunk, C, H, W] and [streams of the group, chunk]
+                images, labels = group.make_images(self.train, chunk, self.dtype)
+                chunk_labels.append(labels)
+                if len(self.groups) > 1:
+                    if buffer.numel() == 0:
+                        # Tens of MB: allocating them anew for every chunk takes longer than filling them.
+                        max_images = max(map(sum, self.chunks))
+                        buffer = images.new_empty(len(runs_per_stream), max_images, *images.shape[2:])
+                    buffer[first_stream : first_stream + len(images), : images.shape[1]].copy_(images)
+                    first_stream += len(images)
+            if len(self.groups) > 1:
+                images = buffer[:, : sum(sizes)]  # [S, chunk, C, H, W]
+            labels = torch.cat(chunk_labels).index_select(0, stream_of_run)  # [S, chunk] -> [K, chunk]
+            yield from map(Batch, images.split(list(sizes), 1), labels.split(list(sizes), 1))
+
+    def keep_streams(self, keys: Collection[str]) -> Self:
+        """Return the same images without the streams whose keys are not among these."""
+        groups = [group.keep_streams(keys) for group in self.groups if not set(keys).isdisjoint(group.keys)]
+        return replace(self, groups=groups)
+
+
+def draw_epoch(
+    train: Images, streams: Mapping[str, ImageStream], batch_size: int, epoch: int, dtype: torch.dtype
+) -> EpochImages:
+    """Draw orders and augmentation of an epoch.
 
     Args:
         train: the training images, on the device.
-        streams: the S image streams.
-        runs_per_stream: [S], the number of consecutive runs that read each stream.
-        batch_size: the number of images in a batch, B.
+        streams: the S image streams by key, those with equal augmentation and labels side by side.
+        batch_size: the number of images in a batch.
         epoch: the number of the epoch, counted from 1.
         dtype: the type of the images in the batches.
-
-    Yields:
-        Batches of B images, the last one of fewer or of one more.
     """
-    device = train.labels.device
-    count = len(train)
-    # Drawn on the CPU and moved once: draws do not depend on the device, and steps do not wait for it.
-    orders = [
-        torch.randperm(count, generator=random_stream(stream.seed, "order", epoch)).to(device) for stream in streams
-    ]
-    draws = [stream.pipeline.draw(count, stream.seed, epoch).to(device) for stream in streams]
-    stream_labels = [train.labels if stream.labels is None else stream.labels for stream in streams]
-    stream_of_run = torch.repeat_interleave(torch.arange(len(streams)), torch.tensor(runs_per_stream)).to(device)  # [K]
-    sizes = batch_sizes(count, batch_size)
+    device, sizes = train.labels.device, batch_sizes(len(train), batch_size)
     batches_at_once = max(1, IMAGES_AT_ONCE // batch_size)
     chunks = [sizes[first : first + batches_at_once] for first in range(0, len(sizes), batches_at_once)]
-    buffer = torch.empty(0)
-    start = 0
-    for chunk_sizes in chunks:
-        chunk = slice(start, start + sum(chunk_sizes))
-        start = chunk.stop
-        for i, (stream, order, stream_draws) in enumerate(zip(streams, orders, draws, strict=True)):
-            pixels = scale(train.images.index_select(0, order[chunk]), dtype)
-            augmented = stream.pipeline(pixels, stream_draws[chunk])  # [chunk, C, H, W]
-            if len(streams) > 1:
-                if buffer.numel() == 0:
-                    # Tens of MB: allocating them anew for every chunk takes longer than filling them.
-                    buffer = augmented.new_empty(len(streams), max(map(sum, chunks)), *augmented.shape[1:])
-                buffer[i, : len(augmented)].copy_(augmented)
-        images = buffer[:, : len(augmented)] if len(streams) > 1 else augmented.unsqueeze(0)  # [S, chunk, C, H, W]
-        chunk_labels = [
-            labels.index_select(0, order[chunk]) for labels, order in zip(stream_labels, orders, strict=True)
-        ]
-        labels = torch.stack(chunk_labels).index_select(0, stream_of_run)  # [S, chunk] -> [K, chunk]
-        yield from map(Batch, images.split(chunk_sizes, 1), labels.split(chunk_sizes, 1))
+    stream_bytes = max(map(sum, chunks)) * prod(train.images.shape[1:]) * dtype.itemsize
+    streams_at_once = max(1, BYTES_AT_ONCE[device.type] // stream_bytes)
+    return EpochImages(train, draw_streams(streams, len(train), epoch, device, streams_at_once), chunks, dtype)

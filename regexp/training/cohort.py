@@ -10,7 +10,7 @@ from torch import Tensor
 
 from regexp.data.dataset import Dataset
 from regexp.models.protocol import Architecture
-from regexp.training.batches import Batch, batch_sizes, batches
+from regexp.training.batches import Batch, EpochImages, batch_sizes, draw_epoch
 from regexp.training.early_stopping import EarlyStopping
 from regexp.training.loss import LossTerm
 from regexp.training.member import Checkpoint, Member
@@ -32,6 +32,8 @@ class Cohort:
         model: K networks.
         optimizer: the optimizer of all runs.
         streams: [S], the image streams.
+        stream_keys: [S], their keys.
+        next_images: the images of the next epoch, where they have been drawn already; None elsewhere.
         runs_per_stream: [S], how many consecutive runs read each image stream.
         best_weights: parameters and buffers of the best epoch so far, by name, [K, ...].
         loss_terms: the loss terms that any run uses, with the weights [K] of the runs.
@@ -85,6 +87,7 @@ class Cohort:
             torch.tensor([settings.min_delta for settings in run_settings], dtype=torch.float64),
         )
         self.epoch = 0
+        self.next_images: EpochImages | None = None
         self.last_checkpoint_time = time.perf_counter()
         self.checkpoint_seconds = 0.0
         checkpoints_to_load: dict[int, Checkpoint] = {}
@@ -121,7 +124,7 @@ class Cohort:
         """Set the image streams, the measured labels and the loss terms, which follow from the members."""
         run_settings = [member.settings for member in self.members]
         streams = {settings.stream_key: settings.stream for settings in run_settings}
-        self.streams = list(streams.values())
+        self.streams, self.stream_keys = list(streams.values()), list(streams)
         counts = Counter(settings.stream_key for settings in run_settings)
         self.runs_per_stream = [counts[key] for key in streams]
         self.measured_labels = self._stack_measured_labels()
@@ -158,8 +161,17 @@ class Cohort:
 
     def batches(self) -> Iterator[Batch]:
         """Yield the epoch's batches: images [S, B, C, H, W] and labels [K, B]."""
-        train, dtype = self.dataset.train, self.backend.dtype
-        return batches(train, self.streams, self.runs_per_stream, self.batch_size, self.epoch, dtype)
+        images = self._draw_images(self.epoch) if self.next_images is None else self.next_images
+        self.next_images = None
+        yield from images.keep_streams(self.stream_keys).batches(self.runs_per_stream)
+        goes_on = any(member.settings.epochs > self.epoch for member in self.members)
+        if self.backend.device.type != "cpu" and goes_on:
+            # The device still computes the last steps, and the host would wait for it.
+            self.next_images = self._draw_images(self.epoch + 1)
+
+    def _draw_images(self, epoch: int) -> EpochImages:
+        streams = dict(zip(self.stream_keys, self.streams, strict=True))
+        return draw_epoch(self.dataset.train, streams, self.batch_size, epoch, self.backend.dtype)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits [K, B, classes] of images [S, B, C, H, W]."""

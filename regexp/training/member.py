@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from regexp.training.batches import ImageStream
 from regexp.training.metrics import EpochMetrics
 from regexp.training.parameter_groups import Hyperparameters
+from regexp.training.streams import ImageStream
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from benchmarks.cohorts import EpochwiseCohort
 from benchmarks.timing import Rows, compare_with, counted_turns, take_turns
 from regexp.config.compose import CONF, compose_job
 from regexp.execution.builders import load_dataset, make_stream
-from regexp.training.batches import batches
+from regexp.training.batches import draw_epoch
 
 
 def benchmark_augmentation(root: Path, epochs: int) -> Rows:
@@ -35,7 +35,8 @@ def make_image_epoch(root: Path, option: str) -> Callable[[], None]:
     stream = make_stream(config, dataset)
 
     def epoch() -> None:
-        for _ in batches(dataset.train, [stream], [1], config.batch_size, 1, torch.float32):
+        images = draw_epoch(dataset.train, {"stream": stream}, config.batch_size, 1, torch.float32)
+        for _ in images.batches([1]):
             pass
 
     return epoch

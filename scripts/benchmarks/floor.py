@@ -6,7 +6,7 @@ import torch
 
 from regexp.models.matmul import batched_matmul
 from regexp.models.mlp import MLPArchitecture
-from regexp.training.batches import batches
+from regexp.training.batches import draw_epoch
 from regexp.training.cohort import Cohort
 
 
@@ -19,8 +19,8 @@ def make_floor_epoch(cohort: Cohort) -> Callable[[], None]:
     """
     architecture, runs, batch_size = cohort.model.architecture, len(cohort.members), cohort.batch_size
     assert isinstance(architecture, MLPArchitecture)
-    data, streams, dtype = cohort.dataset.train, cohort.streams, cohort.backend.dtype
-    runs_per_stream = cohort.runs_per_stream
+    data, dtype, runs_per_stream = cohort.dataset.train, cohort.backend.dtype, cohort.runs_per_stream
+    streams = dict(zip(cohort.stream_keys, cohort.streams, strict=True))
     in_features, classes, [hidden] = architecture.in_features, architecture.num_classes, architecture.hidden_sizes
     first_weight = torch.randn(runs, hidden, in_features) * in_features**-0.5  # [K, hidden, in]
     second_weight = torch.randn(runs, classes, hidden) * hidden**-0.5  # [K, classes, hidden]
@@ -37,7 +37,7 @@ def make_floor_epoch(cohort: Cohort) -> Callable[[], None]:
     def epoch() -> None:
         nonlocal epoch_number
         epoch_number += 1
-        for batch in batches(data, streams, runs_per_stream, batch_size, epoch_number, dtype):
+        for batch in draw_epoch(data, streams, batch_size, epoch_number, dtype).batches(runs_per_stream):
             inputs = batch.images.flatten(2)  # [S, B, in]
             count = inputs.shape[1]
             slices = (first_weight, hidden_gradients, gradients[0])

@@ -31,7 +31,8 @@ from regexp.config.compose import compose_job
 from regexp.data.dataset import Images
 from regexp.execution.builders import load_dataset, make_stream
 from regexp.execution.images import draw_augmentation_grid
-from regexp.training.batches import ImageStream, batches
+from regexp.training.batches import draw_epoch
+from regexp.training.streams import ImageStream
 
 KINDS = pytest.mark.parametrize("kind", TRANSFORMS_BY_STEP)
 SHAPES = pytest.mark.parametrize("shape", [(1, 28, 28), (3, 28, 28), (1, 8, 8), (3, 8, 8), (3, 10, 14)], ids=str)
@@ -151,7 +152,7 @@ def test_a_streams_draws_do_not_depend_on_other_streams(kind: str) -> None:
     other_seed = ImageStream(5, stream.pipeline)
     other_pipeline = ImageStream(4, Pipeline([make_transform(kind), make_transform("noise")], 28, 28))
     alone, together = (
-        list(batches(train, streams, [1] * len(streams), 100, 1, torch.float32))
+        list(draw_epoch(train, dict(enumerate(streams)), 100, 1, torch.float32).batches([1] * len(streams)))
         for streams in ([stream], [other_pipeline, stream, other_seed])
     )
     for batch_alone, batch_together in zip(alone, together, strict=True):

@@ -9,7 +9,8 @@ from torch import Tensor
 from regexp.augmentation import RandomHorizontalFlip, RandomRotation
 from regexp.augmentation.pipeline import Pipeline
 from regexp.data.dataset import Images, scale
-from regexp.training.batches import Batch, ImageStream, batch_sizes, batches
+from regexp.training.batches import BYTES_AT_ONCE, Batch, batch_sizes, draw_epoch
+from regexp.training.streams import ImageStream
 
 IMAGE_COUNT = 1203
 PLAIN = Pipeline([], 2, 2)
@@ -32,7 +33,9 @@ def read_numbers(images: Tensor) -> Tensor:
 def epoch_batches(
     streams: Sequence[ImageStream], runs_per_stream: Sequence[int], batch_size: int = 100, epoch: int = 1
 ) -> list[Batch]:
-    reused = batches(numbered_images(), streams, runs_per_stream, batch_size, epoch, torch.float64)
+    named_streams = {str(s): stream for s, stream in enumerate(streams)}
+    images = draw_epoch(numbered_images(), named_streams, batch_size, epoch, torch.float64)
+    reused = images.batches(runs_per_stream)
     return [Batch(batch.images.clone(), batch.labels) for batch in reused]  # batches share one buffer
 
 
@@ -94,14 +97,36 @@ def test_the_order_does_not_depend_on_the_batch_size() -> None:
 
 
 @pytest.mark.parametrize("batch_size", [100, 300, 1000])
-def test_a_stream_has_the_same_bits_alone_and_beside_other_streams(batch_size: int) -> None:
-    streams = [ImageStream(3, ROTATED), ImageStream(4, PLAIN), ImageStream(5, ROTATED)]
-    side_by_side = epoch_batches(streams, [1, 2, 1], batch_size)
-    for s, run in ((0, 0), (1, 1), (2, 3)):
+@pytest.mark.parametrize("bytes_at_once", [0, 2 * 1000 * 64, 2**28], ids=["one by one", "two at a time", "together"])
+def test_a_stream_has_the_same_bits_alone_and_beside_other_streams(
+    batch_size: int, bytes_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BYTES_AT_ONCE, "cpu", bytes_at_once)
+    noisy_labels = numbered_images().labels.flip(0)
+    streams = [
+        ImageStream(3, ROTATED),
+        ImageStream(4, PLAIN),
+        *(ImageStream(seed, Pipeline(ROTATED.transforms, 2, 2)) for seed in (5, 6, 7)),
+        ImageStream(3, ROTATED, noisy_labels),
+    ]
+    side_by_side = epoch_batches(streams, [1, 2, 1, 1, 1, 1], batch_size)
+    for s, run in ((0, 0), (1, 1), (2, 3), (3, 4), (4, 5), (5, 6)):
         alone = epoch_batches(streams[s : s + 1], [1], batch_size)
         for batch, batch_alone in zip(side_by_side, alone, strict=True):
             assert torch.equal(batch.images[s], batch_alone.images[0])
             assert torch.equal(batch.labels[run], batch_alone.labels[0])
+
+
+@pytest.mark.parametrize("bytes_at_once", [0, 2**28], ids=["one by one", "together"])
+def test_streams_that_stay_keep_their_images_when_others_leave(
+    bytes_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BYTES_AT_ONCE, "cpu", bytes_at_once)
+    streams = {key: ImageStream(seed, ROTATED) for seed, key in enumerate("abcd")}
+    images = draw_epoch(numbered_images(), streams, 100, 1, torch.float64)
+    expected = [batch.images[[1, 3]].clone() for batch in images.batches([1, 1, 1, 1])]
+    kept = images.keep_streams(["b", "d"])
+    assert all(map(torch.equal, (batch.images for batch in kept.batches([1, 1])), expected))
 
 
 def test_augmentation_does_not_change_the_order() -> None:
@@ -120,7 +145,7 @@ def test_augmentation_is_drawn_anew_every_epoch_and_for_every_image(monkeypatch:
     shown = [
         image.numpy().tobytes()
         for epoch in (1, 2)
-        for batch in batches(equal_images, [ImageStream(3, pipeline)], [1], 6, epoch, torch.float32)
+        for batch in draw_epoch(equal_images, {"": ImageStream(3, pipeline)}, 6, epoch, torch.float32).batches([1])
         for image in batch.images[0]
     ]
     assert len(set(shown)) == 40

@@ -18,7 +18,7 @@ from regexp.config.schema import OPTIONS
 from regexp.data.dataset import scale
 from regexp.execution.builders import load_dataset, make_settings
 from regexp.models.layers import Dropout
-from regexp.training.batches import batches
+from regexp.training.batches import draw_epoch
 from regexp.training.loop import train
 from regexp.utils.keyed_draws import draw_keys, draw_table, keyed_draws
 from regexp.utils.rng import random_stream
@@ -71,7 +71,8 @@ def train_plain_loop(overrides: Sequence[str]) -> tuple[nn.Sequential, dict[str,
         for layer in dropouts:
             layer.epoch, layer.keys = epoch, list(keys)
         loss_sum = 0.0
-        for batch in batches(data.train, [settings.stream], [1], config.batch_size, epoch, torch.float64):
+        images = draw_epoch(data.train, {"": settings.stream}, config.batch_size, epoch, torch.float64)
+        for batch in images.batches([1]):
             images, labels = batch.images[0], batch.labels[0]
             loss = F.cross_entropy(model(images), labels, label_smoothing=smoothing)
             optimizer.zero_grad()
