@@ -71,6 +71,17 @@ def test_the_sweeps_use_every_option_step_and_value(tmp_path: Path) -> None:
                 assert {f"{group}.{name}={format_value(value)}" for value in values} <= words
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("device", DEVICES)
+def test_transforms_of_torchvision_come_out_as_on_the_cpu(device: str, tmp_path: Path) -> None:
+    """They are applied image by image, on the CPU."""
+    step = "+augmentation.solarize={_target_: torchvision.transforms.RandomSolarize, threshold: 0.5}"
+    expected_runs = train_sweep([*COMMON, "epochs=2", step], "cpu", tmp_path / "cpu")
+    with pretend_device(device):
+        runs = train_sweep([*COMMON, "epochs=2", step], device, tmp_path / "device")
+    assert_equal_results(runs, expected_runs, 1e-4)
+
+
 SEEDS = {"alone": [0], "one stream": [0, 0], "a stream each": [0, 1], "shared streams": [0, 0, 1]}
 
 
