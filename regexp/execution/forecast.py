@@ -72,9 +72,10 @@ def measure_costs(planned_runs: Sequence[PlannedRun]) -> CohortCosts:
     optimizer_values = builders.count_optimizer_values(config)
     architecture = cohort.model.architecture
     return CohortCosts(
-        data_bytes=sum(split.images.nbytes for split in splits if split is not None),
+        data_bytes=sum(split.images.nbytes for split in splits if split is not None)
+        + memory.estimate_evaluation_bytes(cohort.backend.device),
         run_bytes=memory.estimate_run_bytes(architecture, config.batch_size, optimizer_values, dtype),
-        stream_bytes=memory.estimate_stream_bytes(dataset.shape, dtype),
+        stream_bytes=memory.estimate_stream_bytes(dataset.shape, len(dataset.train), dtype),
         epoch_seconds=epoch_seconds,
         run_seconds=run_seconds + recording_seconds_per_epoch,
         stream_seconds=stream_seconds,

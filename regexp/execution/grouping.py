@@ -67,9 +67,11 @@ def _max_runs_in_memory(config: Config, backend: Backend, num_workers: int) -> i
     architecture = builders.make_architecture(config, dataset)
     optimizer_values = builders.count_optimizer_values(config)
     run_bytes = memory.estimate_run_bytes(architecture, config.batch_size, optimizer_values, backend.dtype)
-    stream_bytes = memory.estimate_stream_bytes(dataset.shape, backend.dtype)  # each run may have its own stream
+    # Each run may have its own stream.
+    stream_bytes = memory.estimate_stream_bytes(dataset.shape, len(dataset.train), backend.dtype)
     num_sharing = num_workers if backend.device.type == "cpu" else 1  # each worker has a GPU of its own
-    return max(1, int(memory.USABLE_FRACTION * free_bytes / num_sharing) // (run_bytes + stream_bytes))
+    usable_bytes = int(memory.USABLE_FRACTION * free_bytes / num_sharing)
+    return max(1, (usable_bytes - memory.estimate_evaluation_bytes(backend.device)) // (run_bytes + stream_bytes))
 
 
 def count_gpus(config: Config) -> int | None:

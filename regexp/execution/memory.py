@@ -6,6 +6,7 @@ from math import prod
 import torch
 
 from regexp.models.protocol import Architecture
+from regexp.training import evaluation
 from regexp.training.batches import IMAGES_AT_ONCE
 from regexp.utils.system_limits import read_available_bytes
 
@@ -13,6 +14,10 @@ from regexp.utils.system_limits import read_available_bytes
 VALUES_PER_PARAMETER = 3
 # For each hidden unit and image of a batch, layers keep values for the backward pass, and there are gradients.
 VALUES_PER_ACTIVATION = 8
+# For each value of evaluation.BYTES_AT_ONCE, layers and metrics hold so many at a time.
+EVALUATION_VALUES = 4
+# For each training image, a stream keeps its place in the order and the draws of its augmentation: some ten numbers.
+DRAW_BYTES = 64
 # The fraction of the free memory that a cohort may use. The rest is for other programs and for what is not estimated.
 USABLE_FRACTION = 0.5
 
@@ -42,14 +47,22 @@ def estimate_run_bytes(architecture: Architecture, batch_size: int, optimizer_va
     return (parameter_values + activation_values) * dtype.itemsize
 
 
-def estimate_stream_bytes(shape: Sequence[int], dtype: torch.dtype) -> int:
-    """Return the bytes that an image stream adds to a cohort: the images augmented at once, and a copy for the batch.
+def estimate_stream_bytes(shape: Sequence[int], num_images: int, dtype: torch.dtype) -> int:
+    """Return the bytes that an image stream adds to a cohort.
+
+    They are the images augmented at once, and a copy for the batch; and draws for this epoch and the next.
 
     Args:
         shape: the shape of an image, [C, H, W].
+        num_images: the number of training images.
         dtype: the type of the augmented images.
     """
-    return 2 * IMAGES_AT_ONCE * prod(shape) * dtype.itemsize
+    return 2 * (IMAGES_AT_ONCE * prod(shape) * dtype.itemsize + num_images * DRAW_BYTES)
+
+
+def estimate_evaluation_bytes(device: torch.device) -> int:
+    """Return the bytes that evaluation adds to a cohort of any size."""
+    return EVALUATION_VALUES * evaluation.BYTES_AT_ONCE[device.type]
 
 
 def read_free_bytes(device: torch.device) -> int | None:

@@ -23,7 +23,7 @@ class CohortCosts:
     """What a cohort costs, measured on a part of it.
 
     Attributes:
-        data_bytes: the memory of the images, in bytes.
+        data_bytes: the memory of the images and of evaluation, in bytes.
         run_bytes: the memory of a run.
         stream_bytes: the memory of an image stream.
         epoch_seconds: the time of an epoch that does not depend on the number of runs, in seconds.

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from regexp.training.loss import LossTerm
 from regexp.training.member import Checkpoint, Member
 from regexp.training.metrics import EpochMetrics
 from regexp.training.optimizers import StackedOptimizer
-from regexp.utils.device import Backend
+from regexp.utils.device import Backend, move_together
 from regexp.utils.lazy import load_object
 
 # Gradient norms are measured at this many steps of an epoch, evenly spaced: each costs a pass over all gradients.
@@ -207,8 +208,8 @@ class Cohort:
             [K], for each run whether early stopping ends it.
         """
         is_best = [member.update(run_metrics) for member, run_metrics in zip(self.members, metrics, strict=True)]
-        rows = torch.nonzero(torch.tensor(is_best)).flatten().to(self.backend.device)
-        if len(rows):
+        if any(is_best):
+            [rows] = move_together([torch.tensor(is_best).nonzero().flatten()], self.backend.device)
             for name, tensor in self.model.state_dict().items():
                 self.best_weights[name].index_copy_(0, rows, tensor.index_select(0, rows))
         scores = []
@@ -237,14 +238,35 @@ class Cohort:
         self.early_stopping.keep_runs(index.cpu())
         self._derive_from_members()
 
-    def checkpoint(self, k: int) -> Checkpoint:
-        """Return run k's checkpoint, as it would be if the run trained alone; its tensors are views."""
+    def checkpoints(self, rows: Sequence[int]) -> list[Checkpoint]:
+        """Return the checkpoints of the runs at `rows`, as they would be if each trained alone.
+
+        Their tensors are views. A GPU's are copied to the host first, each stacked tensor once for all runs.
+        """
+        stacked = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        stacked |= {f"best/{name}": tensor for name, tensor in self.best_weights.items()}
+        stacked |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.state_dict().items()}
+        positions = rows
+        if self.backend.device.type != "cpu":
+            index = torch.tensor(rows, dtype=torch.long, device=self.backend.device)
+            stacked = {name: tensor.index_select(0, index).cpu() for name, tensor in stacked.items()}
+            positions = range(len(rows))
+        checkpoints = []
+        for k, position in zip(rows, positions, strict=True):
+            optimizer_names = {f"optimizer/{name}" for name in self.optimizer.state_names(k)}
+            tensors = {
+                name: tensor[position]
+                for name, tensor in stacked.items()
+                if name in optimizer_names or not name.startswith("optimizer/")
+            }
+            checkpoints.append(Checkpoint(tensors, self._describe_progress(k)))
+        return checkpoints
+
+    def _describe_progress(self, k: int) -> dict[str, Any]:
+        """Return the metadata of run k's checkpoint."""
         member = self.members[k]
         plateau = member.settings.hyperparameters.plateau
-        tensors = {f"model/{name}": tensor for name, tensor in self.model.run_state(k).items()}
-        tensors |= {f"best/{name}": tensor[k] for name, tensor in self.best_weights.items()}
-        tensors |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.run_state(k).items()}
-        metadata = {
+        return {
             "epoch": self.epoch,
             "status": member.status,
             "seconds": member.seconds,
@@ -254,7 +276,6 @@ class Cohort:
             "bad_epochs": float(self.early_stopping.bad_epochs[k]),
             "schedule": None if plateau is None else plateau.state(),
         }
-        return Checkpoint(tensors, metadata)
 
 
 def _sort_key(member: Member) -> tuple[str, str]:

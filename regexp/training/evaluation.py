@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor
@@ -12,9 +13,9 @@ from regexp.models.protocol import Model
 from regexp.utils.device import Backend
 from regexp.utils.lazy import load_object
 
-# Runs times images evaluated at a time, so that memory does not grow with the validation set. On a CPU the hidden units
-# stay within its cache; a GPU needs more work at once.
-ROWS_AT_ONCE = {"cpu": 2**13, "cuda": 2**18, "mps": 2**16}
+# Bytes of the images evaluated at a time, and of what the layers of all runs produce for them: so memory does not grow
+# with the validation set. On a CPU most of it stays within its cache; a GPU needs more work at once.
+BYTES_AT_ONCE = {"cpu": 2**23, "cuda": 2**27, "mps": 2**25}
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class Evaluation:
 
     values: Mapping[str, Tensor]
     predictions: Tensor | None
+
+    def values_of_runs(self) -> list[dict[str, float]]:
+        """Return the value of every metric by name for each run, [K]. Waits for the device."""
+        table = torch.stack(list(self.values.values()), 1).tolist()
+        return [dict(zip(self.values, row, strict=True)) for row in table]
 
 
 @torch.no_grad()
@@ -51,7 +57,8 @@ def evaluate(
     functions = {name: load_object(metric.function) for name, metric in METRICS.items()}
     sums = {name: torch.zeros(num_runs, dtype=backend.sum_dtype, device=backend.device) for name in functions}
     predictions = []
-    chunk_size = max(1, ROWS_AT_ONCE[backend.device.type] // num_runs)
+    values_per_image = prod(split.images.shape[1:]) + num_runs * model.architecture.num_activations
+    chunk_size = max(1, BYTES_AT_ONCE[backend.device.type] // (values_per_image * backend.dtype.itemsize))
     labels = split.labels.expand(num_runs, -1) if labels is None else labels
     for images, chunk_labels in zip(split.images.split(chunk_size), labels.split(chunk_size, 1), strict=True):
         with backend.autocast_context():
@@ -66,5 +73,18 @@ def evaluate(
 
 
 def count_confusions(predictions: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Return the confusion matrix of predictions [N] and labels [N], [classes, classes]; its rows are labels."""
-    return torch.bincount(labels * num_classes + predictions, minlength=num_classes**2).view(num_classes, num_classes)
+    """Return the confusion matrix of each run, whose rows are labels and whose columns are predictions.
+
+    Args:
+        predictions: [K, N].
+        labels: [N].
+        num_classes: the number of classes.
+
+    Returns:
+        [K, classes, classes], counts of images.
+    """
+    num_runs = len(predictions)
+    runs = torch.arange(num_runs, device=labels.device).unsqueeze(1)
+    cells = (runs * num_classes + labels) * num_classes + predictions  # [K, N]
+    counts = torch.bincount(cells.flatten(), minlength=num_runs * num_classes**2)
+    return counts.view(num_runs, num_classes, num_classes)

@@ -5,13 +5,12 @@ Read every shape without its K and you have ordinary PyTorch.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
-from regexp.config.metric_registry import METRICS
 from regexp.training.cohort import Cohort
-from regexp.training.evaluation import Evaluation, count_confusions, evaluate
+from regexp.training.evaluation import count_confusions, evaluate
 from regexp.training.loss import training_loss
 from regexp.training.member import Member, Reporter, RunResult
 from regexp.training.metrics import EpochMetrics
@@ -45,8 +44,9 @@ def train(cohort: Cohort, reporter: Reporter, stop_request: StopRequest) -> None
         reporter.show_epoch(metrics)
         test_and_drop_finished_runs(cohort)
         if stop_request.requested:
-            for k, member in enumerate(cohort.members):
-                member.call_recorder(member.recorder.record_interruption, cohort.checkpoint(k))
+            checkpoints = cohort.checkpoints(range(len(cohort.members)))
+            for member, checkpoint in zip(cohort.members, checkpoints, strict=True):
+                member.call_recorder(member.recorder.record_interruption, checkpoint)
             return
 
 
@@ -82,9 +82,9 @@ def write_checkpoints_if_due(cohort: Cohort) -> None:
     """Write the checkpoints of the runs that go on, unless that would take too much of the cohort's time."""
     start = time.perf_counter()
     if start - cohort.last_checkpoint_time >= CHECKPOINT_SHARE * cohort.checkpoint_seconds:
-        for k, member in enumerate(cohort.members):
-            if member.status is None:
-                member.call_recorder(member.recorder.record_checkpoint, cohort.checkpoint(k))
+        rows = [k for k, member in enumerate(cohort.members) if member.status is None]
+        for k, checkpoint in zip(rows, cohort.checkpoints(rows), strict=True):
+            cohort.members[k].call_recorder(cohort.members[k].recorder.record_checkpoint, checkpoint)
         cohort.last_checkpoint_time = time.perf_counter()
         cohort.checkpoint_seconds = cohort.last_checkpoint_time - start
 
@@ -115,29 +115,36 @@ def _test_and_record(cohort: Cohort, rows: Sequence[int]) -> None:
     split = dataset.validation if dataset.test is None else dataset.test
     model = cohort.model.select_runs(index)
     last_evaluation = evaluate(model, len(rows), split, cohort.backend)
-    for i, (k, member) in enumerate(zip(rows, members, strict=True)):
-        if member.settings.restore_best and member.best is not None:
-            for name, tensor in model.state_dict().items():
-                tensor[i].copy_(cohort.best_weights[name][k])
+    keeps_best = [member.settings.restore_best and member.best is not None for member in members]
+    positions = torch.tensor(keeps_best).nonzero().flatten().to(cohort.backend.device)
+    for name, tensor in model.state_dict().items():
+        tensor.index_copy_(0, positions, cohort.best_weights[name].index_select(0, index[positions]))
     kept_evaluation = evaluate(model, len(rows), split, cohort.backend, predict=True)
     assert kept_evaluation.predictions is not None
-    for i, (k, member) in enumerate(zip(rows, members, strict=True)):
+    confusion_matrices = count_confusions(kept_evaluation.predictions, split.labels, len(dataset.classes)).cpu()
+    columns = (
+        members,
+        kept_evaluation.values_of_runs(),
+        last_evaluation.values_of_runs(),
+        confusion_matrices,
+        cohort.checkpoints(rows),
+    )
+    for member, values, last_values, confusion_matrix, checkpoint in zip(*columns, strict=True):
         assert member.last is not None
         assert member.status is not None
         result = RunResult(
             status=member.status,
             best=member.best,
             last=member.last,
-            test=None if dataset.test is None else _values_of_run(kept_evaluation, i),
-            test_last=None if dataset.test is None else _values_of_run(last_evaluation, i),
-            confusion_matrix=count_confusions(kept_evaluation.predictions[i], split.labels, len(dataset.classes)).cpu(),
-            checkpoint=cohort.checkpoint(k),
+            test=None if dataset.test is None else _values_if_finite(values),
+            test_last=None if dataset.test is None else _values_if_finite(last_values),
+            confusion_matrix=confusion_matrix,
+            checkpoint=checkpoint,
             seconds=member.seconds,
         )
         member.call_recorder(member.recorder.record_result, result)
 
 
-def _values_of_run(evaluation: Evaluation, i: int) -> dict[str, float] | None:
-    """Return run i's value of every metric; None if its loss is not finite."""
-    values = {name: float(evaluation.values[name][i]) for name in METRICS}
+def _values_if_finite(values: Mapping[str, float]) -> Mapping[str, float] | None:
+    """Return the values of a run's metrics; None if its loss is not finite."""
     return values if math.isfinite(values["loss"]) else None

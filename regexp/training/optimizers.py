@@ -136,13 +136,17 @@ class StackedOptimizer:
             tensor.grad = torch.zeros_like(tensor)
         self._derive_from_runs()
 
-    def run_state(self, k: int) -> dict[str, Tensor]:
-        """Return run k's state by "parameter/entry"; views, not copies."""
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the stacked state by "parameter/entry", [K, ...] each; views, not copies."""
+        return {f"{name}/{entry}": tensor for entry, tensors in self.state.items() for name, tensor in tensors.items()}
+
+    def state_names(self, k: int) -> list[str]:
+        """Return the names of those entries of `state_dict` that run k's arguments need."""
         entries = self.spec.state_names(self.hyperparameters[k].arguments)
-        return {f"{name}/{entry}": tensor[k] for entry in entries for name, tensor in self.state[entry].items()}
+        return [f"{name}/{entry}" for entry in entries for name in self.parameters]
 
     def load_run_state(self, k: int, state: Mapping[str, Tensor]) -> None:
-        """Set run k's state to one that `run_state` returned, in this cohort or in another."""
+        """Set run k's state to its rows of a `state_dict`, of this cohort or of another."""
         for key, value in state.items():
             name, _, entry = key.rpartition("/")
             self.state[entry][name][k].copy_(value)

@@ -164,7 +164,8 @@ def test_training_metrics_use_noisy_labels_and_all_others_true_ones(
     model.load_state_dict(recorder.final_result.checkpoint.tensors_of("best"))
     with torch.no_grad():
         predictions = model(dataset.test.images.double() / 255).argmax(1)
-    assert torch.equal(recorder.final_result.confusion_matrix, count_confusions(predictions, dataset.test.labels, 10))
+    [confusion_matrix] = count_confusions(predictions.unsqueeze(0), dataset.test.labels, 10)
+    assert torch.equal(recorder.final_result.confusion_matrix, confusion_matrix)
 
 
 def test_a_cohort_keeps_each_runs_labels_when_others_leave() -> None:

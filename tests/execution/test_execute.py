@@ -186,8 +186,9 @@ def test_without_max_runs_a_cohort_uses_half_of_the_free_memory(monkeypatch: pyt
     dataset = load_dataset(config)
     architecture, optimizer_values = make_architecture(config, dataset), count_optimizer_values(config)
     run_bytes = memory.estimate_run_bytes(architecture, config.batch_size, optimizer_values, torch.float32)
-    run_bytes += memory.estimate_stream_bytes(dataset.shape, torch.float32)
-    cases = ((None, [7]), (2 * 7 * run_bytes, [7]), (2 * 7 * run_bytes - 2, [4, 3]), (1, [1] * 7))
+    run_bytes += memory.estimate_stream_bytes(dataset.shape, len(dataset.train), torch.float32)
+    all_bytes = 2 * (7 * run_bytes + memory.estimate_evaluation_bytes(torch.device("cpu")))
+    cases = ((None, [7]), (all_bytes, [7]), (all_bytes - 2, [4, 3]), (1, [1] * 7))
     for free_bytes, sizes in cases:
         monkeypatch.setattr(memory, "read_free_bytes", lambda device, free_bytes=free_bytes: free_bytes)
         assert [len(cohort.runs) for cohort in group_into_cohorts(planned_runs)] == sizes

@@ -10,7 +10,9 @@ from helpers.cohorts import QuietReporter, make_cohort
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from regexp.data.dataset import Images
 from regexp.execution import memory
+from regexp.training.evaluation import evaluate
 from regexp.training.loop import train
 from regexp.utils.signals import StopRequest
 
@@ -89,11 +91,22 @@ def test_the_peak_memory_of_a_cohort_is_at_most_1_5_times_that_of_its_weights(ep
         train(cohort, QuietReporter(), StopRequest())
     assert data.test is not None
     splits = (data.train, data.measured, data.validation, data.test)
-    stream_bytes = 2 * memory.estimate_stream_bytes(data.shape, torch.float32)
+    stream_bytes = 2 * memory.estimate_stream_bytes(data.shape, len(data.train), torch.float32)
     image_bytes = sum(split.images.nbytes for split in splits) + stream_bytes
     # Each parameter has its value, its gradient, two moments and its best value.
     weight_bytes = len(runs) * memory.count_parameters(architecture) * 4 * 5
     assert weight_bytes < counter.peak <= 1.5 * weight_bytes + image_bytes
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_evaluation_takes_at_most_the_estimated_memory_for_any_number_of_runs_and_images(count: int) -> None:
+    runs = [["model.hidden_sizes=[300,200]", "normalization=batch", f"optimizer.lr=1e-{k + 1}"] for k in range(count)]
+    cohort, _ = make_cohort(*runs)
+    images = Images(torch.zeros(30_000, 1, 8, 8, dtype=torch.uint8), torch.zeros(30_000, dtype=torch.long))
+    with StorageCounter() as counter:
+        evaluate(cohort.model, count, images, cohort.backend)
+    expected = memory.estimate_evaluation_bytes(torch.device("cpu"))
+    assert expected / 4 < counter.peak <= expected
 
 
 GIGABYTE = 2**30

@@ -66,12 +66,12 @@ def test_the_loss_of_mixed_images_equals_torchs_with_mixed_targets() -> None:
         close(losses[k], F.cross_entropy(logits[k], targets, label_smoothing=float(smoothing[k])))
 
 
-# A row is one image in one run: with three runs, a chunk holds a third as many images, but at least one.
-@pytest.mark.parametrize("rows_at_once", [1, 3, 7, 12, 51, 8192])
+# An image has 12 values, and 9 + 4 units of each of the three runs; a chunk holds at least one image.
+@pytest.mark.parametrize("images_at_once", [0, 1, 2, 4, 17, 2730])
 def test_evaluate_equals_a_plain_loop(
-    model: MLP, split: Images, rows_at_once: int, monkeypatch: pytest.MonkeyPatch
+    model: MLP, split: Images, images_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(evaluation.ROWS_AT_ONCE, "cpu", rows_at_once)
+    monkeypatch.setitem(evaluation.BYTES_AT_ONCE, "cpu", images_at_once * 8 * (12 + 3 * 13))
     measured = evaluate(model, RUNS, split, choose_backend("cpu", None, "float64", None), predict=True)
     for k in range(RUNS):
         plain_model = ARCHITECTURE.make_module().double()
@@ -113,6 +113,7 @@ def test_a_diverged_run_does_not_change_the_metrics_of_the_others(model: MLP, sp
 
 
 def test_the_confusion_matrix_equals_scikit_learns() -> None:
-    labels, predictions = torch.randint(1, 4, (2, 50))  # 0 and 4 never occur
-    counts = count_confusions(predictions, labels, 5)
-    assert counts.tolist() == metrics.confusion_matrix(labels, predictions, labels=range(5)).tolist()
+    labels, *predictions = torch.randint(1, 4, (4, 50))  # 0 and 4 never occur
+    counts = count_confusions(torch.stack(predictions), labels, 5)
+    expected = [metrics.confusion_matrix(labels, run_predictions, labels=range(5)) for run_predictions in predictions]
+    assert counts.tolist() == [matrix.tolist() for matrix in expected]
