@@ -27,18 +27,21 @@ from helpers.pretended_device import PretendedDevice, pretend_device
 from helpers.pretended_tensors import DeviceFault
 
 from regexp.config.compose import compose_job
-from regexp.config.schema import Config
+from regexp.config.schema import OPTIONS, Config
 from regexp.data.dataset import Dataset
 from regexp.execution import forecast
 from regexp.training.batches import Batch
 from regexp.training.loop import train
 from regexp.training.metrics import EpochMetrics
+from regexp.training.parameter_groups import MAX_KERNEL_GROUPS
 from regexp.utils.messages import format_value
 from regexp.utils.signals import StopRequest
 
 # The second of two, so that "the current device" is the wrong one; and mps, of which there is one.
 DEVICES = ("cuda:1", "mps")
 MAX_WAITS, MAX_LAUNCHES = 4, 60
+# So many runs with different hyperparameters that a GPU updates all of them at once, not group by group.
+MANY_RUNS = int(MAX_KERNEL_GROUPS["cuda"]) + 1
 COMMON = ["model.hidden_sizes=[8,6]", "data.train_size=96", "batch_size=16"]
 
 
@@ -95,6 +98,20 @@ def test_large_layers_come_out_as_on_the_cpu(name: str, tmp_path: Path, monkeypa
     expected_runs = train_sweep(overrides, "cpu", tmp_path / "cpu", runs)
     with pretend_device():
         assert_equal_results(train_sweep(overrides, "cuda:1", tmp_path / "device", runs), expected_runs, 1e-4)
+
+
+@pytest.mark.parametrize("optimizer", list(OPTIONS["optimizer"]))
+def test_many_learning_rates_come_out_as_on_the_cpu(
+    optimizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where many runs differ, a GPU updates all of them at once by rules of the package, the CPU by torch's kernels."""
+    monkeypatch.setattr(forecast, "MAX_SECONDS", 0.0)
+    overrides = ["epochs=1", "model.hidden_sizes=[4]", "data.train_size=96", "batch_size=16", f"optimizer={optimizer}"]
+    runs = [[f"optimizer.lr={i}e-3", f"optimizer.weight_decay=0.00{i % 3}"] for i in range(1, MANY_RUNS + 1)]
+    expected_runs = train_sweep(overrides, "cpu", tmp_path / "cpu", runs)
+    for device in DEVICES:
+        with pretend_device(device):
+            assert_equal_results(train_sweep(overrides, device, tmp_path / device, runs), expected_runs, 1e-4)
 
 
 @pytest.mark.parametrize(("first", "second"), [("cuda:1", "cuda:1"), ("mps", "mps"), ("cpu", "cuda:1"), ("mps", "cpu")])
@@ -251,7 +268,7 @@ def count_launches(case: str, num_runs: int) -> Counter[tuple[str, str]]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_launches_of_a_step_do_not_grow_with_the_number_of_runs(case: str) -> None:
-    few, many = (count_launches(case, num_runs) for num_runs in (9, 27))
+    few, many = (count_launches(case, num_runs) for num_runs in (MANY_RUNS, 2 * MANY_RUNS))
     assert many.total() <= few.total(), many - few
 
 
