@@ -114,13 +114,13 @@ def test_many_learning_rates_come_out_as_on_the_cpu(
             assert_equal_results(train_sweep(overrides, device, tmp_path / device, runs), expected_runs, 1e-4)
 
 
-@pytest.mark.parametrize(("first", "second"), [("cuda:1", "cuda:1"), ("mps", "mps"), ("cpu", "cuda:1"), ("mps", "cpu")])
+@pytest.mark.parametrize(("first", "second"), [("cuda:1", "cuda:1"), ("mps", "mps"), ("cpu", "cuda:1")])
 def test_an_interrupted_sweep_goes_on(first: str, second: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On its device, and on another one: the draws do not depend on the device."""
     overrides = [*COMMON, "epochs=3", "normalization=batch", "optimizer=rmsprop", "schedule=plateau"]
     overrides += ["augmentation=strong", "+augmentation.noise.std=0.1"]
     expected_runs = train_sweep(overrides, "cpu", tmp_path / "cpu")
-    with pretend_device("cuda:1" if "cuda:1" in (first, second) else "mps"):
+    with pretend_device(second):
         with monkeypatch.context() as patch:
             patch.setattr(StopRequest, "requested", True)
             with pytest.raises(KeyboardInterrupt):
@@ -272,6 +272,7 @@ def test_the_launches_of_a_step_do_not_grow_with_the_number_of_runs(case: str) -
     assert many.total() <= few.total(), many - few
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_step_of_512_runs_has_few_launches(case: str) -> None:
     launches = count_launches(case, 512)
