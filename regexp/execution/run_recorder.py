@@ -147,7 +147,7 @@ class RunRecorder:
         """Replace the checkpoint of the run."""
         with explain_storage_errors(self.directory):
             # What was recorded until now must be on the disk before a checkpoint that builds on it.
-            for path in (self.directory / "metrics.csv", self.events.path):
+            for path in (self.directory / "run.json", self.directory / "metrics.csv", self.events.path):
                 sync_file(path)
             metadata = {
                 **checkpoint.metadata,
