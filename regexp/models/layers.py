@@ -48,11 +48,13 @@ class Linear(nn.Module):
             [K, B, out].
         """
         num_runs, num_slices = len(self.weight), len(x)
-        sizes = list(runs_per_slice) if 1 < num_slices < num_runs else [num_runs // num_slices] * num_slices
-        if len(set(sizes)) > 1 and x.device.type != "cpu":
-            # A GPU is quicker with one product than with one for each slice; a CPU is not.
-            x, sizes = x.index_select(0, _slice_of_run(tuple(sizes), x.device)), [1] * num_runs  # [K, B, in]
-        y: Tensor = _StackedLinear.apply(x, self.weight, self.bias, sizes)  # [K, out, B]
+        uneven_sizes: Sequence[int] = ()
+        if 1 < num_slices < num_runs and len(set(runs_per_slice)) > 1:
+            if x.device.type == "cpu":
+                uneven_sizes = runs_per_slice
+            else:  # a GPU is quicker with one product than with one for each slice
+                x = x.index_select(0, _slice_of_run(tuple(runs_per_slice), x.device))  # [K, B, in]
+        y: Tensor = _StackedLinear.apply(x, self.weight, self.bias, uneven_sizes)  # [K, out, B]
         return y.transpose(1, 2)
 
 
@@ -63,24 +65,24 @@ def _slice_of_run(runs_per_slice: tuple[int, ...], device: torch.device) -> Tens
 
 
 class _StackedLinear(torch.autograd.Function):
-    """W_k x_s^T + b_k for each of the sizes[s] runs k that read slice s.
+    """W_k x_s^T + b_k for each run k and the slice s that it reads.
 
-    Takes x [S, B, in], weight [K, out, in] and bias [K, out], and returns [K, out, B]. The weights of the runs that
-    read the same slice are one matrix, [runs * out, in].
+    Takes x [S, B, in], weight [K, out, in] and bias [K, out], and returns [K, out, B]. Where every slice is read by
+    K / S runs, `uneven_sizes` is empty; otherwise it is [S], how many consecutive runs read each slice. The weights of
+    the runs that read the same slice are one matrix, [runs * out, in].
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, sizes: Sequence[int]) -> Tensor:
-        ctx.weight, ctx.bias, ctx.sizes = weight, bias, sizes
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, uneven_sizes: Sequence[int]) -> Tensor:
+        ctx.weight, ctx.bias, ctx.uneven_sizes = weight, bias, uneven_sizes
         if torch.is_autocast_enabled(x.device.type):
             dtype = torch.get_autocast_dtype(x.device.type)
             x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
         ctx.save_for_backward(x, weight)
-        products = [
-            batched_matmul(w.reshape(len(x_b), -1, w.shape[2]), x_b).view(len(w), -1, x_b.shape[1])
-            for x_b, w in _split_blocks(sizes, x, weight)
-        ]
-        return _join_blocks(products).add_(bias.unsqueeze(2))
+        if uneven_sizes:
+            sizes = list(uneven_sizes)
+            return torch.cat(list(map(_multiply, x.split(1), weight.split(sizes), bias.split(sizes))))
+        return _multiply(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None, None]:
@@ -90,35 +92,40 @@ class _StackedLinear(torch.autograd.Function):
             if parameter.grad is None:
                 parameter.grad = torch.empty_like(parameter)
         torch.sum(grad_y, 2, out=ctx.bias.grad)
-        grad_x = []
-        for x_b, w, grad_w, grad_y_b in _split_blocks(ctx.sizes, x, weight, ctx.weight.grad, grad_y):
-            matrices = grad_y_b.reshape(len(x_b), -1, x_b.shape[1])  # [slices, runs * out, B]
-            batched_matmul(matrices, x_b.mT, out=grad_w.view(len(x_b), -1, x_b.shape[2]))
-            if ctx.needs_input_grad[0]:
-                # oneDNN would be slower: one of its matrices is transposed.
-                grad_x.append(torch.bmm(w.reshape(len(x_b), -1, x_b.shape[2]).mT, matrices).mT)
-        return _join_blocks(grad_x) if grad_x else None, None, None, None
+        if not ctx.uneven_sizes:
+            _write_weight_gradient(x, grad_y, ctx.weight.grad)
+            return _x_gradient(x, weight, grad_y) if ctx.needs_input_grad[0] else None, None, None, None
+        slices, sizes = x.split(1), list(ctx.uneven_sizes)
+        for x_s, grad_y_s, grad_weight_s in zip(slices, grad_y.split(sizes), ctx.weight.grad.split(sizes), strict=True):
+            _write_weight_gradient(x_s, grad_y_s, grad_weight_s)
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = torch.cat(list(map(_x_gradient, slices, weight.split(sizes), grad_y.split(sizes))))
+        return grad_x, None, None, None
 
 
-def _split_blocks(sizes: Sequence[int], x: Tensor, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
-    """Split x [S, ...] and tensors [K, ...] so that the slices of a block are read by equal numbers of runs.
-
-    Args:
-        sizes: [S], how many consecutive runs read each slice; where all are equal, there is one block.
-        x: the slices.
-        tensors: tensors of the runs.
-
-    Returns:
-        The parts of x and of the tensors in each block.
-    """
-    if len(set(sizes)) == 1:
-        return [(x, *tensors)]
-    return list(zip(x.split(1), *(tensor.split(sizes) for tensor in tensors), strict=True))
+# In the functions below, x is [S, B, in], weight [K, out, in] and bias [K, out]; K / S runs read each slice of x. The
+# weights of the runs that read a slice are one matrix, [runs * out, in].
 
 
-def _join_blocks(parts: Sequence[Tensor]) -> Tensor:
-    """Join what was computed for each block, without a copy where there is only one."""
-    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+def _multiply(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return W_k x_s^T + b_k, [K, out, B]."""
+    count = len(x)
+    y = batched_matmul(weight.view(count, -1, weight.shape[2]), x, bias.view(count, -1, 1))  # [S, runs * out, B]
+    return y.view(len(weight), -1, x.shape[1])
+
+
+def _write_weight_gradient(x: Tensor, grad_y: Tensor, grad_weight: Tensor) -> None:
+    """Write the gradient of weight into `grad_weight` [K, out, in], given that of the result [K, out, B]."""
+    count, batch_size, in_features = x.shape
+    batched_matmul(grad_y.reshape(count, -1, batch_size), x.mT, out=grad_weight.view(count, -1, in_features))
+
+
+def _x_gradient(x: Tensor, weight: Tensor, grad_y: Tensor) -> Tensor:
+    """Return the gradient of x, given that of the result [K, out, B]."""
+    count, batch_size, in_features = x.shape
+    # oneDNN would be slower here, because one of its matrices is transposed.
+    return torch.bmm(weight.view(count, -1, in_features).mT, grad_y.reshape(count, -1, batch_size)).mT
 
 
 class BatchNorm(nn.Module):

@@ -31,9 +31,13 @@ def test_products_equal_float64_products(
     tolerances = {"rtol": 2e-2 if dtype == torch.bfloat16 else 1e-4, "atol": (0.2 if dtype == torch.bfloat16 else 1e-3)}
     for out in (None, torch.full((2, m, p), torch.nan, dtype=torch.float32 if dtype == torch.bfloat16 else dtype)):
         for runs in (1, 2):
-            products = batched_matmul(a[:runs], b[:runs], None if out is None else out[:runs])
+            products = batched_matmul(a[:runs], b[:runs], out=None if out is None else out[:runs])
             assert_close(products.double(), expected[:runs], **tolerances)
             assert out is None or products.data_ptr() == out.data_ptr()
+    bias = torch.randn(2, m, 1, dtype=dtype)
+    for runs in (1, 2):
+        sums = batched_matmul(a[:runs], b[:runs], bias[:runs])
+        assert_close(sums.double(), (expected + bias)[:runs], **tolerances)
 
 
 @pytest.mark.skipif(routines._ONEDNN is None, reason="this torch has no oneDNN")
