@@ -80,6 +80,8 @@ def sweep(
     """
     if isinstance(runs, str) or any(isinstance(overrides, str) for overrides in runs):
         raise ConfigError(f'{runs!r}: a sweep is a list of runs, each a list of overrides: [["seed=0"], ["seed=1"]]')
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
+        raise ConfigError(f"workers={workers!r}: must be None or a whole number of at least 1")
     jobs = compose_jobs(runs)
     terminal = Terminal(quiet)
     for warning in dict.fromkeys(warning for job in jobs for warning in job.warnings):

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -343,3 +344,9 @@ def test_the_package_has_its_public_names_only() -> None:
     assert callable(regexp.run)
     with pytest.raises(AttributeError, match="nonsense"):
         _ = regexp.nonsense
+
+
+@pytest.mark.parametrize("workers", [0, -1, True, 1.5, "auto"])
+def test_an_impossible_number_of_workers_is_refused(workers: Any) -> None:
+    with pytest.raises(ConfigError, match="must be None or a whole number of at least 1"):
+        sweep([["seed=0"], ["seed=1"]], workers=workers)

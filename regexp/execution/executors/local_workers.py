@@ -45,6 +45,10 @@ class LocalWorkers:
     Attributes:
         num_workers: how many cohorts train at the same time.
         workers: the worker processes that were started.
+        gpus: what CUDA_VISIBLE_DEVICES is for each worker in turn; empty where there are not several GPUs.
+        tasks: what each worker trains.
+        queue: what no worker trains yet.
+        errors: the errors of the runs that have failed.
     """
 
     def __init__(self, num_workers: int, is_fixed: bool, only_plans: bool = False) -> None:
@@ -104,10 +108,11 @@ class LocalWorkers:
                     record_failure(planned, plan.error)
         if isinstance(plan, worker.Failed):
             raise plan.error
-        if plan.num_gpus is not None:
+        if plan.num_gpus is not None and not self.is_fixed:
+            self.num_workers = plan.num_gpus
+        if plan.num_gpus is not None and plan.num_gpus > 1:
             visible_gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
             self.gpus = [str(i) for i in range(plan.num_gpus)] if visible_gpus == [""] else visible_gpus
-            self.num_workers = self.num_workers if self.is_fixed else plan.num_gpus
         cohorts = [
             PlannedCohort([planned_runs[number] for number in numbers], epochs_done, costs, problem)
             for numbers, epochs_done, costs, problem in plan.cohorts
