@@ -192,9 +192,9 @@ def test_instantiate_makes_the_transform_with_its_arguments() -> None:
 
 
 def config_with_steps(*overrides: str, **steps: TorchvisionConfig) -> Config:
-    config = compose_job(overrides).config
-    config.augmentation |= steps
-    return config
+    """Return a configuration with further augmentation steps."""
+    config = compose_job(overrides).config  # whose parts other jobs share
+    return replace(config, augmentation={**config.augmentation, **steps})
 
 
 def test_a_pipeline_applies_it_as_a_step_with_the_users_name() -> None:
