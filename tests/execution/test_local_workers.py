@@ -29,6 +29,8 @@ SECONDS = 60.0
 @contextmanager
 def start(command: Sequence[str]) -> "Iterator[subprocess.Popen[str]]":
     """Start a command in a process group of its own, and end all its processes at the end of the block."""
+    # The background jobs of a shell ignore Ctrl-C.
+    command = ["env", "--default-signal=INT", *command]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
