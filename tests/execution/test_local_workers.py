@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -37,9 +37,8 @@ def start(command: Sequence[str]) -> "Iterator[subprocess.Popen[str]]":
     try:
         yield process
     finally:
-        for pid in [process.pid, *workers_of(process.pid)]:
-            if is_running(pid):
-                os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # also a worker that has lost its parent
         process.communicate()
 
 
@@ -183,6 +182,19 @@ def test_when_the_parent_is_killed_no_process_goes_on_and_the_command_resumes() 
         out = process.communicate(timeout=SECONDS)[0]
     assert process.returncode == 0, out
     assert "4 runs: 4 to train (4 to resume)" in out
+
+
+def test_an_idle_worker_ends_with_its_parent() -> None:
+    code = (
+        "import time; from regexp.execution.executors.worker_process import WorkerProcess\n"
+        "process = WorkerProcess({}); time.sleep(60)"
+    )
+    with start([sys.executable, "-c", code]) as process:
+        wait_for(lambda: workers_of(process.pid))
+        [pid] = workers_of(process.pid)
+        time.sleep(4)  # it has nothing to do, and so nothing to send
+        os.kill(process.pid, signal.SIGKILL)
+        wait_for(lambda: not is_running(pid))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
