@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from regexp.errors import ConfigError
+from regexp.utils.counts import describe_length, format_size, resolve_count
 
 
 class RandomDraws(Protocol):
@@ -135,11 +136,11 @@ class RandomShift:
     Counterpart: torchvision.transforms.RandomCrop(size, padding).
 
     Attributes:
-        padding: padding on every side, in pixels, or below 1 as a fraction of the side.
+        padding: padding on every side: a whole number of pixels, or a float up to 1.0 as a fraction of the side.
         fill: brightness of the padding, in [0, 1].
     """
 
-    padding: float
+    padding: int | float
     fill: float = 0.0
     interpolation: ClassVar[None] = None
     output_size = staticmethod(keep_size)
@@ -162,11 +163,11 @@ class RandomShift:
 
     def padding_pixels(self, side: int) -> int:
         """Return the padding, in pixels, at either end of a side of this many pixels."""
-        return round(self.padding * side if self.padding < 1 else self.padding)
+        return resolve_count(self.padding, side)
 
     def describe(self) -> str:
         """Return the transform's name and strength, in words."""
-        return f"shift by {self.padding:g} {'of the side' if self.padding < 1 else 'pixels'}"
+        return f"shift by {describe_length(self.padding)}"
 
 
 @final
@@ -177,10 +178,11 @@ class RandomCrop:
     Counterpart: torchvision.transforms.RandomCrop(size).
 
     Attributes:
-        size: side of the square, in pixels; or up to 1 a fraction of each side, so that the proportions are kept.
+        size: side of the square, a whole number of pixels; or a float up to 1.0, a fraction of each side, so that the
+            proportions are kept.
     """
 
-    size: float
+    size: int | float
     interpolation: ClassVar[None] = None
     fill: ClassVar[None] = None
 
@@ -193,8 +195,8 @@ class RandomCrop:
         crop_height, crop_width = self.cropped_side(height), self.cropped_side(width)
         if crop_height > height or crop_width > width:
             raise ConfigError(
-                f"size={self.size:g}: the images are {height}x{width}; use at most {min(height, width)} "
-                "pixels, or a fraction of the side up to 1"
+                f"size={format_size(self.size)}: the images are {height}x{width}; use at most {min(height, width)} "
+                "pixels, or a fraction of the side up to 1.0"
             )
         return crop_height, crop_width
 
@@ -214,11 +216,11 @@ class RandomCrop:
 
     def cropped_side(self, side: int) -> int:
         """Return the number of pixels of a crop along a side of this many pixels."""
-        return max(1, round(self.size * side)) if self.size <= 1 else round(self.size)
+        return max(1, resolve_count(self.size, side))
 
     def describe(self) -> str:
         """Return the transform's name and strength, in words."""
-        return f"crop to {self.size:.3g} {'of the side' if self.size <= 1 else 'pixels'}"
+        return f"crop to {describe_length(self.size)}"
 
 
 @final

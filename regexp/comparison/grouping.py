@@ -178,7 +178,7 @@ def _all_values(group: Sequence[RunRecord], option_names: dict[str, str]) -> dic
         The values of the configuration by key, and those that were typed for keys which it does not record.
     """
     config = group[0].config
-    values = {key: format_value(value) for key, value in config.items()}
+    values = {key: format_value(value, mark_fractions=True) for key, value in config.items()}
     values["augmentation"] = option_names.get(_augmentation_text(group[0]), str(config["augmentation"]))
     values["augmentation.steps"] = str(config["augmentation"])
     for record in group:
@@ -199,7 +199,8 @@ def _typed_values(record: RunRecord) -> dict[str, str]:
 
 def _augmentation_text(record: RunRecord) -> str:
     """Return the whole augmentation of a run as text."""
-    return format_value({key: value for key, value in record.config.items() if key.startswith("augmentation")})
+    augmentation = {key: value for key, value in record.config.items() if key.startswith("augmentation")}
+    return format_value(augmentation, mark_fractions=True)
 
 
 def _augmentation_options(records: Sequence[RunRecord]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from regexp.config.fields import per_run, shared
+from regexp.utils.counts import normalize_size
 
 INTERPOLATIONS = ("nearest", "bilinear")
 
@@ -49,8 +50,14 @@ class ShiftConfig:
 
     transform: ClassVar[str] = "augmentation.geometry.RandomShift"
 
-    padding: float = per_run(0.125, "padding on every side in pixels; below 1: a fraction of the side", at_least=0)
+    padding: int | float = per_run(
+        0.125, "padding on every side in pixels; or a fraction of the side, up to 1.0", at_least=0, whole_from=1
+    )
     fill: float = _fill("brightness of the padding, from 0 (black) to 1 (white)")
+
+    def __post_init__(self) -> None:
+        """Make equal sizes equal values."""
+        self.padding = normalize_size(self.padding)
 
 
 @dataclass
@@ -59,12 +66,13 @@ class CropConfig:
 
     transform: ClassVar[str] = "augmentation.geometry.RandomCrop"
 
-    size: float = shared(
-        24 / 28,
-        "side of the crop in pixels; up to 1: a fraction of the image's side",
-        above=0,
-        whole_from=1,
+    size: int | float = shared(
+        24 / 28, "side of the crop in pixels; or a fraction of the image's side, up to 1.0", above=0, whole_from=1
     )
+
+    def __post_init__(self) -> None:
+        """Make equal sizes equal values."""
+        self.size = normalize_size(self.size)
 
 
 @dataclass

@@ -29,6 +29,8 @@ def find_cautions(config: Config, experiment: str | None) -> Iterator[str]:
                 f"augmentation.{name} mirrors the characters of data={config.data.name}, and a mirrored 2 is not a 2; "
                 f"drop the step with ~augmentation.{name}"
             )
+        if isinstance(step, STEPS["crop"]) and step.size == 1 and isinstance(step.size, int):
+            yield f"augmentation.{name}.size=1 is one pixel; 1.0 is the whole side"
     for name in ("train_size", "val_size"):
         if getattr(config.data, name) == 1 and isinstance(getattr(config.data, name), int):
             yield f"data.{name}=1 is one image; 1.0 is all of them"

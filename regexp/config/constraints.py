@@ -60,6 +60,8 @@ def describe_wrong_type(name: str, value: Any, key: Key) -> str:
         key: the key of the schema.
     """
     problem = f"{name}={format_value(value)}: must be {key.type_description}"
+    if key.type_description.startswith("a number") and (percent := re.fullmatch(r"(\d+(?:\.\d+)?) ?%", str(value))):
+        return f"{problem}; did you mean {name}={format_value(float(percent[1]) / 100, mark_fractions=True)}?"
     entry_types = {
         "a list of whole numbers": (int,),
         "a list of numbers": (int, float),

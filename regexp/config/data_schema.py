@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from regexp.config.fields import per_run, shared
+from regexp.utils.counts import normalize_size
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class DataConfig:
     )
     val_size: int | float = shared(
         0.2,
-        "number of validation images, if the data set has no validation split; or a fraction of the training set",
+        "number of training images to hold out for validation, if the data set has no validation split; or a fraction "
+        "of them, up to 1.0",
         above=0,
         whole_from=1,
     )
@@ -85,11 +87,11 @@ class DataConfig:
     )
 
     def __post_init__(self) -> None:
-        """Make counts floats, so that 1000 and 1e3 are the same; but 1 is one image, and 1.0 is all of them."""
+        """Make equal sizes equal values."""
         for name in ("val_size", "train_size"):
             size = getattr(self, name)
-            if isinstance(size, int) and size != 1:
-                setattr(self, name, float(size))
+            if isinstance(size, int | float):
+                setattr(self, name, normalize_size(size))
 
 
 @dataclass

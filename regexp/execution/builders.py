@@ -87,7 +87,8 @@ def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
     )
 
 
-_read_dataset_once = lru_cache(maxsize=1)(read_dataset)  # the cohorts of a sweep usually read the same data
+# The cohorts of a sweep usually read the same data. Typed, because a size of 1 is one image and 1.0 is all.
+_read_dataset_once = lru_cache(maxsize=1, typed=True)(read_dataset)
 
 
 def load_uncropped_dataset(config: Config) -> Dataset:

@@ -104,7 +104,9 @@ class RunRecorder:
             if key != "seed"
         }
         columns["augmentation"] = "+".join(config.augmentation) or "none"
-        rows = "\n".join(f"| {key} | {format_value(value)} |" for key, value in flatten(config).items())
+        rows = "\n".join(
+            f"| {key} | {format_value(value, mark_fractions=True)} |" for key, value in flatten(config).items()
+        )
         self.events.write(
             0,
             event_file.hyperparameters(columns, seed_group(config)),

@@ -50,7 +50,8 @@ def seed_group(config: Config) -> str:
     changes = {key: value for key, value in items.items() if key in defaults and value != defaults[key]}
     names = short_names(list(changes))
     words = [
-        value if key.endswith(".name") else f"{names[key]}={format_value(value)}" for key, value in changes.items()
+        value if key.endswith(".name") else f"{names[key]}={format_value(value, mark_fractions=True)}"
+        for key, value in changes.items()
     ]
     words += ["+".join(config.augmentation)] if config.augmentation else []
     return f"{' '.join(words) or 'defaults'} ({_hash(json.dumps(items, sort_keys=True).encode())[:6]})"

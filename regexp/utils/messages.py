@@ -4,17 +4,24 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def format_value(value: Any) -> str:
-    """Return a value as a user would type it in an override."""
+def format_value(value: Any, mark_fractions: bool = False) -> str:
+    """Return a value as a user would type it in an override.
+
+    Args:
+        value: the value.
+        mark_fractions: whether the float 1.0 is written "1.0", for keys of which 1 is a count and 1.0 a fraction: all.
+    """
     if isinstance(value, list | tuple):
-        return f"[{','.join(format_value(entry) for entry in value)}]"
+        return f"[{','.join(format_value(entry, mark_fractions) for entry in value)}]"
     if isinstance(value, dict):
-        entries = [f"{name}:{format_value(entry)}" for name, entry in value.items()]
+        entries = [f"{name}:{format_value(entry, mark_fractions)}" for name, entry in value.items()]
         return "{" + ",".join(entries) + "}"
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if mark_fractions and isinstance(value, float) and value == 1:
+        return "1.0"
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 

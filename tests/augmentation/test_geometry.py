@@ -106,7 +106,7 @@ def test_a_flip_is_torchvisions(shape: Sequence[int]) -> None:
 
 @SHAPES
 @FILLS
-@pytest.mark.parametrize("padding", [1, 3, 0.25, 20], ids=str)
+@pytest.mark.parametrize("padding", [1, 3, 0.25, 1.0, 20], ids=str)
 def test_a_shift_is_torchvisions_padded_crop(shape: Sequence[int], fill: float, padding: float) -> None:
     step, images = RandomShift(padding, fill), random_images(shape)
     result, (parameters,) = apply_steps([step], images)
@@ -120,9 +120,10 @@ def test_a_shift_is_torchvisions_padded_crop(shape: Sequence[int], fill: float, 
 
 
 @pytest.mark.parametrize(
-    ("padding", "side", "pixels"), [(3, 28, 3), (0, 28, 0), (0.25, 28, 7), (0.125, 8, 1), (0.01, 8, 0), (1, 28, 1)]
+    ("padding", "side", "pixels"),
+    [(3, 28, 3), (0, 28, 0), (0.25, 28, 7), (0.125, 8, 1), (0.01, 8, 0), (1, 28, 1), (1.0, 28, 28)],
 )
-def test_a_shifts_padding_is_in_pixels_or_a_fraction_below_one(padding: float, side: int, pixels: int) -> None:
+def test_a_shifts_padding_is_in_pixels_or_a_fraction_up_to_one(padding: float, side: int, pixels: int) -> None:
     assert RandomShift(padding).padding_pixels(side) == pixels
 
 
