@@ -94,6 +94,10 @@ class DataConfig:
                 setattr(self, name, normalize_size(size))
 
 
+def _scale(defaults: str) -> Any:
+    return shared(None, f"number that is white in the images, where 0 is black; null: {defaults}", above=0, example=16)
+
+
 @dataclass
 class ImageFolderConfig(DataConfig):
     """The user's own pictures, with one folder per class directly in the root or in its train/, val/ and test/."""
@@ -108,6 +112,7 @@ class ImageFolderConfig(DataConfig):
     grayscale: bool | None = shared(
         None, "convert pictures to one channel (true) or three (false); null: all must have the same number already"
     )
+    scale: float | None = _scale("255, or 65535 for pictures of 16 bits")
 
 
 @dataclass
@@ -116,6 +121,7 @@ class ArraysConfig(DataConfig):
 
     name: str = shared("arrays", "name of the data set")
     path: str | None = shared(None, ".npz file that holds the images and labels", identity=False)
+    scale: float | None = _scale("1 for floating point and bool, 65535 for uint16, else 255")
 
 
 # The schemas of data sets that have keys of their own.

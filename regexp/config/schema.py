@@ -191,7 +191,7 @@ def identity_items(config: Config) -> dict[str, Any]:
 
 def source_arguments(config: Config) -> tuple[Any, ...]:
     """Return the arguments of data.sources.locate for a configuration."""
-    keys = ("name", "root", "path", "image_size", "grayscale")
+    keys = ("name", "root", "path", "image_size", "grayscale", "scale")
     return tuple(getattr(config.data, key, None) for key in keys)
 
 

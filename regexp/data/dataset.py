@@ -1,5 +1,6 @@
 """Data sets in memory: uint8 tensors, split into training, validation and test images."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import ceil
 
@@ -60,6 +61,7 @@ class Dataset:
         test: the images that are evaluated once, at the end of a run; None if the test set serves as validation.
         classes: the name of each class, in the order of the labels.
         fingerprint: the hash of the files that the data set was read from.
+        notes: what a user should know about the files, by a heading such as "warning".
     """
 
     name: str
@@ -70,6 +72,7 @@ class Dataset:
     test: Images | None
     classes: tuple[str, ...]
     fingerprint: str
+    notes: Mapping[str, str]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -180,6 +183,7 @@ def read_dataset(
         test=test,
         classes=splits.classes,
         fingerprint=source.fingerprint,
+        notes=splits.notes,
     )
 
 

@@ -3,13 +3,15 @@
 import difflib
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from regexp.data.brightness import Brightness, convert_to_bytes, describe_darkness, measure_brightness
+from regexp.data.labels import find_classes, index_labels
 from regexp.data.sources import Source, SourceFiles
 from regexp.data.splits import Split, Splits
 from regexp.errors import DataError
@@ -37,46 +39,54 @@ def find_npz(name: str, root: str | None, path: str | None) -> SourceFiles:
 
 def read_npz(source: Source) -> Splits:
     """Read the user's file of arrays, as `read_arrays` does."""
-    return read_arrays(source.root)
+    return read_arrays(source.root, source.scale)
 
 
-def read_arrays(path: Path) -> Splits:
+def read_arrays(path: Path, scale: float | None = None) -> Splits:
     """Read images and labels from an .npz file: for training and, if it has them, for validation and test.
 
-    Images are uint8, or floating point in [0, 1], which is rounded to 256 levels. They are [N, H, W], [N, H, W, C] or
-    [N, C, H, W] with 1 or 3 channels; if the last axis can be the channels, it is taken for them.
+    Images are real numbers from black, 0, to white (see `brightness`), which are rounded to 256 levels. They are
+    [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 channels; if the last axis can be the channels, it is taken for
+    them.
 
-    Labels are [N] or [N, 1]: whole numbers from 0 without gaps, or strings. An array `classes` gives the names of the
-    classes. Without it the names are the numbers, or the strings in sorted order.
+    Labels are [N] or [N, 1]: whole numbers or strings. An array `classes` gives the names of the classes that the
+    numbers 0, 1, 2, ... stand for. Without it the classes are the values that occur in the training labels, in order.
+
+    Args:
+        path: the file.
+        scale: the number that is white; None for the usual one of the type.
 
     Raises:
         DataError: the file or one of its arrays, which the message names, is broken or does not fit.
     """
     arrays = _load_arrays(path)
     keys = _find_keys(path, arrays)
-    classes = _class_names(path, keys["train"][1], arrays)
+    label_key = keys["train"][1]
+    classes = find_classes(_where(path), label_key, arrays[label_key], arrays.get("classes"))
     splits: dict[str, Split] = {}
+    measured = []
     for name, (image_key, label_key) in keys.items():
-        images = _to_images(path, image_key, arrays[image_key])
-        labels = _to_labels(path, label_key, arrays[label_key], classes)
+        images = _to_layout(path, image_key, arrays[image_key])
+        measured.append(_measure(path, image_key, images, scale))
+        labels = index_labels(_where(path), label_key, arrays[label_key], classes)
         if len(images) != len(labels):
             raise _error(path, f"{image_key} holds {len(images):,} images, but {label_key} {len(labels):,} labels")
-        splits[name] = Split(images, labels)
+        splits[name] = Split(convert_to_bytes(images, measured[-1].white), labels)
         shape, train_shape = images.shape[1:], splits["train"].images.shape[1:]
         if shape != train_shape:
             raise _error(
                 path,
                 f"images [C, H, W] are {list(shape)} in {image_key}, but {list(train_shape)} in {keys['train'][0]}",
             )
-    class_counts = np.bincount(splits["train"].labels, minlength=len(classes))
+    class_counts = np.bincount(splits["train"].labels, minlength=len(classes.names))
     if not class_counts.all():
-        missing_label = int(class_counts.argmin())
+        missing = int(class_counts.argmin())
         raise _error(
             path,
-            f"{keys['train'][1]} does not contain {missing_label} ({classes[missing_label]}); "
-            "labels count from 0 without gaps",
+            f"{keys['train'][1]} does not contain {missing} ({classes.names[missing]}), so nothing can be learnt about "
+            "it; drop it from classes, or add images of it",
         )
-    return Splits(splits["train"], splits.get("validation"), splits.get("test"), classes)
+    return Splits(splits["train"], splits.get("validation"), splits.get("test"), classes.names, _describe(measured))
 
 
 def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -131,8 +141,8 @@ def _find_keys(path: Path, arrays: Mapping[str, Any]) -> dict[str, tuple[str, st
     return keys
 
 
-def _to_images(path: Path, key: str, array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Convert an array of images to uint8 [N, C, H, W]."""
+def _to_layout(path: Path, key: str, array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array of images as [N, C, H, W]."""
     if array.ndim == 3:
         array = array[:, None]
     elif array.ndim == 4 and array.shape[3] in (1, 3):
@@ -145,93 +155,29 @@ def _to_images(path: Path, key: str, array: NDArray[Any]) -> NDArray[np.uint8]:
         )
     if array.size == 0:
         raise _error(path, f"{key} is empty: its shape is {list(array.shape)}")
-    if array.dtype.kind == "f":
-        if not (array.min() >= 0 and array.max() <= 1):  # also refuses NaN, for which both are false
-            value_range = "NaN" if np.isnan(array).any() else f"{array.min():g} to {array.max():g}"
-            raise _error(
-                path, f"{key} holds {value_range}; floating point must be in [0, 1]: scale the images, or use uint8"
-            )
-        array = np.rint(array * array.dtype.type(255)).astype(np.uint8)
-    elif array.dtype != np.uint8:
-        raise _error(
-            path,
-            f"{key} holds {array.dtype}; images must be uint8 (images.astype(numpy.uint8)), or floats in [0, 1]",
-        )
-    return np.ascontiguousarray(array)
-
-
-def _class_names(path: Path, label_key: str, arrays: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
-    """Return the names of the classes: those in `classes`, else from the training labels in `label_key`."""
-    labels = arrays[label_key]
-    if "classes" in arrays:
-        names = _as_strings(arrays["classes"])
-        if names is None or names.ndim != 1 or len(set(names.tolist())) != len(names):
-            raise _error(path, "classes must be a list of different strings")
-        classes = tuple(names.tolist())
-    elif (label_strings := _as_strings(labels)) is not None:
-        classes = tuple(np.unique(label_strings).tolist())
-    else:
-        classes = tuple(str(label) for label in range(int(_to_whole_numbers(path, label_key, labels).max()) + 1))
-    if len(classes) < 2:
-        raise _error(path, f"{label_key} has only one class; at least two are needed")
-    return classes
-
-
-def _to_labels(path: Path, key: str, array: NDArray[Any], classes: tuple[str, ...]) -> NDArray[np.int64]:
-    """Convert an array of labels to int64 [N], each the index of a class.
-
-    Args:
-        path: the file, for error messages.
-        key: the name of the array, for error messages.
-        array: whole numbers, or names of classes.
-        classes: the names of all classes.
-    """
-    strings = _as_strings(array)
-    if strings is None:
-        labels = _to_whole_numbers(path, key, array)
-        if labels.max() >= len(classes):
-            raise _error(path, f"{key} goes up to {labels.max()}, but there are {len(classes)} classes, from 0 on")
-        return labels
-    label_of_class = {name: label for label, name in enumerate(classes)}
-    names = _to_column(path, key, strings).tolist()
-    for name in names:
-        if name not in label_of_class:
-            raise _error(path, f"{key} holds {name!r}, which is not one of the classes ({', '.join(classes[:10])})")
-    return np.array([label_of_class[name] for name in names], np.int64)
-
-
-def _to_whole_numbers(path: Path, key: str, array: NDArray[Any]) -> NDArray[np.int64]:
-    """Convert an array of labels to int64 [N], from 0 on."""
-    column = _to_column(path, key, array)
-    if column.dtype.kind not in "biuf" or not (column == np.rint(column)).all():
-        raise _error(
-            path, f"{key} holds {column.dtype} values that are not whole numbers; labels are 0, 1, 2, ..., or strings"
-        )
-    if column.min() < 0 or column.max() > 2**31:
-        raise _error(path, f"{key} holds {column.min():g} to {column.max():g}; labels count from 0")
-    return column.astype(np.int64)
-
-
-def _to_column(path: Path, key: str, array: NDArray[Any]) -> NDArray[Any]:
-    """Convert an array [N] or [N, 1] to [N]."""
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1:
-        raise _error(
-            path,
-            f"{key} has shape {list(array.shape)}; labels are [N] or [N, 1] (for one-hot rows use labels.argmax(1))",
-        )
-    if len(array) == 0:
-        raise _error(path, f"{key} is empty")
     return array
 
 
-def _as_strings(array: NDArray[Any]) -> NDArray[np.str_] | None:
-    """Return the array if it holds strings, or UTF-8 bytes decoded to strings; None if it holds something else."""
-    if array.dtype.kind == "S":
-        return np.char.decode(array, "utf-8", "replace")
-    return array if array.dtype.kind == "U" else None
+def _measure(path: Path, key: str, images: NDArray[Any], scale: float | None) -> Brightness:
+    """Measure the numbers of an array of images, and check that they are black to white."""
+    brightness = measure_brightness(key, images, scale)
+    if brightness is None:
+        raise _error(path, f"{key} holds {images.dtype}; images are whole numbers or floating point, and 0 is black")
+    if (problem := brightness.find_problem()) is not None:
+        raise _error(path, f"{key} {problem}")
+    return brightness
+
+
+def _describe(measured: Sequence[Brightness]) -> dict[str, str]:
+    """Return what was found in the arrays of images, and a warning where they are dark."""
+    notes = {"range": "; ".join(dict.fromkeys(brightness.describe() for brightness in measured))}
+    warning = describe_darkness([brightness for brightness in measured if brightness.is_dark])
+    return notes if warning is None else {**notes, "warning": warning}
 
 
 def _error(path: Path, message: str) -> DataError:
-    return DataError(f"data=arrays: {path}: {message}")
+    return DataError(f"{_where(path)}: {message}")
+
+
+def _where(path: Path) -> str:
+    return f"data=arrays: {path}"

@@ -42,8 +42,8 @@ def _read_cache(source: Source) -> Splits | None:
             cached = {
                 name: Split(file.get_tensor(f"{name}_images"), file.get_tensor(f"{name}_labels")) for name in names
             }
-        classes = tuple(json.loads(metadata["classes"]))
-        splits = Splits(cached["train"], cached.get("validation"), cached.get("test"), classes)
+        classes, notes = tuple(json.loads(metadata["classes"])), json.loads(metadata["notes"])
+        splits = Splits(cached["train"], cached.get("validation"), cached.get("test"), classes, notes)
         return splits if splits.is_consistent() else None
     return None
 
@@ -56,7 +56,8 @@ def _write_cache(source: Source, splits: Splits) -> None:
     tensors: dict[str, NDArray[Any]] = {}
     for name, split in splits.by_name().items():
         tensors |= {f"{name}_images": np.ascontiguousarray(split.images), f"{name}_labels": split.labels}
-    metadata = {"fingerprint": source.fingerprint, "classes": json.dumps(splits.classes)}
+    metadata = {"classes": json.dumps(splits.classes), "notes": json.dumps(dict(splits.notes))}
+    metadata["fingerprint"] = source.fingerprint
     directory, prefix = source.cache.parent, source.cache.name.rpartition("-")[0]
     unfinished = source.cache.with_suffix(f".{os.getpid()}.part")
     with contextlib.suppress(OSError, SafetensorError):

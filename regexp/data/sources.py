@@ -46,6 +46,7 @@ class Source:
         image_size: side in pixels to which the pictures of an image folder are resized; None keeps their size.
         grayscale: whether to decode the pictures of an image folder as gray (True) or in color (False); None keeps
             their channels.
+        scale: the number that is white in pictures and arrays; None for the usual one of their type.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Source:
     fingerprint: str
     image_size: int | None = None
     grayscale: bool | None = None
+    scale: float | None = None
 
 
 def cache_directory() -> Path:
@@ -74,6 +76,7 @@ def locate(
     path: str | None = None,
     image_size: int | None = None,
     grayscale: bool | None = None,
+    scale: float | None = None,
 ) -> Source:
     """Find the files of a data set and take their fingerprint.
 
@@ -87,6 +90,7 @@ def locate(
         image_size: side in pixels to which the pictures of an image folder are resized; None keeps their size.
         grayscale: whether to decode the pictures of an image folder as gray (True) or in color (False); None keeps
             their channels.
+        scale: the number that is white in pictures and arrays; None for the usual one of their type.
 
     Raises:
         DataError: the files are missing, cannot be read or cannot be downloaded.
@@ -102,11 +106,11 @@ def locate(
             (file_name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
             for file_name, stat in zip(names, stats, strict=True)
         ]
-        base_hash = _short_hash(repr((str(base.resolve()), image_size, grayscale)).encode())
+        base_hash = _short_hash(repr((str(base.resolve()), image_size, grayscale, scale)).encode())
         cache = cache_directory() / f"{name}-{base_hash}-{_short_hash(repr(stamps).encode())}.safetensors"
         hashed_names = tuple(names) if source_files.names_matter else ()
         fingerprint = read_cached_fingerprint(cache) or _hash_files(cache, tuple(files), hashed_names)
-        return Source(name, base, cache, fingerprint, image_size, grayscale)
+        return Source(name, base, cache, fingerprint, image_size, grayscale, scale)
     except OSError as error:
         raise DataError(f"data={name}: cannot read {error.filename}: {error.strerror}") from error
 

@@ -1,6 +1,7 @@
 """The splits of a data set as its files hold them: decoded images and labels in NumPy arrays."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +32,14 @@ class Splits:
         validation: the validation images; None if the files have none.
         test: the test images; None if the files have none.
         classes: the name of each class, in the order of the labels.
+        notes: what a user should know about the files, by a heading such as "warning".
     """
 
     train: Split
     validation: Split | None
     test: Split | None
     classes: tuple[str, ...]
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def by_name(self) -> dict[str, Split]:
         """Return the splits that exist, by name: "train", "validation", "test"."""

@@ -87,6 +87,7 @@ def describe_cohort(cohort: Cohort) -> CohortDescription:
     facts = {
         "device": cohort.backend.describe(),
         "data": cohort.dataset.describe(),
+        **cohort.dataset.notes,
         "model": f"{cohort.model.architecture.describe()}; {parameters:,} parameters",
         "augmentation": "; ".join(dict.fromkeys(pipeline.describe() for pipeline in pipelines)),
     }
