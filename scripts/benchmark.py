@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 DATA_ROOT = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 PARTS = ("speed", "busy", "threads", "joblib", "width", "runs")
+GPU_PARTS = ("graphs",)
+PARTS_HELP = "parts to measure (default: all that need no GPU)"
 
 
 def main() -> None:
@@ -38,7 +40,7 @@ def parse_arguments() -> argparse.Namespace:
         command.add_argument("--data-root", type=Path, default=Path(os.environ.get("REGEXP_DATA_ROOT", DATA_ROOT)))
         command.add_argument("--epochs", type=int, default=5, help="epochs that count; one before and one after do not")
     sweep.add_argument("--train-size", type=int, metavar="N", help="training images, with N/6 validation images")
-    sweep.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="parts to measure (default: all)")
+    sweep.add_argument("--parts", nargs="+", choices=PARTS + GPU_PARTS, default=PARTS, help=PARTS_HELP)
     sweep.add_argument("--plots", type=Path, metavar="DIR", help="also save plots of the measurements there, as PNG")
     sweep.add_argument("--command-runs", type=int, default=8, metavar="N", help="joblib: runs of each command")
     sweep.add_argument("--command-epochs", type=int, default=2, metavar="N", help="joblib: epochs of each run")
@@ -90,6 +92,7 @@ def run_benchmarks(arguments: argparse.Namespace) -> "dict[str, Rows]":
 def run_sweep_benchmarks(arguments: argparse.Namespace, add: "Callable[[str, Rows], None]") -> None:
     """Run the requested parts of the sweep benchmark, and save their plots."""
     from benchmarks.busy import benchmark_busy
+    from benchmarks.graphs import benchmark_graphs
     from benchmarks.launchers import benchmark_joblib
     from benchmarks.runs import benchmark_runs
     from benchmarks.speed import benchmark_speed
@@ -105,6 +108,7 @@ def run_sweep_benchmarks(arguments: argparse.Namespace, add: "Callable[[str, Row
         "joblib": lambda: benchmark_joblib(root, size, *command_sizes),
         "width": lambda: benchmark_width(root, epochs, size),
         "runs": lambda: benchmark_runs(root, epochs, size),
+        "graphs": lambda: benchmark_graphs(root, epochs, size),
     }
     measured = {}
     for part in arguments.parts:

@@ -125,6 +125,11 @@ class DeviceConfig:
         at_most=1024,
         identity=False,
     )
+    graphs: bool = shared(
+        False,
+        "launch all steps of an epoch at once as a CUDA graph, in cohorts of at most 64 runs; for small networks",
+        identity=False,
+    )
 
 
 @dataclass

@@ -192,6 +192,15 @@ def find_combination_problems(config: Config) -> Iterator[str]:
         yield "batch_size=1 with normalization=batch: a batch of one has no variance; use batch_size=2 or more"
     if config.device.kind == "mps" and config.device.precision == "float64":
         yield "device=mps with device.precision=float64: mps has no float64; use device=cpu"
+    if config.device.graphs and config.device.kind in ("cpu", "mps"):
+        yield f"device.graphs=true with device={config.device.kind}: only cuda has graphs; leave device.graphs out"
+    if config.device.graphs:
+        for name, step in config.augmentation.items():
+            if isinstance(step, TorchvisionConfig):
+                yield (
+                    f"device.graphs=true with augmentation.{name}: {step.target} is applied image by image on the CPU, "
+                    "and a CUDA graph cannot hold that; leave device.graphs out"
+                )
     optimizer, schedule = config.optimizer, config.schedule
     if getattr(optimizer, "nesterov", False) and getattr(optimizer, "momentum", 0) == 0:
         yield "optimizer.nesterov=true with optimizer.momentum=0: Nesterov needs momentum; use optimizer.momentum=0.9"

@@ -56,7 +56,7 @@ def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
     threads = device.threads
     if threads is None:
         threads = choose_threads(memory.count_flop(architecture, config.batch_size))
-    backend = choose_backend(device.kind, device.index, device.precision, threads)
+    backend = choose_backend(device.kind, device.index, device.precision, threads, device.graphs)
     dataset = dataset.to(backend.device)
     if any(planned.identity.data != dataset.fingerprint for planned in planned_runs):
         raise DataError(f"data={dataset.name}: its files changed after this command started; type it again")

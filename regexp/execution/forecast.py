@@ -54,14 +54,12 @@ def measure_costs(planned_runs: Sequence[PlannedRun]) -> CohortCosts:
         for planned in trial:
             planned.directory.mkdir()
         cohort = builders.build_cohort(trial)
-        cohort.begin_epoch()
         stream_seconds, step_seconds = _measure_steps(cohort)
         evaluation_seconds = _measure_evaluation(cohort)
         epoch_seconds = 0.0
         if len(planned_runs) > len(sample) > 1:
             # A larger cohort costs less a run: what a step costs beside its runs shows in a cohort of one.
             alone = builders.build_cohort(trial[:1])
-            alone.begin_epoch()
             seconds_alone = _measure_steps(alone)[1]
             epoch_seconds = max(0.0, (len(sample) * seconds_alone - step_seconds) / (len(sample) - 1))
         recording_seconds, recording_seconds_per_epoch = _measure_recording(cohort)
@@ -85,13 +83,14 @@ def measure_costs(planned_runs: Sequence[PlannedRun]) -> CohortCosts:
 
 def _measure_steps(cohort: Cohort) -> tuple[float, float]:
     """Return the seconds of an epoch that an image stream takes, and those that the steps of the cohort take."""
+    draw_seconds = _time_calls(cohort.begin_epoch, 1, cohort)
     batches = cohort.batches()
     batches_at_once = max(1, IMAGES_AT_ONCE // cohort.batch_size)
     tried_batches: list[Batch] = []
     seconds_of_batches = []
     for _ in range(min(2 * batches_at_once, cohort.steps_per_epoch)):
         seconds_of_batches.append(_time_calls(lambda: tried_batches.append(next(batches)), 1, cohort))
-    # The first batch waits for the draws of the whole epoch, and the images of the others come in blocks.
+    # The images come in blocks.
     first_block, block = sum(seconds_of_batches[:batches_at_once]), sum(seconds_of_batches[batches_at_once:])
     tried_blocks = len(seconds_of_batches) / batches_at_once - 1
     if tried_blocks > 0:
@@ -100,7 +99,7 @@ def _measure_steps(cohort: Cohort) -> tuple[float, float]:
     batch = tried_batches[0]
     _train_step(cohort, batch)  # not measured: the first step takes longer
     step_seconds = min(_time_calls(lambda: _train_step(cohort, batch), TRIED_STEPS, cohort) for _ in range(2))
-    return first_block / len(cohort.streams), step_seconds * cohort.steps_per_epoch
+    return (draw_seconds + first_block) / len(cohort.streams), step_seconds * cohort.steps_per_epoch
 
 
 def _measure_evaluation(cohort: Cohort) -> float:

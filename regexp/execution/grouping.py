@@ -85,7 +85,7 @@ def count_gpus(config: Config) -> int | None:
 def _check_device_and_data(config: Config) -> tuple[Backend, tuple[int, int, int]]:
     """Check a configuration against its data and device, and return the backend and the shape of the images."""
     device = config.device
-    backend = choose_backend(device.kind, device.index, device.precision, device.threads)
+    backend = choose_backend(device.kind, device.index, device.precision, device.threads, device.graphs)
     dataset = builders.load_uncropped_dataset(config)
     if config.normalization.name == "batch" and min(batch_sizes(len(dataset.train), config.batch_size)) == 1:
         raise ConfigError("normalization=batch: a single training image has no variance; use more training images")

@@ -8,7 +8,6 @@ gradient comes out in the weight's own layout, and each channel of BatchNorm is 
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -16,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regexp.models.matmul import batched_matmul
+from regexp.models.stacking import slice_of_run
+from regexp.utils.device import refill
 from regexp.utils.keyed_draws import keyed_draws
 
 # Dropout masks are made for as many steps at a time as have this many entries: on a CPU they stay within the cache, on
@@ -53,15 +54,9 @@ class Linear(nn.Module):
             if x.device.type == "cpu":
                 uneven_sizes = runs_per_slice
             else:  # a GPU is quicker with one product than with one for each slice
-                x = x.index_select(0, _slice_of_run(tuple(runs_per_slice), x.device))  # [K, B, in]
+                x = x.index_select(0, slice_of_run(tuple(runs_per_slice), x.device))  # [K, B, in]
         y: Tensor = _StackedLinear.apply(x, self.weight, self.bias, uneven_sizes)  # [K, out, B]
         return y.transpose(1, 2)
-
-
-@lru_cache(maxsize=16)
-def _slice_of_run(runs_per_slice: tuple[int, ...], device: torch.device) -> Tensor:
-    """Return the slice that each run reads, [K]. Cached, because a copy to a GPU would make every step wait."""
-    return torch.arange(len(runs_per_slice)).repeat_interleave(torch.tensor(runs_per_slice)).to(device)
 
 
 class _StackedLinear(torch.autograd.Function):
@@ -215,6 +210,7 @@ class Dropout(nn.Module):
         thresholds = (p * 2**16).round().clamp(max=2**16 - 1) - 2**15
         self.register_buffer("thresholds", thresholds.to(torch.int16).view(-1, 1, 1), persistent=False)
         self.register_buffer("scale", (1 / (1 - p)).view(-1, 1, 1), persistent=False)
+        self._table = torch.empty(0, dtype=torch.int32)  # has no run axis, so it is not a buffer
         self.register_buffer("keys", torch.empty(len(p), 0, 2, dtype=torch.int32), persistent=False)
         self.register_buffer("masks", torch.empty(len(p), 0, 0), persistent=False)
         self.step = self.first_step = 0
@@ -226,8 +222,9 @@ class Dropout(nn.Module):
             table: [words], int32, of at least B * C draws.
             keys: [K, steps, 2], int32.
         """
-        self._table, self.keys, self.step = table, keys, 0
-        self.masks, self.first_step = torch.empty(len(keys), 0, 0), 0
+        # In their place, because the steps of a captured graph read them there.
+        self._table, self.keys = refill(self._table, table), refill(self.keys, keys)
+        self.masks, self.step, self.first_step = torch.empty(len(keys), 0, 0), 0, 0
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop entries of x [K, B, C] in training mode; otherwise return x. Each call is one step of the epoch.

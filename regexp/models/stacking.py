@@ -1,7 +1,9 @@
-"""Functions that all stacked models share: keeping some rows of the run axis, and reading one of them."""
+"""Functions on the run axis, which all stacked models share."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
+import torch
 from torch import Tensor, nn
 
 
@@ -20,3 +22,14 @@ def keep_rows(layers: Iterable[nn.Module], rows: Tensor) -> None:
 def row_state(model: nn.Module, k: int) -> dict[str, Tensor]:
     """Return run k's parameters and buffers by name; views, not copies."""
     return {name: tensor[k] for name, tensor in model.state_dict().items()}
+
+
+@lru_cache(maxsize=16)
+def slice_of_run(runs_per_slice: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return the slice that each run reads, [K]. Cached, because a copy to a GPU would make every step wait.
+
+    Args:
+        runs_per_slice: [S], how many consecutive runs read each slice.
+        device: where the result is used.
+    """
+    return torch.arange(len(runs_per_slice)).repeat_interleave(torch.tensor(runs_per_slice)).to(device)

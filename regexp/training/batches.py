@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from regexp.data.dataset import Images
+from regexp.models.stacking import slice_of_run
 from regexp.training.streams import ImageStream, StreamGroup, draw_streams
-from regexp.utils.device import move_together
 
 # Images of a stream augmented at a time, in whole batches: so many fit a processor's cache and keep a GPU busy.
 IMAGES_AT_ONCE = 512
@@ -81,8 +81,7 @@ class EpochImages:
         Yields:
             Batches of B images, the last one of fewer or of one more.
         """
-        stream_of_run = torch.arange(len(runs_per_stream)).repeat_interleave(torch.tensor(runs_per_stream))
-        [stream_of_run] = move_together([stream_of_run], self.train.labels.device)  # [K]
+        stream_of_run = slice_of_run(tuple(runs_per_stream), self.train.labels.device)  # [K]
         buffer = torch.empty(0)
         start = 0
         for sizes in self.chunks:
@@ -109,6 +108,12 @@ class EpochImages:
         """Return the same images without the streams whose keys are not among these."""
         groups = [group.keep_streams(keys) for group in self.groups if not set(keys).isdisjoint(group.keys)]
         return replace(self, groups=groups)
+
+    def copy_draws(self, images: "EpochImages") -> None:
+        """Overwrite orders and draws by those of another epoch, of the same streams."""
+        for group, source_group in zip(self.groups, images.groups, strict=True):
+            for tensor, source in zip(group.tensors(), source_group.tensors(), strict=True):
+                tensor.copy_(source)
 
 
 def draw_epoch(

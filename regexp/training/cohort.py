@@ -20,6 +20,8 @@ from regexp.training.optimizers import StackedOptimizer
 from regexp.utils.device import Backend, move_together
 from regexp.utils.lazy import load_object
 
+# Steps of more runs keep a GPU busy for longer than their launches take, and a graph would only hold memory.
+MAX_GRAPH_RUNS = 64
 # Gradient norms are measured at this many steps of an epoch, evenly spaced: each costs a pass over all gradients.
 GRADIENT_NORMS_PER_EPOCH = 16
 
@@ -34,6 +36,8 @@ class Cohort:
         optimizer: the optimizer of all runs.
         streams: [S], the image streams.
         stream_keys: [S], their keys.
+        uses_graphs: whether the steps of its epochs are launched as one CUDA graph.
+        images: the images of the epoch.
         next_images: the images of the next epoch, where they have been drawn already; None elsewhere.
         runs_per_stream: [S], how many consecutive runs read each image stream.
         best_weights: parameters and buffers of the best epoch so far, by name, [K, ...].
@@ -43,7 +47,7 @@ class Cohort:
         epoch: the number of the last epoch that has begun, counted from 1.
         epoch_start: when that epoch began, on time.perf_counter's clock.
         objective_sums: [K], the loss that the optimizer saw, summed over the epoch's images so far.
-        gradient_norm_sums: [K], summed over `gradient_norm_count` of the epoch's steps.
+        gradient_norm_sums: [K], summed over some of the epoch's steps.
         last_checkpoint_time: when checkpoints were last written, on time.perf_counter's clock.
         checkpoint_seconds: how long writing them took.
     """
@@ -76,6 +80,7 @@ class Cohort:
         self.members = [members[k] for k in order]
         self.all_members = tuple(self.members)
         self.batch_size, self.dataset, self.backend = batch_size, dataset, backend
+        self.uses_graphs = backend.graphs and len(members) <= MAX_GRAPH_RUNS
         self.steps_per_epoch = len(batch_sizes(len(dataset.train), batch_size))
         run_settings = [member.settings for member in self.members]
         seeds = [settings.seed for settings in run_settings]
@@ -100,7 +105,8 @@ class Cohort:
             self._restore(k, checkpoint)
         hyperparameters = [settings.hyperparameters for settings in run_settings]
         steps_done = self.epoch * self.steps_per_epoch
-        self.optimizer = StackedOptimizer(optimizer, dict(self.model.named_parameters()), hyperparameters, steps_done)
+        parameters = dict(self.model.named_parameters())
+        self.optimizer = StackedOptimizer(optimizer, parameters, hyperparameters, steps_done, self.uses_graphs)
         for k, checkpoint in checkpoints_to_load.items():
             self.optimizer.load_run_state(k, checkpoint.tensors_of("optimizer"))
         self._derive_from_members()
@@ -122,7 +128,7 @@ class Cohort:
             plateau.load_state(metadata["schedule"])
 
     def _derive_from_members(self) -> None:
-        """Set the image streams, the measured labels and the loss terms, which follow from the members."""
+        """Set the image streams, the measured labels, the loss terms and the sums, which follow from the members."""
         run_settings = [member.settings for member in self.members]
         streams = {settings.stream_key: settings.stream for settings in run_settings}
         self.streams, self.stream_keys = list(streams.values()), list(streams)
@@ -134,6 +140,8 @@ class Cohort:
             weights = torch.tensor([settings.loss_terms[path] for settings in run_settings], dtype=self.backend.dtype)
             if weights.any():
                 self.loss_terms[load_object(path)] = weights.to(self.backend.device)
+        sums = torch.zeros(2, len(self.members), dtype=self.backend.sum_dtype, device=self.backend.device)
+        self.objective_sums, self.gradient_norm_sums = sums  # [K] each
 
     def _stack_measured_labels(self) -> Tensor | None:
         """Return the labels [K, n] of the measured images; None where all runs train on the data set's own."""
@@ -148,23 +156,33 @@ class Cohort:
         return stream_labels.repeat_interleave(runs_per_stream, 0)  # [K, n]
 
     def begin_epoch(self) -> None:
-        """Set the epoch's draws for dropout and its learning rates, and its sums to zero."""
+        """Draw the epoch's images and dropout, compute its learning rates, and set its sums to zero."""
         self.epoch += 1
         self.epoch_start = time.perf_counter()
         self.model.train()
-        device = self.backend.device
+        images = self._draw_images(self.epoch) if self.next_images is None else self.next_images
+        self.images, self.next_images = images.keep_streams(self.stream_keys), None
         seeds = [member.settings.seed for member in self.members]
         self.model.begin_epoch(seeds, self.epoch, batch_sizes(len(self.dataset.train), self.batch_size))
         self.optimizer.begin_epoch(self.steps_per_epoch)
-        sums = torch.zeros(2, len(self.members), dtype=self.backend.sum_dtype, device=device)
-        self.objective_sums, self.gradient_norm_sums = sums  # [K] each
-        self.gradient_norm_count = 0
+        self.objective_sums.zero_()
+        self.gradient_norm_sums.zero_()
+
+    @property
+    def gradient_norm_steps(self) -> range:
+        """The steps of an epoch at which gradient norms are measured.
+
+        The same in every epoch and in every cohort, so that a run's value does not depend on the other runs.
+        """
+        return range(0, self.steps_per_epoch, max(1, self.steps_per_epoch // GRADIENT_NORMS_PER_EPOCH))
 
     def batches(self) -> Iterator[Batch]:
         """Yield the epoch's batches: images [S, B, C, H, W] and labels [K, B]."""
-        images = self._draw_images(self.epoch) if self.next_images is None else self.next_images
-        self.next_images = None
-        yield from images.keep_streams(self.stream_keys).batches(self.runs_per_stream)
+        return self.images.batches(self.runs_per_stream)
+
+    def draw_ahead(self) -> None:
+        """Drop the epoch's images. On a GPU, draw those of the next epoch."""
+        del self.images
         goes_on = any(member.settings.epochs > self.epoch for member in self.members)
         if self.backend.device.type != "cpu" and goes_on:
             # The device still computes the last steps, and the host would wait for it.
@@ -186,14 +204,11 @@ class Cohort:
         optimizer = self.optimizer
         if optimizer.has_l1:
             optimizer.add_l1_gradients()
-        # The same steps of every epoch and in every cohort, so that a run's value does not depend on the other runs.
-        interval = max(1, self.steps_per_epoch // GRADIENT_NORMS_PER_EPOCH)
-        measures_norms = optimizer.steps_done % self.steps_per_epoch % interval == 0
+        measures_norms = optimizer.steps_done % self.steps_per_epoch in self.gradient_norm_steps
         if measures_norms or optimizer.clips:
             norms = optimizer.gradient_norms()
             if measures_norms:
                 self.gradient_norm_sums += norms
-                self.gradient_norm_count += 1
             if optimizer.clips:
                 optimizer.clip_gradients(norms)
         optimizer.step()

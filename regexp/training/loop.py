@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from regexp.training.cohort import Cohort
+from regexp.training.epoch_graph import EpochGraph
 from regexp.training.evaluation import count_confusions, evaluate
 from regexp.training.loss import training_loss
 from regexp.training.member import Member, Reporter, RunResult
@@ -31,13 +32,11 @@ def train(cohort: Cohort, reporter: Reporter, stop_request: StopRequest) -> None
     for member in cohort.members:
         member.call_recorder(member.recorder.record_start)
     test_and_drop_finished_runs(cohort)  # a resumed run may have ended before its result was recorded
+    take_steps = EpochGraph(train_one_epoch) if cohort.uses_graphs else train_one_epoch
     while cohort.members:
         cohort.begin_epoch()
-        for batch in cohort.batches():  # images [S, B, C, H, W], labels [K, B]
-            logits = cohort.forward(batch.images)  # [K, B, classes]
-            losses = training_loss(logits, batch, cohort.loss_terms)  # [K]
-            losses.sum().backward()  # runs share no parameters: each gets its own gradient
-            cohort.step(losses, len(batch))  # also sets the gradients to zero
+        take_steps(cohort)
+        cohort.draw_ahead()  # while a GPU still computes the last steps, for which evaluation waits
         metrics = evaluate_epoch(cohort)  # [K]
         record_epoch(cohort, metrics)
         write_checkpoints_if_due(cohort)
@@ -50,6 +49,15 @@ def train(cohort: Cohort, reporter: Reporter, stop_request: StopRequest) -> None
             return
 
 
+def train_one_epoch(cohort: Cohort) -> None:
+    """Take the optimizer steps of an epoch. Nothing here waits for the device."""
+    for batch in cohort.batches():  # images [S, B, C, H, W], labels [K, B]
+        logits = cohort.forward(batch.images)  # [K, B, classes]
+        losses = training_loss(logits, batch, cohort.loss_terms)  # [K]
+        losses.sum().backward()  # runs share no parameters: each gets its own gradient
+        cohort.step(losses, len(batch))  # also sets the gradients to zero
+
+
 def evaluate_epoch(cohort: Cohort) -> list[EpochMetrics]:
     """Return the epoch's metrics, [K]. This is the one place in an epoch that waits for the device."""
     dataset = cohort.dataset
@@ -59,7 +67,7 @@ def evaluate_epoch(cohort: Cohort) -> list[EpochMetrics]:
     values = {f"train_{name}": value for name, value in train.values.items()}
     values |= {f"val_{name}": value for name, value in validation.values.items()}
     objectives = cohort.objective_sums / len(dataset.train)
-    gradient_norms = cohort.gradient_norm_sums / cohort.gradient_norm_count
+    gradient_norms = cohort.gradient_norm_sums / len(cohort.gradient_norm_steps)
     columns = [objectives, gradient_norms, *values.values()]
     table = torch.stack([column.to(cohort.backend.sum_dtype) for column in columns], 1).tolist()  # [K, columns]
     seconds = time.perf_counter() - cohort.epoch_start

@@ -21,6 +21,7 @@ class StackedOptimizer:
         parameters: the stacked parameters by name, each [K, ...].
         hyperparameters: [K], the hyperparameters of each run.
         steps_done: the number of steps since the first epoch.
+        in_graph: whether the steps are captured in a CUDA graph.
         state: the state by entry (such as "exp_avg") and parameter, each [K, ...].
         updater: the groups of runs that are updated together.
     """
@@ -31,6 +32,7 @@ class StackedOptimizer:
         parameters: Mapping[str, Tensor],
         hyperparameters: Sequence[Hyperparameters],
         steps_done: int = 0,
+        in_graph: bool = False,
     ) -> None:
         """Begin with an empty state.
 
@@ -39,10 +41,11 @@ class StackedOptimizer:
             parameters: the stacked parameters by name, each [K, ...].
             hyperparameters: [K], the hyperparameters of each run.
             steps_done: the number of steps before the checkpoint from which the runs resume; 0 at their start.
+            in_graph: whether the steps are captured in a CUDA graph.
         """
         self.parameters = dict(parameters)
         self.hyperparameters = list(hyperparameters)
-        self.steps_done = steps_done
+        self.steps_done, self.in_graph = steps_done, in_graph
         self.spec = OPTIMIZERS[name]
         for tensor in self.parameters.values():
             if tensor.grad is None:
@@ -64,7 +67,7 @@ class StackedOptimizer:
         )
         for large_tensor in (*tensors.parameters, *tensors.gradients, *chain(*tensors.state.values())):
             use_huge_pages(large_tensor)
-        self.updater = make_updater(self.spec, runs, tensors)
+        self.updater = make_updater(self.spec, runs, tensors, self.in_graph)
         # Linear overwrites its weights' gradients. autograd adds to the others, which are small.
         self.accumulated_gradients = [_gradient(tensor) for tensor in self.parameters.values() if tensor.dim() < 3]
         self.has_l1 = any(run.l1 != 0 for run in runs)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from regexp.training.schedules import Plateau, Schedule
 from regexp.training.update_rules import Numbers, OptimizerSpec, TensorLists
-from regexp.utils.device import move_together
+from regexp.utils.device import move_together, refill
 
 # More groups than this are updated by a rule: it reads and writes more memory than kernels do, but its launches do not
 # grow with the number of groups. A launch costs a CPU next to nothing.
@@ -121,11 +121,17 @@ class RuleUpdater:
             **{name: values[0].item() for name, values in self.numbers.items()},
             **{name: self._broadcast(values) for name, values in self._move(differing).items()},
         }
+        self.step_numbers: dict[str, Tensor] = {}
 
     def begin_epoch(self, learning_rates: Tensor, steps_done: int) -> None:
         """Prepare the steps of an epoch. Arguments as in Updater."""
         counts = _count_steps(learning_rates, steps_done).unsqueeze(1)
-        self.step_numbers = self._move(self.spec.step_numbers(learning_rates, counts, self.numbers))
+        step_numbers = self._move(self.spec.step_numbers(learning_rates, counts, self.numbers))
+        # In their place, because the steps of a captured graph read them there.
+        self.step_numbers = {
+            name: refill(self.step_numbers.get(name, values.new_empty(0)), values)
+            for name, values in step_numbers.items()
+        }
 
     def step(self, i: int) -> None:
         """Update the parameters in step i of the epoch."""
@@ -143,14 +149,18 @@ class RuleUpdater:
         return [values.view(-1, *[1] * (parameter.dim() - 1)) for parameter in self.tensors.parameters]
 
 
-def make_updater(spec: OptimizerSpec, runs: Sequence[Hyperparameters], tensors: TensorLists) -> Updater:
+def make_updater(spec: OptimizerSpec, runs: Sequence[Hyperparameters], tensors: TensorLists, in_graph: bool) -> Updater:
     """Return what updates K runs.
 
     Args:
         spec: the optimizer.
         runs: [K], the hyperparameters of each run.
         tensors: the stacked tensors of all runs.
+        in_graph: whether the steps are captured in a CUDA graph. Then learning rates must be read from a tensor: the
+            numbers that torch's kernels are called with would be those of the captured epoch for ever.
     """
+    if in_graph:
+        return RuleUpdater(spec, runs, tensors)
     rows: dict[Any, list[int]] = {}
     for k, run in enumerate(runs):
         # The learning rates of runs with a plateau schedule may come to differ, so each of them is a group of its own.

@@ -72,6 +72,11 @@ class StreamGroup:
         labels = train.labels if self.labels is None else self.labels
         return images.unflatten(0, (len(self.keys), -1)), labels.index_select(0, indices).view(len(self.keys), -1)
 
+    def tensors(self) -> list[Tensor]:
+        """Return the orders, and the parameters and tables of the draws."""
+        parameters = [values for operation in self.draws.parameters for values in operation.values()]
+        return [self.orders, *parameters, *self.draws.tables]
+
     def keep_streams(self, keys: Collection[str]) -> Self:
         """Return the group without the streams whose keys are not among these."""
         rows = [i for i, key in enumerate(self.keys) if key in keys]
@@ -127,9 +132,7 @@ def _move_groups(groups: Sequence[StreamGroup], device: torch.device) -> list[St
     """Return groups of streams with their draws on the device, copied in one transfer."""
     tensors = []
     for group in groups:
-        tensors.append(group.orders)
-        tensors += [values for operation in group.draws.parameters for values in operation.values()]
-        tensors += group.draws.tables
+        tensors += group.tensors()
     moved = iter(move_together(tensors, device))
     moved_groups = []
     for group in groups:

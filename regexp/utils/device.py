@@ -59,11 +59,13 @@ class Backend:
         device: the device of all tensors.
         dtype: the type of the parameters.
         autocast: whether matrix products are computed in bfloat16.
+        graphs: whether an epoch's steps are launched as one CUDA graph.
     """
 
     device: torch.device
     dtype: torch.dtype
     autocast: bool
+    graphs: bool = False
 
     def autocast_context(self) -> AbstractContextManager[object]:
         """Return the context in which to run a model's forward pass."""
@@ -88,7 +90,7 @@ class Backend:
             threads = torch.get_num_threads()
             device += f" ({threads} thread{'s' if threads > 1 else ''})"
         precision = "bfloat16 products, float32 parameters" if self.autocast else str(self.dtype).split(".")[1]
-        return f"{device}, {precision}"
+        return f"{device}, {precision}{', CUDA graphs' if self.graphs else ''}"
 
 
 def choose_threads(flop_per_step: float) -> int | None:
@@ -110,7 +112,7 @@ def available_kinds() -> list[str]:
     return [kind for kind, is_available in availability.items() if is_available]
 
 
-def choose_backend(kind: str, index: int | None, precision: str, threads: int | None) -> Backend:
+def choose_backend(kind: str, index: int | None, precision: str, threads: int | None, graphs: bool = False) -> Backend:
     """Return the device and precision to compute with, and set torch's number of CPU threads.
 
     Args:
@@ -118,9 +120,10 @@ def choose_backend(kind: str, index: int | None, precision: str, threads: int | 
         index: which of several GPUs; None: the current one.
         precision: "float32", "float64" or "bfloat16".
         threads: the number of CPU threads; None: the number that torch chose at the start.
+        graphs: whether an epoch's steps are launched as one CUDA graph.
 
     Raises:
-        DeviceError: if the device is not available or does not support the precision.
+        DeviceError: if the device is not available, or does not support the precision or graphs.
     """
     kinds = available_kinds()
     if kind == "auto":
@@ -135,6 +138,8 @@ def choose_backend(kind: str, index: int | None, precision: str, threads: int | 
         raise DeviceError(f"device.index={index}: there is only one {kind} device; leave device.index out")
     if kind == "mps" and precision == "float64":
         raise DeviceError("device.precision=float64: mps has no float64; use device=cpu")
+    if graphs and kind != "cuda":
+        raise DeviceError(f"device.graphs=true: only cuda has graphs, and this is {kind}; leave device.graphs out")
     torch.set_num_threads(_DEFAULT_THREADS if threads is None else threads)  # resets what an earlier run asked for
     if kind == "cpu":
         keep_freed_memory()
@@ -144,7 +149,7 @@ def choose_backend(kind: str, index: int | None, precision: str, threads: int | 
     else:
         device = torch.device(kind)
     dtype = torch.float64 if precision == "float64" else torch.float32
-    return Backend(device, dtype, autocast=precision == "bfloat16")
+    return Backend(device, dtype, precision == "bfloat16", graphs)
 
 
 def move_together(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
@@ -171,6 +176,14 @@ def move_together(tensors: Sequence[Tensor], device: torch.device) -> list[Tenso
         moved[start : start + tensor.nbytes].view(tensor.dtype).view(tensor.shape)
         for tensor, start in zip(tensors, starts, strict=False)
     ]
+
+
+def refill(target: Tensor, source: Tensor) -> Tensor:
+    """Return a tensor with the values of `source`: `target`, overwritten, where the shapes agree, otherwise a copy.
+
+    So a tensor that is made anew for every epoch stays at one address, where a captured graph reads it.
+    """
+    return target.copy_(source) if target.shape == source.shape else source.clone()
 
 
 def keep_freed_memory() -> None:

@@ -155,6 +155,12 @@ def test_a_mistake_is_an_error_that_names_it(override: str, parts: list[str]) ->
     [
         (["batch_size=1", "normalization=batch"], "batch_size=2"),
         (["device=mps", "device.precision=float64"], "device=cpu"),
+        (["device=cpu", "device.graphs=true"], "only cuda has graphs; leave device.graphs out"),
+        (["device=mps", "device.graphs=true"], "only cuda has graphs; leave device.graphs out"),
+        (
+            ["device.graphs=true", "+augmentation.gray={_target_: torchvision.transforms.RandomGrayscale}"],
+            "augmentation.gray: torchvision.transforms.RandomGrayscale is applied image by image",
+        ),
         (["optimizer=sgd", "optimizer.nesterov=true", "optimizer.momentum=0"], "optimizer.momentum=0.9"),
         (["schedule=cosine", "schedule.warmup_epochs=5", "epochs=5"], "schedule.warmup_epochs=5"),
         (["optimizer=rmsprop", "optimizer.centered=true", "optimizer.alpha=0"], "optimizer.alpha=0.99"),

@@ -75,6 +75,21 @@ def test_the_sweeps_use_every_option_step_and_value(tmp_path: Path) -> None:
                 assert {f"{group}.{name}={format_value(value)}" for value in values} <= words
 
 
+@pytest.mark.parametrize("i", range(count_sweeps()))
+def test_epochs_in_a_graph_come_out_as_on_the_cpu(i: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second epoch is captured; the third and the fourth differ from it in all that is drawn and scheduled."""
+    monkeypatch.setattr(forecast, "MAX_SECONDS", 0.0)
+    words = [word for word in choose_overrides(i, tmp_path / "data") if not word.startswith("device.graphs=")]
+    overrides = [*words, "epochs=4", "early_stopping=none"]
+    monkeypatch.setitem(MAX_KERNEL_GROUPS, "cpu", 0)  # rules, as in a graph: kernels round in another order
+    expected_runs = train_sweep(overrides, "cpu", tmp_path / "cpu")
+    with pretend_device():
+        runs = train_sweep([*overrides, "device.graphs=true"], "cuda:1", tmp_path / "device")
+    assert all("CUDA graphs" in run.summary["device"] for run in runs)
+    tolerance = 1e-2 if "device.precision=bfloat16" in overrides else 1e-4
+    assert_equal_results(runs, expected_runs, tolerance)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 def test_transforms_of_torchvision_come_out_as_on_the_cpu(device: str, tmp_path: Path) -> None:
@@ -131,19 +146,19 @@ def test_an_interrupted_sweep_goes_on(first: str, second: str, tmp_path: Path, m
     assert_equal_results(runs, expected_runs, 1e-4)
 
 
-@pytest.mark.parametrize("device", DEVICES)
-def test_runs_leave_their_cohort_one_by_one(device: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("device", "graphs"), [("cuda:1", False), ("cuda:1", True), ("mps", False)])
+def test_runs_leave_their_cohort_one_by_one(device: str, graphs: bool, tmp_path: Path) -> None:
     """Runs that differ in seed, learning rate, dropout, patience and epochs, of which one diverges."""
     differences = (
         ["seed=1", "epochs=2", "optimizer.lr=0.01"],
         ["seed=2", "epochs=3", "model.dropout=0.2"],
         ["seed=3", "epochs=5", "optimizer.lr=0.5", "early_stopping.patience=1"],
         ["seed=1", "epochs=3", "optimizer.lr=1e20"],
-        ["seed=2", "epochs=4", "augmentation=strong"],
+        ["seed=2", "epochs=7", "augmentation=strong"],
     )
     expected_runs = train_sweep(COMMON, "cpu", tmp_path / "cpu", differences)
     with pretend_device(device):
-        runs = train_sweep(COMMON, device, tmp_path / "device", differences)
+        runs = train_sweep([*COMMON, f"device.graphs={format_value(graphs)}"], device, tmp_path / "device", differences)
     assert len({run.summary["epochs"] for run in expected_runs}) > 2
     assert {run.status for run in expected_runs} == {"completed", "stopped_early", "diverged"}
     assert_equal_results(runs, expected_runs, 1e-3)
@@ -230,6 +245,29 @@ def test_waits_for_checkpoints_and_results_do_not_grow_with_the_number_of_runs()
     few, many = (watch("cuda:1", *([f"seed={seed}"] for seed in range(count))) for count in (2, 5))
     assert few.mode.waits == many.mode.waits  # since the last epoch was shown: each stacked tensor is copied once
     assert few.mode.waits.total() > 10
+
+
+@pytest.mark.parametrize("name", WAITING)
+def test_an_epoch_in_a_graph_has_few_launches_however_many_steps(name: str) -> None:
+    few, many = (
+        watch("cuda:1", [*WAITING[name], "device.graphs=true", f"batch_size={size}"]).mode.launches for size in (48, 8)
+    )
+    launches_of_steps = many - few  # those of the first epoch, which is not in a graph
+    eager = watch("cuda:1", [*WAITING[name], "batch_size=8"]).mode.launches
+    assert launches_of_steps.total() < eager.total() / 2
+
+
+def test_only_small_cohorts_are_in_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regexp.training.cohort.MAX_GRAPH_RUNS", 2)
+    with pretend_device():
+        cohorts = [
+            make_configured_cohort(
+                [compose_job([*COMMON, "device.graphs=true", f"seed={seed}"]).config for seed in range(num_runs)],
+                device="cuda:1",
+            )[0]
+            for num_runs in (2, 3)
+        ]
+    assert [cohort.uses_graphs for cohort in cohorts] == [True, False]
 
 
 CASES = ("lr", "dropout", "seed")

@@ -136,3 +136,33 @@ def test_launches_are_counted_by_operator_and_place() -> None:
         torch._foreach_add_([x, y], 1.0)
     assert {name for name, _ in mode.launches} == {"add", "_foreach_add_"}
     assert mode.launches.total() == 2
+
+
+def test_a_replay_computes_what_was_captured_on_the_values_of_then() -> None:
+    with pretend_device("cuda:0") as mode:
+        x, total = torch.ones(3, device=mode.device), torch.zeros(3, device=mode.device)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            total.add_((x * 2).view(3, 1)[:, 0] + torch.ones(3, device=mode.device))
+        assert total.tolist() == [0, 0, 0]  # a capture computes nothing
+        graph.replay()
+        assert total.tolist() == [3, 3, 3]
+        x.copy_(torch.tensor([0.0, 1.0, 2.0], device=mode.device))
+        graph.replay()
+        assert total.tolist() == [4, 6, 8]
+
+
+@pytest.mark.parametrize("name", [*WAITS, "a move from pinned memory", "a copy from pinned memory"])
+def test_a_capture_refuses_waits_and_copies_from_the_host(name: str) -> None:
+    with pretend_device("cuda:0") as mode:
+        x, y = torch.zeros(3, device=mode.device), torch.zeros(3)
+        with pytest.raises(DeviceFault), torch.cuda.graph(torch.cuda.CUDAGraph()):
+            (WAITS | ALLOWED)[name](x, y)
+
+
+def test_a_capture_is_of_the_current_device() -> None:
+    with pretend_device("cuda:1") as mode:
+        with pytest.raises(DeviceFault, match="captures cuda:0"), torch.cuda.graph(torch.cuda.CUDAGraph()):
+            pass
+        with torch.cuda.device(mode.device), torch.cuda.graph(torch.cuda.CUDAGraph()):
+            pass

@@ -105,7 +105,7 @@ def make_configured_cohort(
     """
     first = configs[0]
     kind, _, index = device.partition(":")
-    backend = choose_backend(kind, int(index) if index else None, first.device.precision, None)
+    backend = choose_backend(kind, int(index) if index else None, first.device.precision, None, first.device.graphs)
     dataset = load_dataset(first).to(backend.device)
     recorders = [MemoryRecorder() for _ in configs]
     members = [

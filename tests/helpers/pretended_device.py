@@ -10,10 +10,12 @@ torch's FakeTensorMode cannot do this: its tensors have no values, and backward(
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
 import torch
+from helpers.pretended_graphs import PretendedGraph, capture, use_device
 from helpers.pretended_kernels import Operator, find_operator
 from helpers.pretended_tensors import (
     DeviceFault,
@@ -46,7 +48,9 @@ class PretendedDevice(TorchDispatchMode):
         device: the device.
         waits: how often the program waited for the device, by reason and place.
         launches: how often it had the device compute something, by operator and place. A view takes no launch, and an
-            operator on lists of tensors (torch._foreach_*, torch._fused_*) takes one.
+            operator on lists of tensors (torch._foreach_*, torch._fused_*) takes one, and so does a graph.
+        current: the current device.
+        graph: the graph that is being captured; None otherwise.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -54,6 +58,8 @@ class PretendedDevice(TorchDispatchMode):
         self.device = device
         self.waits: Counter[tuple[str, str]] = Counter()
         self.launches: Counter[tuple[str, str]] = Counter()
+        self.current = torch.device("cuda", 0)
+        self.graph: PretendedGraph | None = None
         self._pinned: dict[int, Tensor] = {}  # by address; held, so that no other tensor gets the address
         self._copies: list[tuple[Tensor, int, str]] = []  # that are under way: source, its version, place
 
@@ -76,10 +82,15 @@ class PretendedDevice(TorchDispatchMode):
             self.wait(operator.name)
         if not operator.returns_views and not operator.name.startswith(WITHOUT_LAUNCH):
             self.launch(operator.name)
+        if self.graph is not None:
+            self.graph.keep_values([args, kwargs])
         result = func(*unwrap(args), **unwrap(kwargs))
         # An operator that writes into one of its arguments returns that argument.
         wrappers = {id(tensor.values): tensor for tensor in pretended}
-        return wrap(result, pretended[0].device, wrappers)
+        result = wrap(result, pretended[0].device, wrappers)
+        if self.graph is not None:
+            self.graph.add(func, args, kwargs, result)
+        return result
 
     def _check(
         self, operator: Operator, args: Sequence[Any], tensors: Sequence[Tensor], pretended: Sequence[Tensor]
@@ -104,6 +115,8 @@ class PretendedDevice(TorchDispatchMode):
 
     def wait(self, reason: str) -> None:
         """Count that the program waits for the device, after which all copies have been made."""
+        if self.graph is not None:
+            raise DeviceFault(f"a wait while a graph is captured: {reason}, at {find_place()}")
         self.waits[reason, find_place()] += 1
         for source, version, place in self._copies:
             if source._version != version:
@@ -112,10 +125,13 @@ class PretendedDevice(TorchDispatchMode):
 
     def launch(self, name: str) -> None:
         """Count that the device computes something."""
-        self.launches[name, find_place()] += 1
+        if self.graph is None:
+            self.launches[name, find_place()] += 1
 
     def copy(self, source: Tensor, device: torch.device, non_blocking: bool = False) -> None:
         """Count a copy to or from the device. From pinned memory to CUDA it need not wait."""
+        if self.graph is not None:  # the copy would be made again at every replay, from memory that is freed by then
+            raise DeviceFault(f"a copy while a graph is captured, at {find_place()}")
         if non_blocking and device.type == "mps":  # github.com/pytorch/pytorch/issues/189690
             raise DeviceFault(f"copy: mps reads memory that is freed or overwritten by then, at {find_place()}")
         if non_blocking and self.is_pinned(source):
@@ -169,7 +185,10 @@ class PretendedFunctions(TorchFunctionMode):
             self.mode.wait("to the device")
         elif not func.__name__.startswith(WITHOUT_LAUNCH):
             self.mode.launch(func.__name__)
-        return PretendedTensor(values, device)
+        tensor = PretendedTensor(values, device)
+        if self.mode.graph is not None:
+            self.mode.graph.add(func, args, kwargs, tensor)
+        return tensor
 
     def _call(self, func: Any, args: Any, kwargs: Any) -> Any:
         if kwargs.pop("pin_memory", False):
@@ -248,7 +267,14 @@ def _replacements(mode: PretendedDevice) -> dict[str, Any]:
         mode.wait("synchronize")
 
     synchronizations = dict.fromkeys([f"torch.{kind}.synchronize", "torch.accelerator.synchronize"], synchronize)
-    return {**functions, **synchronizations, "torch.Generator": PretendedGenerator}
+    return {
+        **functions,
+        **synchronizations,
+        "torch.Generator": PretendedGenerator,
+        "torch.cuda.CUDAGraph": PretendedGraph,
+        "torch.cuda.device": partial(use_device, mode),
+        "torch.cuda.graph": partial(capture, mode),
+    }
 
 
 def _constant(value: Any) -> Any:

@@ -100,6 +100,14 @@ def test_an_unavailable_device_is_an_error(kind: str, index: int | None, precisi
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.parametrize(("machine", "kind"), [(0, "cpu"), (2, "cpu"), ("mps", "mps")], indirect=["machine"])
+@pytest.mark.usefixtures("machine")
+def test_only_cuda_has_graphs(kind: str) -> None:
+    message = f"device.graphs=true: only cuda has graphs, and this is {kind}; leave device.graphs out"
+    with pytest.raises(DeviceError, match=f"^{message}$"):
+        choose_backend(kind, None, "float32", None, graphs=True)
+
+
 @pytest.mark.parametrize(
     ("precision", "parameter_dtype", "product_dtype"),
     [
