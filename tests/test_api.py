@@ -304,6 +304,9 @@ def test_splits_that_do_not_fit_the_data_are_reported_before_anything_trains() -
         run(["data.train_size=1", "normalization=batch"], quiet=True)
 
 
+FIRST_TAGS = ["epochs/trained", "gap", "kept/val_accuracy", "kept/val_loss", "test/accuracy"]
+
+
 def test_tensorboard_shows_one_session_and_all_tags() -> None:
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
     done = run([*SHORT, "seed=4"], quiet=True)
@@ -314,7 +317,7 @@ def test_tensorboard_shows_one_session_and_all_tags() -> None:
     assert set(tags["scalars"]) == {
         "train/loss", "train/accuracy", "train/objective", "train/lr", "train/seconds", "train/gradient_norm",
         "val/loss", "val/accuracy", "val/gap", "train/best_epoch",
-        "best/val_accuracy", "best/val_loss", "epochs", "gap", "test/accuracy", "test/loss",
+        "epochs/trained", "gap", "kept/val_accuracy", "kept/val_loss", "test/accuracy", "test/loss",
     }  # fmt: skip
     assert set(tags["images"]) == {"augmentation", "first_layer", "confusion"}
     assert "configuration" in tags["tensors"]
@@ -323,10 +326,10 @@ def test_tensorboard_shows_one_session_and_all_tags() -> None:
     gaps = [event.value for event in events.Scalars("val/gap")]
     assert gaps == [pytest.approx(row["val_loss"] - row["train_loss"]) for row in done.metrics]
     # The HParams page shows the first five.
-    assert sorted(tags["scalars"])[:5] == ["best/val_accuracy", "best/val_loss", "epochs", "gap", "test/accuracy"]
-    best = done.metrics[done.summary["best_epoch"] - 1]
-    [gap], [epochs] = (events.Scalars(tag) for tag in ("gap", "epochs"))
-    assert (gap.value, epochs.value) == (pytest.approx(best["val_loss"] - best["train_loss"]), len(done.metrics))
+    assert sorted(tags["scalars"])[:5] == FIRST_TAGS
+    kept = done.metrics[-1]  # early_stopping=none keeps the last weights
+    [gap], [epochs] = (events.Scalars(tag) for tag in ("gap", "epochs/trained"))
+    assert (gap.value, epochs.value) == (pytest.approx(kept["val_loss"] - kept["train_loss"]), len(done.metrics))
     start = plugin_data_pb2.HParamsPluginData.FromString(
         events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
     ).session_start_info
@@ -334,7 +337,7 @@ def test_tensorboard_shows_one_session_and_all_tags() -> None:
     assert start.hparams["normalization"].string_value == "none"
     assert start.hparams["augmentation"].string_value == "none"
     assert "seed" not in start.hparams
-    assert start.group_name == seed_group(compose_job([*SHORT, "seed=5"]).config)
+    assert start.group_name == seed_group(compose_job([*SHORT, "seed=5"]).config, done.record["identity"]["data"])
     assert metadata.EXPERIMENT_TAG not in tags["tensors"]
     with pytest.raises(KeyError):
         events.SummaryMetadata(metadata.EXPERIMENT_TAG)

@@ -17,7 +17,7 @@ from regexp.comparison.grouping import (
 from regexp.comparison.loading import Collection
 from regexp.comparison.rows import Row, average_rows, make_row, paired_differences, test_differences
 from regexp.config.keys import closest_match
-from regexp.config.metric_registry import RUN_METRICS, Metric
+from regexp.config.metric_registry import FINAL_TAGS, RUN_METRICS, Metric
 from regexp.errors import ConfigError
 from regexp.runs.run_record import RunRecord
 from regexp.utils.messages import did_you_mean
@@ -137,7 +137,7 @@ def _resolve_metric(name: str | None, rows: Sequence[Row]) -> Metric:
         return RUN_METRICS["test_accuracy" if any("test_accuracy" in row.scores for row in rows) else "val_accuracy"]
     plain_name = _without_tag(name)
     if plain_name not in RUN_METRICS:
-        match = closest_match(plain_name, list(RUN_METRICS))
+        match = closest_match(name.replace("/", "_"), list(RUN_METRICS))
         suggestion = did_you_mean([match] if match else [])
         raise ConfigError(f"--metric {name}: must be one of {', '.join(RUN_METRICS)}{suggestion}")
     if plain_name == "seconds":
@@ -148,8 +148,8 @@ def _resolve_metric(name: str | None, rows: Sequence[Row]) -> Metric:
 
 
 def _without_tag(name: str) -> str:
-    """Return the name of a metric that may be typed as a tag of TensorBoard: "best/val_loss" or "val/loss"."""
-    return name.removeprefix("best/").replace("/", "_")
+    """Return the name of a metric that may be typed as the tag that holds it in TensorBoard: "kept/val_loss"."""
+    return next((metric for metric, tag in FINAL_TAGS.items() if tag == name), name)
 
 
 def _find_baseline(rows: Sequence[Row], conditions: Sequence[str]) -> Row:
@@ -194,7 +194,7 @@ def _sort_key(row: Row, sort: str | None, levels: Mapping[str, Sequence[str]]) -
             key = resolve_key(sort, list(row.values))
         except ConfigError as error:
             names = [*row.values, *RUN_METRICS]
-            match = closest_match(sort, names)
+            match = closest_match(sort.replace("/", "_"), names)
             suggestion = did_you_mean([match] if match else [])
             raise ConfigError(f"--sort {sort}: must be one of {', '.join(names)}{suggestion}") from error
         return (False, levels[key].index(row.values[key]) if row.values[key] != ABSENT else -1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from regexp.config.keys import closest_match
 from regexp.errors import ConfigError
-from regexp.runs.identity import IGNORED_KEYS, short_names
+from regexp.runs.identity import DATA_PATH_KEYS, IGNORED_KEYS, short_names
 from regexp.runs.run_record import RunRecord
 from regexp.utils.messages import did_you_mean, format_value
 
@@ -31,8 +31,8 @@ def group_by_configuration(records: Sequence[RunRecord]) -> list[Configuration]:
     groups: dict[str, list[RunRecord]] = {}
     for record in records:
         groups.setdefault(record.configuration_key, []).append(record)
-    option_names = _augmentation_options(records)
-    values_of_groups = [_all_values(group, option_names) for group in groups.values()]
+    names = _Names(_augmentation_options(records), _data_paths(records))
+    values_of_groups = [_all_values(group, names) for group in groups.values()]
     keys = _distinguishing_keys(values_of_groups, records)
     return [
         Configuration({key: values.get(key, ABSENT) for key in keys}, group)
@@ -53,8 +53,8 @@ def filter_records(records: Sequence[RunRecord], conditions: Sequence[str]) -> l
     """
     if not conditions:
         return list(records)
-    option_names = _augmentation_options(records)
-    values_of_records = [{**_all_values([record], option_names), "seed": str(record.seed)} for record in records]
+    names = _Names(_augmentation_options(records), _data_paths(records))
+    values_of_records = [{**_all_values([record], names), "seed": str(record.seed)} for record in records]
     all_keys = list(dict.fromkeys(key for values in values_of_records for key in values))
     chosen_indices = list(range(len(records)))
     for condition in conditions:
@@ -167,32 +167,49 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _all_values(group: Sequence[RunRecord], option_names: dict[str, str]) -> dict[str, str]:
+@dataclass(frozen=True)
+class _Names:
+    """The names under which users know what records hold in other words.
+
+    Attributes:
+        options: the name of an augmentation's option, by the augmentation's text (see `_augmentation_options`).
+        data_paths: the paths of a data set by key, by its fingerprint (see `_data_paths`).
+    """
+
+    options: dict[str, str]
+    data_paths: dict[str, dict[str, str]]
+
+
+def _all_values(group: Sequence[RunRecord], names: _Names) -> dict[str, str]:
     """Return the value of every key of a configuration, as the user would type it.
 
     Args:
         group: the runs of the configuration.
-        option_names: the names of augmentation options (see `_augmentation_options`).
+        names: the names of augmentations and data.
 
     Returns:
-        The values of the configuration by key, and those that were typed for keys which it does not record.
+        The values of the configuration by key, paths of its data first, and those that were typed for keys which it
+        does not record.
     """
     config = group[0].config
-    values = {key: format_value(value, mark_fractions=True) for key, value in config.items()}
-    values["augmentation"] = option_names.get(_augmentation_text(group[0]), str(config["augmentation"]))
+    values = dict(names.data_paths.get(str(config["data.fingerprint"]), {}))
+    values |= {key: format_value(value, mark_fractions=True) for key, value in config.items()}
+    values["augmentation"] = names.options.get(_augmentation_text(group[0]), str(config["augmentation"]))
     values["augmentation.steps"] = str(config["augmentation"])
     for record in group:
         for key, value in _typed_values(record).items():
-            values.setdefault(key, value)
+            if key not in DATA_PATH_KEYS:
+                values.setdefault(key, value)
     return values
 
 
 def _typed_values(record: RunRecord) -> dict[str, str]:
     """Return the values that a run's overrides set, by key, without those that cannot change the result."""
     values = {}
+    ignored_keys = {"seed", *IGNORED_KEYS} - set(DATA_PATH_KEYS)
     for override in record.overrides:
         key, _, value = override.lstrip("+").partition("=")
-        if not key.startswith(("~", "hydra")) and key != "seed" and key not in IGNORED_KEYS:
+        if not key.startswith(("~", "hydra")) and key not in ignored_keys:
             values[key] = value
     return values
 
@@ -210,6 +227,17 @@ def _augmentation_options(records: Sequence[RunRecord]) -> dict[str, str]:
         if (option := _typed_values(record).get("augmentation")) is not None:
             names.setdefault(_augmentation_text(record), option)
     return names
+
+
+def _data_paths(records: Sequence[RunRecord]) -> dict[str, dict[str, str]]:
+    """Return the paths of each data set by key, by its fingerprint: of several with the same files, the first.
+
+    So that a path stands for one data set wherever it tells them apart, and never for two.
+    """
+    paths: dict[str, dict[str, str]] = {}
+    for record in records:
+        paths.setdefault(str(record.config["data.fingerprint"]), record.data_paths)
+    return paths
 
 
 def _distinguishing_keys(values_of_groups: Sequence[dict[str, str]], records: Sequence[RunRecord]) -> list[str]:

@@ -23,6 +23,11 @@ class Report:
         self.console = console or Console(highlight=False)
         self.width = self.console.width
 
+    @property
+    def _table_width(self) -> int:
+        """The width of tables: that of the terminal, but at least 80."""
+        return max(80, self.width)
+
     def print_comparison(self, comparison: Comparison) -> None:
         """Print the tables, verdicts and notes of a comparison."""
         self.print_line(comparison.collection.title)
@@ -35,14 +40,14 @@ class Report:
             if table is not None:
                 self.console.print()
                 self.console.print(f"[bold]{escape(table.title)}[/bold]")
-                self._print_table(tables.to_rich_table(table))
+                self._print_table(tables.to_rich_table(table, self._table_width))
         self._print_hidden_rows(comparison)
         self.console.print()
         self._print_notes(make_notes(comparison))
 
     def print_overview(self, comparison: Comparison) -> None:
         """Print the short table at the end of a sweep, and its notes."""
-        self._print_table(tables.to_rich_table(tables.tabulate_overview(comparison)))
+        self._print_table(tables.to_rich_table(tables.tabulate_overview(comparison), self._table_width))
         self._print_hidden_rows(comparison)
         self.console.print()
         self._print_notes(make_brief_notes(comparison))
@@ -89,7 +94,7 @@ class Report:
         """Print a table as wide as its figures need: a narrower terminal breaks its lines, but loses no figure."""
         unlimited = self.console.options.update(max_width=10_000)
         needed_width = Measurement.get(self.console, unlimited, table).minimum
-        self.console.width = max(80, self.width, needed_width)
+        self.console.width = max(self._table_width, needed_width)
         self.console.print(table)
         self.console.width = self.width
 

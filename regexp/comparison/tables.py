@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
+from rich.cells import cell_len
 from rich.markup import escape
 from rich.table import Table
 
@@ -26,6 +28,8 @@ from regexp.config.metric_registry import RUN_METRICS, Metric
 from regexp.runs.identity import short_names
 
 MAX_ROWS = 30
+# Longer words of a table are broken, and so many characters are between its columns.
+_MAX_WORD, _COLUMN_GAP = 24, 2
 # Metrics that the table of results always has a column for.
 _FIXED_COLUMNS = ("val_accuracy", "test_accuracy", "gap", "best_epoch", "epochs")
 _FLIPS_COLUMN = "flips"
@@ -142,30 +146,55 @@ def tabulate_overview(comparison: Comparison) -> TextTable:
     return TextTable(format_headline(comparison), columns, rows, baseline_row=_baseline_row(comparison))
 
 
-def to_rich_table(table: TextTable) -> Table:
-    """Return a table for rich: columns of words are wrapped to the terminal's width, columns of figures are not.
+def to_rich_table(table: TextTable, width: int) -> Table:
+    """Return a table for rich: columns of words are wrapped, columns of figures are not.
 
     It has MAX_ROWS rows at most. The baseline, with which the others are compared, is always one of them.
+
+    Args:
+        table: the table.
+        width: the number of columns that it may take. It takes more where its figures and longest words need more.
     """
     rows = table.rows[:MAX_ROWS]
     if table.baseline_row is not None and table.baseline_row >= MAX_ROWS:
         rows = [*rows[:-1], table.rows[table.baseline_row]]
     rich_table = Table(box=None, pad_edge=False)
     last_column = len(table.columns) - 1
+    text_columns = {
+        i for i in range(len(table.columns)) if i < table.text_columns or (table.wraps_last and i == last_column)
+    }
+    min_widths, full_widths = [], []
+    for i, texts in enumerate(zip(table.columns, *rows, strict=True)):
+        full_widths.append(max(cell_len(line) for text in texts for line in text.split("\n")))
+        wraps = i in text_columns or table.columns[i] == "seeds"  # which also says how other runs ended
+        longest_word = max(cell_len(word) for text in texts for word in ["", *text.split()])
+        min_widths.append(min(_MAX_WORD, longest_word) if wraps else full_widths[i])
+    widths = _share_width(min_widths, full_widths, width - _COLUMN_GAP * last_column)
     for i, name in enumerate(table.columns):
-        is_text = i < table.text_columns or (table.wraps_last and i == last_column)
-        wraps = is_text or name == "seeds"  # the seeds' column also says how other runs ended
-        longest_word = max(_longest_word(text) for text in (name, *(row[i] for row in rows)))
-        rich_table.add_column(
-            escape(name),
-            justify="left" if is_text or name == "verdict" else "right",
-            no_wrap=not wraps,
-            overflow="fold",
-            min_width=min(24, longest_word) if wraps else None,
-        )
+        justify: Literal["left", "right"] = "left" if i in text_columns or name == "verdict" else "right"
+        rich_table.add_column(escape(name), justify=justify, overflow="fold", width=widths[i])
     for row in rows:
         rich_table.add_row(*map(escape, row))
     return rich_table
+
+
+def _share_width(min_widths: Sequence[int], full_widths: Sequence[int], width: int) -> list[int]:
+    """Return the widths of columns, which share what is left above their least widths: the narrowest gets more first.
+
+    rich shares it otherwise, and cuts columns of figures off where its shares do not add up.
+
+    Args:
+        min_widths: the least width of each column.
+        full_widths: the width at which nothing in a column is wrapped.
+        width: the width of all columns together.
+    """
+    widths = list(min_widths)
+    for _ in range(width - sum(widths)):
+        growing = [i for i, full_width in enumerate(full_widths) if widths[i] < full_width]
+        if not growing:
+            break
+        widths[min(growing, key=lambda i: widths[i])] += 1
+    return widths
 
 
 def describe_hidden_rows(comparison: Comparison) -> str | None:
@@ -176,11 +205,6 @@ def describe_hidden_rows(comparison: Comparison) -> str | None:
 
 def _baseline_row(comparison: Comparison) -> int:
     return next(i for i, row in enumerate(comparison.rows) if row is comparison.baseline)
-
-
-def _longest_word(text: str) -> int:
-    """Return the length of the longest word in a text."""
-    return max(map(len, text.split()), default=0)
 
 
 def _title_column(comparison: Comparison) -> str:

@@ -71,3 +71,14 @@ def _list_run_metrics() -> list[Metric]:
 
 
 RUN_METRICS = {metric.name: metric for metric in _list_run_metrics()}
+# The tags with which the event file of a finished run ends, by the name of the metric that each holds. TensorBoard's
+# HParams page averages them over seeds, as tables of comparisons average the metrics. It begins with the first five
+# tags by name, so these names sort before those of the curves. It shows a tag with the name of a hyperparameter in the
+# column of that hyperparameter, so no tag is called `epochs`.
+FINAL_TAGS = {
+    **{f"val_{name}": f"kept/val_{name}" for name in METRICS},
+    **{f"test_{name}": f"test/{name}" for name in METRICS},
+    "gap": "gap",
+    "epochs": "epochs/trained",
+    "best_epoch": "train/best_epoch",
+}

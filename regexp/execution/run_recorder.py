@@ -11,15 +11,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from regexp.config.metric_registry import COLUMNS, METRICS
-from regexp.config.schema import flatten, identity_items
+from regexp.config.metric_registry import COLUMNS, FINAL_TAGS, METRICS
+from regexp.config.schema import flatten
 from regexp.data.dataset import Dataset
 from regexp.execution.images import Png, draw_confusion_matrix, draw_first_layer, encode_png
 from regexp.models.protocol import Architecture
 from regexp.runs import event_file
 from regexp.runs.directories import PlannedRun, record_failure
 from regexp.runs.event_file import EventFile
-from regexp.runs.identity import seed_group
+from regexp.runs.run_record import FINISHED_STATUSES
+from regexp.runs.session import make_session
 from regexp.training.member import Checkpoint, RunResult
 from regexp.training.metrics import EpochMetrics
 from regexp.utils.atomic_io import append_to_log, explain_storage_errors, sync_file, write_atomically
@@ -85,6 +86,7 @@ class RunRecorder:
 
     def record_start(self) -> None:
         """Start the files, or cut them back to their state at the checkpoint."""
+        self.started = time.time()
         with explain_storage_errors(self.directory):
             (self.directory / "failure.json").unlink(missing_ok=True)
             if self.metadata is None:
@@ -97,21 +99,9 @@ class RunRecorder:
             path.unlink()
         self.events = EventFile.create(self.directory)
         (self.directory / "metrics.csv").write_text(",".join(COLUMNS) + "\n")
-        config = self.planned.job.config
-        columns = {
-            key.removesuffix(".name"): value if isinstance(value, bool | int | float) else format_value(value)
-            for key, value in identity_items(config).items()
-            if key != "seed"
-        }
-        columns["augmentation"] = "+".join(config.augmentation) or "none"
-        rows = "\n".join(
-            f"| {key} | {format_value(value, mark_fractions=True)} |" for key, value in flatten(config).items()
-        )
-        self.events.write(
-            0,
-            event_file.hyperparameters(columns, seed_group(config)),
-            event_file.text("configuration", f"| key | value |\n| --- | --- |\n{rows}"),
-        )
+        config = flatten(self.planned.job.config)
+        rows = "\n".join(f"| {key} | {format_value(value, mark_fractions=True)} |" for key, value in config.items())
+        self.events.write(0, event_file.text("configuration", f"| key | value |\n| --- | --- |\n{rows}"))
         picture = self.preview()
         (self.directory / "augmentation.png").write_bytes(picture.content)
         self.events.write(0, event_file.image("augmentation", *picture))
@@ -130,7 +120,7 @@ class RunRecorder:
     def record_epoch(self, metrics: EpochMetrics) -> None:
         """Append the metrics of an epoch to metrics.csv and to the event file."""
         row = metrics.row()
-        # TensorBoard's HParams page shows the first five tags of a run. These tags sort after those of `_end_events`.
+        # TensorBoard's HParams page shows the first five tags of a run. These tags sort after the final ones.
         curves = {
             "train/objective": metrics.objective,
             **{f"train/{name}": metrics.values[f"train_{name}"] for name in METRICS},
@@ -185,26 +175,29 @@ class RunRecorder:
             write_atomically(self.directory / "summary.json", content.encode())
 
     def _end_events(self, result: RunResult) -> None:
-        """Write the final scores and the pictures to the event file, and end its session."""
-        best, last, test = result.best, result.last, result.test
-        keeps_best = best is not None and self.planned.job.config.early_stopping.restore_best
+        """Write the final scores, the pictures and the session to the event file."""
+        best, last, config = result.best, result.last, self.planned.job.config
+        keeps_best = best is not None and config.early_stopping.restore_best
         kept_metrics = best if best is not None and keeps_best else last
-        scores: dict[str, float] = {"epochs": last.epoch, "gap": kept_metrics.gap}
-        if best is not None:
-            scores |= {f"best/val_{name}": best.values[f"val_{name}"] for name in METRICS}
-            scores |= {"train/best_epoch": best.epoch}
-        if test is not None:
-            scores |= {f"test/{name}": value for name, value in test.items()}
+        scores: dict[str, float] = {"epochs": last.epoch}
+        if result.status in FINISHED_STATUSES:  # comparisons leave out the others
+            scores |= {**kept_metrics.values, "gap": kept_metrics.gap}
+            scores |= {} if best is None else {"best_epoch": best.epoch}
+            scores |= {f"test_{name}": value for name, value in (result.test or {}).items()}
         pictures = []
         weight = self.architecture.first_layer_weight(result.checkpoint.tensors_of("best" if keeps_best else "model"))
         if weight is not None:
             pictures = [event_file.image("first_layer", *encode_png(draw_first_layer(weight, self.image_shape)))]
         self.events.write(
             last.epoch,
-            *(event_file.scalar(tag, value) for tag, value in scores.items()),
+            *(
+                event_file.scalar(FINAL_TAGS[name], value)
+                for name, value in scores.items()
+                if name in FINAL_TAGS and math.isfinite(value)
+            ),
             *pictures,
             event_file.image("confusion", *encode_png(draw_confusion_matrix(result.confusion_matrix, self.classes))),
-            event_file.session_end(success=result.status != "diverged"),
+            *make_session(config, self.planned.identity.data, result.status, self.started),
         )
 
     def _summarize(self, result: RunResult) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from regexp.config.metric_registry import METRICS
 from regexp.execution.planning import PlannedCohort, distinguishing_values, forecast_seconds
 from regexp.runs.directories import PlannedRun
 from regexp.runs.identity import short_names
-from regexp.runs.logdirs import make_logdir
+from regexp.runs.logdirs import make_current_logdir, make_logdir
 from regexp.runs.run import Run
 from regexp.utils import next_commands
 from regexp.utils.console import Console
@@ -118,11 +118,13 @@ class Terminal:
             from regexp.comparison.report import Report
 
             self.console.print()
-            Report(self.console).print_overview(compare_collection(collect_runs(runs, "the sweep")))
+            comparison = compare_collection(collect_runs(runs, "the sweep"))
+            Report(self.console).print_overview(comparison)
             self.console.print()
-            directories = [run.directory for run in runs]
-            self.print_line(f"curves   {next_commands.tensorboard_command(make_logdir(directories))}")
-            self.print_line(f"compare  {next_commands.compare_command(directories)}")
+            # The runs of the table and no others, so that TensorBoard's averages are those of the table.
+            logs = make_logdir([record.directory for record in comparison.records])
+            self.print_line(f"curves   {next_commands.tensorboard_command(logs)}")
+            self.print_line(f"compare  {next_commands.compare_command([run.directory for run in runs])}")
 
     def _report_run(self, run: Run, summary: dict[str, Any], finished_before: bool) -> None:
         if finished_before:
@@ -138,7 +140,8 @@ class Terminal:
             self.print_line("Validated on the test set, as in the lesson, so there is no separate test score.")
         self.console.print()
         self.print_line(f"results  {next_commands.relative_path(run.directory)}")
-        self.print_line(f"curves   {next_commands.tensorboard_command(run.directory.parent.parent)}")
+        logs = make_current_logdir(run.directory.parent.parent)
+        self.print_line(f"curves   {next_commands.tensorboard_command(logs)}")
         self.print_line(f"try      {next_commands.command_prefix()}regexp {_suggest_overrides(run)}")
 
 

@@ -235,6 +235,7 @@ def record_failure(planned: PlannedRun, error: Exception) -> None:
             write_atomically(planned.directory / "failure.json", json.dumps(failure, indent=2).encode())
             append_to_log(planned.directory, "".join(traceback.format_exception(error)).rstrip())
             for path in planned.directory.glob("events.out.tfevents.*"):
-                from regexp.runs import event_file
+                from regexp.runs import event_file, session
 
-                event_file.EventFile(path).write(0, event_file.session_end(success=False))
+                values = session.make_session(planned.job.config, planned.identity.data, "failed", time.time())
+                event_file.EventFile(path).write(0, *values)

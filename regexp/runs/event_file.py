@@ -87,7 +87,7 @@ def text(tag: str, markdown: str) -> Summary.Value:
     return Summary.Value(tag=tag, metadata=plugin, tensor=tensor)
 
 
-def hyperparameters(values: Mapping[str, float | bool | str], group: str) -> Summary.Value:
+def hyperparameters(values: Mapping[str, float | bool | str], group: str, started: float) -> Summary.Value:
     """Return the start of a session on TensorBoard's HParams page.
 
     No experiment summary is written: without one TensorBoard finds all columns and metrics by itself; with one it
@@ -96,8 +96,9 @@ def hyperparameters(values: Mapping[str, float | bool | str], group: str) -> Sum
     Args:
         values: the hyperparameters by name.
         group: the name of the seed group; the page averages the sessions of a group.
+        started: the time at which the session started, in seconds since 1970.
     """
-    start = plugin_data_pb2.SessionStartInfo(group_name=group, start_time_secs=time.time())
+    start = plugin_data_pb2.SessionStartInfo(group_name=group, start_time_secs=started)
     for name, value in values.items():
         if isinstance(value, bool):
             start.hparams[name].bool_value = value

@@ -4,8 +4,9 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from regexp.config.fields import iterate_fields
 from regexp.config.schema import Config, identity_items
@@ -16,6 +17,7 @@ from regexp.utils.messages import format_value
 # draw, and results by rounding only.
 IGNORED_KEYS = {key for key, _, metadata in iterate_fields(Config()) if not metadata.get("identity", True)}
 IGNORED_KEYS |= {"device"}
+DATA_PATH_KEYS = ("data.path", "data.root")
 _MAX_LENGTH = 100  # of a label, in characters
 
 
@@ -40,10 +42,14 @@ def identify(config: Config, fingerprint: str) -> Identity:
     return Identity(_hash(canonical.encode()), fingerprint, code_hash())
 
 
-def seed_group(config: Config) -> str:
+def seed_group(config: Config, fingerprint: str) -> str:
     """Return the name of a configuration's seed group, which is the same for all of its seeds.
 
     The name lists what differs from the defaults, and ends with a hash of everything: "batch affine lr=0.003 (32e458)".
+
+    Args:
+        config: the configuration of one of its runs.
+        fingerprint: the fingerprint of the data set's files.
     """
     items = {key: value for key, value in identity_items(config).items() if key != "seed"}
     defaults = {**identity_items(Config()), "augmentation": items["augmentation"]}
@@ -54,7 +60,16 @@ def seed_group(config: Config) -> str:
         for key, value in changes.items()
     ]
     words += ["+".join(config.augmentation)] if config.augmentation else []
-    return f"{' '.join(words) or 'defaults'} ({_hash(json.dumps(items, sort_keys=True).encode())[:6]})"
+    content = json.dumps({**items, "data.fingerprint": fingerprint}, sort_keys=True)
+    return f"{' '.join(words) or 'defaults'} ({_hash(content.encode())[:6]})"
+
+
+def data_paths(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the paths of the data in a flat configuration, by key.
+
+    They do not decide a result, because data may move, but they are the names that users have for their data.
+    """
+    return {key: str(config[key]) for key in DATA_PATH_KEYS if config.get(key)}
 
 
 def make_label(overrides: Sequence[str]) -> str:

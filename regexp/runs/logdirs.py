@@ -7,14 +7,34 @@ from contextlib import suppress
 from pathlib import Path
 
 from regexp.data.sources import cache_directory
+from regexp.runs.run import SET_ASIDE
 
 
-def make_logdir(directories: Sequence[Path], extra_directory: Path | None = None) -> Path:
+def make_current_logdir(outputs: Path) -> Path:
+    """Return a directory for `tensorboard --logdir` that shows all runs but those that were set aside.
+
+    TensorBoard would average a run that was set aside with the run that has replaced it.
+
+    Args:
+        outputs: the directory that holds outputs/NAME/LABEL.
+
+    Returns:
+        That directory, if nothing in it was set aside; else a directory of links to the current runs, which has the
+        same path each time.
+    """
+    if not any(outputs.glob(f"*/*{SET_ASIDE}*")):
+        return outputs
+    directories = [path.parent for path in outputs.glob("*/*/run.json") if SET_ASIDE not in path.parent.name]
+    return make_logdir(directories, key=str(outputs.resolve()))
+
+
+def make_logdir(directories: Sequence[Path], extra_directory: Path | None = None, key: str | None = None) -> Path:
     """Return a directory for `tensorboard --logdir` that shows exactly these runs.
 
     Args:
         directories: the directories of the runs.
         extra_directory: a directory beside them that is shown as well, if it exists.
+        key: what decides the path of a directory of links; None: the runs.
 
     Returns:
         The directory that holds the runs, if it holds no others; else a directory of links to them in the user's cache.
@@ -27,8 +47,8 @@ def make_logdir(directories: Sequence[Path], extra_directory: Path | None = None
     files = common.glob("*/events.out.tfevents.*") if len(parents) == 1 else common.rglob("events.out.tfevents.*")
     if {file.parent for file in files} <= set(run_directories):
         return common
-    key = hashlib.sha256("\n".join(sorted(map(str, run_directories))).encode()).hexdigest()[:8]
-    links = cache_directory() / "tensorboard" / f"{common.name}-{key}"
+    digest = hashlib.sha256((key or "\n".join(sorted(map(str, run_directories)))).encode()).hexdigest()[:8]
+    links = cache_directory() / "tensorboard" / f"{common.name}-{digest}"
     targets = {links / directory.relative_to(common): directory for directory in run_directories}
     if extra_directory is not None and extra_directory.is_dir():
         targets[links / extra_directory.name] = extra_directory

@@ -13,6 +13,9 @@ from regexp.utils.lazy import load_object
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+# What the name of a directory that was set aside has before its time.
+SET_ASIDE = ".old-"
+
 
 class Run:
     """A run that was recorded in a directory, finished or not.
@@ -174,7 +177,7 @@ def load_run(path: Path | str) -> Run:
 def find_runs(directory: Path) -> Iterator[Run]:
     """Yield the runs recorded directly below a directory, by name, without those that were set aside."""
     for path in sorted(directory.glob("*/run.json")):
-        if ".old-" not in path.parent.name:
+        if SET_ASIDE not in path.parent.name:
             try:
                 yield Run(path.parent)
             except RunError:

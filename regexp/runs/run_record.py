@@ -9,7 +9,7 @@ from typing import Any
 
 from regexp.config.metric_registry import CURVES, METRICS
 from regexp.errors import RunError
-from regexp.runs.identity import IGNORED_KEYS
+from regexp.runs.identity import DATA_PATH_KEYS, IGNORED_KEYS, data_paths
 from regexp.runs.run import Run
 from regexp.utils.processes import is_alive
 
@@ -31,6 +31,7 @@ class RunRecord:
         overrides: the overrides that the run was trained with.
         seed: the seed of the run.
         config: the flat configuration, without the seed and the keys that cannot change the result.
+        data_paths: the paths of its data, by key, as far as it names any.
         configuration_key: the configuration as text; equal for runs that differ in their seed only.
         code: the hash of the code that trained the run.
         started: the time at which the run was first started.
@@ -48,6 +49,7 @@ class RunRecord:
     overrides: tuple[str, ...]
     seed: int
     config: dict[str, Any]
+    data_paths: dict[str, str]
     configuration_key: str
     code: str
     started: str
@@ -76,7 +78,8 @@ def read_run_record(run: Run) -> RunRecord:
     config = dict(record["config"])
     steps = dict.fromkeys(key.split(".")[1] for key in config if key.startswith("augmentation."))
     seed, max_epochs = config.pop("seed"), config["epochs"]
-    config = {key: value for key, value in config.items() if key not in IGNORED_KEYS and key != "data.path"}
+    paths = data_paths(config)
+    config = {key: value for key, value in config.items() if key not in {*IGNORED_KEYS, *DATA_PATH_KEYS}}
     config = {**config, "augmentation": "+".join(steps) or "none", "data.fingerprint": str(record["identity"]["data"])}
     metric_values: dict[str, float] = {}
     image_counts: dict[str, int] = {}
@@ -100,6 +103,7 @@ def read_run_record(run: Run) -> RunRecord:
         overrides=tuple(map(str, record["overrides"])),
         seed=int(seed),
         config=config,
+        data_paths=paths,
         configuration_key=json.dumps(config, sort_keys=True),
         code=str(record["identity"]["code"]),
         started=str(record.get("started", "")),

@@ -21,6 +21,8 @@ from regexp.cli.compare import main
 from regexp.comparison.compare import compare_collection
 from regexp.comparison.curves import Curves
 from regexp.comparison.loading import collect
+from regexp.comparison.report import Report
+from regexp.comparison.tables import TextTable, to_rich_table
 from regexp.utils.console import Console
 from regexp.utils.processes import _start_time, describe_this_process
 
@@ -503,6 +505,22 @@ def test_a_narrow_terminal_loses_no_figures(compare: Command, monkeypatch: pytes
     for line in wide.splitlines():
         if "±" in line and "   " in line:
             assert line.rstrip() in narrow
+
+
+@pytest.mark.parametrize("title", ["batch", "a very long folder name/pictures/first.npz, 0.01", "b" * 70, "猫" * 30])
+@pytest.mark.parametrize("seeds", ["5", "0 (3 diverged)", "2 (3 diverged, 1 failed, 1 interrupted)"])
+def test_a_table_with_long_words_loses_no_figures(title: str, seeds: str) -> None:
+    columns = ["path\nlr", "seeds", "validation %", "test %", "gap", "best", "epochs", "s"]
+    figures = ["94.99 ± 0.18", "95.99 ± 0.20", "0.031", "14", "15", "123.4"]
+    console = Console(file=io.StringIO(), width=80)
+    report = Report(console)
+    table = TextTable("Means over seeds", columns, [[title, seeds, *figures]] * 3)
+    report._print_table(to_rich_table(table, 80))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert all(text.count(f"  {figure}") == 3 for figure in figures)
+    words = "".join(line[:24] for line in text.splitlines()[2:])
+    assert all(title[i] in words for i in range(len(title)))
+    assert "epochs" in text
 
 
 def test_hidden_rows_are_counted(compare: Command) -> None:

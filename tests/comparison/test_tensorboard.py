@@ -258,18 +258,18 @@ def test_tensorboards_pages_in_a_browser(tmp_path: Path) -> None:
     run_names = [run.directory.name for run in runs]
     with browser(tmp_path / "profile") as page, serve_tensorboard(Path("outputs/default"), len(runs) + 6) as address:
         page.open(f"{address}/#hparams")
-        page.wait_until(f"{TEXT}.filter(text => text.endsWith(')') && text.includes('(')).length >= 4")
+        page.wait_until(f"{TEXT}.filter(text => / \\([0-9a-f]{{6}}\\)( diverged)?$/.test(text)).length >= 4")
         text = page.evaluate(TEXT)
         header = text[text.index("Trial ID") :]
         columns = header[: next(i for i, word in enumerate(header) if word.endswith(")"))]
         # The keys that differ come first, then exactly those metrics that are written at the end of a run.
         joined = "".join(columns)
         varied_keys = ["model.dropout", "normalization", "optimizer.lr"]
-        final_metrics = ["best/val_accuracy", "best/val_loss", "epochs", "gap", "test/accuracy"]
+        final_metrics = ["epochs/trained", "gap", "kept/val_accuracy", "kept/val_loss", "test/accuracy"]
         positions = [joined.index(name) for name in (*varied_keys, *final_metrics)]
         assert positions == sorted(positions)
         assert "train/loss" not in joined
-        rows = {word.rpartition(" (")[0] for word in header if word.endswith(")") and " (" in word}
+        rows = {word.rpartition(" (")[0] for word in header if word.endswith((")", ") diverged")) and " (" in word}
         common = {"epochs=3", "hidden_sizes=[8]", "patience=null", "restore_best=false"}
         assert {" ".join(set(row.split()) - common) for row in rows} == {"", "batch", "dropout=0.5", "lr=1e+38"}
         request = urllib.request.Request(
@@ -285,18 +285,16 @@ def test_tensorboards_pages_in_a_browser(tmp_path: Path) -> None:
         assert statuses == ["STATUS_FAILURE", *["STATUS_SUCCESS"] * 5]
         for group in groups:
             for value in group["metricValues"]:
-                if value["name"]["tag"] == "best/val_accuracy":
+                if value["name"]["tag"] == "kept/val_accuracy":
                     summaries = [load_run(Path("outputs/default", s["name"])).summary for s in group["sessions"]]
-                    accuracies = [
-                        summary["best"]["val_accuracy"] for summary in summaries if summary and summary["best"]
-                    ]
+                    accuracies = [summary["last"]["val_accuracy"] for summary in summaries if summary]
                     assert value["value"] == pytest.approx(np.mean(accuracies), rel=1e-6)
 
         page.open("about:blank")
         page.open(f"{address}/#scalars", width=1400, height=4000)
-        page.wait_until(f"{TEXT}.includes('best/val_loss') && {TEXT}.includes('val')")
+        page.wait_until(f"{TEXT}.includes('epochs/trained') && {TEXT}.includes('val')")
         text = page.evaluate(TEXT)
-        assert {"best", "epochs", "gap", "test", "train", "val"} <= set(text)
+        assert {"epochs", "gap", "kept", "test", "train", "val"} <= set(text)
         expected = [
             f"bands/{name}/{kind}" for name in _band_names() for kind in ("mean", "mean+sd", "mean-sd")
         ] + run_names

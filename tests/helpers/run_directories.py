@@ -113,6 +113,7 @@ def simulate_grid(
                     overrides=(*(f"{key}={value}" for key, value in zip(keys, values, strict=True)), f"seed={seed}"),
                     seed=seed,
                     config={**config, "data.fingerprint": "data"},
+                    data_paths={},
                     configuration_key=str(values),
                     code="code",
                     started="",

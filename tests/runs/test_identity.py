@@ -46,15 +46,16 @@ def test_identity_follows_configuration_data_and_code(monkeypatch: pytest.Monkey
 
 
 def test_seeds_of_a_configuration_share_a_seed_group() -> None:
-    group = seed_group(compose_job([]).config)
-    assert seed_group(compose_job(["seed=7"]).config) == group
-    assert seed_group(compose_job(["optimizer.lr=0.1"]).config) != group
+    group = seed_group(compose_job([]).config, "data")
+    assert seed_group(compose_job(["seed=7"]).config, "data") == group
+    assert seed_group(compose_job(["optimizer.lr=0.1"]).config, "data") != group
+    assert seed_group(compose_job([]).config, "other data") != group
     assert group.startswith("defaults (")
 
 
 def test_a_seed_group_names_the_values_that_are_not_defaults() -> None:
     job = compose_job(["augmentation=lesson", "normalization=batch", "optimizer.lr=3e-3", "seed=7"])
-    assert seed_group(job.config).startswith("batch lr=0.003 rotate+flip (")
+    assert seed_group(job.config, "data").startswith("batch lr=0.003 rotate+flip (")
     other_job = compose_job(["augmentation=lesson", "augmentation.rotate.degrees=5", *job.overrides[1:]])
-    assert seed_group(other_job.config).startswith("batch lr=0.003 rotate+flip (")
-    assert seed_group(other_job.config) != seed_group(job.config)
+    assert seed_group(other_job.config, "data").startswith("batch lr=0.003 rotate+flip (")
+    assert seed_group(other_job.config, "data") != seed_group(job.config, "data")
