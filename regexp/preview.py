@@ -14,7 +14,7 @@ from pathlib import Path
 from regexp.config.compose import compose_job
 from regexp.runs.identity import make_label
 from regexp.utils import exit_codes
-from regexp.utils.atomic_io import explain_storage_errors
+from regexp.utils.storage_errors import explain_storage_errors
 
 
 def main() -> None:

@@ -1,6 +1,5 @@
 """Curves averaged over the seeds of a row, for plots and for TensorBoard's bands. Imports no torch."""
 
-import csv
 import math
 from collections.abc import Iterator, Sequence
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from regexp.comparison.rows import Row
 from regexp.config.metric_registry import COLUMNS
+from regexp.errors import RunError
 from regexp.runs.run import Run
 
 # The smallest loss of which a logarithm is taken: a network can be so sure that its loss rounds to 0.
@@ -33,8 +33,9 @@ class Curves:
                 try:
                     epochs = Run(record.directory).metrics
                     complete = len(epochs) == record.last_epoch and all(set(epoch) <= set(COLUMNS) for epoch in epochs)
-                except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
-                    self.problems.append(f"no curves of {record.directory}: metrics.csv is broken ({str(error)[:100]})")
+                except RunError as error:
+                    problem = str(error).removeprefix(f"{record.directory}/")
+                    self.problems.append(f"no curves of {record.directory}: {problem}")
                     continue
                 if complete and epochs:
                     runs.append(epochs)

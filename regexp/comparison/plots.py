@@ -19,7 +19,7 @@ from regexp.comparison.export import to_markdown
 from regexp.comparison.rows import Row, average_rows
 from regexp.comparison.statistics import CONFIDENCE_LEVEL
 from regexp.config.metric_registry import RUN_METRICS, Metric
-from regexp.utils.atomic_io import explain_storage_errors
+from regexp.utils.storage_errors import explain_storage_errors
 
 MAX_PANELS, MAX_ROWS, MAX_LINES, MAX_NAMES = 12, 30, 6, 12
 T = TypeVar("T")
@@ -45,8 +45,8 @@ def write_report(comparison: Comparison, curves: Curves, directory: Path) -> Pat
     import matplotlib
 
     pictures = []
-    remedy = "Free some space, or choose another directory: --output DIR."
-    with explain_storage_errors(directory, remedy), matplotlib.rc_context(_STYLE):
+    other_way = "choose another directory: --output DIR"
+    with explain_storage_errors(directory, other_way), matplotlib.rc_context(_STYLE):
         directory.mkdir(parents=True, exist_ok=True)
         for name, caption, figure in _plot_all(comparison, curves):
             for extension in ("png", "svg"):

@@ -16,7 +16,7 @@ from regexp.comparison.rows import Row
 from regexp.config.metric_registry import EPOCH_SPLITS, METRICS
 from regexp.runs import event_file
 from regexp.utils import next_commands
-from regexp.utils.atomic_io import explain_storage_errors
+from regexp.utils.storage_errors import explain_storage_errors
 
 DIRECTORY_NAME = "bands"
 # The tags that regexp.execution.run_recorder writes, with their columns in metrics.csv.
@@ -41,7 +41,7 @@ def write_bands(comparison: Comparison, curves: Curves) -> int:
         StorageError: a file cannot be written.
     """
     directory = bands_directory(comparison)
-    with explain_storage_errors(directory, "Free some space, or change its permissions."):
+    with explain_storage_errors(directory, "compare without --tensorboard"):
         _remove_bands(directory)
         rows = [row for row in comparison.rows if curves.run_count(row) > 1]
         if not rows:

@@ -21,8 +21,9 @@ from regexp.data.dataset import Dataset, add_label_noise, read_dataset
 from regexp.data.sources import locate
 from regexp.errors import ConfigError, DataError, DeviceLost, OutOfMemory
 from regexp.execution import memory
+from regexp.execution.checkpoint_file import load_checkpoint
 from regexp.execution.images import Png, draw_augmentation_grid, encode_png
-from regexp.execution.run_recorder import RunRecorder, load_checkpoint
+from regexp.execution.run_recorder import RunRecorder
 from regexp.models.protocol import Architecture
 from regexp.runs.directories import PlannedRun
 from regexp.training.batches import batch_sizes

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from regexp.errors import DeviceLost, Interrupted, OutOfMemory
 from regexp.execution import builders, grouping
+from regexp.execution.checkpoint_file import describe_damage
 from regexp.execution.events import CohortDescription, CohortDisplay, EpochSummary
 from regexp.runs.directories import PlannedRun, record_failure
 from regexp.training import loop
@@ -35,22 +36,30 @@ def train_cohorts(
     queue = [list(planned_runs) for planned_runs in cohorts]
     while queue:
         planned_runs = queue.pop(0)
-        halves: list[list[PlannedRun]] = []
+        shortage: OutOfMemory | None = None
         try:
             errors += train_cohort(planned_runs, display, stop_request, is_last=not queue)
         except OutOfMemory as error:
-            halves = split_in_two(planned_runs)
-            if not halves:
-                errors.append(_record_failures(planned_runs, error))
+            shortage = error
         except DeviceLost as error:
             _record_failures(planned_runs, error)
             raise
         except Exception as error:
             errors.append(_record_failures(planned_runs, error))
-        # Here the error is gone, and with its traceback the tensors of the cohort.
-        if halves:
-            display.print_line(f"{len(planned_runs)} runs do not fit in memory together; training them in two halves")
-            queue = halves + queue
+        if shortage is not None:
+            _free_tensors(shortage)  # otherwise the memory is as short for what follows
+            try:
+                halves = split_in_two(planned_runs)
+            except Exception as error:  # grouping reads data and checkpoints, which may fail by now
+                errors.append(_record_failures(planned_runs, error))
+                continue
+            if halves:
+                display.print_line(
+                    f"{len(planned_runs)} runs do not fit in memory together; training them in two halves"
+                )
+                queue = halves + queue
+            else:
+                errors.append(_record_failures(planned_runs, shortage))
     return errors
 
 
@@ -72,6 +81,9 @@ def train_cohort(
     """
     with builders.explain_device_errors():
         cohort = builders.build_cohort(planned_runs)
+        for planned in planned_runs:
+            if damage := describe_damage(planned.directory):
+                display.print_line(damage)
         with display.watch(describe_cohort(cohort)):
             loop.train(cohort, SummaryReporter(display), stop_request)
     if stop_request.requested and (cohort.members or not is_last):
@@ -123,5 +135,13 @@ def _record_failures(planned_runs: Sequence[PlannedRun], error: Exception) -> Ex
     """Record in the directory of each run that it failed, free the tensors of its cohort, and return the error."""
     for planned in planned_runs:
         record_failure(planned, error)
-    traceback.clear_frames(error.__traceback__)  # the frames hold the cohort's tensors
+    _free_tensors(error)
     return error
+
+
+def _free_tensors(error: BaseException) -> None:
+    """Clear the frames in which an error and its causes were raised: they hold the tensors of a cohort."""
+    cause: BaseException | None = error
+    while cause is not None:
+        traceback.clear_frames(cause.__traceback__)
+        cause = cause.__cause__ or cause.__context__

@@ -10,8 +10,8 @@ import torch
 from regexp.config.schema import Config, cohort_key
 from regexp.errors import ConfigError
 from regexp.execution import builders, memory
+from regexp.execution.checkpoint_file import load_checkpoint
 from regexp.execution.planning import PlannedCohort, split_cohort
-from regexp.execution.run_recorder import load_checkpoint
 from regexp.runs.directories import PlannedRun, record_failure_of
 from regexp.training.batches import batch_sizes
 from regexp.utils.device import Backend, choose_backend

@@ -1,60 +1,39 @@
-"""The recorder that writes a run's files while it trains, and the loading of its checkpoint."""
+"""The recorder that writes a run's files while it trains."""
 
 import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
-
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
 
 from regexp.config.metric_registry import COLUMNS, FINAL_TAGS, METRICS
 from regexp.config.schema import flatten
 from regexp.data.dataset import Dataset
+from regexp.execution.checkpoint_file import LAST, PREVIOUS, save_checkpoint
 from regexp.execution.images import Png, draw_confusion_matrix, draw_first_layer, encode_png
 from regexp.models.protocol import Architecture
 from regexp.runs import event_file
+from regexp.runs.appended_file import AppendedFile
 from regexp.runs.directories import PlannedRun, record_failure
 from regexp.runs.event_file import EventFile
 from regexp.runs.run_record import FINISHED_STATUSES
 from regexp.runs.session import make_session
+from regexp.runs.tensor_file import encode_tensors
 from regexp.training.member import Checkpoint, RunResult
 from regexp.training.metrics import EpochMetrics
-from regexp.utils.atomic_io import append_to_log, explain_storage_errors, sync_file, write_atomically
+from regexp.utils.atomic_io import append_to_log, sync_file, write_atomically
 from regexp.utils.messages import format_value
-
-
-def load_checkpoint(directory: Path) -> Checkpoint | None:
-    """Load the checkpoint of a run; None if it is missing or damaged, or if recorded epochs before it are missing."""
-    try:
-        with safe_open(directory / "checkpoint.safetensors", framework="pt") as file:
-            metadata = json.loads(file.metadata()["state"])
-            names = set(file.keys())
-            checkpoint = Checkpoint({name: file.get_tensor(name) for name in names}, metadata)
-        if names != set(metadata["tensors"]):
-            return None
-        header, *rows = (directory / "metrics.csv").read_text().splitlines()
-        if header != ",".join(COLUMNS) or len(rows) < metadata["epoch"]:
-            return None
-        if EventFile(directory / Path(metadata["events"]).name).size() < metadata["events_size"]:
-            return None
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        return None
-    return checkpoint
+from regexp.utils.storage_errors import explain_storage_errors
 
 
 class RunRecorder:
     """The recorder of one run, which writes its files.
 
-    Files are opened, appended to and closed each time, so that the number of open files does not limit the size of a
-    cohort.
-
     Attributes:
         planned: the run.
         directory: the directory of the run.
+        metrics: metrics.csv.
+        events: the event file.
     """
 
     def __init__(
@@ -88,17 +67,23 @@ class RunRecorder:
         """Start the files, or cut them back to their state at the checkpoint."""
         self.started = time.time()
         with explain_storage_errors(self.directory):
-            (self.directory / "failure.json").unlink(missing_ok=True)
+            # A summary here is a broken one, and partial files are those of a process that was killed.
+            for path in (
+                *self.directory.glob("*.part"),
+                *map(self.directory.joinpath, ("failure.json", "summary.json")),
+            ):
+                path.unlink(missing_ok=True)
             if self.metadata is None:
                 self._start_files()
             else:
                 self._cut_files(self.metadata)
 
     def _start_files(self) -> None:
-        for path in self.directory.glob("events.out.tfevents.*"):
-            path.unlink()
+        weights = [self.directory / name for name in (LAST, PREVIOUS, "best.safetensors")]
+        for path in (*weights, *self.directory.glob("events.out.tfevents.*")):
+            path.unlink(missing_ok=True)
         self.events = EventFile.create(self.directory)
-        (self.directory / "metrics.csv").write_text(",".join(COLUMNS) + "\n")
+        self.metrics = AppendedFile.create(self.directory / "metrics.csv", f"{','.join(COLUMNS)}\n".encode())
         config = flatten(self.planned.job.config)
         rows = "\n".join(f"| {key} | {format_value(value, mark_fractions=True)} |" for key, value in config.items())
         self.events.write(0, event_file.text("configuration", f"| key | value |\n| --- | --- |\n{rows}"))
@@ -110,12 +95,14 @@ class RunRecorder:
 
     def _cut_files(self, metadata: Mapping[str, Any]) -> None:
         """Cut off the parts of the files that were recorded after a checkpoint."""
-        self.events = EventFile(self.directory / Path(metadata["events"]).name)
-        self.events.truncate(metadata["events_size"])
-        lines = (self.directory / "metrics.csv").read_text().splitlines(keepends=True)
-        kept_lines = "".join(lines[: 1 + metadata["epoch"]])
-        write_atomically(self.directory / "metrics.csv", kept_lines.encode())
-        append_to_log(self.directory, f"resumes after epoch {metadata['epoch']}")
+        self.events = EventFile(AppendedFile.at_checkpoint(self.directory, metadata["events"]))
+        self.metrics = AppendedFile.at_checkpoint(self.directory, metadata["metrics"])
+        if metadata["file"] == PREVIOUS:
+            # A last checkpoint is damaged here, and the next one would put it in the place of the previous one.
+            (self.directory / LAST).unlink(missing_ok=True)
+        for file in (self.events.file, self.metrics):
+            file.cut_back()
+        append_to_log(self.directory, f"resumes after epoch {metadata['epoch']}, from {metadata['file']}")
 
     def record_epoch(self, metrics: EpochMetrics) -> None:
         """Append the metrics of an epoch to metrics.csv and to the event file."""
@@ -131,24 +118,16 @@ class RunRecorder:
             "val/gap": metrics.gap,
         }
         with explain_storage_errors(self.directory):
-            with (self.directory / "metrics.csv").open("a") as file:
-                file.write(",".join(str(row[name]) for name in COLUMNS) + "\n")
+            self.metrics.append((",".join(str(row[name]) for name in COLUMNS) + "\n").encode())
             self.events.write(metrics.epoch, *(event_file.scalar(tag, value) for tag, value in curves.items()))
 
     def record_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Replace the checkpoint of the run."""
         with explain_storage_errors(self.directory):
             # What was recorded until now must be on the disk before a checkpoint that builds on it.
-            for path in (self.directory / "run.json", self.directory / "metrics.csv", self.events.path):
+            for path in (self.directory / "run.json", self.metrics.path, self.events.file.path):
                 sync_file(path)
-            metadata = {
-                **checkpoint.metadata,
-                "tensors": sorted(checkpoint.tensors),
-                "events": self.events.path.name,
-                "events_size": self.events.size(),
-            }
-            content = save(_copy_to_cpu(checkpoint.tensors), {"state": json.dumps(metadata)})
-            write_atomically(self.directory / "checkpoint.safetensors", content)
+            save_checkpoint(self.directory, checkpoint, {"metrics": self.metrics, "events": self.events.file})
 
     def record_interruption(self, checkpoint: Checkpoint) -> None:
         """Save the checkpoint of a run that stops before its end."""
@@ -165,14 +144,16 @@ class RunRecorder:
         self.record_checkpoint(result.checkpoint)
         with explain_storage_errors(self.directory):
             if result.best is not None:
-                best_weights = _copy_to_cpu(result.checkpoint.tensors_of("best"))
-                write_atomically(self.directory / "best.safetensors", save(best_weights))
+                best_weights = encode_tensors(result.checkpoint.tensors_of("best"), {})
+                write_atomically(self.directory / "best.safetensors", best_weights)
             self._end_events(result)
             append_to_log(self.directory, f"{result.status} after epoch {result.last.epoch}")
             if result.status == "diverged":
                 append_to_log(self.directory, f"the loss is not finite at a learning rate of {result.last.lr:g}")
+            sync_file(self.events.file.path)
             content = json.dumps(self._summarize(result), indent=2)
             write_atomically(self.directory / "summary.json", content.encode())
+            (self.directory / PREVIOUS).unlink(missing_ok=True)
 
     def _end_events(self, result: RunResult) -> None:
         """Write the final scores, the pictures and the session to the event file."""
@@ -223,11 +204,6 @@ class RunRecorder:
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
         return {name: _replace_nonfinite(value) for name, value in summary.items()}
-
-
-def _copy_to_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return copies on the CPU that share no storage, as safetensors requires."""
-    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
 
 
 def _replace_nonfinite(value: Any) -> Any:

@@ -24,6 +24,8 @@ from regexp.utils.console import Console
 
 # The number of cohorts that a printed plan lists.
 MAX_PLAN_ROWS = 30
+# The number of directories that are reported one by one.
+MAX_NOTES = 10
 
 
 class Terminal:
@@ -39,18 +41,30 @@ class Terminal:
     def print_counts(self, planned_runs: Sequence[PlannedRun]) -> None:
         """Print how many runs were asked for, and how many of them are new, unfinished, finished or duplicates."""
         distinct_runs = list(dict.fromkeys(planned_runs))
+        num_unstorable = sum(planned.problem is not None for planned in distinct_runs)
         num_finished = sum(planned.finished for planned in distinct_runs)
         num_checkpoints = sum((planned.directory / "checkpoint.safetensors").exists() for planned in distinct_runs)
         num_resumable = num_checkpoints - num_finished
         num_duplicates = len(planned_runs) - len(distinct_runs)
-        counts = [f"{len(distinct_runs) - num_finished} to train"]
+        counts = [f"{len(distinct_runs) - num_finished - num_unstorable} to train"]
         if num_resumable > 0:
             counts[0] += f" ({num_resumable} to resume)"
         if num_finished:
             counts.append(f"{num_finished} already finished")
+        if num_unstorable:
+            counts.append(f"{num_unstorable} that cannot be stored")
         if num_duplicates:
             counts.append(f"{num_duplicates} duplicate{'s' if num_duplicates > 1 else ''}")
         self.print_line(f"{len(planned_runs)} run{'s' if len(planned_runs) > 1 else ''}: {', '.join(counts)}")
+
+    def print_notes(self, planned_runs: Sequence[PlannedRun]) -> None:
+        """Print what the user should know about the directories of runs before they train."""
+        self.print_other_code(planned_runs)
+        notes = [planned.note for planned in dict.fromkeys(planned_runs) if planned.note]
+        for note in notes[:MAX_NOTES]:
+            self.print_line(note)
+        if len(notes) > MAX_NOTES:
+            self.print_line(f"and {len(notes) - MAX_NOTES} more directories like these")
 
     def print_other_code(self, planned_runs: Sequence[PlannedRun], dry_run: bool = False) -> None:
         """Print how many finished runs were trained by other code than this, and what happens (or would) to them."""
@@ -103,15 +117,15 @@ class Terminal:
         """Announce that a signal has arrived and that training stops after the current epoch."""
         self.print_line("Stopping after this epoch; interrupt again to stop at once.")
 
-    def report(self, runs: Sequence[Run], finished_before: Sequence[bool]) -> None:
+    def report(self, runs: Sequence[Run], finished_before: bool) -> None:
         """Print how the runs ended, where their results are, and what to type next.
 
         Args:
             runs: the runs, in the order in which they were asked for.
-            finished_before: for each run, whether it had already finished before this command.
+            finished_before: whether all of them had already finished before this command.
         """
         if len(runs) == 1 and runs[0].summary is not None:
-            self._report_run(runs[0], runs[0].summary, finished_before[0])
+            self._report_run(runs[0], runs[0].summary, finished_before)
         elif len(runs) > 1:
             from regexp.comparison.compare import compare_collection  # imports scipy, which training need not wait for
             from regexp.comparison.loading import collect_runs

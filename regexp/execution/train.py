@@ -12,8 +12,9 @@ from regexp.config.job import Job, make_job
 from regexp.errors import DIVERGED
 from regexp.execution.executors.choice import choose_executor
 from regexp.execution.terminal import Terminal
-from regexp.runs.directories import plan_runs, release_reservations
+from regexp.runs.directories import find_unfinished, plan_runs, read_runs, release_reservations
 from regexp.runs.run import Run
+from regexp.runs.run_index import is_finished
 from regexp.runs.sweep_record import SweepRecord
 from regexp.utils.exit_codes import raise_failures, record_status, report_errors
 from regexp.utils.signals import catch_stop_signals
@@ -33,13 +34,12 @@ def command(cfg: DictConfig) -> None:
 def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal, sweep: SweepRecord | None = None) -> list[Run]:
     """Plan the runs of jobs below `outputs`, train those that are unfinished, report, and return all in order.
 
-    Finished runs are shown, not trained again. The others train in as few cohorts as their `shared` fields, the memory
-    and the workers allow. If some fail, the rest still train, and the errors are raised at the end. `sweep` is the
-    record of the sweep that the runs belong to; None for a single run.
+    Finished runs are shown. The others train in as few cohorts as their `shared` fields, the memory and the workers
+    allow. If some fail, the rest still train, and the errors are raised at the end. `sweep` is None for a single run.
     """
-    planned_runs, errors = plan_runs(jobs, outputs), list[Exception]()
-    unfinished = [planned for planned in dict.fromkeys(planned_runs) if not planned.finished]
-    terminal.print_other_code(planned_runs)
+    planned_runs = plan_runs(jobs, outputs)
+    unfinished, errors = find_unfinished(planned_runs)
+    terminal.print_notes(planned_runs)
     if sweep is not None:
         sweep.add(planned_runs, outputs)
         terminal.print_counts(planned_runs)
@@ -52,8 +52,8 @@ def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal, sweep: SweepRe
             cohorts = executor.plan_cohorts(unfinished, sweep.max_runs if sweep else None, sweep is not None)
             if sweep is not None:
                 terminal.print_plan(cohorts, executor.num_workers)
-            errors = executor.train(cohorts, terminal, stop_request)
-    runs = [Run(planned.directory) for planned in planned_runs]
-    terminal.report(runs, finished_before=[planned.finished for planned in planned_runs])
-    raise_failures(errors, others_finished=any(run.summary is not None for run in runs))
+            errors += executor.train(cohorts, terminal, stop_request)
+    runs = read_runs(planned_runs, some_failed=bool(errors))
+    terminal.report(runs, finished_before=not unfinished)
+    raise_failures(errors, others_finished=any(map(is_finished, runs)))
     return runs

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -19,12 +19,15 @@ from typing import Any
 from regexp.config.job import Job
 from regexp.config.schema import flatten, source_arguments
 from regexp.data.sources import locate
+from regexp.errors import StorageError
+from regexp.runs.appended_file import AppendedFile
 from regexp.runs.identity import Identity, identify, make_label
 from regexp.runs.run import Run
 from regexp.runs.run_index import RunIndex, is_finished, read_run, refuse_if_in_training
-from regexp.utils.atomic_io import append_to_log, explain_storage_errors, write_atomically
+from regexp.utils.atomic_io import append_to_log, write_atomically
 from regexp.utils.processes import describe_this_process, typed_command
 from regexp.utils.progress import track_progress
+from regexp.utils.storage_errors import explain_storage_errors
 
 # The number of files that are written at the same time where there are many.
 _FILES_AT_ONCE = 16
@@ -41,6 +44,8 @@ class PlannedRun:
         finished: whether the run in it has ended and is only shown, not trained.
         other_code: whether a finished run of the same configuration and data was trained by other code. It is kept with
             keep=true, and otherwise set aside.
+        problem: the error that prevents the run from being stored; None if nothing does.
+        note: what the user should know about its directory.
     """
 
     job: Job
@@ -48,10 +53,14 @@ class PlannedRun:
     directory: Path
     finished: bool
     other_code: bool = False
+    problem: StorageError | None = None
+    note: str = ""
 
 
 def plan_runs(jobs: Sequence[Job], outputs: Path, dry_run: bool = False) -> list[PlannedRun]:
     """Return a planned run for each job, in the order of the jobs; jobs with the same identity share one.
+
+    A run that cannot be stored leaves the others alone: the error becomes its `problem`.
 
     Args:
         jobs: the checked configurations.
@@ -60,7 +69,6 @@ def plan_runs(jobs: Sequence[Job], outputs: Path, dry_run: bool = False) -> list
 
     Raises:
         RunError: another process is training one of these runs.
-        StorageError: a directory cannot be written.
         DataError: a data set is missing, or cannot be read or downloaded.
     """
     sources = {key: locate(*key) for key in {source_arguments(job.config) for job in jobs}}
@@ -72,9 +80,29 @@ def plan_runs(jobs: Sequence[Job], outputs: Path, dry_run: bool = False) -> list
         name = job.config.name
         identity = identify(job.config, sources[source_arguments(job.config)].fingerprint)
         if (name, identity) not in planned_by_key:
-            planned_by_key[name, identity] = choose_directory(job, identity, outputs, run_indices[name])
+            run_index = run_indices[name]
+            try:
+                planned = choose_directory(job, identity, outputs, run_index)
+            except StorageError as error:
+                directory = outputs / name / make_label(job.overrides)
+                planned = PlannedRun(job, identity, directory, finished=False, problem=error)
+            planned_by_key[name, identity] = replace(planned, note="\n".join(run_index.take_notes()))
         planned_runs.append(planned_by_key[name, identity])
     return planned_runs
+
+
+def find_unfinished(planned_runs: Sequence[PlannedRun]) -> tuple[list[PlannedRun], list[Exception]]:
+    """Return the runs to train, each once, and the errors of the runs that cannot be stored."""
+    distinct_runs = dict.fromkeys(planned_runs)
+    errors: list[Exception] = [planned.problem for planned in distinct_runs if planned.problem is not None]
+    return [planned for planned in distinct_runs if not planned.finished and planned.problem is None], errors
+
+
+def read_runs(planned_runs: Sequence[PlannedRun], some_failed: bool) -> list[Run]:
+    """Return the runs in the directories of planned runs; those that failed may have left no directory."""
+    if not some_failed:
+        return [Run(planned.directory) for planned in planned_runs]
+    return [run for planned in planned_runs if (run := read_run(planned.directory)) is not None]
 
 
 def find_directory(job: Job, identity: Identity, outputs: Path, run_index: RunIndex) -> PlannedRun:
@@ -238,4 +266,4 @@ def record_failure(planned: PlannedRun, error: Exception) -> None:
                 from regexp.runs import event_file, session
 
                 values = session.make_session(planned.job.config, planned.identity.data, "failed", time.time())
-                event_file.EventFile(path).write(0, *values)
+                event_file.EventFile(AppendedFile.read(path)).write(0, *values)

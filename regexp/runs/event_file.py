@@ -1,8 +1,9 @@
 """A TensorBoard event file without a writer thread.
 
-The file is opened for each write and closed again, so that no file stays open between epochs.
+Records are appended whole, so that a checkpoint can say where to cut the file.
 """
 
+import io
 import os
 import re
 import socket
@@ -19,41 +20,36 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from regexp.runs.appended_file import AppendedFile
+
 
 class EventFile:
     """The TensorBoard event file of a run.
 
     Attributes:
-        path: the path of the file.
+        file: the file, to which records are appended.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, file: AppendedFile) -> None:
+        self.file = file
 
     @classmethod
     def create(cls, directory: Path) -> "EventFile":
-        """Create an empty event file in a directory, under a name that TensorBoard recognizes."""
+        """Create an event file without values in a directory, under a name that TensorBoard recognizes."""
         name = f"events.out.tfevents.{time.time_ns() // 10**9}.{socket.gethostname()}.{os.getpid()}.0"
-        file = cls(directory / name)
-        file._append(Event(wall_time=time.time(), file_version="brain.Event:2"))
-        return file
+        first_record = _encode(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        return cls(AppendedFile.create(directory / name, first_record))
 
     def write(self, step: int, *values: Summary.Value) -> None:
         """Append values of one step to the file."""
-        self._append(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+        self.file.append(_encode(Event(wall_time=time.time(), step=step, summary=Summary(value=values))))
 
-    def size(self) -> int:
-        """Return the size of the file in bytes."""
-        return self.path.stat().st_size
 
-    def truncate(self, size: int) -> None:
-        """Cut the file off after its first `size` bytes."""
-        os.truncate(self.path, size)
-
-    def _append(self, event: Event) -> None:
-        """Append one event to the file."""
-        with self.path.open("ab") as file:
-            RecordWriter(file).write(event.SerializeToString())
+def _encode(event: Event) -> bytes:
+    """Return an event as a record of a file."""
+    record = io.BytesIO()
+    RecordWriter(record).write(event.SerializeToString())
+    return record.getvalue()
 
 
 def scalar(tag: str, value: float) -> Summary.Value:

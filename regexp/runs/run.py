@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from regexp.config.schema import OPTIONS
 from regexp.errors import RunError
+from regexp.runs.tensor_file import read_tensors
 from regexp.utils.lazy import load_object
+from regexp.utils.messages import first_line
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 # What the name of a directory that was set aside has before its time.
 SET_ASIDE = ".old-"
@@ -81,15 +83,24 @@ class Run:
 
     @property
     def metrics(self) -> list[dict[str, float]]:
-        """A record for each epoch, with the columns of metrics.csv; empty if there is no such file."""
+        """A record for each epoch, with the columns of metrics.csv; empty if there is no such file.
+
+        The line that training is writing at this moment, or was when it was killed, does not count.
+
+        Raises:
+            RunError: the file is broken.
+        """
+        path = self.directory / "metrics.csv"
         try:
-            with (self.directory / "metrics.csv").open(newline="") as file:
-                return [
-                    {name: int(value) if name == "epoch" else float(value) for name, value in row.items()}
-                    for row in csv.DictReader(file)
-                ]
+            complete_lines, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
+            return [
+                {name: int(value) if name == "epoch" else float(value) for name, value in row.items()}
+                for row in csv.DictReader(complete_lines.splitlines(), strict=True)
+            ]
         except FileNotFoundError:
             return []
+        except (OSError, ValueError, TypeError, csv.Error) as error:
+            raise RunError(f"{path} is broken: {str(error)[:200]}") from error
 
     def model(self, weights: str = "kept") -> "nn.Module":
         """Return the trained model as torch's own layers, on the CPU and in evaluation mode.
@@ -105,7 +116,7 @@ class Run:
             The model.
 
         Raises:
-            RunError: these weights were not stored.
+            RunError: these weights were not stored, or their file is broken.
             ValueError: `weights` is none of these words.
 
         Example:
@@ -115,26 +126,27 @@ class Run:
             >>> model(torch.rand(2, 1, 8, 8)).shape  # two images of digits
             torch.Size([2, 10])
         """
-        from safetensors.torch import load_file
-
         if weights not in ("kept", "best", "last"):
             raise ValueError(f'weights must be "kept", "best" or "last", not {weights!r}')
         if weights == "kept":
-            # A run that diverged in its first epoch has no best weights.
-            has_best = (self.directory / "best.safetensors").exists()
-            weights = "best" if has_best and self.config["early_stopping.restore_best"] else "last"
+            weights = "best" if self.keeps_best else "last"
         path = self.directory / ("best.safetensors" if weights == "best" else "checkpoint.safetensors")
         if not path.exists():
             raise RunError(f"{self.directory} has no {weights} weights: {path.name} is missing ({self.status})")
-        tensors: dict[str, Tensor] = load_file(path)
+        try:
+            tensors, _ = read_tensors(path)
+        except RunError as error:
+            raise RunError(f"{error}. force=true trains the run again.") from error
         if weights == "last":
             tensors = {key.removeprefix("model/"): value for key, value in tensors.items() if key.startswith("model/")}
         architecture = load_object(OPTIONS["model"][self.config["model"]].architecture)
-        model = architecture.from_state(tensors, self.config).make_module(self.config["model.dropout"])
-        dtype = next(tensor.dtype for tensor in tensors.values() if tensor.is_floating_point())
-        model.to(dtype).load_state_dict(tensors)
-        trained: nn.Module = model.eval()
-        return trained
+        try:
+            model: nn.Module = architecture.from_state(tensors, self.config).make_module(self.config["model.dropout"])
+            dtype = next(tensor.dtype for tensor in tensors.values() if tensor.is_floating_point())
+            model.to(dtype).load_state_dict(tensors)
+        except (LookupError, RuntimeError, ValueError, StopIteration) as error:
+            raise RunError(f"{path} does not hold the weights of this run: {first_line(error)}") from error
+        return model.eval()
 
     def __repr__(self) -> str:
         return f"Run({str(self.directory)!r}, {self.status})"

@@ -9,18 +9,24 @@ from pathlib import Path
 from regexp.errors import RunError
 from regexp.runs.identity import Identity
 from regexp.runs.run import Run, find_runs
-from regexp.utils.atomic_io import explain_storage_errors
 from regexp.utils.processes import is_alive
+from regexp.utils.storage_errors import explain_storage_errors
 
 _SET_ASIDE = re.compile(r"\.old-\d{8}-\d{6}(-\d+)?$")
 
 
 class RunIndex:
-    """The runs recorded directly below a directory, by identity; of several with one identity, the first by name."""
+    """The runs recorded directly below a directory, by identity; of several with one identity, the first by name.
+
+    Attributes:
+        directory: the directory.
+        notes: what the user should know about directories that were set aside because no run can be read in them.
+    """
 
     def __init__(self, directory: Path) -> None:
         """Read run.json of every run in the directory but those that were set aside."""
         self.directory = directory
+        self.notes: list[str] = []
         self._runs_by_directory = {run.directory: run for run in find_runs(directory)}
         self._runs = _index_by_identity(self._runs_by_directory.values())
 
@@ -62,8 +68,18 @@ class RunIndex:
                     return run
         return None
 
-    def set_aside(self, directory: Path) -> None:
-        """Rename a directory, so that its name is free; raise RunError if another process trains the run in it."""
+    def take_notes(self) -> list[str]:
+        """Return the notes since the last call."""
+        notes, self.notes = self.notes, []
+        return notes
+
+    def set_aside(self, directory: Path) -> Path:
+        """Rename a directory, so that its name is free, and return its new path.
+
+        Raises:
+            RunError: another process trains the run in it.
+            StorageError: it cannot be renamed.
+        """
         if (run := read_run(directory)) is not None:
             refuse_if_in_training(run)
         stamp = f"{directory}.old-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -79,12 +95,13 @@ class RunIndex:
             runs = self._runs[_without_code(identity)]
             if runs.get(identity.code) is run:
                 del runs[identity.code]
+        return target
 
     def free_directory(self, directory: Path, config_hash: str) -> Path:
         """Return a free name for a directory of a configuration: `directory`, or that name with a short hash.
 
         A run of the same configuration that has the name is set aside. One of another configuration keeps it, and the
-        name that is returned gets a short hash.
+        name that is returned gets a short hash. A directory in which no run can be read is set aside, with a note.
 
         Args:
             directory: the name that is wanted.
@@ -95,7 +112,10 @@ class RunIndex:
             if run is not None and run.record.get("identity", {}).get("config") not in (None, config_hash):
                 directory = directory.with_name(f"{directory.name}-{config_hash[:6]}")
         if directory.exists():
-            self.set_aside(directory)
+            problem = _find_problem(directory)
+            target = self.set_aside(directory)
+            if problem is not None:
+                self.notes.append(f"{problem}. The directory is set aside as {target.name}; its run starts anew.")
         return directory
 
     def put_back(self, run: Run) -> Run:
@@ -144,6 +164,17 @@ def read_run(directory: Path) -> Run | None:
         return Run(directory)
     except RunError:
         return None
+
+
+def _find_problem(directory: Path) -> str | None:
+    """Return why no run can be read in a directory; None if one can."""
+    try:
+        run = Run(directory)
+    except RunError as error:
+        return str(error)
+    if recorded_identity(run) is None:
+        return f"{directory / 'run.json'} is broken: it holds no identity"
+    return None
 
 
 def is_finished(run: Run) -> bool:

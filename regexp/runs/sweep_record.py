@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from regexp.errors import StorageError
 from regexp.runs.directories import PlannedRun
-from regexp.utils.atomic_io import explain_storage_errors, write_atomically
+from regexp.utils.atomic_io import write_atomically
+from regexp.utils.exit_codes import print_error
+from regexp.utils.messages import first_line
 from regexp.utils.processes import typed_command
+from regexp.utils.storage_errors import explain_storage_errors
 
 
 class SweepRecord:
@@ -60,9 +64,15 @@ class SweepRecord:
                     for planned in members
                 ],
             }
-            with explain_storage_errors(directory):
-                directory.mkdir(parents=True, exist_ok=True)
-                write_atomically(directory / f"{self.id}.json", json.dumps(record, indent=2).encode())
+            try:
+                with explain_storage_errors(directory):
+                    directory.mkdir(parents=True, exist_ok=True)
+                    write_atomically(directory / f"{self.id}.json", json.dumps(record, indent=2).encode())
+            except StorageError as error:
+                if not all(planned.finished for planned in self.planned_runs):
+                    raise
+                # Finished runs can be shown from a disk that is full or read-only.
+                print_error(f"warning: {first_line(error)}")
 
 
 def summarize_overrides(runs: Sequence[Sequence[str]]) -> dict[str, Any]:

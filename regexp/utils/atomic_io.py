@@ -1,12 +1,13 @@
-"""Files that are written whole or not at all, and errors that say why a file could not be written."""
+"""Files that are written whole or not at all, also through a power cut."""
 
+import errno
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 
-from regexp.errors import StorageError
+# What some network and user-space file systems answer when a directory is to be synced.
+_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EISDIR)
 
 
 def write_atomically(path: Path, content: bytes, sync: bool = True) -> None:
@@ -15,8 +16,22 @@ def write_atomically(path: Path, content: bytes, sync: bool = True) -> None:
     Args:
         path: the file.
         content: its new content.
-        sync: whether to wait until the content is on the disk, which takes milliseconds. Without that, a power cut in
-            the next seconds may leave an empty file.
+        sync: whether to wait until content and name are on the disk, which takes milliseconds. Without that, a power
+            cut in the next seconds may leave an empty file.
+    """
+    temporary = write_beside(path, content, sync)
+    os.replace(temporary, path)
+    if sync:
+        sync_directory(path.parent)
+
+
+def write_beside(path: Path, content: bytes, sync: bool = True) -> Path:
+    """Write the content that a file will have to a temporary file beside it, and return that file's path.
+
+    Args:
+        path: the file that the temporary one will replace.
+        content: the content.
+        sync: whether to wait until the content is on the disk.
     """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -25,10 +40,12 @@ def write_atomically(path: Path, content: bytes, sync: bool = True) -> None:
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        error.filename = str(path)  # write() names none
         raise
+    return temporary
 
 
 def sync_file(path: Path) -> None:
@@ -37,32 +54,22 @@ def sync_file(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def sync_directory(path: Path) -> None:
+    """Wait until the names of a directory's files are on the disk, where its file system can do that."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:  # it may be written to but not listed
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
 def append_to_log(directory: Path, message: str) -> None:
     """Append a line with the current time to the run.log of a run's directory."""
-    with (directory / "run.log").open("a") as file:
+    with (directory / "run.log").open("a", encoding="utf-8") as file:
         file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {message}\n")
-
-
-_DEFAULT_REMEDY = (
-    "Free some space, or choose another directory with hydra.run.dir=DIR (for a sweep hydra.sweep.dir=DIR, in Python "
-    "outputs=DIR).\nThen run the same command again to go on."
-)
-
-
-@contextmanager
-def explain_storage_errors(directory: Path, remedy: str = _DEFAULT_REMEDY) -> Iterator[None]:
-    """Turn an OSError into a StorageError that says which file cannot be written, why, and what to do.
-
-    Args:
-        directory: the directory to name if the error names no file.
-        remedy: the lines that say what to do.
-
-    Raises:
-        StorageError: if the block raises OSError.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"{error.filename or directory} cannot be written: {error.strerror or error}\n{remedy}"
-        ) from error

@@ -9,6 +9,9 @@ from signal import SIGINT
 
 from regexp.errors import SUCCESS, ConfigError, RegexpError, RunError, StorageError
 
+# The number of runs that failed whose errors are all shown.
+_MAX_MESSAGES = 10
+
 _highest_status = SUCCESS
 
 
@@ -63,9 +66,13 @@ def raise_failures(errors: Sequence[Exception], others_finished: bool) -> None:
     for error in errors:
         if not isinstance(error, RegexpError):
             traceback.print_exception(error)
-    messages = dict.fromkeys(str(error) or type(error).__name__ for error in errors)
+    messages = list(dict.fromkeys(str(error) or type(error).__name__ for error in errors))
+    reasons = [message.partition("\n")[0] for message in messages[:_MAX_MESSAGES]]
+    if len(messages) > _MAX_MESSAGES:
+        reasons.append(f"and {len(messages) - _MAX_MESSAGES} more")
+    remedies = dict.fromkeys(line for message in messages[:_MAX_MESSAGES] for line in message.splitlines()[1:])
     hint = "The other runs have finished; run the same command again to train those that failed."
-    raise RunError("\n".join([*messages, hint]))
+    raise RunError("\n".join([*reasons, *remedies, hint]))
 
 
 @contextmanager
