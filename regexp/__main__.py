@@ -23,6 +23,7 @@ def run_command(words: list[str]) -> int:
     # Imported here, so that Ctrl-C during the imports ends as it does later.
     import os
     from importlib.metadata import version
+    from pathlib import Path
 
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -32,6 +33,7 @@ def run_command(words: list[str]) -> int:
     from regexp.config.compose import make_command_composer
     from regexp.errors import SUCCESS, ConfigError, StorageError
     from regexp.utils import exit_codes
+    from regexp.utils.storage_errors import describe_storage_error
 
     if {"-h", "--help"} & set(words):
         print(format_help(), end="")
@@ -64,9 +66,7 @@ def run_command(words: list[str]) -> int:
         except OSError as error:
             if error.filename is None or exit_codes.is_raised_by_training(error):
                 raise
-            raise StorageError(
-                f"{error.filename} cannot be created: {error.strerror}; choose another directory with hydra.run.dir=DIR"
-            ) from error
+            raise StorageError(describe_storage_error(error, Path(error.filename))) from error
     return exit_codes.exit_status()
 
 

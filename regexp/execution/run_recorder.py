@@ -151,9 +151,9 @@ class RunRecorder:
             if result.status == "diverged":
                 append_to_log(self.directory, f"the loss is not finite at a learning rate of {result.last.lr:g}")
             sync_file(self.events.file.path)
+            (self.directory / PREVIOUS).unlink(missing_ok=True)
             content = json.dumps(self._summarize(result), indent=2)
             write_atomically(self.directory / "summary.json", content.encode())
-            (self.directory / PREVIOUS).unlink(missing_ok=True)
 
     def _end_events(self, result: RunResult) -> None:
         """Write the final scores, the pictures and the session to the event file."""

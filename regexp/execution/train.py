@@ -55,5 +55,5 @@ def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal, sweep: SweepRe
             errors += executor.train(cohorts, terminal, stop_request)
     runs = read_runs(planned_runs, some_failed=bool(errors))
     terminal.report(runs, finished_before=not unfinished)
-    raise_failures(errors, others_finished=any(map(is_finished, runs)))
+    raise_failures(errors, others_finished=len(runs) > 1 and any(map(is_finished, runs)))
     return runs

@@ -20,7 +20,12 @@ def write_atomically(path: Path, content: bytes, sync: bool = True) -> None:
             cut in the next seconds may leave an empty file.
     """
     temporary = write_beside(path, content, sync)
-    os.replace(temporary, path)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
     if sync:
         sync_directory(path.parent)
 

@@ -1,0 +1,72 @@
+"""A run whose process or disk fails at any operation that writes: the same command ends with the same figures."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.faulty_disk import FAULTS, FaultyDisk, Killed, list_leftovers, read_figures
+
+from regexp import run
+from regexp.errors import StorageError
+
+RUN = ["epochs=3", "model.hidden_sizes=[4]", "data.train_size=64", "data.val_size=32", "early_stopping=none"]
+# In the fast suite, every so many operations.
+STRIDE = 23
+
+
+@pytest.fixture(autouse=True)
+def _checkpoint_after_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regexp.training.loop.CHECKPOINT_SHARE", 0)
+
+
+def train(outputs: Path) -> Path:
+    return run(RUN, outputs, quiet=True).directory
+
+
+def undisturbed(tmp_path: Path) -> tuple[dict[str, Any], int]:
+    """Return the figures of the run when nothing fails, and the number of its operations."""
+    with pytest.MonkeyPatch.context() as patch:
+        disk = FaultyDisk(patch, tmp_path)
+        figures = read_figures(train(tmp_path / "undisturbed"))
+    assert not disk.failed
+    return figures, len(disk.operations)
+
+
+def disturb(tmp_path: Path, fault: str, first: int, recovers: bool) -> tuple[Path, FaultyDisk]:
+    """Train in a directory whose disk fails at an operation, then again, and return the directory of the run."""
+    outputs = tmp_path / f"{fault} {first} {recovers}"
+    with pytest.MonkeyPatch.context() as patch:
+        disk = FaultyDisk(patch, tmp_path, fault, first, recovers)
+        with suppress(Killed, StorageError):  # no other error
+            train(outputs)
+    return train(outputs), disk
+
+
+def check(tmp_path: Path, fault: str, recovers: bool, stride: int) -> int:
+    """Disturb a run at every operation, or at some, and return how often that happened."""
+    expected, num_operations = undisturbed(tmp_path)
+    num_failures = 0
+    for first in range(len(fault) % stride, num_operations, stride):
+        directory, disk = disturb(tmp_path, fault, first, recovers)
+        message = f"{fault} at {first}: {disk.operations[first]}"
+        assert read_figures(directory) == expected, message
+        assert not list_leftovers(directory), message
+        num_failures += disk.failed
+    return num_failures
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_at_some_operation_changes_no_figure(tmp_path: Path, fault: str) -> None:
+    assert check(tmp_path, fault, recovers=False, stride=STRIDE) > 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recovers", [False, True])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_at_any_operation_changes_no_figure(tmp_path: Path, fault: str, recovers: bool) -> None:
+    if fault == "killed" and recovers:
+        pytest.skip("the dead stay dead")
+    count = check(tmp_path, fault, recovers, stride=1)
+    print(f"{fault}, {'once' if recovers else 'from then on'}: {count} operations, all with the undisturbed figures")
+    assert count > 20
