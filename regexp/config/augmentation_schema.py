@@ -1,6 +1,7 @@
 """The typed schema of augmentation: the keys of each step, their defaults and constraints. Lengths are in pixels.
 
-`transform` is the path of a step's class, for utils.lazy; the fields are the arguments of that class.
+`transform` is the path of a step's class, for utils.lazy; the fields are the arguments of that class. A field that by
+itself switches its step off says at which value: `off`. Where several do so together, each says at which: `neutral`.
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ def _fill(help: str = "brightness of pixels from outside the image, from 0 (blac
 
 
 def _probability(default: float) -> Any:
-    return per_run(default, "probability that the step changes an image", at_least=0, at_most=1)
+    return per_run(default, "probability that the step changes an image", at_least=0, at_most=1, off=0)
 
 
 @dataclass
@@ -30,7 +31,7 @@ class RotateConfig:
 
     transform: ClassVar[str] = "augmentation.geometry.RandomRotation"
 
-    degrees: float = per_run(10.0, "largest angle in degrees, in either direction", at_least=0, at_most=180)
+    degrees: float = per_run(10.0, "largest angle in degrees, in either direction", at_least=0, at_most=180, off=0)
     interpolation: str = _interpolation("nearest")
     fill: float = _fill()
 
@@ -51,7 +52,7 @@ class ShiftConfig:
     transform: ClassVar[str] = "augmentation.geometry.RandomShift"
 
     padding: int | float = per_run(
-        0.125, "padding on every side in pixels; or a fraction of the side, up to 1.0", at_least=0, whole_from=1
+        0.125, "padding on every side in pixels; or a fraction of the side, up to 1.0", at_least=0, whole_from=1, off=0
     )
     fill: float = _fill("brightness of the padding, from 0 (black) to 1 (white)")
 
@@ -81,18 +82,27 @@ class AffineConfig:
 
     transform: ClassVar[str] = "augmentation.geometry.RandomAffine"
 
-    degrees: float = per_run(10.0, "largest angle in degrees, in either direction", at_least=0, at_most=180)
+    degrees: float = per_run(10.0, "largest angle in degrees, in either direction", at_least=0, at_most=180, neutral=0)
     translate: list[float] = per_run(
         [0.1, 0.1],
         "largest shift, as fractions of the width and of the height",
         each_at_least=0,
         each_at_most=1,
         length=2,
+        neutral=[0, 0],
     )
     scale: list[float] = per_run(
-        [0.9, 1.1], "smallest and largest scale factor", each_above=0, each_at_most=100, length=2, ascending=True
+        [0.9, 1.1],
+        "smallest and largest scale factor",
+        each_above=0,
+        each_at_most=100,
+        length=2,
+        ascending=True,
+        neutral=[1, 1],
     )
-    shear: float = per_run(0.0, "largest shear along x in degrees, in either direction", at_least=0, below=90)
+    shear: float = per_run(
+        0.0, "largest shear along x in degrees, in either direction", at_least=0, below=90, neutral=0
+    )
     interpolation: str = _interpolation("nearest")
     fill: float = _fill()
 
@@ -104,7 +114,7 @@ class PerspectiveConfig:
     transform: ClassVar[str] = "augmentation.perspective.RandomPerspective"
 
     distortion_scale: float = per_run(
-        0.5, "largest movement of a corner, as a fraction of half the side", at_least=0, at_most=1
+        0.5, "largest movement of a corner, as a fraction of half the side", at_least=0, at_most=1, off=0
     )
     p: float = _probability(0.5)
     interpolation: str = _interpolation("bilinear")
@@ -118,7 +128,7 @@ class ElasticConfig:
     transform: ClassVar[str] = "augmentation.elastic.ElasticTransform"
 
     alpha: float = per_run(
-        34.0, "factor of the smoothed displacements, in pixels of a 28-pixel image", at_least=0, at_most=1000
+        34.0, "factor of the smoothed displacements, in pixels of a 28-pixel image", at_least=0, at_most=1000, off=0
     )
     sigma: float = per_run(
         4.0,
@@ -137,7 +147,7 @@ class NoiseConfig:
     transform: ClassVar[str] = "augmentation.pixels.GaussianNoise"
 
     std: float = per_run(
-        0.1, "standard deviation of the noise, where black is 0 and white is 1", at_least=0, at_most=100
+        0.1, "standard deviation of the noise, where black is 0 and white is 1", at_least=0, at_most=100, off=0
     )
 
 
@@ -173,7 +183,7 @@ class BlurConfig:
 
     transform: ClassVar[str] = "augmentation.pixels.GaussianBlur"
 
-    kernel_size: int = per_run(5, "side of the kernel in pixels", at_least=1, at_most=99, odd=True)
+    kernel_size: int = per_run(5, "side of the kernel in pixels", at_least=1, at_most=99, odd=True, off=1)
     sigma: list[float] = per_run(
         [0.1, 1.0],
         "smallest and largest standard deviation of the kernel, in pixels",
@@ -181,6 +191,7 @@ class BlurConfig:
         each_at_most=100,
         length=2,
         ascending=True,
+        off=[0, 0],
     )
 
 
@@ -190,8 +201,8 @@ class JitterConfig:
 
     transform: ClassVar[str] = "augmentation.pixels.ColorJitter"
 
-    brightness: float = per_run(0.2, "largest relative change of brightness", at_least=0, at_most=100)
-    contrast: float = per_run(0.2, "largest relative change of contrast", at_least=0, at_most=100)
+    brightness: float = per_run(0.2, "largest relative change of brightness", at_least=0, at_most=100, neutral=0)
+    contrast: float = per_run(0.2, "largest relative change of contrast", at_least=0, at_most=100, neutral=0)
 
 
 @dataclass

@@ -1,21 +1,27 @@
 """Cautions: warnings about configurations that are valid but probably not what the user wants."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import fields
+from typing import Any
 
 from regexp.config.augmentation_schema import STEPS
 from regexp.config.data_schema import DATA_SOURCES
-from regexp.config.schema import Config
+from regexp.config.optimizer_schema import CosineConfig, OneCycleConfig, PlateauConfig, StepConfig
+from regexp.config.schema import Config, ModelConfig
+from regexp.utils.counts import format_size, resolve_count
+from regexp.utils.messages import format_value
 
 _MIN_BATCH_SIZE_FOR_STATISTICS = 4
 
 
-def find_cautions(config: Config, experiment: str | None) -> Iterator[str]:
+def find_cautions(config: Config, experiment: str | None, overrides: Sequence[str]) -> Iterator[str]:
     """Yield the warnings about a valid configuration.
 
     Args:
         config: the configuration, checked before.
         experiment: the option of the group `experiment`, or None. The lesson's own experiments mirror digits on
             purpose, so they get no warning about that.
+        overrides: the overrides that were typed.
     """
     is_lesson = experiment is not None and experiment.startswith("lesson")
     for name, step in config.augmentation.items():
@@ -34,11 +40,126 @@ def find_cautions(config: Config, experiment: str | None) -> Iterator[str]:
     for name in ("train_size", "val_size"):
         if getattr(config.data, name) == 1 and isinstance(getattr(config.data, name), int):
             yield f"data.{name}=1 is one image; 1.0 is all of them"
-    patience = config.early_stopping.patience
-    if patience is not None and patience >= config.epochs:
-        yield f"early_stopping.patience={patience} can never stop a run of epochs={config.epochs}"
     if config.normalization.name == "batch" and config.batch_size < _MIN_BATCH_SIZE_FOR_STATISTICS:
         yield (
             f"normalization=batch estimates its statistics from batches of batch_size={config.batch_size}; "
             f"use {_MIN_BATCH_SIZE_FOR_STATISTICS} or more, or normalization=layer"
         )
+    yield from _find_idle_layer_options(config)
+    yield from _find_idle_schedules(config)
+    yield from _find_idle_stopping_rules(config)
+    yield from _find_idle_data_options(config, {override.partition("=")[0] for override in overrides})
+    yield from _find_idle_steps(config)
+    if config.device.index is not None and config.device.kind == "cpu":
+        yield f"device.index={config.device.index} has no effect with device=cpu"
+    if config.force and config.keep:
+        yield "keep=true has no effect with force=true, which trains again whatever there is"
+
+
+# Options that have no effect beside the others, and that are not simply defaults -------------------------------------
+
+
+def _find_idle_layer_options(config: Config) -> Iterator[str]:
+    model = config.model
+    if type(model) is not ModelConfig or model.hidden_sizes:
+        return
+    defaults = ModelConfig()
+    for key, value, default in (
+        ("normalization", config.normalization.name, "none"),
+        ("model.activation", model.activation, defaults.activation),
+        ("model.dropout", model.dropout, defaults.dropout),
+    ):
+        if value != default:
+            yield f"{key}={format_value(value)} has no effect with model.hidden_sizes=[]: there is no hidden layer"
+
+
+def _find_idle_schedules(config: Config) -> Iterator[str]:
+    schedule = config.schedule
+    if isinstance(schedule, CosineConfig) and schedule.final_fraction == 1:
+        after = " after the warm-up" if schedule.warmup_epochs else ""
+        yield f"schedule=cosine with schedule.final_fraction=1 keeps the learning rate as it is{after}"
+    if isinstance(schedule, OneCycleConfig) and schedule.div_factor == schedule.final_div_factor == 1:
+        yield (
+            "schedule=onecycle with schedule.div_factor=1 and schedule.final_div_factor=1 keeps the learning rate as "
+            "it is"
+        )
+    if isinstance(schedule, StepConfig) and schedule.gamma == 1:
+        yield "schedule=step with schedule.gamma=1 keeps the learning rate as it is"
+    if isinstance(schedule, StepConfig) and schedule.step_size >= config.epochs:
+        yield f"schedule.step_size={schedule.step_size} never lowers the learning rate within epochs={config.epochs}"
+    if isinstance(schedule, PlateauConfig):
+        yield from _find_idle_plateau(config, schedule)
+
+
+def _find_idle_plateau(config: Config, schedule: PlateauConfig) -> Iterator[str]:
+    patience = f"schedule.patience={schedule.patience}"
+    stop = config.early_stopping.patience
+    # The first epoch is an improvement, `patience` epochs without one are tolerated, and the next one lowers the rate.
+    if schedule.patience + 2 >= config.epochs:
+        yield f"{patience} never lowers the learning rate within epochs={config.epochs}"
+    elif stop is not None and stop <= schedule.patience + 1:
+        yield (
+            f"early_stopping.patience={stop} ends a run before {patience} lowers the learning rate; use "
+            f"early_stopping.patience={schedule.patience + 2} or more"
+        )
+
+
+def _find_idle_stopping_rules(config: Config) -> Iterator[str]:
+    patience, min_delta = config.early_stopping.patience, config.early_stopping.min_delta
+    # The first epoch is an improvement, so that `patience` epochs without one end with the epoch after it at best.
+    if patience is not None and patience + 1 >= config.epochs:
+        yield f"early_stopping.patience={patience} can never end a run before epochs={config.epochs} are over"
+    if patience is None and min_delta > 0:
+        yield (
+            f"early_stopping.min_delta={format_value(min_delta)} has no effect with early_stopping.patience=null: the "
+            "best epoch is the best one by any amount"
+        )
+
+
+def _find_idle_data_options(config: Config, typed_keys: Collection[str]) -> Iterator[str]:
+    data = config.data
+    if data.root is not None and not DATA_SOURCES[data.name].reads_root:
+        remedy = "; data.path names its file" if hasattr(data, "path") else ""
+        yield f"data.root={data.root} has no effect with data={data.name}{remedy}"
+    if data.validation == "test" and "data.val_size" in typed_keys:  # options have different defaults
+        size = format_size(data.val_size)
+        yield f"data.val_size={size} has no effect with data.validation=test: no training images are held out"
+
+
+def _find_idle_steps(config: Config) -> Iterator[str]:
+    side = DATA_SOURCES[config.data.name].side or getattr(config.data, "image_size", None)
+    for name, step in config.augmentation.items():
+        if settings := _find_idle_settings(step, side):
+            images = "image" if side is None else f"image of {side}x{side} pixels"
+            yield f"augmentation.{name} with {settings} changes no {images}; drop the step with ~augmentation.{name}"
+        if isinstance(step, STEPS["crop"]) and side is not None:
+            side = resolve_count(step.size, side)
+
+
+def _find_idle_settings(step: Any, side: int | None) -> str:
+    """Return the settings with which an augmentation step changes no image; "" if it changes some.
+
+    Args:
+        step: the step.
+        side: the height and width of the images that reach it, in pixels; None where only the files tell.
+    """
+    values = {item.name: getattr(step, item.name) for item in fields(step)}
+    off = [item.name for item in fields(step) if item.metadata.get("off", ...) == values[item.name]]
+    neutral = {item.name: item.metadata["neutral"] for item in fields(step) if "neutral" in item.metadata}
+    idle: list[str] = []
+    if off:
+        idle = off
+    elif neutral and all(values[name] == value for name, value in neutral.items()):
+        idle = list(neutral)
+    elif isinstance(step, STEPS["crop"]):
+        is_all = isinstance(step.size, float) and step.size == 1
+        idle = ["size"] if is_all or (side is not None and resolve_count(step.size, side) == side) else []
+    elif side is not None:  # these move pixels by whole ones
+        if isinstance(step, STEPS["shift"]) and resolve_count(step.padding, side) == 0:
+            idle = ["padding"]
+        if isinstance(step, STEPS["perspective"]) and int(step.distortion_scale * (side // 2)) == 0:
+            idle = ["distortion_scale"]
+        only_translates = isinstance(step, STEPS["affine"]) and step.degrees == step.shear == 0 and step.scale == [1, 1]
+        if only_translates and max(step.translate) * side <= 0.5:
+            idle = ["translate"]
+    return ", ".join(f"{name}={format_value(values[name], mark_fractions=name == 'size')}" for name in idle)

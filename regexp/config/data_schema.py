@@ -18,6 +18,7 @@ class DataSource:
         training_images: the number of training images, validation images included; None where only the files tell.
         side: height and width of the images; None where only the files tell.
         shows_characters: whether a mirrored image shows something else.
+        reads_root: whether it is looked for in data.root.
         cached: whether the decoded data set is kept in the cache, because decoding takes longer than reading the cache.
     """
 
@@ -26,6 +27,7 @@ class DataSource:
     training_images: int | None = None
     side: int | None = None
     shows_characters: bool = False
+    reads_root: bool = True
     cached: bool = True
 
 
@@ -40,13 +42,14 @@ DATA_SOURCES = {
         training_images=1437,
         side=8,
         shows_characters=True,
+        reads_root=False,
         cached=False,
     ),
     "mnist": _MNIST,
     "fashion_mnist": replace(_MNIST, shows_characters=False),
     "kmnist": _MNIST,
     "image_folder": DataSource("data.image_folder.find_pictures", "data.image_folder.read_image_folder"),
-    "arrays": DataSource("data.npz.find_npz", "data.npz.read_npz"),
+    "arrays": DataSource("data.npz.find_npz", "data.npz.read_npz", reads_root=False),
 }
 
 

@@ -126,7 +126,7 @@ class JobTemplate:
             config = self._convert_whole(values, list(problems))
         elif combination_problems := list(find_combination_problems(config)):
             raise ConfigError("\n".join(dict.fromkeys(combination_problems)))
-        warnings = tuple(find_cautions(config, self.hydra.runtime.choices.get("experiment")))
+        warnings = tuple(find_cautions(config, self.hydra.runtime.choices.get("experiment"), overrides))
         return Job(config, tuple(overrides), warnings, self, tuple(str(override.input_line) for override in values))
 
     def compose(self, values: Sequence[str]) -> DictConfig:

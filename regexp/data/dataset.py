@@ -7,6 +7,7 @@ from math import ceil
 import torch
 from torch import Tensor
 
+from regexp.config.data_schema import DataConfig
 from regexp.data.readers import read_splits
 from regexp.data.sources import Source
 from regexp.data.splits import Split
@@ -154,10 +155,13 @@ def read_dataset(
     test = None if splits.test is None else _to_images(splits.test)
     if test is None:
         train, test = _split_off_test(source.name, train, splits.classes)
+    unused = []
     if validation == "test":
         validation_images, test = test, None
     elif splits.validation is not None:
         validation_images = _to_images(splits.validation)
+        if val_size != DataConfig().val_size:
+            unused.append(f"data.val_size={format_size(val_size)}, as the files have a validation set of their own")
     else:
         count = _count_images("data.val_size", val_size, len(train))
         held_out = _stratified_indices(train.labels, count, split_seed, "validation", spare_last=True)
@@ -170,6 +174,9 @@ def read_dataset(
     if train_size is not None:
         count = _count_images("data.train_size", train_size, len(train))
         train = train.select(_stratified_indices(train.labels, count, split_seed, "training"))
+    holds_out = validation != "test" and splits.validation is None
+    if split_seed != 0 and not holds_out and train_size is None and len(train) <= MAX_MEASURED_IMAGES:
+        unused.append(f"data.split_seed={split_seed}, as no images are held out")
     measured_images, measured_indices = train, torch.arange(len(train))
     if len(train) > MAX_MEASURED_IMAGES:
         measured_indices = _stratified_indices(train.labels, MAX_MEASURED_IMAGES, split_seed, "measured")
@@ -183,7 +190,7 @@ def read_dataset(
         test=test,
         classes=splits.classes,
         fingerprint=source.fingerprint,
-        notes=splits.notes,
+        notes={**splits.notes, **({"unused": "; ".join(unused)} if unused else {})},
     )
 
 

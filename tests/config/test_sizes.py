@@ -108,7 +108,8 @@ def test_a_length_is_described_as_it_is_meant(size: float, words: str) -> None:
 )
 def test_a_size_of_one_where_all_may_be_meant_gets_a_warning(overrides: list[str], expected: str) -> None:
     assert any(expected in warning for warning in compose_job(overrides).warnings)
-    assert compose_job([*overrides[:-1], f"{overrides[-1]}.0"] if "val" not in overrides[0] else []).warnings == ()
+    warnings = compose_job([*overrides[:-1], f"{overrides[-1]}.0"] if "val" not in overrides[0] else []).warnings
+    assert not any("is one" in warning for warning in warnings)
 
 
 def test_a_comparison_tells_one_image_from_all() -> None:
