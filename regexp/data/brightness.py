@@ -1,7 +1,7 @@
 """The brightness of images: which number is black and which is white, and the conversion to 256 levels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,12 @@ class Brightness:
     def is_dark(self) -> bool:
         """Whether the images are so dark that another number is probably white."""
         return not self.is_typed and bool(self.high < _DARK * self.white)
+
+    def join(self, other: "Brightness | None") -> "Brightness":
+        """Return the numbers of this array and another one of its type together."""
+        if other is None:
+            return self
+        return replace(self, low=min(self.low, other.low), high=max(self.high, other.high))
 
     def find_problem(self) -> str | None:
         """Return what is wrong with the numbers, after the name of the array; None if they are black to white."""

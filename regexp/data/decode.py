@@ -1,61 +1,113 @@
-"""Decoding of PNG and JPEG files by Pillow, in threads: Pillow releases Python's lock while it decodes."""
+"""Decoding of pictures by Pillow, in threads: Pillow releases Python's lock while it decodes."""
 
 import contextlib
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from regexp.data.brightness import Brightness, convert_to_bytes, describe_darkness, make_levels, measure_brightness
+from regexp.data.picture_files import FORMAT_NAMES, FORMATS
 from regexp.errors import DataError
+from regexp.utils.messages import list_first, show_bytes
 
 _GRAY, _COLOR, _TRANSPARENT = "gray", "in color", "partly transparent"
 # What Pillow's modes hold. A palette is converted to RGB without loss, so the user need not choose.
 _KINDS = {"1": _GRAY, "L": _GRAY, "RGB": _COLOR, "P": _COLOR, "CMYK": "in CMYK"}
+_KINDS |= dict.fromkeys(("I;16", "I;16B", "I;16L", "I;16N"), _GRAY)
 _KINDS |= dict.fromkeys(("LA", "La", "PA", "RGBA", "RGBa"), _TRANSPARENT)
-_PNG_SIGNATURE, _JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
-_PNG_BIT_DEPTH_OFFSET = 24  # the byte of a PNG file that holds its bits per sample
+# Formats whose further pictures are others, and not a preview or depth of the first as in a camera's JPEG.
+_FRAME_FORMATS = ("GIF", "TIFF", "WEBP", "PNG")
+_PNG_SIGNATURE, _BITS_TAG = b"\x89PNG\r\n\x1a\n", 258
+_PNG_BIT_DEPTH_OFFSET = 24  # the byte of a PNG file that holds its bits per sample; the next one holds its color type
 
 
-def decode_pictures(files: Sequence[Path], image_size: int | None, grayscale: bool | None) -> NDArray[np.uint8]:
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture.
+
+    Attributes:
+        pixels: [H, W], or [H, W, 3] in color.
+        brightness: the numbers in the file.
+        has_frames: whether the file holds more pictures, which are not read.
+    """
+
+    pixels: NDArray[np.uint8]
+    brightness: Brightness
+    has_frames: bool
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a picture.
+
+    Attributes:
+        text: the problem, after the name of the file.
+        needs_channels: whether a choice of data.grayscale solves it.
+    """
+
+    text: str
+    needs_channels: bool = False
+
+
+def decode_pictures(
+    files: Sequence[Path], image_size: int | None, grayscale: bool | None, scale: float | None = None
+) -> tuple[NDArray[np.uint8], list[str]]:
     """Decode pictures into one array, each rotated as its EXIF orientation says.
 
     Args:
-        files: the PNG and JPEG files, at least one.
+        files: the files, at least one.
         image_size: side in pixels of the square to which pictures are cropped (about the centre) and resized
             (bilinearly); None keeps them as they are.
         grayscale: True for one channel, False for three, either with transparent pixels on white; None keeps the
             channels of the files.
+        scale: the number that is white; None for 255, or 65535 in pictures of 16 bits.
 
     Returns:
-        [N, C, H, W], in the order of the files.
+        [N, C, H, W], in the order of the files; and warnings about them.
 
     Raises:
-        DataError: a file cannot be decoded, or differs from the first one in size or channels. The message names the
-            first such file.
+        DataError: files cannot be decoded, or differ in size or channels. The message lists the first of them.
     """
-    decode = partial(_decode, image_size=image_size, grayscale=grayscale)
+    decode = partial(_decode, image_size=image_size, grayscale=grayscale, scale=scale)
+    problems: dict[Path, Problem] = {}
+    shapes: dict[Path, tuple[int, ...]] = {}
+    brightness: dict[str, Brightness] = {}
+    with_frames: list[Path] = []
+    stacked: NDArray[np.uint8] | None = None  # [N, H, W] or [N, H, W, 3]
     with _refuse_decompression_bombs(), ThreadPoolExecutor() as pool:
-        pictures = pool.map(decode, files)
         try:
-            first_picture = next(pictures)
-            stacked_pictures = np.empty((len(files), *first_picture.shape), np.uint8)  # [N, H, W] or [N, H, W, 3]
-            stacked_pictures[0] = first_picture
-            for i, picture in enumerate(pictures, 1):
-                _check_alike(files[0], first_picture, files[i], picture)
-                stacked_pictures[i] = picture
+            for i, picture in enumerate(pool.map(decode, files)):
+                if isinstance(picture, Problem):
+                    problems[files[i]] = picture
+                    continue
+                if stacked is None:
+                    stacked = np.empty((len(files), *picture.pixels.shape), np.uint8)
+                shapes[files[i]] = picture.pixels.shape
+                if picture.pixels.shape == stacked.shape[1:]:
+                    stacked[i] = picture.pixels
+                name = picture.brightness.dtype.name
+                brightness[name] = picture.brightness.join(brightness.get(name))
+                with_frames += [files[i]] if picture.has_frames else []
         except MemoryError as error:
             raise _error(f"{len(files):,} pictures do not fit into memory; use data.image_size=64") from error
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # after an error the rest need not be decoded
-    if stacked_pictures.ndim == 3:
-        return stacked_pictures[:, None]
-    return np.ascontiguousarray(stacked_pictures.transpose(0, 3, 1, 2))
+            pool.shutdown(wait=False, cancel_futures=True)
+    if problems or len(set(shapes.values())) > 1 or stacked is None:
+        raise _error("\n".join(_describe_problems(len(files), problems, shapes)))
+    found = [_describe_frames(with_frames), describe_darkness([item for item in brightness.values() if item.is_dark])]
+    if stacked.ndim == 3:
+        return stacked[:, None], list(filter(None, found))
+    return np.ascontiguousarray(stacked.transpose(0, 3, 1, 2)), list(filter(None, found))
 
 
 @contextlib.contextmanager
@@ -70,53 +122,69 @@ def _refuse_decompression_bombs() -> Iterator[None]:
         yield
 
 
-def _decode(file: Path, image_size: int | None, grayscale: bool | None) -> NDArray[np.uint8]:
-    """Decode one picture: [H, W], or [H, W, 3] in color."""
+def _decode(file: Path, image_size: int | None, grayscale: bool | None, scale: float | None) -> Picture | Problem:
+    """Decode one picture."""
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise _error(f"cannot read {file}: {error.strerror}") from error
+        return Problem(f"cannot be read: {error.strerror}")
     if not content:
-        raise _error(f"{file} is empty; remove it from the folder")
-    # Pillow would silently drop half of the bits.
-    if content.startswith(_PNG_SIGNATURE) and content[_PNG_BIT_DEPTH_OFFSET : _PNG_BIT_DEPTH_OFFSET + 1] == b"\x10":
-        raise _error(f"{file} has 16 bits per sample; convert it to 8")
+        return Problem("is empty")
     try:
-        image: Image.Image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
+        image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return Problem(f"has more than {Image.MAX_IMAGE_PIXELS:,} pixels")
+    except Exception:  # a broken file can make Pillow raise almost anything
+        is_picture = content.startswith((_PNG_SIGNATURE, b"\xff\xd8"))
+        return Problem("is broken" if is_picture else f"is none of {FORMAT_NAMES}, despite its name")
+    try:
         image.load()
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _error(f"{file} has more than {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller") from error
-    except Exception as error:  # a broken file can make Pillow raise almost anything
-        if not content.startswith((_PNG_SIGNATURE, _JPEG_SIGNATURE)):
-            raise _error(f"{file} is neither PNG nor JPEG, despite its name; remove it from the folder") from error
-        raise _error(f"{file} is broken; replace it, or remove it from the folder") from error
+        has_frames = image.format in _FRAME_FORMATS and getattr(image, "n_frames", 1) > 1
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return Problem(f"has more than {Image.MAX_IMAGE_PIXELS:,} pixels")
+    except Exception:
+        return Problem("is broken")
+    if _count_bits(image, content) > 8 and not image.mode.startswith("I;16"):  # Pillow would silently drop half of them
+        return Problem("has 16 bits per sample or more, which only gray pictures may have")
     kind = _TRANSPARENT if "transparency" in image.info else _KINDS.get(image.mode, f"in mode {image.mode}")
+    if grayscale is None and kind not in (_GRAY, _COLOR):
+        return Problem(f"is {kind}", needs_channels=True)
     with contextlib.suppress(Exception):  # broken EXIF data does not make the picture broken
         image = ImageOps.exif_transpose(image)
-    image = _convert(file, image, kind, grayscale)
+    if not image.mode.startswith("I;16"):
+        image = _convert(image, kind, grayscale)
+    pixels = np.asarray(image)
+    brightness = measure_brightness("pictures", pixels, scale)
+    if brightness is None:
+        return Problem(f"is in mode {image.mode}")
+    if (problem := brightness.find_problem()) is not None:
+        return Problem(problem)
+    if pixels.dtype != np.uint8:
+        image = _convert(Image.fromarray(convert_to_bytes(pixels, brightness.white)), _GRAY, grayscale)
+    elif scale is not None:
+        image = image.point(make_levels(scale).tolist() * len(image.getbands()))
     if image_size is not None:
         image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR)
-    return np.asarray(image)
+    return Picture(np.asarray(image), brightness, has_frames)
 
 
-def _convert(file: Path, image: Image.Image, kind: str, grayscale: bool | None) -> Image.Image:
+def _count_bits(image: Image.Image, content: bytes) -> int:
+    """Return the number of bits per sample in the file of a picture."""
+    if content.startswith(_PNG_SIGNATURE):
+        return content[_PNG_BIT_DEPTH_OFFSET]
+    bits: Any = getattr(image, "tag_v2", {}).get(_BITS_TAG, 8)
+    return max(bits) if isinstance(bits, tuple) else int(bits)
+
+
+def _convert(image: Image.Image, kind: str, grayscale: bool | None) -> Image.Image:
     """Convert a picture to Pillow's mode L or RGB.
 
     Args:
-        file: the picture's file, for the error message.
         image: the picture in any mode.
         kind: what it holds, one of the values of `_KINDS`.
         grayscale: True for L, False for RGB; None for the one that keeps its channels.
-
-    Raises:
-        DataError: `grayscale` is None, and the picture is neither gray nor in three colors.
     """
     if grayscale is None:
-        if kind not in (_GRAY, _COLOR):
-            raise _error(
-                f"{file} is {kind}; type data.grayscale=false for three color channels, "
-                "or data.grayscale=true for one gray channel"
-            )
         return image.convert("L" if kind == _GRAY else "RGB")
     if kind == _TRANSPARENT:
         image = image.convert("RGBA")
@@ -124,33 +192,70 @@ def _convert(file: Path, image: Image.Image, kind: str, grayscale: bool | None) 
     return image.convert("L" if grayscale else "RGB")
 
 
-def _check_alike(first_file: Path, first: NDArray[np.uint8], other_file: Path, other: NDArray[np.uint8]) -> None:
-    """Check that two pictures have the same channels and size.
+def _describe_frames(files: Sequence[Path]) -> str | None:
+    """Return a warning about files that hold several pictures; None without such files."""
+    if not files:
+        return None
+    subject = "1 file holds" if len(files) == 1 else f"{len(files):,} files hold"
+    return f"{subject} several frames, of which the first is read, such as {show_bytes(str(files[0]))}"
+
+
+def _describe_problems(
+    count: int, problems: Mapping[Path, Problem], shapes: Mapping[Path, tuple[int, ...]]
+) -> Iterator[str]:
+    """Yield what is wrong with pictures: broken ones, those that need a choice of channels, and different shapes.
 
     Args:
-        first_file: the file of the first picture, for the error message.
-        first: its pixels, [H, W] or [H, W, 3].
-        other_file: the file of the other picture, for the error message.
-        other: its pixels, [H, W] or [H, W, 3].
-
-    Raises:
-        DataError: they differ.
+        count: the number of all pictures.
+        problems: the problem of each picture that has one.
+        shapes: the shape of each picture that has none, [H, W] or [H, W, 3].
     """
-    if first.ndim != other.ndim:
-        first_kind, other_kind = (_GRAY if pixels.ndim == 2 else _COLOR for pixels in (first, other))
-        raise _error(
-            f"{other_file} is {other_kind}, but {first_file} is {first_kind}; type data.grayscale=true for one gray "
-            "channel, or data.grayscale=false for three color channels"
-        )
-    if first.shape != other.shape:
-        first_size, other_size = (
-            f"{pixels.shape[1]} pixels wide and {pixels.shape[0]} high" for pixels in (first, other)
-        )
-        raise _error(
-            f"{other_file} is {other_size}, but {first_file} is {first_size}; to crop and resize all pictures to "
-            f"squares of one size, type data.image_size={min(first.shape[:2])}"
-        )
+    broken = [f"{file} {problem.text}" for file, problem in problems.items() if not problem.needs_channels]
+    undecided = [f"{file} {problem.text}" for file, problem in problems.items() if problem.needs_channels]
+    choice = "type data.grayscale=false for three color channels, or data.grayscale=true for one gray channel"
+    if broken:
+        pronoun = "it" if len(broken) == 1 else "them"
+        remedy = f"replace {pronoun}, or remove {pronoun} from the folder"
+        yield from _list_problems(broken, count, "cannot be read", remedy)
+    if undecided:
+        yield from _list_problems(undecided, count, "are neither gray nor in three colors", choice)
+    if len(set(shapes.values())) <= 1:
+        return
+    usual = Counter(shapes.values()).most_common(1)[0][0]
+    example = next(file for file, shape in shapes.items() if shape == usual)
+    channels = {file: len(shape) for file, shape in shapes.items()}
+    sizes = {file: shape[:2] for file, shape in shapes.items()}
+    if others := [file for file in shapes if channels[file] != len(usual)]:
+        lines = [f"{file} is {_GRAY if channels[file] == 2 else _COLOR}" for file in others]
+        contrast = f"but {example} is {_GRAY if len(usual) == 2 else _COLOR}"
+        yield from _list_problems(lines, count, "have other channels than most", choice, contrast)
+    if others := [file for file in shapes if sizes[file] != usual[:2]]:
+        lines = [f"{file} is {_describe_size(sizes[file])}" for file in others]
+        contrast = f"but {example} is {_describe_size(usual)}"
+        remedy = f"type data.image_size={min(usual[:2])} to crop and resize all pictures to squares of one size"
+        yield from _list_problems(lines, count, "have another size than most", remedy, contrast)
+
+
+def _list_problems(lines: Sequence[str], count: int, summary: str, remedy: str, contrast: str = "") -> Iterator[str]:
+    """Yield the message about one kind of problem: one line for one picture, or a list for several.
+
+    Args:
+        lines: the problem of each picture.
+        count: the number of all pictures.
+        summary: what several of them have in common.
+        remedy: what to do.
+        contrast: the picture that they are compared with.
+    """
+    ending = f", {contrast}; {remedy}" if contrast else f"; {remedy}"
+    if len(lines) == 1:
+        yield f"{lines[0]}{ending}"
+    else:
+        yield f"{len(lines):,} of {count:,} pictures {summary}{ending}:{list_first(lines)}"
+
+
+def _describe_size(shape: Sequence[int]) -> str:
+    return f"{shape[1]} pixels wide and {shape[0]} high"
 
 
 def _error(message: str) -> DataError:
-    return DataError(f"data=image_folder: {message}")
+    return DataError(f"data=image_folder: {show_bytes(message)}")

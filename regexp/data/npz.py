@@ -15,6 +15,7 @@ from regexp.data.labels import find_classes, index_labels
 from regexp.data.sources import Source, SourceFiles
 from regexp.data.splits import Split, Splits
 from regexp.errors import DataError
+from regexp.utils.messages import show_bytes
 
 # The names that the images and labels of each split may have: plain ones, MedMNIST's and Keras's.
 _KEYS = {
@@ -33,7 +34,7 @@ def find_npz(name: str, root: str | None, path: str | None) -> SourceFiles:
     file = Path(path).expanduser()
     if not file.is_file():
         problem = "is a directory" if file.is_dir() else "there is no such file"
-        raise DataError(f"data=arrays: data.path={path}: {problem}")
+        raise DataError(f"data=arrays: data.path={show_bytes(path)}: {problem}")
     return SourceFiles(file, [file])
 
 
@@ -180,4 +181,4 @@ def _error(path: Path, message: str) -> DataError:
 
 
 def _where(path: Path) -> str:
-    return f"data=arrays: {path}"
+    return f"data=arrays: {show_bytes(str(path))}"

@@ -5,8 +5,10 @@ This module imports no torch, so that a finished run is recognized without it.
 
 import hashlib
 import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from errno import EACCES
 from functools import lru_cache
 from itertools import zip_longest
 from pathlib import Path
@@ -16,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from regexp.config.data_schema import DATA_SOURCES
 from regexp.errors import DataError
 from regexp.utils.lazy import load_object
+from regexp.utils.messages import list_first, show_bytes
 
 
 @dataclass(frozen=True)
@@ -99,9 +102,10 @@ def locate(
     try:
         source_files: SourceFiles = load_object(DATA_SOURCES[name].find)(name, root, path)
         base, files = source_files.root, source_files.files
-        names = [str(file.relative_to(base)) for file in files]
+        # Composed and decomposed letters are the same name, and the same data on another system.
+        names = [unicodedata.normalize("NFC", str(file.relative_to(base))) for file in files]
         # A copied file may keep the modification time of the original, but its own change time (ctime) is new.
-        stats = [file.stat() for file in files]
+        stats = _stat_all(name, files)
         stamps = [
             (file_name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
             for file_name, stat in zip(names, stats, strict=True)
@@ -112,7 +116,24 @@ def locate(
         fingerprint = read_cached_fingerprint(cache) or _hash_files(cache, tuple(files), hashed_names)
         return Source(name, base, cache, fingerprint, image_size, grayscale, scale)
     except OSError as error:
-        raise DataError(f"data={name}: cannot read {error.filename}: {error.strerror}") from error
+        raise DataError(f"data={name}: cannot read {show_bytes(str(error.filename))}: {error.strerror}") from error
+
+
+def _stat_all(name: str, files: Sequence[Path]) -> list[os.stat_result]:
+    """Return the size and times of each file; raise DataError with a list of those that cannot be opened."""
+    stats, problems = [], []
+    for file in files:
+        try:
+            stats.append(file.stat())
+            if not os.access(file, os.R_OK):
+                raise PermissionError(EACCES, os.strerror(EACCES))
+        except OSError as error:
+            problems.append(f"{show_bytes(str(file))}: {error.strerror}")
+    if len(problems) == 1:
+        raise DataError(f"data={name}: cannot read {problems[0]}")
+    if problems:
+        raise DataError(f"data={name}: cannot read {len(problems):,} of {len(files):,} files:{list_first(problems)}")
+    return stats
 
 
 def read_cached_fingerprint(cache: Path) -> str | None:

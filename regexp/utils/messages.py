@@ -38,3 +38,14 @@ def did_you_mean(candidates: Sequence[str], suffix: str = "") -> str:
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message that is not blank, or the error's class name if there is none."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def show_bytes(text: str) -> str:
+    r"""Return a text in which each byte of a path that is not UTF-8 is written as \xe9, for files that others read."""
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def list_first(lines: Sequence[str], count: int = 10) -> str:
+    """Return the first lines of a list, indented, and how many more there are."""
+    listed = "".join(f"\n  {line}" for line in lines[:count])
+    return listed + (f"\n  and {len(lines) - count:,} more" if len(lines) > count else "")

@@ -123,7 +123,7 @@ def picture(tmp_path: Path) -> Image.Image:
 
 
 def decode_one(path: Path, image_size: int | None = None, grayscale: bool | None = None) -> np.ndarray:
-    [image] = decode_pictures([path], image_size, grayscale)
+    [image], _ = decode_pictures([path], image_size, grayscale)
     return image
 
 
@@ -135,7 +135,7 @@ def test_pixels_equal_pillows(picture: Image.Image, tmp_path: Path) -> None:
             expected = np.asarray(opened)
         expected = expected[None] if expected.ndim == 2 else expected.transpose(2, 0, 1)
         assert np.array_equal(decode_one(path), expected)
-    [black_and_white] = decode_pictures([save(gray.convert("1"), tmp_path / "c.png")], None, None)
+    black_and_white = decode_one(save(gray.convert("1"), tmp_path / "c.png"))
     assert set(np.unique(black_and_white)) == {0, 255}
 
 
@@ -203,7 +203,7 @@ def test_a_picture_with_broken_exif_is_read(picture: Image.Image, tmp_path: Path
 
 def test_decoding_in_threads_keeps_the_order(root: Path) -> None:
     files = scan_image_folder(str(root)).files()
-    images = decode_pictures(files, None, None)
+    images, _ = decode_pictures(files, None, None)
     for file, image in zip(files, images, strict=True):
         with Image.open(file) as opened:
             assert np.array_equal(image[0], np.asarray(opened))
@@ -249,7 +249,7 @@ def test_the_error_about_an_empty_class_names_it(root: Path) -> None:
     empty = root / "zebras"
     empty.mkdir()
     (empty / "readme.txt").write_text("soon")
-    assert f"{empty} holds no pictures (.png, .jpg, .jpeg)" in refusal(root)
+    assert f"{empty} holds no pictures (PNG, JPEG, WebP, BMP, GIF, TIFF, PPM)" in refusal(root)
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
@@ -278,11 +278,11 @@ def test_folders_of_splits_and_of_classes_must_not_be_mixed(tmp_path: Path) -> N
     assert "no train/" in refusal(root)
 
 
-@pytest.mark.parametrize("suffix", [".bmp", ".GIF", ".webp", ".tif", ".tiff"])
-def test_pictures_in_other_formats_are_not_ignored(root: Path, suffix: str) -> None:
+@pytest.mark.parametrize("suffix", [".bmp", ".GIF", ".webp", ".tif", ".TIFF", ".jfif", ".png"])
+def test_a_file_that_is_no_picture_despite_its_name_is_not_ignored(root: Path, suffix: str) -> None:
     picture = root / CLASSES[1] / f"a{suffix}"
     picture.write_bytes(b"whatever")
-    assert f"{picture} is neither PNG nor JPEG" in refusal(root)
+    assert f"{picture} is none of PNG, JPEG, WebP, BMP, GIF, TIFF, PPM, despite its name" in refusal(root)
 
 
 def fifth_picture(root: Path) -> Path:
@@ -313,8 +313,8 @@ def png_with_16_bits(color_type: int, samples: int) -> bytes:
         (lambda content: content[:-30], "is broken"),
         (lambda content: content[:60] + b"\xff" * 5 + content[65:], "is broken"),
         (lambda content: content[:10], "is broken"),
-        (lambda content: b"GIF89a" + content, "is neither PNG nor JPEG, despite its name"),
-        (lambda content: png_with_16_bits(0, 1), "has 16 bits per sample"),
+        (lambda content: b"<html>" + content, "is none of PNG, JPEG, WebP, BMP, GIF, TIFF, PPM, despite its name"),
+        (lambda content: b"\x89PNG\r\n\x1a\n<html>", "is broken"),
         (lambda content: png_with_16_bits(2, 3), "has 16 bits per sample"),
         (lambda content: png_with_16_bits(6, 4), "has 16 bits per sample"),
     ],
@@ -373,11 +373,36 @@ def test_cmyk_pictures_need_a_choice_of_channels(tmp_path: Path) -> None:
     assert f"{file} is in CMYK; type data.grayscale=false" in refusal(root)
 
 
-def test_the_error_names_the_first_of_several_broken_pictures(root: Path) -> None:
-    for name in ("002.png", "005.png"):
-        (root / CLASSES[1] / name).write_bytes(b"")
-    (root / CLASSES[2] / "000.png").write_bytes(b"")
-    assert str(root / CLASSES[1] / "002.png") in refusal(root)
+def test_all_broken_pictures_are_listed_at_once(root: Path) -> None:
+    broken = sorted((root / CLASSES[1]).iterdir()) + sorted((root / CLASSES[2]).iterdir())[:3]
+    for i, file in enumerate(broken):
+        file.write_bytes(b"" if i % 2 else file.read_bytes()[:40])
+    first_line, *lines = refusal(root).removeprefix("data=image_folder: ").splitlines()
+    remedy = "replace them, or remove them from the folder:"
+    assert first_line == f"13 of 30 pictures cannot be read; {remedy}"
+    problems = [f"  {file} is {'empty' if i % 2 else 'broken'}" for i, file in enumerate(broken)]
+    assert lines == [*problems[:10], "  and 3 more"]
+
+
+def test_all_kinds_of_problems_are_listed_at_once(root: Path) -> None:
+    (root / CLASSES[0] / "000.png").write_bytes(b"")
+    Image.fromarray(make_pixels(0, 0, 7, 9)).convert("LA").save(root / CLASSES[0] / "001.png")
+    Image.fromarray(make_pixels(0, 0, 10, 12)).save(root / CLASSES[1] / "002.png")
+    Image.fromarray(make_pixels(0, 0, 7, 9, 3)).save(root / CLASSES[1] / "003.png")
+    lines = refusal(root).splitlines()
+    assert len(lines) == 4
+    for line, name, problem in zip(
+        lines,
+        ("000.png", "001.png", "003.png", "002.png"),
+        (
+            "is empty; replace it",
+            "is partly transparent; type",
+            "is in color, but",
+            "is 12 pixels wide and 10 high, but",
+        ),
+        strict=True,
+    ):
+        assert f"{name} {problem}" in line
 
 
 def test_the_error_about_an_unreadable_picture_names_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -386,7 +411,9 @@ def test_the_error_about_an_unreadable_picture_names_it(root: Path, monkeypatch:
 
     source = locate("image_folder", str(root))
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    with pytest.raises(DataError, match=f"cannot read {root / CLASSES[0] / '000.png'}: Permission denied"):
+    with pytest.raises(
+        DataError, match=f"(?s)30 of 30 .*{root / CLASSES[0] / '000.png'} cannot be read: Permission denied"
+    ):
         read_splits(source)
     monkeypatch.undo()
     (root / CLASSES[0] / "broken link.png").symlink_to(root / "nowhere")

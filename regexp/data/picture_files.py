@@ -1,0 +1,37 @@
+"""Which files are pictures that can be read, which are pictures that cannot, and which are neither."""
+
+from pathlib import Path
+
+# Pillow's names of the formats that are read.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
+FORMAT_NAMES = "PNG, JPEG, WebP, BMP, GIF, TIFF, PPM"
+_READ = {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"}
+_READ |= {".pbm", ".pgm", ".pnm", ".ppm"}
+# Pictures in other formats: leaving them out like any other file would lose them silently.
+_UNREAD = {".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl", ".svg", ".psd", ".eps", ".ico", ".tga", ".exr", ".hdr"}
+_UNREAD |= {".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2", ".dcm"}
+_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
+_HEAD_BYTES = 16
+
+
+def is_readable(file: Path) -> bool:
+    """Return whether a file is a picture that can be read: by its name, or where that says nothing by its content."""
+    suffix = file.suffix.lower()
+    return suffix in _READ or (suffix not in _UNREAD and _has_signature(file))
+
+
+def is_unreadable(file: Path) -> bool:
+    """Return whether the name of a file says that it is a picture that cannot be read."""
+    return file.suffix.lower() in _UNREAD
+
+
+def _has_signature(file: Path) -> bool:
+    """Return whether a file begins as a picture does."""
+    try:
+        with file.open("rb") as content:
+            head = content.read(_HEAD_BYTES)
+    except OSError:
+        return False
+    is_webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    is_bmp = head[:2] == b"BM" and head[6:10] == bytes(4) and len(head) == _HEAD_BYTES
+    return is_webp or is_bmp or head.startswith(_SIGNATURES)
