@@ -43,10 +43,10 @@ class Terminal:
         distinct_runs = list(dict.fromkeys(planned_runs))
         num_unstorable = sum(planned.problem is not None for planned in distinct_runs)
         num_finished = sum(planned.finished for planned in distinct_runs)
-        num_checkpoints = sum((planned.directory / "checkpoint.safetensors").exists() for planned in distinct_runs)
-        num_resumable = num_checkpoints - num_finished
+        unfinished = [planned for planned in distinct_runs if not planned.finished and planned.problem is None]
+        num_resumable = sum((planned.directory / "checkpoint.safetensors").exists() for planned in unfinished)
         num_duplicates = len(planned_runs) - len(distinct_runs)
-        counts = [f"{len(distinct_runs) - num_finished - num_unstorable} to train"]
+        counts = [f"{len(unfinished)} to train"]
         if num_resumable > 0:
             counts[0] += f" ({num_resumable} to resume)"
         if num_finished:

@@ -109,7 +109,8 @@ class RunIndex:
         """
         if directory.exists():
             run = read_run(directory)
-            if run is not None and run.record.get("identity", {}).get("config") not in (None, config_hash):
+            identity = None if run is None else recorded_identity(run)
+            if identity is not None and identity.config != config_hash:
                 directory = directory.with_name(f"{directory.name}-{config_hash[:6]}")
         if directory.exists():
             problem = _find_problem(directory)
