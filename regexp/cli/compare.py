@@ -1,25 +1,35 @@
 """The `regexp-compare` command."""
 
-import argparse
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from regexp.utils import exit_codes
+if TYPE_CHECKING:
+    import argparse
 
 _FORMATS = ("text", "md", "csv", "json")
 
 
 def main() -> None:
     """Run the command line, and end the process with one of the statuses in regexp.errors."""
-    parser = _make_parser()
-    arguments = parser.parse_args()
-    if arguments.status and arguments.format != "text":
-        parser.error(f"--status --format {arguments.format}: the status is only shown as text; drop --format")
-    with exit_codes.exit_with_status():
-        _compare(arguments)
+    try:
+        # Imported here, so that Ctrl-C during the imports ends as it does later.
+        from regexp.utils import exit_codes
+
+        parser = _make_parser()
+        arguments = parser.parse_args()
+        if arguments.status and arguments.format != "text":
+            parser.error(f"--status --format {arguments.format}: the status is only shown as text; drop --format")
+        with exit_codes.exit_with_status():
+            _compare(arguments)
+    except KeyboardInterrupt:
+        print("regexp: interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
-def _make_parser() -> argparse.ArgumentParser:
+def _make_parser() -> "argparse.ArgumentParser":
+    import argparse
+
     parser = argparse.ArgumentParser(
         "regexp-compare",
         description="Which configuration is better, by how much, and is the difference real?",
@@ -61,7 +71,7 @@ def _make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _compare(arguments: argparse.Namespace) -> None:
+def _compare(arguments: "argparse.Namespace") -> None:
     # Imported here, so that --help does not wait for scipy.
     from regexp.comparison.compare import compare_collection
     from regexp.comparison.grouping import split_values

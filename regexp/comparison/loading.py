@@ -1,6 +1,7 @@
 """Reading of the runs of a comparison; files that cannot be read become remarks. Imports no torch."""
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -45,8 +46,8 @@ def collect(paths: Sequence[Path]) -> Collection:
     """Return the runs below directories, or of a sweep.
 
     Args:
-        paths: directories of a run, of runs (outputs/NAME) or of names (outputs), or one sweep's JSON file; none: the
-            last sweep below outputs/.
+        paths: directories of a run or of runs, at any depth (outputs/NAME, outputs), or one sweep's JSON file; none:
+            the last sweep below outputs/.
 
     Returns:
         The runs in the order in which sweeps planned them, then the others in the order in which they were started.
@@ -117,9 +118,10 @@ def _collect_sweep(files: Sequence[Path]) -> Collection:
 
 def _last_sweep_files() -> list[Path]:
     """Return the files of the sweep that was started last; raise ConfigError if there is none."""
-    files = [file for file in Path("outputs").glob("*/sweeps/*.json") if re.fullmatch(r"[\d-]+", file.stem)]
+    sweeps = [directory for directory in _walk(Path("outputs")) if directory.name == "sweeps"]
+    files = [file for sweep in sweeps for file in sweep.glob("*.json") if re.fullmatch(r"[\d-]+", file.stem)]
     if not files:
-        directories = sorted({path.parent.parent for path in Path("outputs").glob("*/*/run.json")})
+        directories = sorted({directory.parent for directory in _find_run_directories(Path("outputs"))})
         if directories:
             remedy = f"type the directory of runs: regexp-compare {directories[0]}"
         else:
@@ -143,12 +145,30 @@ def _read_sweep(file: Path) -> tuple[str, list[SweepMember]]:
 
 
 def _find_run_directories(path: Path) -> Iterator[Path]:
-    """Yield the directories of runs: the path itself, those directly below it, or else those one level deeper."""
-    if (path / "run.json").exists():
-        yield path
-        return
-    children = sorted(file.parent for file in path.glob("*/run.json"))
-    yield from children or sorted(file.parent for file in path.glob("*/*/run.json"))
+    """Yield the directories of runs, at any depth: the path itself, or those below it."""
+    return (directory for directory in _walk(path) if (directory / "run.json").exists())
+
+
+def _walk(top: Path) -> Iterator[Path]:
+    """Yield a directory and all directories below it, by name, without hidden ones and those within runs.
+
+    Links are followed, but no directory is visited twice. A sweep has thousands of runs, whose files are not listed.
+    """
+    visited: set[tuple[int, int]] = set()
+    pending = [top]
+    while pending:
+        directory = pending.pop()
+        try:
+            stat = directory.stat()
+            if (stat.st_dev, stat.st_ino) in visited:
+                continue
+            visited.add((stat.st_dev, stat.st_ino))
+            is_run = (directory / "run.json").exists()
+            names = [] if is_run else sorted(entry.name for entry in os.scandir(directory) if entry.is_dir())
+        except OSError:  # it is no directory, or may not be read
+            continue
+        yield directory
+        pending += [directory / name for name in reversed(names) if not name.startswith(".")]
 
 
 def _read_records(sources: Iterable[Run | Path], collection: Collection) -> None:

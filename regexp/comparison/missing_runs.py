@@ -1,15 +1,24 @@
 """The runs that a comparison still lacks: running, interrupted, failed or missing ones. Imports no torch."""
 
+import json
 import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
+from contextlib import suppress
+from itertools import pairwise, product
 from pathlib import Path
+from typing import Any
 
 from regexp.comparison.compare import Comparison
 from regexp.comparison.grouping import ABSENT
+from regexp.config.schema import flatten
+from regexp.errors import ConfigError
+from regexp.runs.identity import DATA_PATH_KEYS, IGNORED_KEYS, data_paths
 from regexp.runs.run_record import RunRecord
 from regexp.utils.next_commands import command_prefix, relative_path
+
+# A grid may lack this many times as many combinations as it has, the impossible ones included, to count as a grid.
+_MAX_GAPS = 2
 
 
 def list_unfinished(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
@@ -25,7 +34,7 @@ def list_unfinished(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
         if not record.finished:
             yield record.status, record.directory.name, " ".join(_describe_state(record))
     for overrides in comparison.collection.missing_runs:
-        command = ["regexp", *overrides, *_directory_override_of_sweep(comparison)]
+        command = [*_program(comparison.records), *overrides, *_directory_override_of_sweep(comparison)]
         yield "missing", " ".join(overrides), f"{command_prefix()}{shlex.join(command)}"
     listed = {tuple(sorted(overrides)) for overrides in comparison.collection.missing_runs}
     all_seeds = {record.seed for cell in comparison.cells for record in cell.records}
@@ -37,15 +46,57 @@ def list_unfinished(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
         ]
         if unlisted_seeds:
             yield "missing", cell.title, _training_command(example, {}, unlisted_seeds)
-    missing_cells = math.prod(map(len, comparison.levels.values())) - len(comparison.cells)
-    # Where more combinations are missing than trained, the runs are single points of a space, not a grid with gaps.
-    if 0 < missing_cells <= len(comparison.cells):
-        combinations = {tuple(cell.values.values()) for cell in comparison.cells}
+    for values in _find_gaps(comparison):
+        command_line = _training_command(comparison.records[0], values, sorted(all_seeds))
+        yield "missing", ", ".join(values.values()), command_line
+
+
+def _find_gaps(comparison: Comparison) -> list[dict[str, str]]:
+    """Return the values, by key, of each possible combination that a grid lacks; none where there is no grid.
+
+    A combination is impossible where its configuration is refused, as a key that its option does not have is. It is not
+    missing where its configuration was trained after all, typed in another way.
+    """
+    num_cells = len(comparison.cells)
+    missing_cells = math.prod(map(len, comparison.levels.values())) - num_cells
+    # Where far more combinations are missing than trained, the runs are single points of a space, and not a grid.
+    if not 0 < missing_cells <= _MAX_GAPS * num_cells:
+        return []
+    from regexp.config.compose import make_composer  # imports Hydra, which no other part of a comparison waits for
+
+    example, trained_values = comparison.records[0], {tuple(cell.values.values()) for cell in comparison.cells}
+    trained = {_configuration_key(cell.records[0].config, cell.records[0].data_paths) for cell in comparison.cells}
+    gaps = []
+    with suppress(ConfigError):  # the directory of the user's own options is gone
+        composer = make_composer(_config_directory(example))
         for values in product(*comparison.levels.values()):
-            if values not in combinations and ABSENT not in values:
-                values_by_key = dict(zip(comparison.levels, values, strict=True))
-                command_line = _training_command(comparison.records[0], values_by_key, sorted(all_seeds))
-                yield "missing", ", ".join(values), command_line
+            if values in trained_values or ABSENT in values:
+                continue
+            values_by_key = dict(zip(comparison.levels, values, strict=True))
+            with suppress(ConfigError):
+                config = composer.compose_job(_replace_values(example, values_by_key)).config
+                flat_config = {**flatten(config), "augmentation": "+".join(config.augmentation) or "none"}
+                if _configuration_key(flat_config, data_paths(flat_config)) not in trained:
+                    gaps.append(values_by_key)
+    return gaps if len(gaps) <= num_cells else []
+
+
+def _configuration_key(config: Mapping[str, Any], paths: Mapping[str, str]) -> str:
+    """Return the part of a configuration that decides a result, as text: equal however the configuration was typed."""
+    ignored_keys = {*IGNORED_KEYS, *DATA_PATH_KEYS, "seed", "data.fingerprint"}
+    values = {key: value for key, value in config.items() if key not in ignored_keys}
+    return json.dumps([values, dict(paths)], sort_keys=True)
+
+
+def _config_directory(record: RunRecord) -> str | None:
+    """Return the directory of the user's own options in the command of a run; None where it has none."""
+    words = shlex.split(record.command)
+    for word, next_word in pairwise([*words, ""]):
+        if word in ("--config-dir", "-cd"):
+            return next_word
+        if word.startswith("--config-dir="):
+            return word.partition("=")[2]
+    return None
 
 
 def _describe_state(record: RunRecord) -> Iterator[str]:
@@ -63,8 +114,15 @@ def _training_command(example: RunRecord, values: Mapping[str, str], seeds: Sequ
     """Return the command that trains an example's configuration, with other values of some keys, for some seeds."""
     overrides = _replace_values(example, {**values, "seed": ",".join(map(str, seeds))})
     is_sweep = len(seeds) > 1
-    words = ["regexp", *(["-m"] if is_sweep else []), *overrides, *_directory_override(example, is_sweep)]
+    words = [*_program([example]), *(["-m"] if is_sweep else []), *overrides]
+    words += _directory_override(example, is_sweep)
     return f"{command_prefix()}{shlex.join(words)}"
+
+
+def _program(examples: Sequence[RunRecord]) -> list[str]:
+    """Return the first words of a command that trains runs like the first of these examples."""
+    directory = _config_directory(examples[0]) if examples else None
+    return ["regexp"] if directory is None else ["regexp", "--config-dir", directory]
 
 
 def _directory_override_of_sweep(comparison: Comparison) -> list[str]:
@@ -82,5 +140,7 @@ def _directory_override(example: RunRecord, is_sweep: bool) -> list[str]:
 def _replace_values(example: RunRecord, values: Mapping[str, str]) -> list[str]:
     """Return a run's overrides with other values of some keys."""
     overrides = {override.partition("=")[0].lstrip("+"): override for override in example.overrides}
-    overrides |= {key: f"{key}={value}" for key, value in values.items()}
+    for key, value in values.items():
+        sign = "+" if overrides.get(key, "").startswith("+") else ""
+        overrides[key] = f"{sign}{key}={value}"
     return list(overrides.values())

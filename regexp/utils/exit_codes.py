@@ -98,5 +98,8 @@ def exit_with_status() -> Iterator[None]:
         with report_errors():
             yield
     except KeyboardInterrupt as interrupt:
-        sys.exit(128 + (getattr(interrupt, "signal", 0) or SIGINT))
+        signal = getattr(interrupt, "signal", 0)
+        if not signal:  # otherwise training has said after which epoch
+            print_error("interrupted")
+        sys.exit(128 + (signal or SIGINT))
     sys.exit(exit_status())

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,8 +22,10 @@ from regexp.cli.compare import main
 from regexp.comparison.compare import compare_collection
 from regexp.comparison.curves import Curves
 from regexp.comparison.loading import collect
+from regexp.comparison.missing_runs import list_unfinished
 from regexp.comparison.report import Report
 from regexp.comparison.tables import TextTable, to_rich_table
+from regexp.config.compose import compose_job
 from regexp.utils.console import Console
 from regexp.utils.processes import _start_time, describe_this_process
 
@@ -216,6 +219,95 @@ def test_the_status_lists_the_gaps_of_a_grid(compare: Command) -> None:
     status_text = normalize_spaces(compare(str(DEFAULT), "--status")[1])
     assert "missing none, shift regexp normalization=none augmentation=shift seed=1" in status_text
     assert "missing batch, shift regexp -m normalization=batch augmentation=shift seed=0,1" in status_text
+
+
+@pytest.mark.parametrize(
+    ("runs", "missing"),
+    [
+        # Adam has no momentum.
+        (("adam", "sgd momentum=0.5", "sgd momentum=0.9", "rmsprop momentum=0.5"), ["rmsprop, 0.9"]),
+        # The digits have 8x8 pixels.
+        (("digits size=6", "mnist size=6", "mnist size=20"), []),
+        (("digits size=6", "mnist size=6", "mnist size=7"), ["digits, 7"]),
+    ],
+    ids=str,
+)
+def test_impossible_combinations_are_not_missing(compare: Command, runs: tuple[str, ...], missing: list[str]) -> None:
+    prefixes = {"momentum": "optimizer.momentum", "size": "+augmentation.crop.size"}
+    for run in runs:
+        option, _, setting = run.partition(" ")
+        name, _, value = setting.partition("=")
+        group = "data" if "size" in name else "optimizer"
+        write_run(DEFAULT, [f"{group}={option}", *([f"{prefixes[name]}={value}"] if setting else [])], 0)
+    status, out, _ = compare(str(DEFAULT), "--status")
+    assert status == 0
+    lines = [line.removeprefix("missing  ").strip() for line in out.splitlines() if line.startswith("missing")]
+    assert lines == missing
+    for _, _, command in list_unfinished(compare_collection(collect([DEFAULT]))):
+        compose_job(shlex.split(command)[1:])  # it runs as it is
+
+
+def test_data_that_only_a_hash_tells_apart_leave_no_gaps(compare: Command) -> None:
+    """A hash cannot be typed, so no command could fill such a gap."""
+    for lr, data in (("0.1", "one"), ("0.1", "two"), ("0.2", "one")):
+        write_run(Path("outputs", data), [f"optimizer.lr={lr}"], 0, data=data)
+    assert "nothing is missing" in compare("outputs", "--status")[1]
+
+
+def test_a_combination_that_was_typed_in_another_way_is_not_missing(compare: Command) -> None:
+    """The option "lesson" rotates by 10 degrees, so that naming the angle makes no other configuration."""
+    for overrides in (
+        ["augmentation=lesson", "augmentation.rotate.degrees=10", "model.dropout=0"],
+        ["augmentation=lesson", "augmentation.rotate.degrees=5", "model.dropout=0"],
+        ["augmentation=lesson", "augmentation.rotate.degrees=10", "model.dropout=0.5"],
+        ["augmentation=lesson", "augmentation.rotate.degrees=5.0", "model.dropout=0.5"],
+    ):
+        write_run(DEFAULT, overrides, 0)
+    assert "nothing is missing" in compare(str(DEFAULT), "--status")[1]
+
+
+def test_a_missing_run_with_options_of_the_users_own_gets_their_directory(compare: Command) -> None:
+    Path("mine/optimizer").mkdir(parents=True)
+    Path("mine/optimizer/quick.yaml").write_text("defaults: [adam, _self_]\nlr: 0.1\n")
+    command = "regexp --config-dir mine -m optimizer=quick,adam"
+    for optimizer, normalization in (("quick", "none"), ("adam", "none"), ("adam", "batch")):
+        overrides = ["optimizer.lr=0.1"] if optimizer == "quick" else []
+        directory = write_run(DEFAULT, [*overrides, f"normalization={normalization}"], 0, command=command)
+        record = json.loads((directory / "run.json").read_text())
+        words = [word for word in record["overrides"] if "lr" not in word]
+        (directory / "run.json").write_text(json.dumps({**record, "overrides": [f"optimizer={optimizer}", *words]}))
+    status_text = normalize_spaces(compare(str(DEFAULT), "--status")[1])
+    assert "regexp --config-dir mine optimizer=quick normalization=batch seed=0" in status_text
+
+
+def test_runs_are_found_at_any_depth(compare: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs below four folders, a link that leads back to the top, and a run that is linked twice."""
+    deep = Path("outputs/2026/november/first try/default")
+    runs = write_sweep(deep, seeds=3)
+    write_run(Path("outputs/2026/other"), ["model.dropout=0.5"], 0)
+    Path("outputs/2026/again").symlink_to(Path("outputs").resolve(), target_is_directory=True)
+    Path("outputs/links").mkdir()
+    for name in ("a", "b"):
+        Path("outputs/links", name).symlink_to(runs[0].resolve(), target_is_directory=True)
+    assert "13 runs (13 finished)" in compare("outputs")[1]
+    assert "12 runs (12 finished)" in compare(str(deep.parent.parent))[1]
+    assert "12 runs (12 finished)" in compare()[1]  # the last sweep below outputs
+    listed: list[str] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(str(path)) or scandir(path))
+    assert len(collect([Path("outputs")]).records) == 13
+    assert not [path for path in listed if Path(path, "run.json").exists()], "the files of a run were listed"
+
+
+def test_an_interrupted_comparison_says_so(compare: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("regexp.comparison.compare.compare_collection", "regexp.cli.compare._make_parser"):
+        with monkeypatch.context() as patch:
+            patch.setattr(name, interrupt)
+            write_run(DEFAULT, [f"tags=[{name}]"], 0)
+            assert compare(str(DEFAULT)) == (130, "", "regexp: interrupted\n")
 
 
 def test_a_sweep_that_failed_as_a_whole_is_reported(compare: Command) -> None:
