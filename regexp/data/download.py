@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.error import URLError
 
-from regexp.data.idx import IDX_DATASETS, IDX_FILES, read_idx_files
+from regexp.data.idx import IDX_DATASETS, IDX_FILES, find_idx_files, read_idx_files
 from regexp.data.sources import SourceFiles, data_directory
 from regexp.errors import DataError, StorageError
 from regexp.utils.atomic_io import sync_file
@@ -31,10 +31,11 @@ def find_or_download(name: str, root: str | None, path: str | None) -> SourceFil
         StorageError: the directory cannot be written to.
     """
     directory = data_directory(root)
-    files = [IDX_DATASETS[name].directory(directory) / file for file in IDX_FILES]
-    if not all(file.is_file() for file in files):
+    files = find_idx_files(name, directory)
+    if files is None:
         download(name, directory)
-    return SourceFiles(directory, files)
+        files = [IDX_DATASETS[name].directory(directory) / file for file in IDX_FILES]
+    return SourceFiles(directory, files, unpack=True)
 
 
 def download(name: str, root: Path) -> None:
@@ -65,7 +66,7 @@ def download(name: str, root: Path) -> None:
                     f"or name the directory that contains {IDX_DATASETS[name].loader}/raw with data.root=DIR, "
                     "or use data=digits, which needs no download."
                 )
-            read_idx_files(name, downloaded)
+            read_idx_files(name, Path(temporary_root))
             target.mkdir(parents=True, exist_ok=True)
             for file in IDX_FILES:
                 sync_file(downloaded / file)

@@ -3,9 +3,11 @@
 This module imports no torch, so that a finished run is recognized without it.
 """
 
+import gzip
 import hashlib
 import os
 import unicodedata
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from errno import EACCES
@@ -29,11 +31,13 @@ class SourceFiles:
         root: the directory that holds them, or the one file.
         files: the paths of all files.
         names_matter: whether the files' names are part of the data, as where they decide the classes.
+        unpack: whether compressed files (.gz) are the same data as their contents.
     """
 
     root: Path
     files: Sequence[Path]
     names_matter: bool = False
+    unpack: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def locate(
         source_files: SourceFiles = load_object(DATA_SOURCES[name].find)(name, root, path)
         base, files = source_files.root, source_files.files
         # Composed and decomposed letters are the same name, and the same data on another system.
-        names = [unicodedata.normalize("NFC", str(file.relative_to(base))) for file in files]
+        names = [unicodedata.normalize("NFC", os.path.relpath(file, base)) for file in files]
         # A copied file may keep the modification time of the original, but its own change time (ctime) is new.
         stats = _stat_all(name, files)
         stamps = [
@@ -113,8 +117,12 @@ def locate(
         base_hash = _short_hash(repr((str(base.resolve()), image_size, grayscale, scale)).encode())
         cache = cache_directory() / f"{name}-{base_hash}-{_short_hash(repr(stamps).encode())}.safetensors"
         hashed_names = tuple(names) if source_files.names_matter else ()
-        fingerprint = read_cached_fingerprint(cache) or _hash_files(cache, tuple(files), hashed_names)
+        fingerprint = read_cached_fingerprint(cache) or _hash_files(
+            cache, tuple(files), hashed_names, source_files.unpack
+        )
         return Source(name, base, cache, fingerprint, image_size, grayscale, scale)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"data={name}: a compressed file in {show_bytes(str(base))} is broken; remove it") from error
     except OSError as error:
         raise DataError(f"data={name}: cannot read {show_bytes(str(error.filename))}: {error.strerror}") from error
 
@@ -148,13 +156,14 @@ def read_cached_fingerprint(cache: Path) -> str | None:
 # Until the cache is written, the same files would be hashed again and again. The path of the cache is part of the key,
 # because it changes when the files do.
 @lru_cache(maxsize=8)
-def _hash_files(cache: Path, files: Sequence[Path], names: Sequence[str]) -> str:
+def _hash_files(cache: Path, files: Sequence[Path], names: Sequence[str], unpack: bool) -> str:
     """Return the hash of the bytes of files.
 
     Args:
         cache: the path of the data set's cache, which only serves as a key.
         files: the files to hash.
         names: a name for each file, hashed too; empty to hash the bytes only.
+        unpack: whether to hash the contents of compressed files (.gz).
 
     Returns:
         16 hexadecimal digits.
@@ -163,7 +172,7 @@ def _hash_files(cache: Path, files: Sequence[Path], names: Sequence[str]) -> str
     for file, name in zip_longest(files, names):
         if name is not None:
             digest.update(os.fsencode(f"{name}\0{file.stat().st_size}\0"))
-        with file.open("rb") as content:
+        with gzip.open(file) if unpack and file.suffix == ".gz" else file.open("rb") as content:
             hashlib.file_digest(content, lambda: digest)
     return digest.hexdigest()[:16]
 
