@@ -18,7 +18,7 @@ def run_command(words: list[str]) -> int:
     """Check all that was typed, let Hydra run it, and return the exit status.
 
     Args:
-        words: the words after the program's name. Hydra reads them from `sys.argv`, where they have to be as well.
+        words: the words after the program's name.
     """
     # Imported here, so that Ctrl-C during the imports ends as it does later.
     import os
@@ -30,6 +30,7 @@ def run_command(words: list[str]) -> int:
 
     from regexp.cli.arguments import read_arguments
     from regexp.cli.help import format_help
+    from regexp.cli.hydra_parser import give_words
     from regexp.config.compose import make_command_composer
     from regexp.errors import SUCCESS, ConfigError, StorageError
     from regexp.utils import exit_codes
@@ -54,11 +55,11 @@ def run_command(words: list[str]) -> int:
             jobs = composer.compose_command_line(arguments.overrides, arguments.multirun)
             for warning in dict.fromkeys(warning for job in jobs for warning in job.warnings):
                 exit_codes.print_error(f"warning: {warning}")
-        sys.argv[1:] = arguments.words
         from regexp.execution.train import command
 
         try:
-            command()
+            with give_words(arguments.hydra_words()):
+                command()
         except SystemExit as hydra_exit:  # Hydra has printed the reason
             exit_codes.record_status(ConfigError.status if hydra_exit.code else SUCCESS)
         except (HydraException, OmegaConfBaseException) as error:

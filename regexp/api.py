@@ -7,6 +7,7 @@ from regexp.comparison.compare import compare_collection
 from regexp.comparison.export import RowRecords, make_row_records
 from regexp.comparison.loading import collect
 from regexp.config.compose import compose_jobs
+from regexp.config.words.homes import expand_home
 from regexp.errors import ConfigError
 from regexp.execution.terminal import Terminal
 from regexp.execution.train import train
@@ -86,7 +87,7 @@ def sweep(
     terminal = Terminal(quiet)
     for warning in dict.fromkeys(warning for job in jobs for warning in job.warnings):
         terminal.print_line(f"warning: {warning}")
-    return train(jobs, Path(outputs), terminal, SweepRecord(workers=workers) if len(runs) > 1 else None)
+    return train(jobs, expand_home(outputs), terminal, SweepRecord(workers=workers) if len(runs) > 1 else None)
 
 
 def compare(

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from regexp.config.compose import compose_job
+from regexp.config.words.homes import expand_home
 from regexp.runs.identity import make_label
 from regexp.utils import exit_codes
 from regexp.utils.storage_errors import explain_storage_errors
@@ -44,7 +45,7 @@ def preview(overrides: list[str], outputs: Path | str = "outputs") -> Path:
 
     dataset = load_dataset(job.config)
     picture = encode_png(draw_augmentation_grid(dataset, make_stream(job.config, dataset)))
-    path = Path(outputs) / "preview" / make_label(overrides) / "augmentation.png"
+    path = expand_home(outputs) / "preview" / make_label(overrides) / "augmentation.png"
     with explain_storage_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture.content)

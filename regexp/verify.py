@@ -17,6 +17,7 @@ from regexp.api import run, sweep
 from regexp.config.compose import compose_job
 from regexp.config.metric_registry import CURVES
 from regexp.config.schema import cohort_key, flatten
+from regexp.config.words.homes import expand_home
 from regexp.errors import ConfigError, RunError
 from regexp.execution.terminal import Terminal
 from regexp.runs.identity import IGNORED_KEYS
@@ -117,7 +118,7 @@ def verify(
         ConfigError: there is no run that can be trained again.
         RunError: a run cannot be read, or in float64 differs by more than TOLERANCE.
     """
-    directory, labels = _locate_runs(directory, labels)
+    directory, labels = _locate_runs(expand_home(directory), labels)
     terminal = Terminal()
     records: list[TrainingRecord] = []
     for recorded_run in find_runs(directory):
@@ -273,9 +274,7 @@ def main() -> None:
         description="Train runs of a sweep again, each alone, and show how far the results agree.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "directory", metavar="DIR", type=Path, help="directory of runs, such as outputs/default, or of a single run"
-    )
+    parser.add_argument("directory", metavar="DIR", type=Path, help="directory of a run, or of runs: outputs/default")
     selection = parser.add_mutually_exclusive_group()
     selection.add_argument(
         "--runs", metavar="N", type=int, default=3, help="how many runs to draw at random (default: 3)"

@@ -2,14 +2,16 @@
 
 import os
 import re
-import shlex
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from regexp.cli.hydra_parser import get_args_parser
+from regexp.config.words.homes import expand_home
+from regexp.config.words.hydra_words import make_hydra_word
 from regexp.errors import ConfigError
+from regexp.utils.messages import quote_word
 
 _SHELLS = ("bash", "fish", "zsh")
 
@@ -25,7 +27,7 @@ class Arguments:
             asked about itself.
         config_dir: the directory of further options; None where there is none.
         config_name: the name of the primary configuration.
-        words: all words with the flags first, since argparse cannot read overrides on both sides of a flag.
+        flags: Hydra's flags with their values.
     """
 
     overrides: tuple[str, ...]
@@ -33,7 +35,21 @@ class Arguments:
     needs_configuration: bool
     config_dir: str | None
     config_name: str
-    words: tuple[str, ...]
+    flags: tuple[str, ...]
+
+    def hydra_words(self) -> list[str]:
+        """Return all words as Hydra has to be given them to read them as they were typed.
+
+        The flags come first, since argparse cannot read overrides on both sides of a flag.
+        """
+        flags = list(self.flags)
+        if self.config_dir is not None:
+            directory = str(expand_home(self.config_dir))
+            flags = [
+                flag.removesuffix(self.config_dir) + directory if flag.endswith(self.config_dir) else flag
+                for flag in flags
+            ]
+        return [*flags, *(make_hydra_word(override, self.multirun) for override in self.overrides)]
 
 
 def read_arguments(words: Sequence[str]) -> Arguments:
@@ -68,11 +84,11 @@ def read_arguments(words: Sequence[str]) -> Arguments:
         flags.remove(override)
     return Arguments(
         overrides=(*unknown_flags, *overrides),
-        multirun=parsed.multirun,
+        multirun=parsed.multirun or "hydra.mode=MULTIRUN" in overrides,
         needs_configuration=not (parsed.hydra_help or parsed.shell_completion or parsed.info is not None),
         config_dir=parsed.config_dir,
         config_name=parsed.config_name or "config",
-        words=(*flags, *overrides),
+        flags=tuple(flags),
     )
 
 
@@ -140,7 +156,7 @@ def _check_supported(parsed: Namespace) -> None:
     if parsed.config_path is not None:
         raise ConfigError(
             f"--config-path {parsed.config_path}: regexp has its own configuration; "
-            f"type --config-dir {shlex.quote(parsed.config_path)} to add your options to it"
+            f"type --config-dir {quote_word(parsed.config_path)} to add your options to it"
         )
     if parsed.config_name not in (None, "config") and parsed.config_dir is None:
         raise ConfigError(f"--config-name {parsed.config_name}: regexp has one configuration; leave the flag out")

@@ -77,6 +77,7 @@ def _compare(arguments: "argparse.Namespace") -> None:
     from regexp.comparison.grouping import split_values
     from regexp.comparison.loading import collect
     from regexp.comparison.report import Report
+    from regexp.config.words.homes import expand_home
 
     comparison = compare_collection(
         collect(arguments.directories),
@@ -102,7 +103,7 @@ def _compare(arguments: "argparse.Namespace") -> None:
         if arguments.output is not None:
             from regexp.comparison.plots import write_report
 
-            report.print_aside(f"written  {write_report(comparison, curves, arguments.output)}")
+            report.print_aside(f"written  {write_report(comparison, curves, expand_home(arguments.output))}")
         if arguments.tensorboard:
             from regexp.comparison.loading import format_count
             from regexp.comparison.tensorboard import bands_directory, write_bands

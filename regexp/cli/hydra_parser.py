@@ -6,14 +6,26 @@ into every help text as soon as its option is added, and refuses that object: "b
 """
 
 import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra._internal import utils
 
 
 class HydraArgumentParser(argparse.ArgumentParser):
-    """An argument parser that takes help objects which are not text."""
+    """An argument parser that takes help objects which are not text.
+
+    Attributes:
+        words: the words that Hydra reads instead of those in `sys.argv`; None for those.
+    """
+
+    words: ClassVar[Sequence[str] | None] = None
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Return the arguments of a command line, as argparse does."""
+        return super().parse_args(self.words if args is None else args, namespace)
 
     def add_argument(self, *flags: Any, help: Any = None, **options: Any) -> argparse.Action:
         """Add an option as argparse does; a help object that is not text is attached once argparse has looked."""
@@ -28,3 +40,13 @@ def get_args_parser() -> argparse.ArgumentParser:
     """Return Hydra's parser, and make Hydra itself create its parsers in the same way from now on."""
     utils.argparse = SimpleNamespace(ArgumentParser=HydraArgumentParser)  # type: ignore[attr-defined, assignment]
     return utils.get_args_parser()
+
+
+@contextmanager
+def give_words(words: Sequence[str]) -> Iterator[None]:
+    """Let Hydra read these words instead of those in `sys.argv`, which remain as they were typed."""
+    HydraArgumentParser.words = words
+    try:
+        yield
+    finally:
+        HydraArgumentParser.words = None

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from regexp.comparison.verdicts import (
     format_verdict,
 )
 from regexp.config.metric_registry import RUN_METRICS, Metric
+from regexp.utils.messages import show_bytes
 
 
 class RowRecords(list[dict[str, Any]]):
@@ -76,7 +78,7 @@ def to_markdown(comparison: Comparison, pictures: Sequence[tuple[str, str]] = ()
     parts += [table_to_markdown(table) for table in tables if table is not None]
     parts += ["\n".join(f"- {note}" for note in make_notes(comparison))]
     parts += [f"![{caption}]({file})" for caption, file in pictures]
-    return "\n\n".join(parts) + "\n"
+    return show_bytes("\n\n".join(parts) + "\n")
 
 
 def to_csv(comparison: Comparison) -> str:
@@ -85,7 +87,7 @@ def to_csv(comparison: Comparison) -> str:
     writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
-    return text.getvalue()
+    return show_bytes(text.getvalue())
 
 
 def to_json(comparison: Comparison) -> str:
@@ -101,7 +103,8 @@ def to_json(comparison: Comparison) -> str:
         "interactions": _effect_records(comparison.interactions, metric, INTERACTION),
         "notes": make_notes(comparison),
     }
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return re.sub(r"[\udc80-\udcff]", lambda byte: "\\" + show_bytes(byte[0]), text)  # JSON wants the backslash twice
 
 
 def _estimate_fields(metric: str, estimate: Estimate | None) -> dict[str, float | None]:

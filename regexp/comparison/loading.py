@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from regexp.config.words.homes import expand_home
 from regexp.errors import ConfigError, RunError
 from regexp.runs.run import Run
 from regexp.runs.run_record import READ_ERRORS, RunRecord, describe_error, read_run_record
@@ -58,6 +59,7 @@ def collect(paths: Sequence[Path]) -> Collection:
     """
     if not paths:
         return _collect_sweep(_last_sweep_files())
+    paths = [expand_home(path) for path in paths]
     if len(paths) == 1 and paths[0].suffix == ".json" and paths[0].is_file():
         return _collect_sweep([paths[0]])
     collection = Collection(" ".join(map(str, paths)), [])

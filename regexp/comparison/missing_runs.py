@@ -15,6 +15,7 @@ from regexp.config.schema import flatten
 from regexp.errors import ConfigError
 from regexp.runs.identity import DATA_PATH_KEYS, IGNORED_KEYS, data_paths
 from regexp.runs.run_record import RunRecord
+from regexp.utils.messages import join_words
 from regexp.utils.next_commands import command_prefix, relative_path
 
 # A grid may lack this many times as many combinations as it has, the impossible ones included, to count as a grid.
@@ -35,7 +36,7 @@ def list_unfinished(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
             yield record.status, record.directory.name, " ".join(_describe_state(record))
     for overrides in comparison.collection.missing_runs:
         command = [*_program(comparison.records), *overrides, *_directory_override_of_sweep(comparison)]
-        yield "missing", " ".join(overrides), f"{command_prefix()}{shlex.join(command)}"
+        yield "missing", " ".join(overrides), f"{command_prefix()}{join_words(command)}"
     listed = {tuple(sorted(overrides)) for overrides in comparison.collection.missing_runs}
     all_seeds = {record.seed for cell in comparison.cells for record in cell.records}
     for cell in comparison.cells:
@@ -116,7 +117,7 @@ def _training_command(example: RunRecord, values: Mapping[str, str], seeds: Sequ
     is_sweep = len(seeds) > 1
     words = [*_program([example]), *(["-m"] if is_sweep else []), *overrides]
     words += _directory_override(example, is_sweep)
-    return f"{command_prefix()}{shlex.join(words)}"
+    return f"{command_prefix()}{join_words(words)}"
 
 
 def _program(examples: Sequence[RunRecord]) -> list[str]:

@@ -14,6 +14,7 @@ from regexp.comparison.statistics import ALPHA, MAX_SIGN_FLIP_PAIRS, wilson_inte
 from regexp.comparison.verdicts import format_estimate
 from regexp.config.metric_registry import RUN_METRICS
 from regexp.runs.run_record import RunRecord
+from regexp.utils.messages import join_words
 from regexp.utils.next_commands import command_prefix
 
 MAX_FAILURES = 5
@@ -260,4 +261,4 @@ def _command_for_more_seeds(comparison: Comparison) -> str:
     words = [word for word in shlex.split(command) if not word.startswith("seed=")]
     if "-m" not in words and "--multirun" not in words:
         words.insert(1, "-m")
-    return f"{command_prefix()}{shlex.join(words)} 'seed=range(5)'"
+    return f"{command_prefix()}{join_words(words)} 'seed=range(5)'"

@@ -54,7 +54,7 @@ def write_report(comparison: Comparison, curves: Curves, directory: Path) -> Pat
                 figure.savefig(directory / f"{name}.{extension}", dpi=150, bbox_inches="tight", metadata=metadata)
             pictures.append((caption, f"{name}.png"))
         path = directory / "comparison.md"
-        path.write_text(to_markdown(comparison, pictures))
+        path.write_text(to_markdown(comparison, pictures), encoding="utf-8")
     return path
 
 

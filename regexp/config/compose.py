@@ -20,8 +20,12 @@ from yaml import YAMLError
 
 from regexp.config import file_errors, override_errors
 from regexp.config.job import Job, JobTemplate
-from regexp.config.overrides import expand_grid, is_hydra_override, parse_override, read_overrides
+from regexp.config.overrides import expand_grid, is_hydra_override, read_overrides
 from regexp.config.schema import OPTIONS, Config
+from regexp.config.words.as_typed import problems_as_typed
+from regexp.config.words.homes import expand_home
+from regexp.config.words.parsing import parse_override
+from regexp.config.words.yaml_files import register_file_source
 from regexp.errors import ConfigError
 from regexp.utils.progress import track_progress
 
@@ -34,6 +38,7 @@ HYDRA_VERSION = "1.3"
 
 def register_schema() -> None:
     """Register the type of every key with Hydra; the files in conf/ refer to them as `schema/...`."""
+    register_file_source()
     store = ConfigStore.instance()
     store.store(group="schema", name="config", node=Config, package="_global_")
     for group, options in OPTIONS.items():
@@ -62,7 +67,8 @@ def compose_jobs(runs: Sequence[Sequence[str]]) -> list[Job]:
         for override in overrides:
             if override.lstrip("+~").startswith("hydra"):
                 raise ConfigError(f"{override}: only the command line accepts Hydra's own keys")
-    return _default_composer().compose_jobs(runs)
+    with problems_as_typed([override for overrides in runs for override in overrides]):
+        return _default_composer().compose_jobs(runs)
 
 
 @cache
@@ -102,7 +108,7 @@ def make_composer(config_dir: str | None = None, config_name: str = "config") ->
     register_schema()
     search_path = create_config_search_path(str(CONF))
     if config_dir is not None:
-        directory = Path(config_dir).absolute()
+        directory = expand_home(config_dir).absolute()
         if not directory.is_dir():
             raise ConfigError(f"--config-dir {config_dir}: there is no such directory")
         if yml_files := sorted(directory.rglob("*.yml")):
@@ -138,17 +144,16 @@ class Composer:
         names = [name for name in repository.get_group_options("", ObjectType.GROUP) if name not in ("hydra", "schema")]
         return {name: repository.get_group_options(name, ObjectType.CONFIG) for name in names}
 
-    def compose_job(self, words: Sequence[str]) -> Job:
-        """Return the job of a command line that trains one run.
+    def compose_job(self, words: Sequence[str], problems: Sequence[str] = ()) -> Job:
+        """Return the job of the words of a command line, without flags, that trains one run.
 
         Raises:
-            ConfigError: lists every mistake in the words.
+            ConfigError: lists `problems`, which were found earlier, and every mistake in the words.
         """
-        if tuple(words) in self._jobs:
+        if tuple(words) in self._jobs and not problems:
             return self._jobs[tuple(words)]
-        template, values, problems = self._compose_template(words)
-        overrides = [word for word in words if not is_hydra_override(word)]
-        job = template.make_job(values, overrides, problems)
+        template, values, overrides, word_problems = self._compose_template(words, problems)
+        job = template.make_job(values, overrides, word_problems)
         if self.reuse_jobs:
             self._jobs[tuple(words)] = job
         return job
@@ -166,22 +171,25 @@ class Composer:
         Raises:
             ConfigError: lists every mistake in any of the jobs.
         """
-        overrides, problems = read_overrides(words, self.groups)
+        with problems_as_typed(words, multirun):
+            return self._compose_command_line(words, multirun)
+
+    def _compose_command_line(self, words: Sequence[str], multirun: bool) -> list[Job]:
+        """Return the jobs of a command line; see `compose_command_line`."""
+        overrides, problems = read_overrides(words, self.groups, multirun)
         launchers = self.loader.get_group_options("hydra/launcher")
         sweep_problems = override_errors.find_sweep_problems(overrides, multirun, launchers)
         overrides = [text for text in overrides if text not in sweep_problems]
-        words_to_check = [word for word in words if word not in sweep_problems]
         problems += sweep_problems.values()
         if multirun:
             overrides = [*overrides, "hydra.mode=MULTIRUN"]
         shared_overrides = [text for text in overrides if not parse_override(text).is_sweep_override()]
         try:
             hydra = self._compose_template(shared_overrides)[0].hydra
-        except ConfigError:
-            # This raises the same problems, and all others with them.
-            return self.compose_jobs([shared_overrides if multirun else words_to_check], problems)
+        except ConfigError:  # the same problems are raised with all others
+            return self.compose_jobs([shared_overrides if multirun else overrides], problems)
         if not multirun and hydra.mode != RunMode.MULTIRUN:
-            return self.compose_jobs([words_to_check], list(sweep_problems.values()))
+            return self.compose_jobs([overrides], problems)
         combinations = [shared_overrides]
         if hydra.sweeper._target_.endswith(("BasicSweeper", "GridSweeper")):
             sweeper_overrides = [f"{key}={value}" for key, value in (hydra.sweeper.params or {}).items()]
@@ -206,7 +214,7 @@ class Composer:
         counts = Counter(problems)
         for words in track_progress(combinations, "checking"):
             try:
-                jobs.append(self.compose_job(words))
+                jobs.append(self.compose_job(words, problems))
             except ConfigError as error:
                 counts.update(str(error).splitlines())
         if counts:
@@ -219,13 +227,24 @@ class Composer:
             )
         return jobs
 
-    def _compose_template(self, words: Sequence[str]) -> tuple[JobTemplate, list[Override], list[str]]:
-        """Return the template of the chosen options, the overrides that set values, and a problem for each other one.
+    def _compose_template(
+        self, words: Sequence[str], earlier_problems: Sequence[str] = ()
+    ) -> tuple[JobTemplate, list[Override], list[str], list[str]]:
+        """Return what a job is made from.
+
+        Args:
+            words: the words of a command line that trains one run.
+            earlier_problems: problems found earlier.
+
+        Returns:
+            The template of the chosen options; the overrides that set values; all overrides, without those of Hydra's
+            own keys; and all problems, the earlier ones and those of the words.
 
         Raises:
             ConfigError: if the chosen options cannot be composed.
         """
         overrides, problems = read_overrides(words, self.groups)
+        problems = [*earlier_problems, *problems]
         choices: dict[str, str] = {}
         values: list[Override] = []
         for text in overrides:
@@ -247,11 +266,12 @@ class Composer:
             else:
                 values.append(override)
         try:
-            return self._compose_choices(tuple(choices.values())), values, problems
+            template = self._compose_choices(tuple(choices.values()))
         except ConfigError as error:
             # Problems that do not depend on the files that cannot be composed are raised as well.
             problems += [*str(error).splitlines(), *override_errors.find_schema_problems(values)]
             raise ConfigError("\n".join(problems)) from error
+        return template, values, [text for text in overrides if not is_hydra_override(text)], problems
 
     def _compose_choices(self, choices: tuple[str, ...]) -> JobTemplate:
         """Return the configuration of a choice of options.

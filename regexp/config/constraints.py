@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from regexp.config.keys import Key, closest_match
-from regexp.utils.messages import did_you_mean, format_value
+from regexp.utils.messages import did_you_mean, format_value, quote_word
 
 # For each constraint, a function of a value and a bound that tells whether the value satisfies it, and the message.
 _CONSTRAINTS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
@@ -68,13 +68,13 @@ def describe_wrong_type(name: str, value: Any, key: Key) -> str:
         "a list of strings": (str,),
     }
     if type(value) in entry_types.get(key.type_description, ()) and "length" not in key.metadata:
-        return f"{problem}; did you mean {name}=[{format_value(value)}]?"
+        return f"{problem}; did you mean {quote_word(f'{name}=[{format_value(value)}]')}?"
     examples_instead_of_null = {"a whole number or null": "1", "a number or null": "1.0", "a string or null": "word"}
     if key.default is None:
         example = examples_instead_of_null.get(key.type_description, "true")
     else:
         example = "[word]" if key.default == [] else format_value(key.default)
-    return f"{problem}; for example {name}={example}"
+    return f"{problem}; for example {quote_word(f'{name}={example}')}"
 
 
 def describe_constraints(metadata: dict[str, Any]) -> list[str]:
@@ -123,4 +123,5 @@ def suggest_value(name: str, value: Any, metadata: dict[str, Any]) -> str:
     if "choices" in metadata:
         match = closest_match(str(value), list(metadata["choices"]))
         return did_you_mean([f"{name}={match}"] if match else [])
-    return f"; for example {name}={format_value(metadata.get('example', metadata['default']))}"
+    example = format_value(metadata.get("example", metadata["default"]))
+    return f"; for example {quote_word(f'{name}={example}')}"

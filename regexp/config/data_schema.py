@@ -62,6 +62,7 @@ class DataConfig:
         None,
         "directory that holds the data set; null: $REGEXP_DATA_ROOT, or else the user's cache directory",
         identity=False,
+        is_path=True,
     )
     val_size: int | float = shared(
         0.2,
@@ -123,7 +124,7 @@ class ArraysConfig(DataConfig):
     """The user's own arrays in a .npz file."""
 
     name: str = shared("arrays", "name of the data set")
-    path: str | None = shared(None, ".npz file that holds the images and labels", identity=False)
+    path: str | None = shared(None, ".npz file that holds the images and labels", identity=False, is_path=True)
     scale: float | None = _scale("1 for floating point and bool, 65535 for uint16, else 255")
 
 

@@ -25,7 +25,7 @@ def shared(default: Any, help: str, **constraints: Any) -> Any:
         default: the default value.
         help: what the field means, for `regexp --help` and docs/configuration.md.
         **constraints: which values are allowed (see regexp.config.constraints), `example`, a value to suggest in
-            messages, and `identity`, whether the field can change a run's result.
+            messages, `identity`, whether the field can change a run's result, and `is_path`, whether a text is a path.
     """
     return _make_field(default, help, "shared", constraints)
 

@@ -16,9 +16,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from regexp.config import override_errors
 from regexp.config.cautions import find_cautions
-from regexp.config.overrides import Groups, parse_override
+from regexp.config.overrides import Groups
 from regexp.config.schema import Config
 from regexp.config.validation import convert, find_combination_problems, validate
+from regexp.config.words.consequences import drop_consequences
+from regexp.config.words.parsing import parse_override
 from regexp.errors import ConfigError
 
 # The errors that setting a value can raise.
@@ -223,18 +225,21 @@ class JobTemplate:
     def _convert_whole(self, values: Sequence[Override], problems: list[str]) -> Config:
         """Return the configuration with these values, set and checked all together; see `make_job`."""
         cfg, choices = copy.deepcopy(self.cfg), self.hydra.runtime.choices
+        value_problems = []
         for override in values:
             if _drops_key(override):
-                problems.append(f"{override.input_line}: only augmentation steps can be dropped")
+                value_problems.append(f"{override.input_line}: only augmentation steps can be dropped")
                 continue
             try:
                 _set_value(cfg, override)
             except _SETTING_ERRORS as error:
-                problems.append(override_errors.describe_value_problem(override, error, cfg, choices, self.groups))
+                problem = override_errors.describe_value_problem(override, error, cfg, choices, self.groups)
+                value_problems.append(problem)
+        problems += drop_consequences(value_problems, problems)
         try:
             config = validate(cfg)
         except ConfigError as error:
-            problems += str(error).splitlines()
+            problems += drop_consequences(str(error).splitlines(), problems)
         if problems:
             raise ConfigError("\n".join(dict.fromkeys(problems)))
         return config

@@ -1,7 +1,6 @@
 """Messages about overrides that Hydra can read but that do not fit: the key, the value, and what to type instead."""
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from regexp.config.augmentation_schema import STEPS
 from regexp.config.constraints import can_convert, describe_wrong_type, find_violations
 from regexp.config.keys import closest_match, find_key, suggest_keys
 from regexp.config.overrides import Groups
-from regexp.utils.messages import did_you_mean, first_line
+from regexp.utils.messages import did_you_mean, first_line, quote_word
 
 # Modules whose classes Hydra may instantiate by name: its own, and plugins, which Hydra finds in their own namespace.
 _HYDRA_MODULES = ("hydra._internal.core_plugins.", "hydra_plugins.")
@@ -28,10 +27,10 @@ def describe_unexpected_sweep(override: Override) -> str:
     type_description = "" if key is None else key.type_description
     alternative = ""
     if type_description.startswith("a list") and "(" not in typed_value:
-        alternative = f", or for one list {shlex.quote(f'{name}=[{typed_value}]')}"
+        alternative = f", or for one list {quote_word(f'{name}=[{typed_value}]')}"
     if type_description.startswith("a number") and re.fullmatch(r"\d+,\d+", typed_value):
         alternative = f", or for one number {name}={typed_value.replace(',', '.')}"
-    return f"{text}: several values make a sweep; type regexp -m {shlex.quote(text)}{alternative}"
+    return f"{text}: several values make a sweep; type regexp -m {quote_word(text)}{alternative}"
 
 
 def find_sweep_problems(overrides: Sequence[str], multirun: bool, launchers: Sequence[str]) -> dict[str, str]:
@@ -55,7 +54,7 @@ def find_sweep_problems(overrides: Sequence[str], multirun: bool, launchers: Seq
         if not key.startswith(("hydra.launcher.", "hydra/launcher", "hydra.sweeper.", "hydra/sweeper")):
             continue
         if not multirun:
-            problems[text] = f"{text}: applies to sweeps only; type regexp -m {shlex.quote(text)}"
+            problems[text] = f"{text}: applies to sweeps only; type regexp -m {quote_word(text)}"
         elif key == "hydra/launcher" and value not in launchers:
             installed = ", ".join(launchers)
             problems[text] = (
@@ -107,9 +106,9 @@ def describe_choice_problem(override: Override, groups: Groups) -> str | None:
 def _suggest_option(group: str, option: str, options: list[str]) -> str:
     """Return the end of a message that suggests what to type instead of an option that does not exist."""
     if group == "data" and option.endswith(".npz"):
-        return f"; for your own arrays type data=arrays data.path={option}"
+        return f"; for your own arrays type data=arrays {quote_word(f'data.path={option}')}"
     if group == "data" and (set(option) & set("./~") or Path(option).is_dir()):
-        return f"; for your own pictures type data=image_folder data.root={option}"
+        return f"; for your own pictures type data=image_folder {quote_word(f'data.root={option}')}"
     if group == "device" and (indexed := re.fullmatch(r"(cuda|mps):(\d+)", option)):
         return did_you_mean([f"device={indexed[1]} device.index={indexed[2]}"])
     if group == "augmentation" and option in STEPS:

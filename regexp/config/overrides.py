@@ -1,20 +1,21 @@
 """Overrides as a user types them: reading them, explaining what cannot be read, and expanding sweeps."""
 
 import difflib
-import shlex
+import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from itertools import islice
+from itertools import islice, takewhile
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 
 from regexp.config.keys import closest_match, find_key, suggest_keys
+from regexp.config.words.hydra_words import make_hydra_word
+from regexp.config.words.parsing import is_readable
+from regexp.config.words.value_kinds import find_value_kind
 from regexp.errors import ConfigError
-from regexp.utils.messages import did_you_mean, format_value
+from regexp.utils.messages import did_you_mean, format_value, quote_word
 
 # The options of each group, by the name of the group.
 Groups = Mapping[str, Sequence[str]]
@@ -26,39 +27,24 @@ _FLAGS = ("--help", "--hydra-help", "--version", "--multirun", "--cfg", "--confi
 _OPENING_BRACKETS = {"]": "[", ")": "(", "}": "{"}
 
 
-@lru_cache(maxsize=4096)
-def parse_override(text: str) -> Override:
-    """Return an override as Hydra parses it.
-
-    Raises:
-        HydraException: if Hydra cannot read the override.
-    """
-    return OverridesParser.create().parse_override(text)
-
-
-def is_readable(text: str) -> bool:
-    """Return whether Hydra can read an override."""
-    try:
-        parse_override(text)
-    except (HydraException, RecursionError, ValueError):
-        return False
-    return True
-
-
 def is_hydra_override(text: str) -> bool:
     """Return whether an override sets Hydra's own configuration."""
     return text.lstrip("+~").startswith(("hydra.", "hydra/", "hydra=", "hydra@"))
 
 
-def read_overrides(words: Sequence[str], groups: Groups) -> tuple[list[str], list[str]]:
-    """Return the words of a command line that are overrides, and a problem for each word that is not.
+def read_overrides(words: Sequence[str], groups: Groups, multirun: bool = False) -> tuple[list[str], list[str]]:
+    """Return the overrides among the words of a command line, and a problem for each word that is none.
 
-    Words that the shell split at spaces (around =, or within brackets) are joined again, so that the problem can say
-    how to type them.
+    Words that the shell split at spaces (around =, within brackets or within a text) are joined again, so that the
+    problem can say how to type them.
 
     Args:
         words: the words of the command line, without flags.
         groups: the options of each group.
+        multirun: whether the command line is a sweep.
+
+    Returns:
+        The overrides, in the form in which Hydra reads them as they were typed (see words.hydra_words); the problems.
     """
     overrides: list[str] = []
     problems: list[str] = []
@@ -66,29 +52,57 @@ def read_overrides(words: Sequence[str], groups: Groups) -> tuple[list[str], lis
     while words:
         count = _count_split_words(words)
         parts, words = words[:count], words[count:]
-        text = "".join(parts)
+        text = (" " if _takes_text(parts[0]) else "").join(parts)
         if count > 1:
-            corrected_text = shlex.quote(_correct_key(text, groups))
+            corrected_text = quote_word(_correct_key(text, groups))
             problems.append(f"{' '.join(parts)}: the shell splits this at the spaces; type {corrected_text}")
-        elif text.startswith("-"):
+            continue
+        if text.startswith("-"):
             problems.append(_describe_flag(text, groups))
-        elif not text.lstrip("+~").partition("=")[0] and text:
+            continue
+        if not text.lstrip("+~").partition("=")[0] and text:
             problems.append(f"{text}: the key before = is missing")
-        elif "=" not in text and overrides and _takes_text(overrides[-1]):
-            problems.append(f"{overrides[-1]} {text}: the shell splits this at the spaces; quote it")
-        elif is_readable(text):
-            overrides.append(text)
+            continue
+        if count := _count_text_words(text, words):
+            parts, words = words[:count], words[count:]
+            problems.append(_describe_split_text(" ".join([text, *parts])))
+            continue
+        try:
+            hydra_word = make_hydra_word(text, multirun)
+        except ConfigError as error:
+            problems.append(f"{text.partition('=')[0]}={error}")
+            continue
+        if is_readable(hydra_word):
+            overrides.append(hydra_word)
         else:
             problems.append(_describe_unreadable(text, groups))
     return overrides, problems
 
 
-def _takes_text(override: str) -> bool:
-    """Return whether the key of an override takes free text, which may contain spaces."""
-    key = find_key(override.lstrip("+").partition("=")[0])
-    return (
-        key is not None and key.type_description in ("a string", "a string or null") and "choices" not in key.metadata
-    )
+def _takes_text(override: str, in_list: bool = True) -> bool:
+    """Return whether the key of an override takes free text, which may contain spaces, or also a list of texts."""
+    kind = find_value_kind(override.lstrip("+").partition("=")[0])
+    return kind is not None and kind.is_text and (in_list or not kind.is_list)
+
+
+def _count_text_words(text: str, following_words: Sequence[str]) -> int:
+    """Return how many of the following words belong to an override that the shell split at the spaces of its text."""
+    if not _takes_text(text, in_list=False):
+        return 0
+    texts = takewhile(lambda word: "=" not in word and not word.startswith(("-", "~")), following_words)
+    return len(list(texts))
+
+
+def _describe_split_text(text: str) -> str:
+    """Return the message for an override that the shell split at the spaces of its text."""
+    typed_key, _, value = text.partition("=")
+    key = find_key(typed_key.lstrip("+"))
+    if key is not None and "pattern" in key.metadata and re.fullmatch(key.metadata["pattern"], value) is None:
+        corrected_text = f"{typed_key}={value.replace(' ', '_')}"
+        return (
+            f"{text}: the shell splits this at the spaces, which {key.name} cannot hold{did_you_mean([corrected_text])}"
+        )
+    return f"{text}: the shell splits this at the spaces; type {quote_word(text)}"
 
 
 def _describe_flag(word: str, groups: Groups) -> str:
@@ -119,9 +133,10 @@ def _count_split_words(words: Sequence[str]) -> int:
         return 3
     if "=" not in first_word and second_word.startswith("=") and second_word != "=":
         return 2
-    if first_word.endswith("=") and len(words) > 1 and "=" not in second_word and second_word[:1] not in ("~", "-"):
+    is_without_value = first_word.partition("=")[1:] == ("=", "")
+    if is_without_value and len(words) > 1 and "=" not in second_word and second_word[:1] not in ("~", "-"):
         return 2
-    if "=" in first_word and _count_open_brackets(first_word):
+    if "=" in first_word and _count_open_brackets(first_word) and not _takes_text(first_word, in_list=False):
         for count in range(2, len(words) + 1):
             if _count_open_brackets("".join(words[:count])) == 0:
                 return count
@@ -165,17 +180,17 @@ def _describe_unreadable(text: str, groups: Groups) -> str:
     name = typed_key.lstrip("+~")
     trimmed_text = f"{typed_key}={value.lstrip('=').rstrip(',;')}"
     if trimmed_text != text and is_readable(trimmed_text):
-        return f"{text}: cannot be read{did_you_mean([shlex.quote(trimmed_text)])}"
+        return f"{text}: cannot be read{did_you_mean([quote_word(trimmed_text)])}"
     if name in groups:
         return f"{text}: cannot be read; choose one of {', '.join(groups[name])}"
     key = find_key(name)
-    if key is not None and "string" not in key.type_description:
-        example = f"{name}={format_value(key.default)}"
-        return f"{text}: cannot be read; must be {key.type_description}, for example {example}"
-    quoted_text = f"{typed_key}={_quote_strings(value)}"
-    if is_readable(quoted_text):
-        return f"{text}: the value must be quoted; type {shlex.quote(quoted_text)}"
-    return f"{text}: cannot be read; an override has the form KEY=VALUE, where VALUE is a number, a string or a [list]"
+    if key is None:
+        candidates = [quote_word(f"{candidate}={value}") for candidate in suggest_keys(name, tuple(groups))]
+        return f"{text}: there is no such key{did_you_mean(candidates) or '; regexp --help lists all keys'}"
+    if "choices" in key.metadata:
+        return f"{text}: must be one of {', '.join(key.metadata['choices'])}"
+    example = quote_word(f"{name}={format_value(key.default)}")
+    return f"{text}: cannot be read; must be {key.type_description}, for example {example}"
 
 
 def _describe_missing_value(text: str, groups: Groups) -> str:
@@ -191,15 +206,6 @@ def _describe_missing_value(text: str, groups: Groups) -> str:
     if not candidates:
         candidates = [f"{name}=VALUE" for name in suggest_keys(text, tuple(groups))]
     return f"{text or repr(text)}: an override has the form KEY=VALUE{did_you_mean(candidates[:3])}"
-
-
-def _quote_strings(value: str) -> str:
-    """Return a value in quotes; of a list, each entry in quotes."""
-    unquoted_value = value.replace("'", "").replace('"', "")
-    if not unquoted_value.startswith("["):
-        return f'"{unquoted_value}"'
-    entries = [f'"{entry.strip()}"' for entry in unquoted_value.strip("[]").split(",")]
-    return f"[{','.join(entries)}]"
 
 
 def _find_similar_option(word: str, options: Sequence[str]) -> str | None:
@@ -218,6 +224,7 @@ def expand_grid(words: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
     Raises:
         ConfigError: if an override cannot be part of a grid, or the grid has too many runs.
     """
+    words = [make_hydra_word(word, multirun=True) for word in words]
     parser = OverridesParser.create(config_loader=loader)
     hydra_overrides: list[str] = []
     overrides: list[Override] = []

@@ -153,7 +153,11 @@ def _make_step(key: str, step: Any) -> Any:
             suggestion = did_you_mean([f"{key}.{match}"] if match else [])
             key_names = ", ".join(field_names)
             problems.append(f"{key}.{argument}: there is no such key{suggestion}; the keys of {name} are {key_names}")
-        elif not can_convert(value, schema_key):
+            continue
+        is_count = isinstance(value, float) and value.is_integer() and abs(value) < 1e15
+        if is_count and schema_key.type_description == "a whole number":
+            arguments[argument] = value = int(value)
+        if not can_convert(value, schema_key):
             problems.append(describe_wrong_type(f"{key}.{argument}", value, schema_key))
     if problems:
         raise ConfigError("\n".join(problems))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from regexp.config.words.homes import expand_home
 from regexp.data.leavings import OUTPUTS, LeftOut
 from regexp.data.picture_files import FORMAT_NAMES, is_readable, is_unreadable
 from regexp.data.sources import Source, SourceFiles
@@ -92,7 +93,7 @@ def scan_image_folder(root: str | None) -> ImageFolder:
     """
     if not root:
         raise _error("name the folder that holds a folder of pictures for each class: data.root=DIR")
-    folder = Path(root).expanduser()
+    folder = expand_home(root)
     if not folder.is_dir():
         problem = (
             "is a file, not a folder; if it is an archive, unpack it" if folder.is_file() else "there is no such folder"

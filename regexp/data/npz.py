@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regexp.config.words.homes import expand_home
 from regexp.data.brightness import Brightness, convert_to_bytes, describe_darkness, measure_brightness
 from regexp.data.labels import find_classes, index_labels
 from regexp.data.sources import Source, SourceFiles
@@ -31,7 +32,7 @@ def find_npz(name: str, root: str | None, path: str | None) -> SourceFiles:
     """Find the user's file of arrays; raise DataError if there is none."""
     if not path:
         raise DataError("data=arrays: name the file that holds images and labels: data.path=FILE.npz")
-    file = Path(path).expanduser()
+    file = expand_home(path)
     if not file.is_file():
         problem = "is a directory" if file.is_dir() else "there is no such file"
         raise DataError(f"data=arrays: data.path={show_bytes(path)}: {problem}")

@@ -18,7 +18,8 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from regexp.config.data_schema import DATA_SOURCES
-from regexp.errors import DataError
+from regexp.config.words.homes import expand_home
+from regexp.errors import ConfigError, DataError, StorageError
 from regexp.utils.lazy import load_object
 from regexp.utils.messages import list_first, show_bytes
 
@@ -68,13 +69,16 @@ class Source:
 def cache_directory() -> Path:
     """Return the user's cache directory: $REGEXP_CACHE, else `regexp` in $XDG_CACHE_HOME, else in ~/.cache."""
     if cache := os.environ.get("REGEXP_CACHE"):
-        return Path(cache)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "regexp"
+        return expand_home(cache)
+    try:
+        return expand_home(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "regexp"
+    except ConfigError as error:
+        raise StorageError(f"there is no place for the cache; set REGEXP_CACHE=DIR ({error})") from error
 
 
 def data_directory(root: str | None) -> Path:
     """Return the directory of downloaded data sets: `root`, else $REGEXP_DATA_ROOT, else `data` in the cache."""
-    return Path(root or os.environ.get("REGEXP_DATA_ROOT") or cache_directory() / "data").expanduser()
+    return expand_home(root or os.environ.get("REGEXP_DATA_ROOT") or cache_directory() / "data")
 
 
 def locate(

@@ -85,7 +85,8 @@ class RunRecorder:
         self.events = EventFile.create(self.directory)
         self.metrics = AppendedFile.create(self.directory / "metrics.csv", f"{','.join(COLUMNS)}\n".encode())
         config = flatten(self.planned.job.config)
-        rows = "\n".join(f"| {key} | {format_value(value, mark_fractions=True)} |" for key, value in config.items())
+        cells = {key: format_value(value, mark_fractions=True).replace("|", "\\|") for key, value in config.items()}
+        rows = "\n".join(f"| {key} | {cell} |" for key, cell in cells.items())
         self.events.write(0, event_file.text("configuration", f"| key | value |\n| --- | --- |\n{rows}"))
         picture = self.preview()
         (self.directory / "augmentation.png").write_bytes(picture.content)

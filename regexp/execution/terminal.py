@@ -3,7 +3,6 @@
 Everything is readable at 80 columns. This module imports no torch.
 """
 
-import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from regexp.runs.logdirs import make_current_logdir, make_logdir
 from regexp.runs.run import Run
 from regexp.utils import next_commands
 from regexp.utils.console import Console
+from regexp.utils.messages import join_words
 
 # The number of cohorts that a printed plan lists.
 MAX_PLAN_ROWS = 30
@@ -208,7 +208,7 @@ def _suggest_overrides(run: Run) -> str:
         words = run.record["overrides"]
     kept_words = [word for word in words if not word.startswith(("normalization", "force"))]
     normalization = "layer" if run.config["normalization"] == "batch" else "batch"
-    return " ".join(shlex.quote(word) for word in [*kept_words, f"normalization={normalization}"])
+    return join_words([*kept_words, f"normalization={normalization}"])
 
 
 def _format_bytes(size: int | None) -> str:

@@ -199,7 +199,7 @@ def _record(planned: PlannedRun) -> PlannedRun:
             return planned
         (directory / ".hydra").mkdir(parents=True, exist_ok=True)
         for name, document in job.hydra_files().items():
-            (directory / ".hydra" / name).write_text(document)
+            (directory / ".hydra" / name).write_text(document, encoding="utf-8")
         record = {
             "config": flatten(job.config),
             "overrides": list(job.overrides),

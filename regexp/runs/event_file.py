@@ -21,6 +21,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from regexp.runs.appended_file import AppendedFile
+from regexp.utils.messages import show_bytes
 
 
 class EventFile:
@@ -76,7 +77,7 @@ def text(tag: str, markdown: str) -> Summary.Value:
     """Return the summary value of a text, which TensorBoard shows as Markdown."""
     tensor = TensorProto(
         dtype=DT_STRING,
-        string_val=[markdown.encode()],
+        string_val=[show_bytes(markdown).encode()],
         tensor_shape=TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)]),
     )
     plugin = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
@@ -101,7 +102,7 @@ def hyperparameters(values: Mapping[str, float | bool | str], group: str, starte
         elif isinstance(value, int | float):
             start.hparams[name].number_value = value
         else:
-            start.hparams[name].string_value = value
+            start.hparams[name].string_value = show_bytes(value)
     return _session(metadata.SESSION_START_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_start_info=start))
 
 

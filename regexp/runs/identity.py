@@ -18,7 +18,7 @@ from regexp.utils.messages import format_value
 IGNORED_KEYS = {key for key, _, metadata in iterate_fields(Config()) if not metadata.get("identity", True)}
 IGNORED_KEYS |= {"device"}
 DATA_PATH_KEYS = ("data.path", "data.root")
-_MAX_LENGTH = 100  # of a label, in characters
+_MAX_LENGTH = 100  # of a label, in bytes: a file system counts those, and a Chinese character has three
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,10 @@ def make_label(overrides: Sequence[str]) -> str:
     for key, (sign, value) in sorted(changes.items()):
         parts.append(sign + names[key] + (f"={_safe_value(value)}" if value else ""))
     text = re.sub(r"[^\w.,=~+-]", "-", ",".join(parts)) or "defaults"
-    return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 9]}-{_hash(text.encode())[:8]}"
+    content = text.encode()
+    if len(content) <= _MAX_LENGTH:
+        return text
+    return f"{content[: _MAX_LENGTH - 9].decode(errors='ignore')}-{_hash(content)[:8]}"
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:

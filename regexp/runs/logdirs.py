@@ -47,7 +47,7 @@ def make_logdir(directories: Sequence[Path], extra_directory: Path | None = None
     files = common.glob("*/events.out.tfevents.*") if len(parents) == 1 else common.rglob("events.out.tfevents.*")
     if {file.parent for file in files} <= set(run_directories):
         return common
-    digest = hashlib.sha256((key or "\n".join(sorted(map(str, run_directories)))).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(os.fsencode(key or "\n".join(sorted(map(str, run_directories))))).hexdigest()[:8]
     links = cache_directory() / "tensorboard" / f"{common.name}-{digest}"
     targets = {links / directory.relative_to(common): directory for directory in run_directories}
     if extra_directory is not None and extra_directory.is_dir():

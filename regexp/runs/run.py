@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regexp.config.schema import OPTIONS
+from regexp.config.words.homes import expand_home
 from regexp.errors import RunError
 from regexp.runs.tensor_file import read_tensors
 from regexp.utils.lazy import load_object
@@ -183,7 +184,7 @@ def load_run(path: Path | str) -> Run:
         >>> trained_run.metrics[-1]["val_loss"] > trained_run.summary["best"]["val_loss"]
         True
     """
-    return Run(path)
+    return Run(expand_home(path))
 
 
 def find_runs(directory: Path) -> Iterator[Run]:

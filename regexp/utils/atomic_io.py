@@ -6,6 +6,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from regexp.utils.messages import show_bytes
+
 # What some network and user-space file systems answer when a directory is to be synced.
 _CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EISDIR)
 
@@ -77,4 +79,4 @@ def sync_directory(path: Path) -> None:
 def append_to_log(directory: Path, message: str) -> None:
     """Append a line with the current time to the run.log of a run's directory."""
     with (directory / "run.log").open("a", encoding="utf-8") as file:
-        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {message}\n")
+        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {show_bytes(message)}\n")

@@ -1,7 +1,13 @@
 """Building blocks of messages: values as a user would type them, suggestions, and the first line of an error."""
 
+import os
+import re
+import shlex
 from collections.abc import Sequence
 from typing import Any
+
+# Characters that a message must not hold as they are: line ends, and bytes of a path that are not UTF-8.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\udc80-\udcff]")
 
 
 def format_value(value: Any, mark_fractions: bool = False) -> str:
@@ -40,6 +46,22 @@ def first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
+def quote_word(word: str) -> str:
+    r"""Return a word of a command in the quotes that it needs in a shell, so that the command works as pasted.
+
+    A line end, or a byte of a path that is not UTF-8, is written in octal digits: $'caf\351', in bash, zsh and ksh.
+    """
+    if _UNPRINTABLE.search(word) is None:
+        return shlex.quote(word)
+    escaped_word = word.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{_UNPRINTABLE.sub(_write_octal, escaped_word)}'"
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Return the words of a command as one line that works as pasted."""
+    return " ".join(map(quote_word, words))
+
+
 def show_bytes(text: str) -> str:
     r"""Return a text in which each byte of a path that is not UTF-8 is written as \xe9, for files that others read."""
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
@@ -49,3 +71,7 @@ def list_first(lines: Sequence[str], count: int = 10) -> str:
     """Return the first lines of a list, indented, and how many more there are."""
     listed = "".join(f"\n  {line}" for line in lines[:count])
     return listed + (f"\n  and {len(lines) - count:,} more" if len(lines) > count else "")
+
+
+def _write_octal(match: re.Match[str]) -> str:
+    return "".join(f"\\{byte:03o}" for byte in os.fsencode(match[0]))

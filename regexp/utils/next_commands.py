@@ -4,14 +4,15 @@ This module imports no torch.
 """
 
 import os
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
+
+from regexp.utils.messages import join_words, quote_word
 
 
 def tensorboard_command(directory: Path) -> str:
     """Return the command that shows a directory in TensorBoard."""
-    return f"{command_prefix()}tensorboard --logdir {shlex.quote(relative_path(directory))}"
+    return f"{command_prefix()}tensorboard --logdir {quote_word(relative_path(directory))}"
 
 
 def compare_command(run_directories: Sequence[Path]) -> str:
@@ -20,7 +21,7 @@ def compare_command(run_directories: Sequence[Path]) -> str:
     # regexp-compare finds experiments below outputs/ without arguments.
     in_outputs = all(experiment.parent.resolve() == Path("outputs").resolve() for experiment in experiments)
     arguments = [] if in_outputs else [relative_path(experiment) for experiment in experiments]
-    return f"{command_prefix()}{shlex.join(['regexp-compare', *arguments])}"
+    return f"{command_prefix()}{join_words(['regexp-compare', *arguments])}"
 
 
 def command_prefix() -> str:

@@ -93,8 +93,8 @@ def find_problems(composer: Composer, line: str) -> list[str]:
         ("epochs=", ["must be a whole number"]),
         ("seed=null", ["must be a whole number"]),
         ("force=maybe", ["must be true or false"]),
-        ("model.hidden_sizes=128", ["must be a list of whole numbers; did you mean model.hidden_sizes=[128]?"]),
-        ("optimizer.betas=0.9", ["must be a list of numbers; for example optimizer.betas=[0.9,0.999]"]),
+        ("model.hidden_sizes=128", ["must be a list of whole numbers; did you mean 'model.hidden_sizes=[128]'?"]),
+        ("optimizer.betas=0.9", ["must be a list of numbers; for example 'optimizer.betas=[0.9,0.999]'"]),
         ("model.activation=relo", ["did you mean model.activation=relu?"]),
         ("early_stopping.monitor=val_acc", ["did you mean early_stopping.monitor=val_accuracy?"]),
         ("+augmentation.blur.kernel_size=4", ["must be odd; for example augmentation.blur.kernel_size=5"]),
@@ -136,7 +136,7 @@ def find_problems(composer: Composer, line: str) -> list[str]:
         ("seed=[1", ["a bracket is not closed"]),
         ("seed=5;", ["did you mean seed=5?"]),
         ("seed==5", ["did you mean seed=5?"]),
-        ("tags=[über]", ["""type 'tags=["über"]'"""]),
+        ("tags=über", ["tags=über: must be a list of strings; did you mean 'tags=[über]'?"]),
         ("=5", ["the key before = is missing"]),
         ("~", ["the key before = is missing"]),
         ("lesson", ["has the form KEY=VALUE", "experiment=lesson"]),
@@ -154,7 +154,7 @@ def find_problems(composer: Composer, line: str) -> list[str]:
         ("model.dropout=0,5", ["or for one number model.dropout=0.5"]),
         (
             "-m model.hidden_sizes=128,64",
-            ["did you mean model.hidden_sizes=[128]? (1 of 2 runs)", "[64]? (1 of 2 runs)"],
+            ["did you mean 'model.hidden_sizes=[128]'? (1 of 2 runs)", "[64]'? (1 of 2 runs)"],
         ),
         ("-m 'seed=interval(0,4)'", ["the basic sweeper takes no intervals"]),
         ("-m 'seed=range(1000000000)'", [f"more than {MAX_RUNS:,} runs"]),
@@ -212,7 +212,7 @@ def test_overrides_may_be_on_both_sides_of_a_flag() -> None:
     arguments = read_arguments(["seed=0,1", "-m", "epochs=3"])
     assert arguments.multirun
     assert set(arguments.overrides) == {"seed=0,1", "epochs=3"}
-    assert arguments.words == ("-m", "seed=0,1", "epochs=3")
+    assert arguments.hydra_words() == ["-m", "seed=0,1", "epochs=3"]
     assert read_arguments(["--config-dir", "a", "x=1"]).config_dir == "a"
     assert read_arguments(["-cd=a", "x=1"]).overrides == ("x=1",)
     assert not read_arguments(["-sc", "install=bash"]).needs_configuration
