@@ -93,8 +93,7 @@ class ParallelDisplay:
         self.console, self.num_runs, self.run_epochs = console, num_runs, run_epochs
         self.max_lines = max(2, MAX_PROGRESS_LINES // num_cohorts)
         self.headers: set[str] = set()
-        self.cohorts: dict[int, CohortDescription] = {}
-        self.summaries: dict[int, EpochSummary] = {}
+        self.counters: dict[int, _EpochCounter] = {}  # by the number of the cohort
         self.best: EpochSummary | None = None
         self.ended_runs = self.ended_epochs = 0
         self.progress: Progress | None = None
@@ -118,20 +117,28 @@ class ParallelDisplay:
         """Print a message on a line of its own."""
         self.console.print(escape(message))
 
-    def start_cohort(self, number: int, cohort: CohortDescription) -> None:
-        """Print what the header of a cohort adds to those before, and show the cohort from now on."""
-        self.cohorts[number] = cohort
+    def start_cohort(self, number: int, planned: PlannedCohort, cohort: CohortDescription) -> None:
+        """Print what the header of a cohort adds to those before, and show the cohort from now on.
+
+        Args:
+            number: the number of the cohort in the plan.
+            planned: the cohort as it was planned.
+            cohort: what trains now: all of its runs, or a part, where their checkpoints or the memory part them.
+        """
+        self.counters.setdefault(number, _EpochCounter(planned)).start_part(cohort)
         if str(cohort.facts) not in self.headers:
             self.headers.add(str(cohort.facts))
             print_header(self.console, cohort.facts)
         if cohort.epoch:
             self.print_line(f"cohort {number}: resuming after epoch {cohort.epoch}")
+        self._redraw()
 
     def show_summary(self, number: int, summary: EpochSummary) -> None:
         """Show the progress after an epoch of a cohort."""
-        self.summaries[number] = summary
+        counter = self.counters[number]
+        counter.count_epoch(summary)
         self.best = lowest_loss([self.best, summary])
-        epoch, epochs = summary.epoch, self.cohorts[number].epochs
+        epoch, epochs = summary.epoch, counter.part_epochs
         if self.progress is not None:
             self._redraw()
         elif epoch in (1, epochs) or epoch % math.ceil(epochs / self.max_lines) == 0:
@@ -139,39 +146,89 @@ class ParallelDisplay:
             best = f"best of all so far {format_validation(self.best)}"
             self.print_line(f"cohort {number}  epoch {epoch}/{epochs}  {training}, {best}")
 
-    def end_cohort(self, number: int, num_runs: int, run_epochs: int) -> None:
-        """Count the runs of a cohort that has ended.
+    def end_part(self, number: int) -> None:
+        """Count all runs as ended of a cohort, or of the part of it that was started last."""
+        self.counters[number].end_part()
+        self._redraw()
+
+    def end_cohort(self, number: int, ended: PlannedCohort) -> None:
+        """Count runs of a cohort as ended, with all epochs that they had to go at most, and show it no longer.
 
         Args:
             number: the number of the cohort.
-            num_runs: the number of its runs.
-            run_epochs: the number of their epochs, summed over the runs, however many they needed.
+            ended: the runs. Where others go on in another worker, these start as a cohort anew.
         """
-        self.ended_runs += num_runs
-        self.ended_epochs += run_epochs
-        self.drop_cohort(number)
-
-    def drop_cohort(self, number: int) -> None:
-        """Show a cohort no longer."""
-        self.cohorts.pop(number, None)
-        self.summaries.pop(number, None)
+        self.ended_runs += len(ended.runs)
+        self.ended_epochs += count_run_epochs([ended])
+        self.counters.pop(number, None)
         self._redraw()
 
     def _redraw(self) -> None:
         if self.progress is None:
             return
-        ended_runs, done_epochs, training_runs = self.ended_runs, self.ended_epochs, 0
-        for number, summary in self.summaries.items():
-            cohort = self.cohorts[number]
-            ended_runs += cohort.num_runs - summary.num_runs
-            training_runs += summary.num_runs
-            # A run that has left early has no epochs to go.
-            epochs = cohort.num_runs * (cohort.epochs - cohort.epoch)
-            done_epochs += max(0, epochs - summary.num_runs * (cohort.epochs - summary.epoch))
+        counters = self.counters.values()
+        ended_runs = self.ended_runs + sum(counter.ended_runs for counter in counters)
+        done_epochs = self.ended_epochs + sum(counter.done_epochs for counter in counters)
+        training_runs = sum(counter.training_runs for counter in counters)
         best = "" if self.best is None else f", best so far {format_validation(self.best)}"
         description = f"{training_runs} training{best}"
         label = f"{ended_runs}/{self.num_runs}"
         self.progress.update(self.task, completed=done_epochs, description=description, label=label)
+
+
+class _EpochCounter:
+    """A counter of the runs that have ended, and of the epochs done, in a cohort of the plan.
+
+    Attributes:
+        done_epochs: the number of epochs done since the plan was made, summed over the runs. A run that has ended has
+            done all epochs that it had to go.
+        training_runs: the number of runs that train now.
+    """
+
+    def __init__(self, planned: PlannedCohort) -> None:
+        """Begin with no epochs done."""
+        epochs = [run.job.config.epochs - planned.epochs_done for run in planned.runs]
+        self._epochs_to_go = sorted(epochs, reverse=True)  # who has many epochs to go trains longest
+        self._epochs_done_before = planned.epochs_done
+        self._part: CohortDescription | None = None
+        self._ended_with_earlier_parts = 0
+        self.done_epochs = self.training_runs = 0
+
+    @property
+    def part_epochs(self) -> int:
+        """The largest number of epochs of a run in the part that trains now."""
+        return 0 if self._part is None else self._part.epochs
+
+    @property
+    def ended_runs(self) -> int:
+        """The number of runs that have ended."""
+        part_runs = 0 if self._part is None else self._part.num_runs
+        return self._ended_with_earlier_parts + part_runs - self.training_runs
+
+    def start_part(self, part: CohortDescription) -> None:
+        """Count from now on the runs of this part, which may resume after an epoch."""
+        self._part = part
+        self._count(part.num_runs, part.epoch)
+
+    def count_epoch(self, summary: EpochSummary) -> None:
+        """Count an epoch."""
+        self._count(summary.num_runs, summary.epoch)
+
+    def end_part(self) -> None:
+        """Count all runs of the part as ended."""
+        if self._part is not None:
+            self._count(0, self._part.epochs)
+            self._ended_with_earlier_parts += self._part.num_runs
+            self._part = None
+
+    def _count(self, training_runs: int, epoch: int) -> None:
+        assert self._part is not None
+        self.training_runs = training_runs
+        others = len(self._epochs_to_go) - self._ended_with_earlier_parts - self._part.num_runs
+        done = epoch - self._epochs_done_before
+        to_go = sum(max(0, epochs - done) for epochs in self._epochs_to_go[:training_runs])
+        to_go += sum(self._epochs_to_go[training_runs : training_runs + others])  # these have not started yet
+        self.done_epochs = max(self.done_epochs, sum(self._epochs_to_go) - to_go)
 
 
 def count_run_epochs(cohorts: Sequence[PlannedCohort]) -> int:

@@ -44,6 +44,11 @@ class EpochSummary:
     val_accuracy: float
 
 
+@dataclass(frozen=True)
+class CohortEnd:
+    """The end of a cohort that was described before: none of its runs trains any more."""
+
+
 class CohortDisplay(Protocol):
     """The display of cohorts that train one after the other."""
 

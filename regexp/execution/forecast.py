@@ -24,6 +24,8 @@ from regexp.training.loss import training_loss
 TRIED_RUNS, TRIED_STEPS, TRIED_IMAGES, RECORDED_RUNS = 8, 8, 1000, 2
 # The seconds after which no further cohort is tried.
 MAX_SECONDS = 10.0
+# The least share of the measured time in which the processor has to work for this process, so that times are not rough.
+MIN_BUSY_SHARE = 0.85
 
 
 def forecast_cohorts(cohorts: Sequence[PlannedCohort]) -> list[PlannedCohort]:
@@ -54,6 +56,7 @@ def measure_costs(planned_runs: Sequence[PlannedRun]) -> CohortCosts:
         for planned in trial:
             planned.directory.mkdir()
         cohort = builders.build_cohort(trial)
+        began, busy = time.perf_counter(), time.process_time()
         stream_seconds, step_seconds = _measure_steps(cohort)
         evaluation_seconds = _measure_evaluation(cohort)
         epoch_seconds = 0.0
@@ -62,7 +65,10 @@ def measure_costs(planned_runs: Sequence[PlannedRun]) -> CohortCosts:
             alone = builders.build_cohort(trial[:1])
             seconds_alone = _measure_steps(alone)[1]
             epoch_seconds = max(0.0, (len(sample) * seconds_alone - step_seconds) / (len(sample) - 1))
+        seconds, busy_seconds = time.perf_counter() - began, time.process_time() - busy
         recording_seconds, recording_seconds_per_epoch = _measure_recording(cohort)
+    # All of this is computation: on a CPU the process waits for nothing, unless other programs have its cores.
+    are_rough = cohort.backend.device.type == "cpu" and busy_seconds < MIN_BUSY_SHARE * seconds
     run_seconds = max(step_seconds - epoch_seconds + evaluation_seconds, 0.0) / len(sample)
     config = planned_runs[0].job.config
     dataset, dtype = cohort.dataset, cohort.backend.dtype
@@ -78,6 +84,7 @@ def measure_costs(planned_runs: Sequence[PlannedRun]) -> CohortCosts:
         run_seconds=run_seconds + recording_seconds_per_epoch,
         stream_seconds=stream_seconds,
         recording_seconds=recording_seconds,
+        are_rough=are_rough,
     )
 
 

@@ -30,6 +30,7 @@ class CohortCosts:
         run_seconds: the time that a run adds to an epoch.
         stream_seconds: the time that an image stream adds to an epoch.
         recording_seconds: the time that a run takes once, at its beginning and its end.
+        are_rough: whether other programs kept the processor busy while the times were measured.
     """
 
     data_bytes: int
@@ -39,6 +40,7 @@ class CohortCosts:
     run_seconds: float
     stream_seconds: float
     recording_seconds: float
+    are_rough: bool = False
 
 
 @dataclass(frozen=True)

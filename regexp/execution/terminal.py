@@ -87,12 +87,14 @@ class Terminal:
             cohorts: the planned cohorts.
             num_workers: how many of them train at the same time.
         """
+        are_rough = any(cohort.costs is not None and cohort.costs.are_rough for cohort in cohorts)
+        at_most = "roughly" if are_rough else "at most"
         all_values = distinguishing_values(cohorts)
         keys = list(all_values[0])
         names = short_names(keys)
         table = Table(box=None, pad_edge=False)
         table.add_column("cohort")
-        for name in ("runs", "image streams", "memory", "at most"):
+        for name in ("runs", "image streams", "memory", at_most):
             table.add_column(name, justify="right")
         for key in keys:
             table.add_column(escape(names[key]), overflow="fold")
@@ -109,9 +111,11 @@ class Terminal:
                 self.print_line(f"cohort {i} could not be tried: {cohort.problem}")
         if len(cohorts) > 1:
             seconds = forecast_seconds(cohorts, num_workers)
-            total = "total time unknown" if seconds is None else f"at most {_format_duration(seconds)}"
+            total = "total time unknown" if seconds is None else f"{at_most} {_format_duration(seconds)}"
             order = f"on {num_workers} workers" if num_workers > 1 else "one after the other"
             self.print_line(f"{len(cohorts)} cohorts, {order}: {total}")
+        if are_rough:
+            self.print_line("The times are rough: other programs kept the processor busy meanwhile.")
 
     def announce_stop(self) -> None:
         """Announce that a signal has arrived and that training stops after the current epoch."""

@@ -2,11 +2,17 @@
 
 import io
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from regexp.config.compose import compose_job
 from regexp.execution.displays import MAX_PROGRESS_LINES, ParallelDisplay, SequentialDisplay, lowest_loss
 from regexp.execution.events import CohortDescription, EpochSummary
+from regexp.execution.planning import PlannedCohort
+from regexp.runs.directories import PlannedRun
+from regexp.runs.identity import Identity
 from regexp.utils.console import Console
 
 FACTS = {"device": "cpu (1 thread), float32", "model": "64-8-10, relu; 610 parameters"}
@@ -46,12 +52,22 @@ def test_a_cohort_prints_a_few_lines_where_nothing_can_be_redrawn() -> None:
     assert epochs[-1] == "epoch 100/100  4 runs training, best so far 0.0100 (90.00%)"
 
 
+def plan(*epochs: int, done: int = 0) -> PlannedCohort:
+    """Return a planned cohort, with a run for each of these numbers of epochs, that resumes after some."""
+    runs = []
+    for seed, number in enumerate(epochs):
+        job = compose_job([f"epochs={number}", f"seed={seed}", "early_stopping=none"])
+        runs.append(PlannedRun(job, Identity("", "", ""), Path(str(seed)), finished=False))
+    return PlannedCohort(runs, done)
+
+
 def test_cohorts_at_the_same_time_share_headers_lines_and_the_best_run() -> None:
     console, stream = make_console(is_terminal=False)
+    planned = plan(40, 40, 40, 40)
     with ParallelDisplay(console, num_runs=12, run_epochs=480, num_cohorts=3) as display:
-        display.start_cohort(1, describe())
-        display.start_cohort(2, describe())
-        display.start_cohort(3, describe(epoch=10, model="64-9-10, relu"))
+        display.start_cohort(1, planned, describe())
+        display.start_cohort(2, planned, describe())
+        display.start_cohort(3, planned, describe(epoch=10, model="64-9-10, relu"))
         for epoch in range(1, 41):
             display.show_summary(1, summarize(epoch, val_loss=0.3))
             display.show_summary(2, summarize(epoch, num_runs=1, val_loss=0.2))
@@ -65,32 +81,85 @@ def test_cohorts_at_the_same_time_share_headers_lines_and_the_best_run() -> None
     assert "cohort 2  epoch 40/40  1 run training, best of all so far 0.2000 (90.00%)" in lines
 
 
+def shown(display: ParallelDisplay) -> tuple[float, str]:
+    """Return the number of epochs and the number of runs that a progress bar shows."""
+    assert display.progress is not None
+    [task] = display.progress.tasks
+    return task.completed, task.fields["label"]
+
+
 def test_one_progress_bar_counts_the_runs_and_epochs_of_all_workers() -> None:
     console, stream = make_console(is_terminal=True)
+    planned = plan(40, 40, 40, 40)
     with ParallelDisplay(console, num_runs=8, run_epochs=320, num_cohorts=2) as display:
-        display.start_cohort(1, describe())
-        display.start_cohort(2, describe())
-        assert display.progress is not None
-
-        def shown() -> tuple[float, str]:
-            assert display.progress is not None
-            [task] = display.progress.tasks
-            return task.completed, task.fields["label"]
-
+        display.start_cohort(1, planned, describe())
+        display.start_cohort(2, planned, describe())
         display.show_summary(1, summarize(10))
-        assert shown() == (40, "0/8")
+        assert shown(display) == (40, "0/8")
         display.show_summary(2, summarize(20, num_runs=1))  # three runs have left early
-        assert shown() == (40 + 140, "3/8")
-        display.end_cohort(2, 4, 160)
-        assert shown() == (40 + 160, "4/8")
-        display.drop_cohort(1)  # its worker has died
-        assert shown() == (160, "4/8")
-        display.start_cohort(1, describe(epoch=8))
-        display.show_summary(1, summarize(10))
-        assert shown() == (160 + 8, "4/8")
-        display.end_cohort(1, 4, 160)
-        assert shown() == (320, "8/8")
+        assert shown(display) == (40 + 140, "3/8")
+        display.end_part(2)
+        assert shown(display) == (40 + 160, "4/8")
+        display.end_cohort(2, planned)
+        assert shown(display) == (40 + 160, "4/8")
+        display.show_summary(1, summarize(20))
+        display.end_part(1)
+        display.end_cohort(1, planned)
+        assert shown(display) == (320, "8/8")
     assert all(len(line) <= 80 for line in read_lines(stream))
+
+
+def test_a_cohort_that_another_worker_goes_on_with_keeps_its_runs_and_epochs() -> None:
+    """One of four runs ended before the worker died; the others go on from their checkpoints, at two epochs."""
+    console, _ = make_console(is_terminal=True)
+    planned = plan(40, 40, 40, 40)
+    ended, rest = replace(planned, runs=planned.runs[:1]), replace(planned, runs=planned.runs[1:])
+    with ParallelDisplay(console, num_runs=4, run_epochs=160, num_cohorts=1) as display:
+        display.start_cohort(1, planned, describe())
+        display.show_summary(1, summarize(12, num_runs=3))
+        assert shown(display) == (40 + 3 * 12, "1/4")
+        display.end_cohort(1, ended)  # the worker has died
+        assert shown(display) == (40, "1/4")
+        display.start_cohort(1, rest, describe(num_runs=2, epoch=10))
+        assert shown(display) == (40 + 2 * 10, "1/4")
+        display.show_summary(1, summarize(30, num_runs=2))
+        assert shown(display) == (40 + 2 * 30, "1/4")
+        display.end_part(1)
+        assert shown(display) == (40 + 2 * 40, "3/4")
+        display.start_cohort(1, rest, describe(num_runs=1, epoch=8))
+        assert shown(display) == (40 + 2 * 40 + 8, "3/4")
+        display.show_summary(1, summarize(20, num_runs=1))
+        assert shown(display) == (40 + 2 * 40 + 20, "3/4")
+        display.end_part(1)
+        display.end_cohort(1, rest)
+        assert shown(display) == (160, "4/4")
+
+
+def test_halves_of_a_cohort_that_does_not_fit_in_memory_are_counted_once() -> None:
+    console, _ = make_console(is_terminal=True)
+    planned = plan(40, 40, 40, 40)
+    with ParallelDisplay(console, num_runs=4, run_epochs=160, num_cohorts=1) as display:
+        display.start_cohort(1, planned, describe())
+        display.start_cohort(1, planned, describe(num_runs=2))
+        display.show_summary(1, summarize(10, num_runs=2))
+        assert shown(display) == (2 * 10, "0/4")
+        display.end_part(1)
+        display.start_cohort(1, planned, describe(num_runs=2))
+        assert shown(display) == (2 * 40, "2/4")
+        display.end_part(1)
+        assert shown(display) == (160, "4/4")
+
+
+def test_runs_with_different_numbers_of_epochs_are_counted_with_their_own() -> None:
+    console, _ = make_console(is_terminal=True)
+    planned = plan(10, 100, done=5)
+    with ParallelDisplay(console, num_runs=2, run_epochs=5 + 95, num_cohorts=1) as display:
+        display.start_cohort(1, planned, describe(num_runs=2, epochs=100, epoch=5))
+        assert shown(display) == (0, "0/2")
+        display.show_summary(1, summarize(10, num_runs=2))
+        assert shown(display) == (5 + 5, "0/2")
+        display.show_summary(1, summarize(50, num_runs=1))
+        assert shown(display) == (5 + 45, "1/2")
 
 
 def test_the_best_run_is_the_one_with_the_lowest_loss_and_nan_is_never_the_best() -> None:
@@ -103,7 +172,7 @@ def test_the_best_run_is_the_one_with_the_lowest_loss_and_nan_is_never_the_best(
 def test_a_quiet_display_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     console = Console(quiet=True)
     with ParallelDisplay(console, 4, 160, 1) as display:
-        display.start_cohort(1, describe())
+        display.start_cohort(1, plan(40, 40, 40, 40), describe())
         display.show_summary(1, summarize(1))
     with SequentialDisplay(console).watch(describe()):
         pass

@@ -10,12 +10,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.cohorts import DOUBLE
 
 from regexp import sweep
+from regexp.errors import RegexpError
 from regexp.execution.executors import local_workers
+from regexp.execution.executors.worker_process import WorkerProcess
 from regexp.runs.run import find_runs
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
@@ -145,6 +148,29 @@ def test_a_cohort_whose_worker_ran_out_of_memory_goes_on_in_halves(
     assert workers_of(os.getpid()) == []
 
 
+@pytest.mark.parametrize(("kills", "name"), [(0, "WorkerDied"), (1, "OutOfMemory")])
+def test_a_worker_that_dies_for_good_leaves_a_remedy(kills: int, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker that plans is killed at once."""
+    counts = iter([0, kills])
+    monkeypatch.setattr(local_workers, "count_memory_kills", lambda: next(counts))
+    request = WorkerProcess.request
+
+    def kill_instead(self: WorkerProcess, *arguments: Any) -> None:
+        os.kill(self.process.pid, signal.SIGKILL)
+        request(self, *arguments)
+
+    monkeypatch.setattr(WorkerProcess, "request", kill_instead)
+    with pytest.raises(RegexpError) as raised:
+        sweep([["seed=0"], ["seed=1"]], quiet=True, workers=2)
+    assert type(raised.value).__name__ == name
+    death, remedy = str(raised.value).splitlines()
+    shortage = " because memory was short" if kills else ""
+    assert death == f"the worker process that planned the sweep was killed by SIGKILL{shortage}"
+    assert "hydra.launcher.workers=1 (in Python: workers=1)" in remedy
+    failures = [json.loads(path.read_text()) for path in Path("outputs/default").glob("*/failure.json")]
+    assert [failure["message"] for failure in failures] == [death] * 2
+
+
 @pytest.mark.slow
 def test_runs_whose_workers_die_twice_have_failed_and_the_others_end() -> None:
     command = [*COMMAND[:-2], "seed=0,1", "hydra.launcher.workers=2"]
@@ -258,4 +284,4 @@ def test_the_lines_of_several_workers_are_whole_and_in_order() -> None:
         epochs.setdefault(number, []).append(int(epoch.partition("/")[0]))
     assert sorted(epochs) == ["1", "2", "3", "4"]
     assert all(numbers == sorted(numbers) and numbers[-1] == 40 for numbers in epochs.values())
-    assert "4 cohorts, on 2 workers: at most" in out
+    assert "4 cohorts, on 2 workers: " in out

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any, Self, final
 
-from regexp.errors import Interrupted, OutOfMemory, RunError, WorkerDied
+from regexp.errors import Interrupted, OutOfMemory, WorkerDied
 from regexp.execution.displays import ParallelDisplay, count_run_epochs
-from regexp.execution.events import CohortDescription, EpochSummary
+from regexp.execution.events import CohortDescription, CohortEnd, EpochSummary
 from regexp.execution.executors import worker
 from regexp.execution.executors.worker_process import WorkerProcess
 from regexp.execution.planning import PlannedCohort, forecast_seconds, split_cohort, split_for_workers
@@ -103,9 +103,11 @@ class LocalWorkers:
                 else:
                     plan = event
             if plan is None and not is_alive:
-                plan = worker.Failed(WorkerDied(f"the worker process that planned the sweep {process.describe_end()}"))
+                end, memory_was_short = self._read_end(process)
+                error = _explain_death(f"the worker process that planned the sweep {end}", memory_was_short)
+                plan = worker.Failed(error)
                 for planned in planned_runs:
-                    record_failure(planned, plan.error)
+                    record_failure(planned, error)
         if isinstance(plan, worker.Failed):
             raise plan.error
         if plan.num_gpus is not None and not self.is_fixed:
@@ -184,7 +186,9 @@ class LocalWorkers:
         task, is_alive = self.tasks[process], process.is_alive
         for event in process.receive():
             if isinstance(event, CohortDescription):
-                display.start_cohort(task.number, event)
+                display.start_cohort(task.number, task.cohort, event)
+            elif isinstance(event, CohortEnd):
+                display.end_part(task.number)
             elif isinstance(event, EpochSummary):
                 display.show_summary(task.number, event)
             elif isinstance(event, str):
@@ -206,26 +210,30 @@ class LocalWorkers:
         else:
             self.errors += event.errors
             self.interrupted = self.interrupted or event.interrupted
-        display.end_cohort(task.number, len(task.cohort.runs), count_run_epochs([task.cohort]))
+        display.end_cohort(task.number, task.cohort)
+
+    def _read_end(self, process: WorkerProcess) -> tuple[str, bool]:
+        """Return how a worker that has died did so, in words, and whether the system ended it for want of memory."""
+        kills, self.memory_kills = self.memory_kills, count_memory_kills()
+        memory_was_short = self.memory_kills > kills
+        return process.describe_end() + (" because memory was short" if memory_was_short else ""), memory_was_short
 
     def _recover(self, process: WorkerProcess, task: Task, display: ParallelDisplay) -> None:
         """Put a new worker in the place of one that has died, and have its cohort go on from its checkpoints, once."""
         del self.tasks[process]
-        kills, self.memory_kills = self.memory_kills, count_memory_kills()
-        memory_was_short = self.memory_kills > kills
-        end = process.describe_end() + (" because memory was short" if memory_was_short else "")
+        end, memory_was_short = self._read_end(process)
         self._replace(process)
         unfinished = [run for run in task.cohort.runs if not (run.directory / "summary.json").exists()]
-        if not unfinished:
-            display.end_cohort(task.number, len(task.cohort.runs), count_run_epochs([task.cohort]))
-            return
-        display.drop_cohort(task.number)
-        if task.is_retry:
-            message = f"a worker process {end}, after another one had died with the same runs"
-            error: RunError | OutOfMemory = OutOfMemory(message) if memory_was_short else WorkerDied(message)
+        if task.is_retry and unfinished:
+            death = f"a worker process {end}, after another one had died with the same runs"
+            error = _explain_death(death, memory_was_short)
             for planned in unfinished:
                 record_failure(planned, error)
             self.errors.append(error)
+            unfinished = []
+        ended = [run for run in task.cohort.runs if run not in unfinished]
+        display.end_cohort(task.number, PlannedCohort(ended, task.cohort.epochs_done))
+        if not unfinished:
             return
         rest = PlannedCohort(unfinished, task.cohort.epochs_done, task.cohort.costs)
         parts = split_cohort(rest, 2 if memory_was_short else 1)
@@ -234,3 +242,16 @@ class LocalWorkers:
         for part in parts:
             self.num_tasks += len(parts) > 1
             self.queue.insert(0, Task(self.num_tasks if len(parts) > 1 else task.number, part, is_retry=True))
+
+
+def _explain_death(death: str, memory_was_short: bool) -> WorkerDied | OutOfMemory:
+    """Return the error of a worker that has died for good, with the remedy on a line of its own."""
+    if memory_was_short:
+        return OutOfMemory(
+            f"{death}\nEnd other programs, or train fewer runs at once: hydra.launcher.max_runs=N, and "
+            "hydra.launcher.workers=1 (in Python: workers=1)."
+        )
+    return WorkerDied(
+        f"{death}\nRun the same command again: it goes on from the checkpoints. If it happens again, add "
+        "hydra.launcher.workers=1 (in Python: workers=1), so that this process trains and shows the reason."
+    )

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from regexp.errors import Interrupted, RegexpError
-from regexp.execution.events import CohortDescription, EpochSummary
+from regexp.execution.events import CohortDescription, CohortEnd, EpochSummary
 from regexp.execution.planning import CohortCosts, PlannedCohort
 from regexp.runs.directories import PlannedRun
 from regexp.utils.signals import StopRequest
@@ -125,6 +125,7 @@ class SendingDisplay:
         """Have the parent show a cohort."""
         self.channel.send(cohort)
         yield
+        self.channel.send(CohortEnd())  # not where the cohort fails: its runs may go on in halves
 
     def show_summary(self, summary: EpochSummary) -> None:
         """Have the parent show the progress after an epoch."""
