@@ -3,7 +3,8 @@
 RegexpError
 ├── ConfigError             2   the configuration: a key, a value or a combination of them
 ├── RunError                3   a run failed, cannot be read, or cannot be started now
-│   └── WorkerDied          3   the process that trained a run ended before it
+│   ├── WorkerDied          3   the process that trained a run ended before it
+│   └── RunBusy             5   another process trains a run
 └── SetupError              4   what surrounds a run does not allow it
     ├── DataError           4   a data set is missing, unreadable or too small
     ├── DeviceError         4   a device is missing, or cannot compute in the precision asked for
@@ -15,8 +16,12 @@ KeyboardInterrupt
 └── Interrupted       128 + n   signal n asked training to stop
 
 The number is the exit status of a command that the error ends. Where several runs of a sweep fail, the highest status
-wins. The other statuses are 0 for success, 1 for a bug (with its traceback), and 3 also for a run that diverged.
+wins; 5 is the status only where nothing is wrong but that runs are busy. The other statuses are 0 for success, 1 for a
+bug (with its traceback), and 3 also for a run that diverged.
 """
+
+from collections.abc import Sequence
+from pathlib import Path
 
 SUCCESS = 0
 DIVERGED = 3
@@ -46,6 +51,20 @@ class RunError(RegexpError):
 
 class WorkerDied(RunError):
     """A worker process that ended before the runs that it trained, and again when they went on in another."""
+
+
+class RunBusy(RunError):
+    """Runs that other processes train at present.
+
+    Attributes:
+        directories: the directories of all runs of the command, in order, where all others have ended.
+    """
+
+    status = 5
+
+    def __init__(self, message: str, directories: Sequence[Path] = ()) -> None:
+        super().__init__(message)
+        self.directories = directories
 
 
 class SetupError(RegexpError):

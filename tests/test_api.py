@@ -3,15 +3,13 @@
 import csv
 import json
 import logging
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.claim_holders import hold_claim
 from hydra import compose, initialize_config_dir
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -22,10 +20,10 @@ from regexp import load_run, run, sweep
 from regexp.config.compose import CONF, compose_job
 from regexp.config.metric_registry import COLUMNS
 from regexp.data.dataset import scale
-from regexp.errors import ConfigError, DeviceError, RunError, StorageError
+from regexp.errors import ConfigError, RunBusy, RunError, StorageError
 from regexp.execution.builders import load_dataset
 from regexp.runs.identity import seed_group
-from regexp.utils.processes import _start_time as started
+from regexp.runs.run_index import recorded_identity
 
 SHORT = ["epochs=2", "model.hidden_sizes=[8]"]
 
@@ -133,7 +131,7 @@ def test_changed_code_sets_the_old_run_aside(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_same_label_for_another_configuration_gets_a_hash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regexp.runs.directories.make_label", lambda overrides: "same")
+    monkeypatch.setattr("regexp.runs.reservation.make_label", lambda overrides: "same")
     first, second = run([*SHORT, "seed=1"], quiet=True), run([*SHORT, "seed=2"], quiet=True)
     assert first.directory.name == "same"
     assert second.directory.name.startswith("same-")
@@ -187,19 +185,6 @@ def test_a_diverged_run_is_recorded_as_such() -> None:
     assert "NaN" not in text
     assert "Infinity" not in text
     assert run([*SHORT, "optimizer.lr=1e38"], quiet=True).status == "diverged"
-
-
-def test_a_missing_device_is_reported_and_recorded() -> None:
-    if torch.backends.mps.is_available():
-        pytest.skip("this machine has mps")
-    with pytest.raises(DeviceError, match="device=mps: not available on this machine"):
-        run([*SHORT, "device=mps"], quiet=True)
-    failed = load_run("outputs/default/epochs=2,hidden_sizes=8")
-    assert failed.status == "failed"
-    failure = json.loads((failed.directory / "failure.json").read_text())
-    assert failure["kind"] == "DeviceError"
-    assert run(SHORT, quiet=True).status == "completed"
-    assert not (failed.directory / "failure.json").exists()
 
 
 def test_a_full_disk_is_reported_and_the_run_can_be_trained_later(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,20 +241,17 @@ def test_a_run_with_a_broken_file_is_trained_again(name: str, damage: str) -> No
 def test_a_run_that_another_process_trains_is_left_alone(monkeypatch: pytest.MonkeyPatch, code_changed: bool) -> None:
     done = run(SHORT, quiet=True)
     (done.directory / "summary.json").unlink()
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
-        record = json.loads((done.directory / "run.json").read_text())
-        record["process"] = {"host": socket.gethostname(), "pid": other.pid, "started": started(other.pid)}
-        (done.directory / "run.json").write_text(json.dumps(record))
+    with hold_claim(Path("outputs/default"), recorded_identity(done)) as pid:
         if code_changed:  # its directory must not be set aside either
             monkeypatch.setattr("regexp.runs.identity.code_hash", lambda: "changed")
-        with pytest.raises(RunError, match=f"is being trained by process {other.pid}"):
+        with pytest.raises(RunBusy, match=f"is being trained by process {pid} on "):
             run(SHORT, quiet=True)
-        other.kill()
     assert run(SHORT, quiet=True).status == "completed"
 
 
-def test_the_record_of_a_finished_run_names_no_process() -> None:
-    assert run(SHORT, quiet=True).record["process"] == {}
+def test_a_finished_run_leaves_no_claim() -> None:
+    done = run(SHORT, quiet=True)
+    assert list(Path("outputs/default").iterdir()) == [done.directory]
 
 
 def test_a_resumed_run_keeps_its_start_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,14 +13,16 @@ from omegaconf import DictConfig
 from regexp.config.compose import composer_for_loader
 from regexp.config.job import Job
 from regexp.config.metric_registry import METRICS
-from regexp.errors import DIVERGED
+from regexp.errors import DIVERGED, RunBusy
 from regexp.execution.executors.choice import choose_executor
 from regexp.execution.terminal import Terminal
 from regexp.execution.train import train
-from regexp.runs.directories import plan_runs
+from regexp.runs.reservation import plan_runs
 from regexp.runs.run import Run
+from regexp.runs.run_index import read_run
 from regexp.runs.sweep_record import SweepRecord
-from regexp.utils.exit_codes import record_status
+from regexp.utils.exit_codes import print_error, record_status
+from regexp.utils.processes import typed_command
 
 # A sweeper may launch its jobs in several batches; all of them belong to this sweep.
 _sweep = SweepRecord()
@@ -54,15 +56,24 @@ def launch(
     composer = composer_for_loader(loader, config.hydra.job.config_name)
     composed_jobs = composer.compose_jobs([[*hydra_overrides, *overrides] for overrides in jobs])
     outputs, terminal = Path(config.hydra.sweep.dir), Terminal()
+    _sweep.max_runs, _sweep.workers, _sweep.command = max_runs, workers, typed_command()
     if dry_run:
         print_forecast(composed_jobs, outputs, terminal, max_runs, workers)
         return [LazyJobReturn(job, first_number + i, None) for i, job in enumerate(composed_jobs)]
-    _sweep.max_runs, _sweep.workers = max_runs, workers
-    runs = train(composed_jobs, outputs, terminal, _sweep)
-    if any(run.status == "diverged" for run in runs):
+    runs: Sequence[Run | None]
+    try:
+        runs = train(composed_jobs, outputs, terminal, _sweep)
+    except RunBusy as error:  # the batches that follow are not to wait for other processes
+        print_error(str(error))
+        record_status(error.status)
+        runs = [read_run(directory) for directory in error.directories]
+    if any(run is not None and run.status == "diverged" for run in runs):
         record_status(DIVERGED)
     return [
-        LazyJobReturn(job, first_number + i, objective(run))
+        # A run that another process has only just begun may have left nothing yet.
+        LazyJobReturn(
+            job, first_number + i, worst_value(job.config.early_stopping.monitor) if run is None else objective(run)
+        )
         for i, (job, run) in enumerate(zip(composed_jobs, runs, strict=True))
     ]
 
@@ -79,10 +90,10 @@ def print_forecast(
         max_runs: the largest number of runs in a cohort; None for as many as fit in memory.
         workers: the number of processes that train; None for as many as the cores, the memory and the work allow.
     """
-    planned_runs = plan_runs(jobs, outputs, dry_run=True)
-    terminal.print_other_code(planned_runs, dry_run=True)
+    planned_runs = plan_runs(jobs, outputs, sweep=_sweep)
+    terminal.print_notes(planned_runs, dry_run=True)
     terminal.print_counts(planned_runs)
-    if unfinished := [planned for planned in dict.fromkeys(planned_runs) if not planned.finished]:
+    if unfinished := [planned for planned in dict.fromkeys(planned_runs) if planned.is_to_train]:
         with choose_executor(unfinished, workers, only_plans=True) as executor:
             cohorts = executor.plan_cohorts(unfinished, max_runs, forecast_costs=True)
             terminal.print_plan(cohorts, executor.num_workers)
@@ -120,12 +131,15 @@ class LazyJobReturn(JobReturn):
 def objective(run: Run) -> float:
     """Return the value that a searching sweeper optimizes: the best value of the monitored metric.
 
-    A run without one, such as a run that diverged at once, gets the worst possible value: an accuracy of 0 or a loss
-    of inf.
+    A run without one, such as a run that diverged at once, gets the worst possible value.
     """
     summary: dict[str, Any] = run.summary or {}
     monitor = run.config["early_stopping.monitor"]
     best_value = (summary.get("best") or {}).get(monitor)
+    return worst_value(monitor) if best_value is None else best_value
+
+
+def worst_value(monitor: str) -> float:
+    """Return the worst possible value of a monitored metric: an accuracy of 0 or a loss of inf."""
     metric = METRICS[monitor.removeprefix("val_")]
-    worst_value = 0.0 if metric.percent and metric.better > 0 else -metric.better * math.inf
-    return worst_value if best_value is None else best_value
+    return 0.0 if metric.percent and metric.better > 0 else -metric.better * math.inf

@@ -65,6 +65,7 @@ class RunRecorder:
 
     def record_start(self) -> None:
         """Start the files, or cut them back to their state at the checkpoint."""
+        self.planned.refuse_if_taken_over()
         self.started = time.time()
         with explain_storage_errors(self.directory):
             # A summary here is a broken one, and partial files are those of a process that was killed.
@@ -107,6 +108,7 @@ class RunRecorder:
 
     def record_epoch(self, metrics: EpochMetrics) -> None:
         """Append the metrics of an epoch to metrics.csv and to the event file."""
+        self.planned.refuse_if_taken_over()
         row = metrics.row()
         # TensorBoard's HParams page shows the first five tags of a run. These tags sort after the final ones.
         curves = {
@@ -124,6 +126,7 @@ class RunRecorder:
 
     def record_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Replace the checkpoint of the run."""
+        self.planned.refuse_if_taken_over()
         with explain_storage_errors(self.directory):
             # What was recorded until now must be on the disk before a checkpoint that builds on it.
             for path in (self.directory / "run.json", self.metrics.path, self.events.file.path):

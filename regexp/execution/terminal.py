@@ -43,30 +43,41 @@ class Terminal:
         distinct_runs = list(dict.fromkeys(planned_runs))
         num_unstorable = sum(planned.problem is not None for planned in distinct_runs)
         num_finished = sum(planned.finished for planned in distinct_runs)
-        unfinished = [planned for planned in distinct_runs if not planned.finished and planned.problem is None]
-        num_resumable = sum((planned.directory / "checkpoint.safetensors").exists() for planned in unfinished)
+        runs_to_train = [planned for planned in distinct_runs if planned.is_to_train]
+        num_busy = sum(planned.trained_by != "" and not planned.finished for planned in distinct_runs)
+        num_resumable = sum((planned.directory / "checkpoint.safetensors").exists() for planned in runs_to_train)
         num_duplicates = len(planned_runs) - len(distinct_runs)
-        counts = [f"{len(unfinished)} to train"]
+        counts = [f"{len(runs_to_train)} to train"]
         if num_resumable > 0:
             counts[0] += f" ({num_resumable} to resume)"
         if num_finished:
             counts.append(f"{num_finished} already finished")
         if num_unstorable:
             counts.append(f"{num_unstorable} that cannot be stored")
+        if num_busy:
+            counts.append(f"{num_busy} being trained by other processes")
         if num_duplicates:
             counts.append(f"{num_duplicates} duplicate{'s' if num_duplicates > 1 else ''}")
         self.print_line(f"{len(planned_runs)} run{'s' if len(planned_runs) > 1 else ''}: {', '.join(counts)}")
 
-    def print_notes(self, planned_runs: Sequence[PlannedRun]) -> None:
-        """Print what the user should know about the directories of runs before they train."""
-        self.print_other_code(planned_runs)
+    def print_notes(self, planned_runs: Sequence[PlannedRun], dry_run: bool = False) -> None:
+        """Print what the user should know about runs before they train.
+
+        That is what trained the finished ones, and what happened (or would) to their directories and to others.
+        """
+        if kinds := _other_devices(planned_runs):
+            self.print_line(
+                f"A finished run is shown whatever device trained it, here {' and '.join(kinds)}; "
+                "force=true trains it again."
+            )
+        self._print_other_code(planned_runs, dry_run)
         notes = [planned.note for planned in dict.fromkeys(planned_runs) if planned.note]
         for note in notes[:MAX_NOTES]:
             self.print_line(note)
         if len(notes) > MAX_NOTES:
             self.print_line(f"and {len(notes) - MAX_NOTES} more directories like these")
 
-    def print_other_code(self, planned_runs: Sequence[PlannedRun], dry_run: bool = False) -> None:
+    def _print_other_code(self, planned_runs: Sequence[PlannedRun], dry_run: bool) -> None:
         """Print how many finished runs were trained by other code than this, and what happens (or would) to them."""
         other_code = [planned for planned in dict.fromkeys(planned_runs) if planned.other_code]
         if not other_code:
@@ -161,6 +172,18 @@ class Terminal:
         logs = make_current_logdir(run.directory.parent.parent)
         self.print_line(f"curves   {next_commands.tensorboard_command(logs)}")
         self.print_line(f"try      {next_commands.command_prefix()}regexp {_suggest_overrides(run)}")
+
+
+def _other_devices(planned_runs: Sequence[PlannedRun]) -> list[str]:
+    """Return the kinds of device that trained finished runs for which the user has typed another kind."""
+    kinds: dict[str, None] = {}
+    for planned in planned_runs:
+        if planned.finished and planned.job.config.device.kind != "auto":
+            summary: dict[str, Any] = Run(planned.directory).summary or {}
+            kind = str(summary.get("device", "")).partition(" ")[0].partition(":")[0]
+            if kind and kind != planned.job.config.device.kind:
+                kinds[kind] = None
+    return list(kinds)
 
 
 def _scores_table(run: Run, summary: dict[str, Any]) -> Table:

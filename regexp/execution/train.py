@@ -12,7 +12,8 @@ from regexp.config.job import Job, make_job
 from regexp.errors import DIVERGED
 from regexp.execution.executors.choice import choose_executor
 from regexp.execution.terminal import Terminal
-from regexp.runs.directories import find_unfinished, plan_runs, read_runs, release_reservations
+from regexp.runs.claims import Claims
+from regexp.runs.reservation import find_busy_runs, find_unfinished, plan_runs, read_runs
 from regexp.runs.run import Run
 from regexp.runs.run_index import is_finished
 from regexp.runs.sweep_record import SweepRecord
@@ -35,24 +36,23 @@ def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal, sweep: SweepRe
     """Plan the runs of jobs below `outputs`, train those that are unfinished, report, and return all in order.
 
     Finished runs are shown. The others train in as few cohorts as their `shared` fields, the memory and the workers
-    allow. If some fail, the rest still train, and the errors are raised at the end. `sweep` is None for a single run.
+    allow. Errors, and runs that others train, are reported when all else has ended. `sweep` is None for a single run.
     """
-    planned_runs = plan_runs(jobs, outputs)
-    unfinished, errors = find_unfinished(planned_runs)
-    terminal.print_notes(planned_runs)
-    if sweep is not None:
-        sweep.add(planned_runs, outputs)
-        terminal.print_counts(planned_runs)
-    if unfinished:
-        with (
-            catch_stop_signals(terminal.announce_stop) as stop_request,
-            release_reservations(unfinished),
-            choose_executor(unfinished, 1 if sweep is None else sweep.workers) as executor,
-        ):
-            cohorts = executor.plan_cohorts(unfinished, sweep.max_runs if sweep else None, sweep is not None)
-            if sweep is not None:
-                terminal.print_plan(cohorts, executor.num_workers)
-            errors += executor.train(cohorts, terminal, stop_request)
+    with Claims(terminal.print_line) as claims:
+        planned_runs = plan_runs(jobs, outputs, claims, sweep)
+        unfinished, errors = find_unfinished(planned_runs)
+        terminal.print_notes(planned_runs)
+        if sweep is not None:
+            sweep.add(planned_runs, outputs)
+            terminal.print_counts(planned_runs)
+        if unfinished:
+            executor = choose_executor(unfinished, 1 if sweep is None else sweep.workers)
+            with catch_stop_signals(terminal.announce_stop) as stop_request, executor:
+                cohorts = executor.plan_cohorts(unfinished, sweep.max_runs if sweep else None, sweep is not None)
+                if sweep is not None:
+                    terminal.print_plan(cohorts, executor.num_workers)
+                errors += executor.train(cohorts, terminal, stop_request)
+    errors += find_busy_runs(planned_runs)
     runs = read_runs(planned_runs, some_failed=bool(errors))
     terminal.report(runs, finished_before=not unfinished)
     raise_failures(errors, others_finished=len(runs) > 1 and any(map(is_finished, runs)))

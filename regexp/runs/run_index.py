@@ -2,14 +2,15 @@
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
 
 from regexp.errors import RunError
+from regexp.runs.claims import Claims
 from regexp.runs.identity import Identity
-from regexp.runs.run import Run, find_runs
-from regexp.utils.processes import is_alive
+from regexp.runs.run import SET_ASIDE, Run
 from regexp.utils.storage_errors import explain_storage_errors
 
 _SET_ASIDE = re.compile(r"\.old-\d{8}-\d{6}(-\d+)?$")
@@ -27,8 +28,29 @@ class RunIndex:
         """Read run.json of every run in the directory but those that were set aside."""
         self.directory = directory
         self.notes: list[str] = []
-        self._runs_by_directory = {run.directory: run for run in find_runs(directory)}
-        self._runs = _index_by_identity(self._runs_by_directory.values())
+        self._runs_by_directory: dict[Path, Run] = {}
+        self._file_states: dict[Path, tuple[int, int]] = {}
+        self.refresh()
+
+    @property
+    def runs(self) -> Collection[Run]:
+        """The runs but those that were set aside, by the names of their directories."""
+        return self._runs_by_directory.values()
+
+    def refresh(self) -> None:
+        """Read run.json of the runs that have appeared or changed, and forget those that are gone."""
+        previous_runs, previous_states = self._runs_by_directory, self._file_states
+        self._runs_by_directory, self._file_states = {}, {}
+        for file in sorted(self.directory.glob("*/run.json")):
+            directory = file.parent
+            with suppress(OSError, RunError):  # a run without a record that can be read has no identity
+                if not is_set_aside(directory):
+                    stat = file.stat()
+                    state = self._file_states[directory] = (stat.st_ino, stat.st_mtime_ns)
+                    is_unchanged = directory in previous_runs and previous_states[directory] == state
+                    self._runs_by_directory[directory] = previous_runs[directory] if is_unchanged else Run(directory)
+        self._runs = _index_by_identity(self.runs)
+        self.__dict__.pop("_set_aside_runs", None)  # it is read again when it is needed
 
     @cached_property
     def _set_aside_runs(self) -> "RunsByIdentity":
@@ -73,22 +95,21 @@ class RunIndex:
         notes, self.notes = self.notes, []
         return notes
 
-    def set_aside(self, directory: Path) -> Path:
+    def set_aside(self, directory: Path, claims: Claims) -> Path:
         """Rename a directory, so that its name is free, and return its new path.
 
         Raises:
-            RunError: another process trains the run in it.
+            RunBusy: another process trains the run in it.
             StorageError: it cannot be renamed.
         """
-        if (run := read_run(directory)) is not None:
-            refuse_if_in_training(run)
-        stamp = f"{directory}.old-{time.strftime('%Y%m%d-%H%M%S')}"
-        target = Path(stamp)
-        count = 1
-        while target.exists():
-            count += 1
-            target = Path(f"{stamp}-{count}")
-        with explain_storage_errors(directory):
+        recorded_run = read_run(directory)
+        identity = None if recorded_run is None else recorded_identity(recorded_run)
+        target = _free_name(directory)
+        with (
+            explain_storage_errors(directory),
+            nullcontext() if identity is None else claims.hold(self.directory, identity),
+            suppress(FileNotFoundError),  # another process has just set it aside
+        ):
             directory.rename(target)
         run = self._runs_by_directory.pop(directory, None)
         if run is not None and (identity := recorded_identity(run)) is not None:
@@ -97,7 +118,7 @@ class RunIndex:
                 del runs[identity.code]
         return target
 
-    def free_directory(self, directory: Path, config_hash: str) -> Path:
+    def free_directory(self, directory: Path, config_hash: str, claims: Claims) -> Path:
         """Return a free name for a directory of a configuration: `directory`, or that name with a short hash.
 
         A run of the same configuration that has the name is set aside. One of another configuration keeps it, and the
@@ -106,6 +127,11 @@ class RunIndex:
         Args:
             directory: the name that is wanted.
             config_hash: the configuration's part of the identity.
+            claims: the claims of this process.
+
+        Raises:
+            RunBusy: another process trains the run that has the name.
+            StorageError: a directory cannot be renamed.
         """
         if directory.exists():
             run = read_run(directory)
@@ -114,12 +140,12 @@ class RunIndex:
                 directory = directory.with_name(f"{directory.name}-{config_hash[:6]}")
         if directory.exists():
             problem = _find_problem(directory)
-            target = self.set_aside(directory)
+            target = self.set_aside(directory, claims)
             if problem is not None:
                 self.notes.append(f"{problem}. The directory is set aside as {target.name}; its run starts anew.")
         return directory
 
-    def put_back(self, run: Run) -> Run:
+    def put_back(self, run: Run, claims: Claims) -> Run:
         """Rename the directory of a run that was set aside to its old name, and return the run.
 
         What has the name now makes room as in `free_directory`. The directory of a run that was not set aside keeps its
@@ -127,7 +153,7 @@ class RunIndex:
         """
         target = run.directory.with_name(_SET_ASIDE.sub("", run.directory.name))
         if target != run.directory:
-            target = self.free_directory(target, run.record["identity"]["config"])
+            target = self.free_directory(target, run.record["identity"]["config"], claims)
             with explain_storage_errors(target):
                 run.directory.rename(target)
             run = Run(target)
@@ -186,8 +212,17 @@ def is_finished(run: Run) -> bool:
         return False
 
 
-def refuse_if_in_training(run: Run) -> None:
-    """Raise RunError if another process is training a run."""
-    process = run.record.get("process", {})
-    if is_alive(process) and not is_finished(run):
-        raise RunError(f"{run.directory} is being trained by process {process['pid']}; wait for it, or stop it")
+def is_set_aside(directory: Path) -> bool:
+    """Return whether a directory has the name of one that was set aside."""
+    return SET_ASIDE in directory.name
+
+
+def _free_name(directory: Path) -> Path:
+    """Return a name for a directory that is set aside: with the time, and where that is taken a number."""
+    stamp = f"{directory}.old-{time.strftime('%Y%m%d-%H%M%S')}"
+    name = Path(stamp)
+    count = 1
+    while name.exists():
+        count += 1
+        name = Path(f"{stamp}-{count}")
+    return name

@@ -9,9 +9,9 @@ from typing import Any
 
 from regexp.config.metric_registry import CURVES, METRICS
 from regexp.errors import RunError
-from regexp.runs.identity import DATA_PATH_KEYS, IGNORED_KEYS, data_paths
+from regexp.runs.claims import find_holder
+from regexp.runs.identity import DATA_PATH_KEYS, IGNORED_KEYS, Identity, data_paths
 from regexp.runs.run import Run
-from regexp.utils.processes import is_alive
 
 # Metrics that every run has; a run of an earlier version may lack one that is new.
 _REQUIRED = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
@@ -122,7 +122,8 @@ def _unfinished_status(run: Run) -> tuple[str, str | None]:
     """Return the status of a run without a summary, and why it failed."""
     if (run.directory / "failure.json").exists():
         return "failed", run.failure
-    return "running" if is_alive(run.record.get("process") or {}) else "interrupted", None
+    is_claimed = find_holder(run.directory.parent, Identity(**run.record["identity"])) != ""
+    return "running" if is_claimed else "interrupted", None
 
 
 def _metric_values(summary: dict[str, Any], config: dict[str, Any]) -> dict[str, float]:

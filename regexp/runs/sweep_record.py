@@ -3,7 +3,7 @@
 import json
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ class SweepRecord:
         max_runs: the largest number of runs in one cohort; None: as many as fit in memory.
         workers: the number of processes that train; None: as many as the cores, the memory and the work allow.
         started: the time at which the sweep started, with its time zone.
+        command: what the user typed, where the sweep comes in several batches; empty where it comes in one.
+        forced: what run.json records of the sweep if it trains runs anew, the same in all batches; else empty.
         planned_runs: the members so far, in order; a dictionary without values, so that none occurs twice.
     """
 
@@ -32,6 +34,8 @@ class SweepRecord:
         now = time.time()
         self.id = time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + f"-{now % 1 * 1e6:06.0f}"
         self.started = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(now))
+        self.command = ""
+        self.forced: Mapping[str, str] = {}
         self.planned_runs: dict[PlannedRun, None] = {}
 
     def add(self, planned_runs: Sequence[PlannedRun], outputs: Path) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from errno import EDQUOT, EIO, ENOSPC
 from signal import SIGINT
 
-from regexp.errors import SUCCESS, ConfigError, RegexpError, RunError, StorageError
+from regexp.errors import SUCCESS, ConfigError, RegexpError, RunBusy, RunError, StorageError
 
 # The number of runs that failed whose errors are all shown.
 _MAX_MESSAGES = 10
@@ -16,9 +16,9 @@ _highest_status = SUCCESS
 
 
 def record_status(status: int) -> None:
-    """Record a status for the end of the process; the highest one wins."""
+    """Record a status for the end of the process; the highest one wins, but that of busy runs over success alone."""
     global _highest_status
-    _highest_status = max(_highest_status, status)
+    _highest_status = max(_highest_status, status, key=lambda value: (value != SUCCESS, value != RunBusy.status, value))
 
 
 def exit_status() -> int:
@@ -51,17 +51,17 @@ def raise_failures(errors: Sequence[Exception], others_finished: bool) -> None:
     """Raise the errors that ended runs, if there are any.
 
     Args:
-        errors: one error for each run or cohort that failed.
+        errors: one error for each run or cohort that failed, and perhaps one for all that are busy at the end.
         others_finished: whether other runs have finished. If so, all messages are raised in one RunError, and bugs
             print their tracebacks.
 
     Raises:
-        Exception: the first error, if no other run has finished.
+        Exception: the first error, if no other run has finished, or it says that runs are busy.
         RunError: the messages of all errors, if other runs have finished.
     """
     if not errors:
         return
-    if not others_finished:
+    if not others_finished or isinstance(errors[0], RunBusy):
         raise errors[0]
     for error in errors:
         if not isinstance(error, RegexpError):

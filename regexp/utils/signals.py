@@ -1,10 +1,31 @@
-"""Handling of Ctrl-C and SIGTERM: the first signal stops training after the current epoch, the second one at once."""
+"""Handling of signals that ask to stop: the first one stops training after the current epoch, a second one at once.
 
+SIGINT    Ctrl-C
+SIGTERM   what ends processes: kill, timeout, a scheduler, a machine that shuts down
+SIGHUP    the terminal was closed, or the connection to it was lost
+SIGUSR1   a scheduler that is about to take the machine away (SLURM's --signal=USR1@60, Grid Engine's -notify)
+SIGUSR2   the same, from Grid Engine
+"""
+
+import os
 import signal
+import stat
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+
+# Windows lacks some of them.
+STOP_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
+]
+# The signals that stop at once when they are repeated. A terminal that is closed sends SIGHUP more than once.
+_STOP_AT_ONCE = (signal.SIGINT, signal.SIGTERM)
+# Signals within this time are one request, in seconds: schedulers send one to all processes of a job, and programs that
+# started this one (uv, srun, a shell) pass theirs on.
+_SAME_REQUEST_SECONDS = 0.3
 
 
 class StopRequest:
@@ -25,9 +46,10 @@ class StopRequest:
 
 @contextmanager
 def catch_stop_signals(announce: Callable[[], None]) -> Iterator[StopRequest]:
-    """Record the first SIGINT or SIGTERM within the block instead of stopping; a second one acts as usual.
+    """Record the first signal of `STOP_SIGNALS` within the block instead of stopping; a second one acts as usual.
 
-    In any thread but the main one Python allows no signal handlers, so nothing is recorded there.
+    A signal that is ignored stays ignored, such as SIGHUP in a command that nohup started. In any thread but the main
+    one Python allows no signal handlers, so nothing is recorded there.
 
     Args:
         announce: called when the first signal arrives.
@@ -36,12 +58,22 @@ def catch_stop_signals(announce: Callable[[], None]) -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield stop_request
         return
-    previous_handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous_handlers = {
+        number: handler for number in STOP_SIGNALS if (handler := signal.getsignal(number)) != signal.SIG_IGN
+    }
+    first_time = 0.0
 
     def record_signal(number: int, frame: FrameType | None) -> None:
-        stop_request.signal = number
-        restore_handlers()
-        announce()
+        nonlocal first_time
+        if number == getattr(signal, "SIGHUP", None):
+            _leave_closed_terminal()
+        if not stop_request.requested:
+            stop_request.signal, first_time = number, time.monotonic()
+            with suppress(OSError):  # what was to be told may go to a terminal that was closed
+                announce()
+        elif number in _STOP_AT_ONCE and time.monotonic() - first_time > _SAME_REQUEST_SECONDS:
+            restore_handlers()
+            signal.raise_signal(number)
 
     def restore_handlers() -> None:
         for number, handler in previous_handlers.items():
@@ -53,3 +85,34 @@ def catch_stop_signals(announce: Callable[[], None]) -> Iterator[StopRequest]:
         yield stop_request
     finally:
         restore_handlers()
+
+
+@contextmanager
+def hold_back_stop_signals() -> Iterator[None]:
+    """Let signals that ask to stop wait until the block ends. A process started in it inherits that they wait."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
+
+
+def ignore_stop_signals() -> None:
+    """Ignore signals that ask to stop, in a process whose parent passes them on, also those that waited."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+
+def _leave_closed_terminal() -> None:
+    """Discard what is still printed to a terminal that no longer exists: training goes on to the end of its epoch."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # streams of notebooks and tests have no number
+            number = stream.fileno()
+            is_terminal_no_more = stat.S_ISCHR(os.fstat(number).st_mode) and not os.isatty(number)
+            if is_terminal_no_more:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), number)

@@ -26,8 +26,9 @@ from regexp.comparison.missing_runs import list_unfinished
 from regexp.comparison.report import Report
 from regexp.comparison.tables import TextTable, to_rich_table
 from regexp.config.compose import compose_job
+from regexp.runs.claims import Claims
+from regexp.runs.identity import Identity
 from regexp.utils.console import Console
-from regexp.utils.processes import _start_time, describe_this_process
 
 DEFAULT = Path("outputs/default")
 Command = Callable[..., tuple[int, str, str]]
@@ -161,10 +162,9 @@ def test_output_writes_plots_and_markdown(compare: Command) -> None:
 
 def test_all_missing_and_broken_runs_are_reported(compare: Command) -> None:
     runs = write_sweep()
-    process = {**describe_this_process(), "pid": 1, "started": _start_time(1)}  # process 1 always runs
     (runs[0] / "summary.json").unlink()
-    record = json.loads((runs[0] / "run.json").read_text())
-    (runs[0] / "run.json").write_text(json.dumps({**record, "process": process}))
+    claims = Claims(print)  # of this process
+    claims.acquire(runs[0].parent, Identity(**json.loads((runs[0] / "run.json").read_text())["identity"]))
     (runs[1] / "summary.json").write_text('{"status": "compl')
     (runs[2] / "summary.json").unlink()
     for path in (runs[3], runs[4]):

@@ -11,7 +11,7 @@ from regexp.config.compose import compose_jobs
 from regexp.execution.executors import local_workers, worker
 from regexp.execution.executors.local_workers import LocalWorkers
 from regexp.execution.terminal import Terminal
-from regexp.runs.directories import plan_runs
+from regexp.runs.reservation import plan_runs
 from regexp.utils.signals import StopRequest
 
 RUNS = 6
@@ -77,7 +77,7 @@ def test_there_is_one_worker_for_each_gpu(
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    runs = plan_runs(compose_jobs([[f"seed={seed}"] for seed in range(RUNS)]), Path("outputs"), dry_run=True)
+    runs = plan_runs(compose_jobs([[f"seed={seed}"] for seed in range(RUNS)]), Path("outputs"))
     with LocalWorkers(asked or 3, is_fixed=asked is not None) as executor:
         cohorts = executor.plan_cohorts(runs, None, forecast_costs=True)
         assert sum(len(cohort.runs) for cohort in cohorts) == RUNS

@@ -17,7 +17,7 @@ from regexp.execution.planning import (
     split_for_workers,
 )
 from regexp.execution.workload import choose_num_workers, estimate_seconds, may_use_gpu
-from regexp.runs.directories import plan_runs
+from regexp.runs.reservation import plan_runs
 
 FREE = CohortCosts(
     data_bytes=1000,
@@ -40,7 +40,7 @@ def make_cohort(
         for rate in range(1, rates + 1)
         for seed in range(seeds)
     ]
-    return PlannedCohort(plan_runs(compose_jobs(overrides), Path("outputs"), dry_run=True), costs=costs)
+    return PlannedCohort(plan_runs(compose_jobs(overrides), Path("outputs")), costs=costs)
 
 
 def streams_of(cohorts: Sequence[PlannedCohort]) -> list[set[str]]:

@@ -7,7 +7,6 @@ that needs torch is imported within the functions.
 import io
 import os
 import queue
-import signal
 import sys
 import threading
 import traceback
@@ -21,7 +20,7 @@ from regexp.errors import Interrupted, RegexpError
 from regexp.execution.events import CohortDescription, CohortEnd, EpochSummary
 from regexp.execution.planning import CohortCosts, PlannedCohort
 from regexp.runs.directories import PlannedRun
-from regexp.utils.signals import StopRequest
+from regexp.utils.signals import StopRequest, ignore_stop_signals
 
 
 @dataclass(frozen=True)
@@ -141,9 +140,8 @@ def serve(connection: Connection) -> None:
     Args:
         connection: the worker's end of the connection to its parent.
     """
-    # Ctrl-C reaches all processes of a terminal, and some schedulers send SIGTERM to all. The parent passes them on.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    # Ctrl-C reaches all processes of a terminal, and schedulers send their signals to all. The parent passes them on.
+    ignore_stop_signals()
     channel = Channel(connection)
     threading.Thread(target=channel.listen, daemon=True).start()
     sys.stdout = sys.stderr = LineSender(channel)
