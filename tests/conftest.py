@@ -7,6 +7,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # Lets the first process that a test starts keep torch's compiled Python files, which saves the others seconds.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+import logging
+from collections.abc import Iterator
 from functools import wraps
 from pathlib import Path
 
@@ -42,6 +44,17 @@ def _separate_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("REGEXP_CACHE", str(tmp_path / "cache"))
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
+
+
+@pytest.fixture(autouse=True)
+def _separate_log_handlers() -> Iterator[None]:
+    """Remove the log handlers that Hydra adds: they keep the standard output of their test, which is closed later."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    for handler in set(root.handlers) - set(handlers):
+        root.removeHandler(handler)
+    root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

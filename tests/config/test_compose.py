@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from helpers.commands import record_calls
 from omegaconf import OmegaConf
 
 from regexp.config import augmentation_schema, schema
@@ -289,14 +290,7 @@ def test_an_option_whose_values_refer_to_others_follows_them(tmp_path: Path) -> 
 
 
 def test_a_value_is_converted_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[object] = []
-    original = JobTemplate._convert_section
-
-    def counting_convert(template: JobTemplate, *arguments: Any) -> object:
-        calls.append(arguments)
-        return original(template, *arguments)
-
-    monkeypatch.setattr(JobTemplate, "_convert_section", counting_convert)
+    calls = record_calls(monkeypatch, JobTemplate, "_convert_section")
     runs = [[f"seed={seed}", f"optimizer.lr={lr}", "epochs=3"] for seed in range(5) for lr in (0.1, 0.2)]
     make_composer().compose_jobs(runs)
     assert len(calls) == 5 + 2 + 1

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 from helpers.cohorts import DOUBLE
-from helpers.commands import SHORT, read_summaries, run_regexp
+from helpers.commands import SHORT, read_summaries, record_calls, run_regexp
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import OmegaConf
 
 from regexp.config.compose import compose_job
-from regexp.config.job import Job, JobTemplate
+from regexp.config.job import JobTemplate
 from regexp.execution import builders
 from regexp.execution.launcher import LazyJobReturn, objective
 from regexp.runs.run import find_runs
@@ -177,14 +177,7 @@ def test_hydras_plugins_import_neither_torch_nor_regexp() -> None:
 
 
 def test_a_job_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    templates: list[JobTemplate] = []
-    original = JobTemplate.make_job
-
-    def counting_make_job(template: JobTemplate, *arguments: Any) -> Job:
-        templates.append(template)
-        return original(template, *arguments)
-
-    monkeypatch.setattr(JobTemplate, "make_job", counting_make_job)
+    templates = record_calls(monkeypatch, JobTemplate, "make_job")
     words = [*SHORT, "normalization=none,batch", "seed=0,1", "hydra.launcher.dry_run=true"]
     assert run_regexp(monkeypatch, "-m", *words) == 0
     assert len(templates) == 4

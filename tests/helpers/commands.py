@@ -20,6 +20,19 @@ def run_regexp(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     return run_command(list(words))
 
 
+def record_calls(monkeypatch: pytest.MonkeyPatch, owner: type[Any], method: str) -> list[Any]:
+    """Record the calls of a method, and return the list to which each adds the object that it was called on."""
+    objects: list[Any] = []
+    original = getattr(owner, method)
+
+    def recording(self: Any, *arguments: Any, **named_arguments: Any) -> Any:
+        objects.append(self)
+        return original(self, *arguments, **named_arguments)
+
+    monkeypatch.setattr(owner, method, recording)
+    return objects
+
+
 def run_main(monkeypatch: pytest.MonkeyPatch, main: Callable[[], object], *argv: str) -> int:
     """Run the main function of a program, with a program name and arguments in argv, and return its exit status."""
     monkeypatch.setattr("regexp.utils.exit_codes._highest_status", 0)
