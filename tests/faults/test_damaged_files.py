@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.faulty_disk import Killed, list_leftovers, read_figures
+from helpers.faulty_disk import Killed, list_leftovers
+from kill_runs import read_figures
 
 from regexp import load_run, run
 from regexp.errors import RunError

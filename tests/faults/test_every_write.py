@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.faulty_disk import FAULTS, FaultyDisk, Killed, list_leftovers, read_figures
+from helpers.faulty_disk import FAULTS, FaultyDisk, Killed, list_leftovers
+from kill_runs import read_figures
 
 from regexp import run
 from regexp.errors import StorageError

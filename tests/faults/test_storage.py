@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from helpers.commands import read_summaries, run_regexp
 from helpers.disks import grow_disk, read_only, small_disk
-from helpers.faulty_disk import list_leftovers, read_figures
+from helpers.faulty_disk import list_leftovers
+from kill_runs import read_figures
 
 from regexp import load_run, run, sweep
 from regexp.errors import RunError, StorageError

@@ -1,4 +1,4 @@
-"""A disk that fails at a chosen operation, and the figures of a run, to compare one that was disturbed with another."""
+"""A disk that fails at a chosen operation."""
 
 import errno
 import io
@@ -8,10 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-
-from regexp.runs.run import Run
-from regexp.runs.tensor_file import read_tensors
 
 
 class Killed(BaseException):
@@ -138,33 +134,6 @@ class FaultyFile:
 
     def __exit__(self, *error: object) -> None:
         self.file.close()
-
-
-def read_figures(directory: Path) -> dict[str, Any]:
-    """Return all figures that a finished run has left, which do not depend on the times and names of its files.
-
-    They include the epochs of every curve in TensorBoard's file, in the order of the file.
-    """
-    run = Run(directory)
-    assert run.summary is not None
-    keys = ("status", "epochs", "best_epoch", "best", "last", "test", "test_last", "lr", "images")
-    weights = {}
-    for name in ("best.safetensors", "checkpoint.safetensors"):
-        tensors, _ = read_tensors(directory / name)
-        weights |= {f"{name} {key}": tensor.tolist() for key, tensor in tensors.items()}
-    curves: dict[str, list[tuple[int, float]]] = {}
-    [events] = directory.glob("events.out.tfevents.*")
-    for event in EventFileLoader(str(events)).Load():
-        for value in event.summary.value:
-            if value.tag not in ("train/seconds", "augmentation", "first_layer", "confusion", "configuration"):
-                number = value.tensor.float_val[0] if value.tensor.float_val else 0.0
-                curves.setdefault(value.tag, []).append((event.step, number))
-    return {
-        "summary": {key: run.summary[key] for key in keys},
-        "metrics": [{key: value for key, value in row.items() if key != "seconds"} for row in run.metrics],
-        "weights": weights,
-        "curves": curves,
-    }
 
 
 def list_leftovers(directory: Path) -> Sequence[str]:
