@@ -21,7 +21,7 @@ from regexp.runs.session import make_session
 from regexp.runs.tensor_file import encode_tensors
 from regexp.training.member import Checkpoint, RunResult
 from regexp.training.metrics import EpochMetrics
-from regexp.utils.atomic_io import append_to_log, sync_file, write_atomically
+from regexp.utils.atomic_io import append_to_log, sync_directory, sync_file, write_atomically
 from regexp.utils.messages import format_value
 from regexp.utils.storage_errors import explain_storage_errors
 
@@ -34,6 +34,7 @@ class RunRecorder:
         directory: the directory of the run.
         metrics: metrics.csv.
         events: the event file.
+        has_checkpoint: whether a checkpoint of the run is on the disk.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class RunRecorder:
             device: the description of the device in the summary.
         """
         self.planned, self.directory, self.cohort, self.device = planned, planned.directory, dict(cohort), device
-        self.metadata, self.preview = metadata, preview
+        self.metadata, self.preview, self.has_checkpoint = metadata, preview, metadata is not None
         self.image_shape, self.classes, self.architecture = dataset.input_shape, dataset.classes, architecture
         splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
         self.image_counts = {name: 0 if split is None else len(split) for name, split in splits.items()}
@@ -129,8 +130,13 @@ class RunRecorder:
         self.planned.refuse_if_taken_over()
         with explain_storage_errors(self.directory):
             # What was recorded until now must be on the disk before a checkpoint that builds on it.
-            for path in (self.directory / "run.json", self.metrics.path, self.events.file.path):
+            for path in (self.metrics.path, self.events.file.path):
                 sync_file(path)
+            if not self.has_checkpoint:  # run.json and the directory were made without waiting for the disk
+                sync_file(self.directory / "run.json")
+                for parent in (self.directory.parent, self.directory.parent.parent):
+                    sync_directory(parent)
+                self.has_checkpoint = True
             save_checkpoint(self.directory, checkpoint, {"metrics": self.metrics, "events": self.events.file})
 
     def record_interruption(self, checkpoint: Checkpoint) -> None:

@@ -20,7 +20,8 @@ class SweepRecord:
     """The record of a sweep: the runs that were planned together, in one batch or in several.
 
     Attributes:
-        id: the time at which the sweep started, to the microsecond; the stem of its files' names.
+        id: the time at which the sweep started, to the microsecond; the stem of its files' names. Sorted by it, sweeps
+            are in the order in which they started.
         max_runs: the largest number of runs in one cohort; None: as many as fit in memory.
         workers: the number of processes that train; None: as many as the cores, the memory and the work allow.
         started: the time at which the sweep started, with its time zone.
@@ -48,6 +49,11 @@ class SweepRecord:
         Raises:
             StorageError: a file cannot be written.
         """
+        if not self.planned_runs:
+            # The last sweep is the one with the highest id, also where the clock was set back since the one before.
+            last_id = max((file.stem for file in outputs.glob("*/sweeps/*.json")), default="")
+            if last_id >= self.id:
+                self.id = f"{last_id}-1"
         self.planned_runs |= dict.fromkeys(planned_runs)
         by_name: dict[str, list[PlannedRun]] = defaultdict(list)
         for planned in self.planned_runs:

@@ -1,5 +1,6 @@
 """A run whose process or disk fails at any operation that writes: the same command ends with the same figures."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,30 @@ def check(tmp_path: Path, fault: str, recovers: bool, stride: int) -> int:
         assert not list_leftovers(directory), message
         num_failures += disk.failed
     return num_failures
+
+
+def test_content_is_on_the_disk_before_its_name_and_the_name_before_what_builds_on_it(tmp_path: Path) -> None:
+    """As a power cut at any moment requires."""
+    with pytest.MonkeyPatch.context() as patch:
+        disk = FaultyDisk(patch, tmp_path)
+        directory = train(tmp_path)
+    operations = [operation.replace(f".{os.getpid()}.part", "") for operation in disk.operations]
+    [events] = [path.name for path in directory.glob("events*")]
+    for name in ("checkpoint.safetensors", "best.safetensors", "summary.json"):
+        # A checkpoint is also renamed to the previous one.
+        replaced = [
+            number
+            for number, operation in enumerate(operations)
+            if operation == f"replace {name}" and operations[number - 1] in (f"fsync {name}", f"replace {name}")
+        ]
+        assert replaced, name
+        assert f"fsync {directory.name}" in operations[replaced[-1] :]
+    first_checkpoint = operations.index("replace checkpoint.safetensors")
+    for name in ("run.json", "metrics.csv", events, directory.parent.name, tmp_path.name):
+        assert f"fsync {name}" in operations[:first_checkpoint], name
+    summary = operations.index("replace summary.json")
+    last_write = max(number for number, operation in enumerate(operations) if operation == f"write {events}")
+    assert f"fsync {events}" in operations[last_write:summary]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
