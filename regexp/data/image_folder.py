@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from regexp.config.words.homes import expand_home
 from regexp.data.leavings import OUTPUTS, LeftOut
-from regexp.data.picture_files import FORMAT_NAMES, is_readable, is_unreadable
+from regexp.data.picture_files import FORMAT_NAMES, is_picture, is_unreadable
 from regexp.data.sources import Source, SourceFiles
 from regexp.errors import DataError
 from regexp.utils.messages import list_first, show_bytes
@@ -158,7 +158,7 @@ def _find_classes(folder: Path, left_out: LeftOut) -> ClassFolders:
 
 def _check_number_of_classes(folder: Path, class_folders: ClassFolders) -> None:
     """Check that the folder of the training set has two classes or more, and no pictures of none."""
-    loose_pictures = sorted(file.name for file in _files(folder) if is_readable(file))
+    loose_pictures = sorted(file.name for file in _files(folder) if is_picture(file))
     names = sorted(class_folders)
     if not names:
         problem = (
@@ -232,7 +232,7 @@ def _walk(folder: Path, parents: Sequence[str], left_out: LeftOut) -> Iterator[P
         path = folder / entry.name
         if entry.is_dir():
             yield from _walk(path, (*parents, real_path), left_out)
-        elif is_unreadable(path) or is_readable(path):
+        elif is_picture(entry):
             yield path
         else:
             left_out.suffixes[path.suffix.lower() or "without suffix"] += 1

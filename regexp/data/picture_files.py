@@ -1,5 +1,6 @@
 """Which files are pictures that can be read, which are pictures that cannot, and which are neither."""
 
+import os
 from pathlib import Path
 
 # Pillow's names of the formats that are read.
@@ -14,21 +15,25 @@ _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II
 _HEAD_BYTES = 16
 
 
-def is_readable(file: Path) -> bool:
-    """Return whether a file is a picture that can be read: by its name, or where that says nothing by its content."""
-    suffix = file.suffix.lower()
-    return suffix in _READ or (suffix not in _UNREAD and _has_signature(file))
+def is_picture(file: Path | os.DirEntry[str]) -> bool:
+    """Return whether a file is a picture: by its name, or where that says nothing by its content."""
+    suffix = _suffix(file)
+    return suffix in _READ or suffix in _UNREAD or _has_signature(file)
 
 
-def is_unreadable(file: Path) -> bool:
-    """Return whether the name of a file says that it is a picture that cannot be read."""
-    return file.suffix.lower() in _UNREAD
+def is_unreadable(file: Path | os.DirEntry[str]) -> bool:
+    """Return whether the name of a file says that it is a picture in a format that is not read."""
+    return _suffix(file) in _UNREAD
 
 
-def _has_signature(file: Path) -> bool:
+def _suffix(file: Path | os.DirEntry[str]) -> str:
+    return os.path.splitext(file.name)[1].lower()
+
+
+def _has_signature(file: Path | os.DirEntry[str]) -> bool:
     """Return whether a file begins as a picture does."""
     try:
-        with file.open("rb") as content:
+        with open(file, "rb") as content:
             head = content.read(_HEAD_BYTES)
     except OSError:
         return False
