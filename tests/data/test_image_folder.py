@@ -417,7 +417,17 @@ def test_the_error_about_an_unreadable_picture_names_it(root: Path, monkeypatch:
         read_splits(source)
     monkeypatch.undo()
     (root / CLASSES[0] / "broken link.png").symlink_to(root / "nowhere")
+    assert "cannot read " in refusal(root)
     assert "broken link.png: No such file" in refusal(root)
+
+
+def test_all_files_that_cannot_be_opened_are_listed_at_once(root: Path) -> None:
+    for i in range(12):
+        (root / CLASSES[i % 2] / f"link {i:02}.png").symlink_to(root / "nowhere")
+    first_line, *lines = refusal(root).splitlines()
+    assert first_line == "data=image_folder: cannot read 12 of 42 files:"
+    assert lines[0] == f"  {root / CLASSES[0] / 'link 00.png'}: No such file or directory"
+    assert lines[10:] == ["  and 2 more"]
 
 
 def test_the_error_about_too_little_memory_says_what_to_type(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,11 +124,16 @@ def test_many_leavings_are_one_line(root: Path) -> None:
 def test_several_frames_are_noticed(root: Path) -> None:
     frames = [Image.fromarray(make_pixels(0, i, 7, 9)) for i in range(3)]
     frames[0].save(root / CLASSES[0] / "a.gif", save_all=True, append_images=frames[1:])
-    frames[0].save(root / CLASSES[0] / "b.tif", save_all=True, append_images=frames[1:])
+    larger = Image.fromarray(make_pixels(0, 9, 20, 30, 3))
+    frames[0].save(root / CLASSES[0] / "b.tif", save_all=True, append_images=[larger, *frames[1:]])
+    for name, options in (("c.png", {}), ("d.webp", {"lossless": True})):
+        frames[0].save(root / CLASSES[0] / name, save_all=True, append_images=frames[1:], **options)
     splits = read_folder(root, grayscale=True)
     path = root / CLASSES[0] / "a.gif"
-    assert splits.notes["warning"] == f"2 files hold several frames, of which the first is read, such as {path}"
-    assert np.array_equal(splits.train.images[4, 0], np.asarray(frames[0]))
+    assert splits.notes["warning"] == f"4 files hold several frames, of which the first is read, such as {path}"
+    assert len(splits.train) == 13
+    for image in splits.train.images[3:7, 0]:
+        assert np.array_equal(image, np.asarray(frames[0]))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
