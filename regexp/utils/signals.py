@@ -66,7 +66,7 @@ def catch_stop_signals(announce: Callable[[], None]) -> Iterator[StopRequest]:
     def record_signal(number: int, frame: FrameType | None) -> None:
         nonlocal first_time
         if number == getattr(signal, "SIGHUP", None):
-            _leave_closed_terminal()
+            leave_closed_terminals()
         if not stop_request.requested:
             stop_request.signal, first_time = number, time.monotonic()
             with suppress(OSError):  # what was to be told may go to a terminal that was closed
@@ -108,11 +108,18 @@ def ignore_stop_signals() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
-def _leave_closed_terminal() -> None:
-    """Discard what is still printed to a terminal that no longer exists: training goes on to the end of its epoch."""
+def leave_closed_terminals() -> bool:
+    """Discard what is still printed to a terminal that no longer exists, and return whether there is such a one."""
+    is_closed = False
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):  # streams of notebooks and tests have no number
             number = stream.fileno()
-            is_terminal_no_more = stat.S_ISCHR(os.fstat(number).st_mode) and not os.isatty(number)
-            if is_terminal_no_more:
+            if stat.S_ISCHR(os.fstat(number).st_mode) and not os.isatty(number) and not _is_null(number):
+                is_closed = True
                 os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    return is_closed
+
+
+def _is_null(number: int) -> bool:
+    """Return whether a file is /dev/null, which is a device without being a terminal."""
+    return os.fstat(number).st_rdev == os.stat(os.devnull).st_rdev
