@@ -286,7 +286,7 @@ def test_splits_that_do_not_fit_the_data_are_reported_before_anything_trains() -
         run(["data.train_size=1", "normalization=batch"], quiet=True)
 
 
-FIRST_TAGS = ["epochs/trained", "gap", "kept/val_accuracy", "kept/val_loss", "test/accuracy"]
+FIRST_TAGS = ["gap", "kept/val_accuracy", "kept/val_loss", "test/accuracy", "test/loss"]
 
 
 def test_tensorboard_shows_one_session_and_all_tags() -> None:
@@ -299,7 +299,7 @@ def test_tensorboard_shows_one_session_and_all_tags() -> None:
     assert set(tags["scalars"]) == {
         "train/loss", "train/accuracy", "train/objective", "train/lr", "train/seconds", "train/gradient_norm",
         "val/loss", "val/accuracy", "val/gap", "train/best_epoch",
-        "epochs/trained", "gap", "kept/val_accuracy", "kept/val_loss", "test/accuracy", "test/loss",
+        "train/epochs", "gap", "kept/val_accuracy", "kept/val_loss", "test/accuracy", "test/loss",
     }  # fmt: skip
     assert set(tags["images"]) == {"augmentation", "first_layer", "confusion"}
     assert "configuration" in tags["tensors"]
@@ -310,7 +310,7 @@ def test_tensorboard_shows_one_session_and_all_tags() -> None:
     # The HParams page shows the first five.
     assert sorted(tags["scalars"])[:5] == FIRST_TAGS
     kept = done.metrics[-1]  # early_stopping=none keeps the last weights
-    [gap], [epochs] = (events.Scalars(tag) for tag in ("gap", "epochs/trained"))
+    [gap], [epochs] = (events.Scalars(tag) for tag in ("gap", "train/epochs"))
     assert (gap.value, epochs.value) == (pytest.approx(kept["val_loss"] - kept["train_loss"]), len(done.metrics))
     start = plugin_data_pb2.HParamsPluginData.FromString(
         events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content

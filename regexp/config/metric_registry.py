@@ -79,6 +79,6 @@ FINAL_TAGS = {
     **{f"val_{name}": f"kept/val_{name}" for name in METRICS},
     **{f"test_{name}": f"test/{name}" for name in METRICS},
     "gap": "gap",
-    "epochs": "epochs/trained",
+    "epochs": "train/epochs",
     "best_epoch": "train/best_epoch",
 }

@@ -162,7 +162,7 @@ def test_the_hparams_page_and_the_table_have_the_same_rows_columns_and_averages(
         [session] = group.sessions
         assert session.status == api_pb2.STATUS_FAILURE
         # What has no place in the table's means is not offered for comparison.
-        final_tags = {"epochs/trained"} if group.name.endswith("diverged") else set()
+        final_tags = {"train/epochs"} if group.name.endswith("diverged") else set()
         assert set(metric_values(group)) & set(FINAL_TAGS.values()) == final_tags
 
 
