@@ -25,12 +25,14 @@ INITS = ("torch", "kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_
 
 @dataclass
 class ModelConfig:
-    """The network that is trained."""
+    """The network that is trained: an MLP."""
 
     # The class that implements models.protocol.Architecture, as a path for utils.lazy.
     architecture: ClassVar[str] = "models.mlp.MLPArchitecture"
+    # Whether all draws of a step are made beforehand, so that a CUDA graph can hold it.
+    can_be_captured: ClassVar[bool] = True
 
-    name: str = shared("mlp", "architecture of the network", choices=("mlp",))
+    name: str = shared("mlp", "architecture of the network", choices=("mlp", "cnn"))
     hidden_sizes: list[int] = shared(
         [128], "number of units in each hidden layer; []: logistic regression", each_at_least=1, each_at_most=1_000_000
     )
@@ -39,6 +41,21 @@ class ModelConfig:
         0.0, "probability of dropping a hidden unit after the activation function", at_least=0, below=1, example=0.2
     )
     init: str = shared("torch", "distribution of the initial weights; torch: that of nn.Linear", choices=INITS)
+
+
+@dataclass
+class CNNConfig(ModelConfig):
+    """A convolutional network: convolutions with pooling, then dense layers."""
+
+    architecture: ClassVar[str] = "models.cnn.CNNArchitecture"
+    can_be_captured: ClassVar[bool] = False
+
+    name: str = shared("cnn", "convolutions, each with pooling, then dense layers")
+    channels: list[int] = shared(
+        [32, 64], "number of channels of each convolution; after each, pooling halves the image", each_at_least=1
+    )
+    kernel_size: int = shared(3, "height and width of the kernels, in pixels; odd", at_least=1, at_most=31)
+    pooling: str = shared("max", "how pooling summarizes squares of 2x2 pixels", choices=("max", "avg"))
 
 
 @dataclass
@@ -165,6 +182,7 @@ OPTIONS: dict[str, dict[str, type[Any]]] = {
     "data": {name: DATA_SCHEMAS.get(name, DataConfig) for name in DATA_SOURCES},
     "model": {
         "mlp": ModelConfig,
+        "cnn": CNNConfig,
     },
     "normalization": {"none": NormalizationConfig, "batch": BatchNormConfig, "layer": LayerNormConfig},
     "early_stopping": {"default": EarlyStoppingConfig, "none": EarlyStoppingConfig, "patient": EarlyStoppingConfig},

@@ -198,6 +198,8 @@ def find_combination_problems(config: Config) -> Iterator[str]:
         yield "device=mps with device.precision=float64: mps has no float64; use device=cpu"
     if config.device.graphs and config.device.kind in ("cpu", "mps"):
         yield f"device.graphs=true with device={config.device.kind}: only cuda has graphs; leave device.graphs out"
+    if config.device.graphs and not config.model.can_be_captured:
+        yield f"device.graphs=true with model={config.model.name}: only an mlp can be captured; leave device.graphs out"
     if config.device.graphs:
         for name, step in config.augmentation.items():
             if isinstance(step, TorchvisionConfig):

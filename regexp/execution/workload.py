@@ -48,7 +48,7 @@ def estimate_seconds(configs: Sequence[Config]) -> float | None:
     steps_of_cohorts: dict[object, int] = {}
     for config in configs:
         source = DATA_SOURCES[config.data.name]
-        sizes = getattr(config.model, "hidden_sizes", None)
+        sizes = getattr(config.model, "hidden_sizes", None) if config.model.name == "mlp" else None
         if source.training_images is None or source.side is None or sizes is None:
             return None
         images = source.training_images

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any, Self, final
 
 import torch
 from torch import Tensor, nn
 
+from regexp.models.initialization import draw_weights
 from regexp.models.layers import ACTIVATIONS, BatchNorm, Dropout, LayerNorm, Linear
 from regexp.models.stacking import keep_rows, row_state
 from regexp.utils.device import move_together
@@ -62,6 +64,11 @@ class MLPArchitecture:
     def num_activations(self) -> int:
         """The number of units of all layers."""
         return sum(self.hidden_sizes) + self.num_classes
+
+    @property
+    def flop(self) -> int:
+        """The floating-point operations of a forward pass of one image."""
+        return 2 * sum(a * b for a, b in pairwise((self.in_features, *self.hidden_sizes, self.num_classes)))
 
     def describe(self) -> str:
         """Return sizes, normalization and activation in words: "784-128-10, BatchNorm, relu"."""
@@ -128,6 +135,12 @@ class MLP(nn.Module):
         for layer in rest:
             x = layer(x)
         return x
+
+    @property
+    def overwritten_gradients(self) -> list[str]:
+        """The names of the parameters of Linear."""
+        names = [name for name, layer in self.named_children() if isinstance(layer, Linear)]
+        return [f"{name}.{parameter}" for name in names for parameter in ("weight", "bias")]
 
     def begin_epoch(self, seeds: Sequence[int], epoch: int, batch_sizes: Sequence[int]) -> None:
         """Tell the layers that an epoch begins, and give those of dropout its draws. Arguments as in protocol.Model.
@@ -231,6 +244,4 @@ def _draw_weights(weight: Tensor, bias: Tensor, init: str, generator: torch.Gene
         bound = weight.shape[1] ** -0.5
         bias.uniform_(-bound, bound, generator=generator)
     else:
-        fill: Callable[..., Any] = getattr(nn.init, f"{init}_")
-        options = {"nonlinearity": "relu"} if init.startswith("kaiming") else {}
-        fill(weight, generator=generator, **options)
+        draw_weights(weight, init, generator)

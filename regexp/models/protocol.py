@@ -1,14 +1,14 @@
 """The protocol of models, as training uses them: K networks with a leading run axis on every tensor."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
 
-class Model(Protocol):
-    """K networks that train together. Parameters and buffers are stacked: [K, ...], slice k is run k's.
+class Predictor(Protocol):
+    """K networks that are evaluated. Parameters and buffers are stacked: [K, ...], slice k is run k's.
 
     The names of parameters and buffers are those of one run's plain module, so that slice k loads into it unchanged.
     """
@@ -30,12 +30,20 @@ class Model(Protocol):
         """
         ...
 
-    def train(self, mode: bool = True) -> Self:
-        """Set training mode, or with False evaluation mode, as torch.nn.Module does."""
-        ...
-
     def eval(self) -> Self:
         """Set evaluation mode, as torch.nn.Module does."""
+        ...
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return parameters and buffers by name, each [K, ...]; views, not copies."""
+        ...
+
+
+class Model(Predictor, Protocol):
+    """K networks that train together."""
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, or with False evaluation mode, as torch.nn.Module does."""
         ...
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
@@ -50,8 +58,9 @@ class Model(Protocol):
         """Yield the parameters, each [K, ...], with their names."""
         ...
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return parameters and buffers by name, each [K, ...]; views, not copies."""
+    @property
+    def overwritten_gradients(self) -> Collection[str]:
+        """The names of the parameters whose gradients backward() overwrites; autograd adds to those of the others."""
         ...
 
     def begin_epoch(self, seeds: Sequence[int], epoch: int, batch_sizes: Sequence[int]) -> None:
@@ -66,8 +75,8 @@ class Model(Protocol):
         """
         ...
 
-    def select_runs(self, rows: Tensor) -> Self:
-        """Return a copy with the runs at `rows` [K'] alone, on the same device."""
+    def select_runs(self, rows: Tensor) -> Predictor:
+        """Return a copy of the tensors of the runs at `rows` [K'], on the same device, to be evaluated."""
         ...
 
     def keep_runs(self, rows: Tensor) -> None:
@@ -106,6 +115,11 @@ class Architecture(Protocol):
     @property
     def num_activations(self) -> int:
         """The number of values that the layers produce for one image, from which a cohort's memory is estimated."""
+        ...
+
+    @property
+    def flop(self) -> int:
+        """The floating-point operations of a forward pass of one image, in matrix products and convolutions."""
         ...
 
     def describe(self) -> str:

@@ -1,6 +1,6 @@
 """Functions on the run axis, which all stacked models share."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import torch
@@ -33,3 +33,12 @@ def slice_of_run(runs_per_slice: tuple[int, ...], device: torch.device) -> Tenso
         device: where the result is used.
     """
     return torch.arange(len(runs_per_slice)).repeat_interleave(torch.tensor(runs_per_slice)).to(device)
+
+
+def slices_of_runs(num_slices: int, num_runs: int, runs_per_slice: Sequence[int]) -> list[int]:
+    """Return the slice that each run reads, [K]: all the only one, each its own, or as `runs_per_slice` [S] says."""
+    if num_slices == 1:
+        return [0] * num_runs
+    if num_slices == num_runs:
+        return list(range(num_runs))
+    return [i for i, count in enumerate(runs_per_slice) for _ in range(count)]

@@ -106,7 +106,9 @@ class Cohort:
         hyperparameters = [settings.hyperparameters for settings in run_settings]
         steps_done = self.epoch * self.steps_per_epoch
         parameters = dict(self.model.named_parameters())
-        self.optimizer = StackedOptimizer(optimizer, parameters, hyperparameters, steps_done, self.uses_graphs)
+        self.optimizer = StackedOptimizer(
+            optimizer, parameters, hyperparameters, steps_done, self.uses_graphs, self.model.overwritten_gradients
+        )
         for k, checkpoint in checkpoints_to_load.items():
             self.optimizer.load_run_state(k, checkpoint.tensors_of("optimizer"))
         self._derive_from_members()

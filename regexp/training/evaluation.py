@@ -9,7 +9,7 @@ from torch import Tensor
 
 from regexp.config.metric_registry import METRICS
 from regexp.data.dataset import Images, scale
-from regexp.models.protocol import Model
+from regexp.models.protocol import Predictor
 from regexp.utils.device import Backend
 from regexp.utils.lazy import load_object
 
@@ -38,7 +38,12 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    model: Model, num_runs: int, split: Images, backend: Backend, predict: bool = False, labels: Tensor | None = None
+    model: Predictor,
+    num_runs: int,
+    split: Images,
+    backend: Backend,
+    predict: bool = False,
+    labels: Tensor | None = None,
 ) -> Evaluation:
     """Evaluate all runs of a model on the same images, and leave the model in evaluation mode.
 

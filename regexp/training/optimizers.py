@@ -1,6 +1,6 @@
 """torch's own optimizers over stacked parameters, in which each run has its own hyperparameters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 
 import torch
@@ -33,6 +33,7 @@ class StackedOptimizer:
         hyperparameters: Sequence[Hyperparameters],
         steps_done: int = 0,
         in_graph: bool = False,
+        overwritten_gradients: Collection[str] = (),
     ) -> None:
         """Begin with an empty state.
 
@@ -42,20 +43,27 @@ class StackedOptimizer:
             hyperparameters: [K], the hyperparameters of each run.
             steps_done: the number of steps before the checkpoint from which the runs resume; 0 at their start.
             in_graph: whether the steps are captured in a CUDA graph.
+            overwritten_gradients: the names of the parameters whose gradients backward() overwrites. The others are set
+                to zero after each step.
         """
         self.parameters = dict(parameters)
         self.hyperparameters = list(hyperparameters)
         self.steps_done, self.in_graph = steps_done, in_graph
+        self.overwritten_gradients = frozenset(overwritten_gradients)
         self.spec = OPTIMIZERS[name]
-        for tensor in self.parameters.values():
-            if tensor.grad is None:
-                tensor.grad = torch.zeros_like(tensor)
+        self._make_gradients()
         entries = dict.fromkeys(entry for run in hyperparameters for entry in self.spec.state_names(run.arguments))
         self.state = {
             entry: {name: torch.zeros_like(tensor.detach()) for name, tensor in self.parameters.items()}
             for entry in entries
         }
         self._derive_from_runs()
+
+    def _make_gradients(self) -> None:
+        """Make the gradients of the parameters that have none."""
+        for tensor in self.parameters.values():
+            if tensor.grad is None:
+                tensor.grad = torch.zeros_like(tensor)
 
     def _derive_from_runs(self) -> None:
         """Make the groups of runs, and the per-run tensors of l1 and clipping."""
@@ -68,8 +76,9 @@ class StackedOptimizer:
         for large_tensor in (*tensors.parameters, *tensors.gradients, *chain(*tensors.state.values())):
             use_huge_pages(large_tensor)
         self.updater = make_updater(self.spec, runs, tensors, self.in_graph)
-        # Linear overwrites its weights' gradients. autograd adds to the others, which are small.
-        self.accumulated_gradients = [_gradient(tensor) for tensor in self.parameters.values() if tensor.dim() < 3]
+        self.accumulated_gradients = [
+            _gradient(tensor) for name, tensor in self.parameters.items() if name not in self.overwritten_gradients
+        ]
         self.has_l1 = any(run.l1 != 0 for run in runs)
         self.l1 = torch.tensor([run.l1 for run in runs], dtype=first_parameter.dtype, device=first_parameter.device)
         self.clips = any(run.clip_norm != torch.inf for run in runs)
@@ -120,7 +129,8 @@ class StackedOptimizer:
         """Update the parameters of all runs and set the gradients to zero."""
         # After the epoch's last step its first one follows again, for who only measures time.
         self.updater.step((self.steps_done - self.first_step) % self.num_steps)
-        torch._foreach_zero_(self.accumulated_gradients)
+        if self.accumulated_gradients:
+            torch._foreach_zero_(self.accumulated_gradients)
         self.steps_done += 1
 
     def release_parameters(self) -> None:
@@ -135,8 +145,7 @@ class StackedOptimizer:
             for name in tensors:
                 tensors[name] = tensors[name][rows]
         self.hyperparameters = [self.hyperparameters[k] for k in rows.tolist()]
-        for tensor in self.parameters.values():
-            tensor.grad = torch.zeros_like(tensor)
+        self._make_gradients()
         self._derive_from_runs()
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -4,6 +4,8 @@ They are on the CPU, whatever the device: each device's generator gives other nu
 """
 
 import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
@@ -22,3 +24,49 @@ def random_stream(seed: int, name: str, epoch: int = 0) -> torch.Generator:
     generator = torch.Generator()
     generator.manual_seed(int.from_bytes(digest, "big"))
     return generator
+
+
+class RandomStates:
+    """States of torch's global random generators, one for each run, on the CPU and on the device.
+
+    They serve modules that draw from the global generators: what a run draws then depends on no other run.
+    """
+
+    def __init__(self, streams: Sequence[torch.Generator], device: torch.device) -> None:
+        """Begin with the states of random streams.
+
+        Args:
+            streams: [K], the random stream of each run.
+            device: the device that the modules compute on.
+        """
+        self._states = [stream.get_state() for stream in streams]
+        self._device_module = None if device.type == "cpu" else torch.get_device_module(device)
+        self._device = device
+        if self._device_module is not None:
+            seeds = [stream.initial_seed() for stream in streams]
+            self._device_states = [torch.Generator(device).manual_seed(seed).get_state() for seed in seeds]
+
+    @contextmanager
+    def of_run(self, k: int) -> Iterator[None]:
+        """Let the global generators go on from the states of run k, and set them back afterwards."""
+        previous_state = torch.get_rng_state()
+        torch.set_rng_state(self._states[k])
+        arguments = () if self._device.type != "cuda" else (self._device,)
+        if self._device_module is not None:
+            previous_device_state = self._device_module.get_rng_state(*arguments)
+            self._device_module.set_rng_state(self._device_states[k], *arguments)
+        try:
+            yield
+        finally:
+            self._states[k] = torch.get_rng_state()
+            torch.set_rng_state(previous_state)
+            if self._device_module is not None:
+                self._device_states[k] = self._device_module.get_rng_state(*arguments)
+                self._device_module.set_rng_state(previous_device_state, *arguments)
+
+
+@contextmanager
+def draw_from(stream: torch.Generator) -> Iterator[None]:
+    """Let torch's global generator on the CPU draw from a random stream, and set it back afterwards."""
+    with RandomStates([stream], torch.device("cpu")).of_run(0):
+        yield

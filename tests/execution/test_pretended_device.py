@@ -45,6 +45,13 @@ MANY_RUNS = int(MAX_KERNEL_GROUPS["cuda"]) + 1
 COMMON = ["model.hidden_sizes=[8,6]", "data.train_size=96", "batch_size=16"]
 
 
+def find_tolerance(overrides: Sequence[str]) -> float:
+    """Return how far results may differ: in bfloat16, convolutions round in more places."""
+    if "device.precision=bfloat16" not in overrides:
+        return 1e-4
+    return 1e-1 if "model=cnn" in overrides else 1e-2
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("i", range(count_sweeps()))
 def test_runs_on_a_device_come_out_as_on_the_cpu(
@@ -60,8 +67,7 @@ def test_runs_on_a_device_come_out_as_on_the_cpu(
     with pretend_device(device):
         runs = train_sweep(overrides, device, tmp_path / "device")
     assert all(run.summary["device"].startswith(device) for run in runs)
-    tolerance = 1e-2 if "device.precision=bfloat16" in overrides else 1e-4
-    assert_equal_results(runs, expected_runs, tolerance)
+    assert_equal_results(runs, expected_runs, find_tolerance(overrides))
 
 
 def test_the_sweeps_use_every_option_step_and_value(tmp_path: Path) -> None:
@@ -79,15 +85,14 @@ def test_the_sweeps_use_every_option_step_and_value(tmp_path: Path) -> None:
 def test_epochs_in_a_graph_come_out_as_on_the_cpu(i: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second epoch is captured; the third and the fourth differ from it in all that is drawn and scheduled."""
     monkeypatch.setattr(forecast, "MAX_SECONDS", 0.0)
-    words = [word for word in choose_overrides(i, tmp_path / "data") if not word.startswith("device.graphs=")]
-    overrides = [*words, "epochs=4", "early_stopping=none"]
+    words = [word for word in choose_overrides(i, tmp_path / "data") if not word.startswith("model")]  # but an MLP
+    overrides = [*words, "model.hidden_sizes=[8,6]", "epochs=4", "early_stopping=none"]
     monkeypatch.setitem(MAX_KERNEL_GROUPS, "cpu", 0)  # rules, as in a graph: kernels round in another order
     expected_runs = train_sweep(overrides, "cpu", tmp_path / "cpu")
     with pretend_device():
         runs = train_sweep([*overrides, "device.graphs=true"], "cuda:1", tmp_path / "device")
     assert all("CUDA graphs" in run.summary["device"] for run in runs)
-    tolerance = 1e-2 if "device.precision=bfloat16" in overrides else 1e-4
-    assert_equal_results(runs, expected_runs, tolerance)
+    assert_equal_results(runs, expected_runs, find_tolerance(overrides))
 
 
 @pytest.mark.slow

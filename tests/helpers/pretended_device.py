@@ -266,10 +266,16 @@ def _replacements(mode: PretendedDevice) -> dict[str, Any]:
             raise DeviceFault(f"synchronize: waits for {with_index(device)}, at {find_place()}")
         mode.wait("synchronize")
 
+    # The values of a pretended device are computed on the CPU, and so are its draws: its own generator serves nobody.
+    generator_functions = {
+        f"torch.{kind}.get_rng_state": _constant(torch.get_rng_state()),
+        f"torch.{kind}.set_rng_state": _constant(None),
+    }
     synchronizations = dict.fromkeys([f"torch.{kind}.synchronize", "torch.accelerator.synchronize"], synchronize)
     return {
         **functions,
         **synchronizations,
+        **generator_functions,
         "torch.Generator": PretendedGenerator,
         "torch.cuda.CUDAGraph": PretendedGraph,
         "torch.cuda.device": partial(use_device, mode),

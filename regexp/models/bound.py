@@ -1,0 +1,207 @@
+"""Bound models: any torch module on the run axis, as K plain modules whose tensors are rows of stacked tensors.
+
+The modules only compute, one after the other. Optimizers, best weights, checkpoints and evaluation see the stacked
+tensors, as those of stacked layers. On a CPU, K convolutions take no longer than one grouped convolution, so this costs
+convolutional networks nothing; small dense layers are faster stacked.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Self, final
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
+
+from regexp.models.protocol import Architecture
+from regexp.models.stacking import slices_of_runs
+from regexp.utils.rng import RandomStates, random_stream
+
+
+@final
+class BoundModel:
+    """K modules of one architecture. Implements models.protocol.Model.
+
+    What a module draws from torch's global generators in a forward pass comes from its run's own random streams. In
+    evaluation mode, each forward pass begins with the same state.
+
+    Attributes:
+        architecture: the architecture of the modules.
+        modules: [K], the modules.
+    """
+
+    def __init__(self, architecture: Architecture, modules: Sequence[nn.Module]) -> None:
+        """Bind modules, which must have the same tensors."""
+        self.architecture, self.modules = architecture, list(modules)
+        self._random_states: RandomStates | None = None
+        self._bind()
+
+    def _bind(self) -> None:
+        """Stack the modules' tensors by name, and make each module's own tensors views of their rows."""
+        self._parameters: dict[str, nn.Parameter] = {}
+        self._constants: dict[str, Tensor] = {}  # buffers, and parameters that are not trained
+        for names in _find_tensors(self.modules[0]):
+            tensors = [_get_tensor(module, names[0]).detach() for module in self.modules]
+            stacked = torch.stack(tensors)
+            is_trained = _get_tensor(self.modules[0], names[0]).requires_grad
+            if is_trained:
+                parameter = self._parameters[names[0]] = nn.Parameter(stacked)
+                parameter.grad = torch.zeros_like(stacked)
+            else:
+                self._constants[names[0]] = stacked
+            for k, module in enumerate(self.modules):
+                row: Tensor = stacked[k]
+                if isinstance(_get_tensor(module, names[0]), nn.Parameter):
+                    row = nn.Parameter(row, is_trained)
+                    if is_trained and parameter.grad is not None:
+                        row.grad = parameter.grad[k]
+                for name in names:
+                    owner, leaf = _find_owner(module, name)
+                    if isinstance(row, nn.Parameter):
+                        owner._parameters[leaf] = row
+                    else:
+                        owner._buffers[leaf] = row
+
+    def __call__(self, images: Tensor, runs_per_stream: Sequence[int]) -> Tensor:
+        """Return the logits [K, B, classes] of images [S, B, C, H, W]; runs_per_stream[s] runs read slice s."""
+        slices = slices_of_runs(len(images), len(self.modules), runs_per_stream)
+        states = self._random_states
+        if states is None or not self.modules[0].training:
+            states = RandomStates([random_stream(0, "evaluation")] * len(self.modules), images.device)
+        logits = []
+        for k, module in enumerate(self.modules):
+            with states.of_run(k):
+                logits.append(module(images[slices[k]]))
+        return torch.stack(logits)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, or with False evaluation mode, as torch.nn.Module does."""
+        for module in self.modules:
+            module.train(mode)
+        return self
+
+    def eval(self) -> Self:
+        """Set evaluation mode, as torch.nn.Module does."""
+        return self.train(mode=False)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Self:
+        """Move all tensors to a device and change the type of the floating-point ones, as torch.nn.Module does."""
+        self.modules = [module.to(device, dtype) for module in self.modules]
+        self._bind()
+        return self
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the parameters, each [K, ...]."""
+        yield from self._parameters.values()
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield the parameters, each [K, ...], with their names."""
+        yield from self._parameters.items()
+
+    @property
+    def overwritten_gradients(self) -> frozenset[str]:
+        """No names: autograd adds to the gradients of all parameters."""
+        return frozenset()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return all parameters and buffers by name, each [K, ...]; views, not copies."""
+        return {name: tensor.detach() for name, tensor in (self._parameters | self._constants).items()}
+
+    def begin_epoch(self, seeds: Sequence[int], epoch: int, batch_sizes: Sequence[int]) -> None:
+        """Seed the random streams of an epoch. Arguments as in protocol.Model."""
+        device = next(iter(self.state_dict().values())).device
+        self._random_states = RandomStates([random_stream(seed, "forward", epoch) for seed in seeds], device)
+
+    def select_runs(self, rows: Tensor) -> "SelectedRuns":
+        """Return copies of the tensors of the runs at `rows` [K'], to be evaluated."""
+        state = {name: tensor[rows] for name, tensor in self.state_dict().items()}
+        return SelectedRuns(self.architecture, [self.modules[k] for k in rows.tolist()], state)
+
+    def keep_runs(self, rows: Tensor) -> None:
+        """Remove all runs but those at `rows` [K']."""
+        self.modules = [self.modules[k] for k in rows.tolist()]
+        self._bind()
+
+    def run_state(self, k: int) -> dict[str, Tensor]:
+        """Return run k's parameters and buffers by name; views, not copies."""
+        rows = {name: tensor[k] for name, tensor in self.state_dict().items()}
+        return {name: rows[names[0]] for names in _find_tensors(self.modules[k]) for name in names}
+
+
+@final
+class SelectedRuns:
+    """Some of the runs of a bound model, with weights of their own. Implements models.protocol.Predictor."""
+
+    def __init__(self, architecture: Architecture, modules: Sequence[nn.Module], state: Mapping[str, Tensor]) -> None:
+        """Take modules [K'], whose own tensors stay as they are, and the tensors [K', ...] to use instead."""
+        self.architecture, self.modules, self._state = architecture, modules, dict(state)
+
+    def __call__(self, images: Tensor, runs_per_stream: Sequence[int]) -> Tensor:
+        """Return the logits [K', B, classes] of images [S, B, C, H, W]; runs_per_stream[s] runs read slice s."""
+        slices = slices_of_runs(len(images), len(self.modules), runs_per_stream)
+        states = RandomStates([random_stream(0, "evaluation")] * len(self.modules), images.device)
+        logits = []
+        for k, module in enumerate(self.modules):
+            row = {name: tensor[k] for name, tensor in self._state.items()}
+            with states.of_run(k):
+                logits.append(functional_call(module, row, (images[slices[k]],)))
+        return torch.stack(logits)
+
+    def eval(self) -> Self:
+        """Set evaluation mode, as torch.nn.Module does."""
+        for module in self.modules:
+            module.eval()
+        return self
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return all parameters and buffers by name, each [K', ...]; views, not copies."""
+        return dict(self._state)
+
+
+def measure_forward(module: nn.Module, input_shape: Sequence[int]) -> tuple[int, int]:
+    """Return the number of values that the layers of a module produce for one image, and its operations.
+
+    Args:
+        module: a module on the meta device, where nothing is computed.
+        input_shape: [C, H, W] of an image.
+
+    Returns:
+        The number of values, and that of the floating-point operations in products of matrices and convolutions.
+    """
+    num_values = 0
+
+    def count_values(layer: nn.Module, arguments: object, output: object) -> None:
+        nonlocal num_values
+        if isinstance(output, Tensor) and not list(layer.children()):
+            num_values += output.numel() // 2
+
+    handles = [layer.register_forward_hook(count_values) for layer in module.modules()]
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(torch.empty(2, *input_shape, device="meta"))  # BatchNorm refuses a single image
+    for handle in handles:
+        handle.remove()
+    return num_values, counter.get_total_flops() // 2
+
+
+def _find_tensors(module: nn.Module) -> list[list[str]]:
+    """Return the names of the parameters and persistent buffers of a module; a shared tensor has several."""
+    names: dict[int, list[str]] = {}
+    for name, tensor in module.named_parameters(remove_duplicate=False):
+        names.setdefault(id(tensor), []).append(name)
+    for name, buffer in module.named_buffers(remove_duplicate=False):
+        owner, leaf = _find_owner(module, name)
+        if leaf not in owner._non_persistent_buffers_set:
+            names.setdefault(id(buffer), []).append(name)
+    return list(names.values())
+
+
+def _find_owner(module: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """Return the submodule that a tensor belongs to, and the tensor's name there."""
+    path, _, leaf = name.rpartition(".")
+    return module.get_submodule(path), leaf
+
+
+def _get_tensor(module: nn.Module, name: str) -> Tensor:
+    owner, leaf = _find_owner(module, name)
+    tensor: Tensor = getattr(owner, leaf)
+    return tensor

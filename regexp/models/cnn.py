@@ -1,0 +1,176 @@
+"""A convolutional network of torch's own layers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Self, final
+
+import torch
+from torch import Tensor, nn
+
+from regexp.errors import ConfigError
+from regexp.models.bound import BoundModel, measure_forward
+from regexp.models.initialization import initialize_module
+from regexp.models.layers import ACTIVATIONS
+from regexp.utils.rng import draw_from, random_stream
+
+POOLING_LAYERS = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
+
+
+@final
+@dataclass(frozen=True)
+class CNNArchitecture:
+    """The shape of a convolutional network. Implements models.protocol.Architecture.
+
+    (Conv, norm?, activation, pooling, Dropout2d)*, Flatten, (Linear, norm?, activation, Dropout)*, Linear. Each pooling
+    halves height and width. Dropout drops whole channels after convolutions, because neighbouring pixels of a channel
+    are alike (Tompson et al. 2015, "Efficient object localization using convolutional networks"), and units after dense
+    layers.
+
+    LayerNorm after a convolution is GroupNorm with one group: it normalizes over channels and pixels, as LayerNorm does
+    over all units of a dense layer, with a scale and a shift for each channel (Wu and He 2018, "Group normalization").
+
+    Attributes:
+        in_channels: the number of channels of an image.
+        flat_features: the number of values after the last pooling.
+        channels: the number of channels of each convolution.
+        kernel_size: the height and width of each convolution's kernel, in pixels, odd.
+        pooling: "max" or "avg".
+        hidden_sizes: the number of units of each hidden dense layer.
+        num_classes: the number of classes.
+        activation: the activation function, a key of layers.ACTIVATIONS.
+        normalization: the normalization after convolutions and hidden dense layers: "none", "batch" or "layer".
+        eps: the constant that normalization adds to the variance.
+        momentum: the weight of the newest batch in BatchNorm's running statistics.
+        input_shape: [C, H, W] of the images; (C, 0, 0) where that is unknown.
+    """
+
+    in_channels: int
+    flat_features: int
+    channels: tuple[int, ...]
+    kernel_size: int
+    pooling: str
+    hidden_sizes: tuple[int, ...]
+    num_classes: int
+    activation: str
+    normalization: str
+    eps: float = 1e-5
+    momentum: float = 0.1
+    input_shape: tuple[int, int, int] = field(default=(0, 0, 0), compare=False)
+
+    @classmethod
+    def from_options(cls, input_shape: tuple[int, int, int], num_classes: int, options: Mapping[str, Any]) -> Self:
+        """Return the architecture for images of a shape [C, H, W] and a flat configuration.
+
+        Raises:
+            ConfigError: the images are too small for so many halvings.
+        """
+        in_channels, height, width = input_shape
+        channels = options["model.channels"]
+        max_blocks = min(height, width).bit_length() - 1
+        if len(channels) > max_blocks:
+            raise ConfigError(
+                f"model.channels={channels}: each of these {len(channels)} convolutions halves the image, and one of "
+                f"{height}x{width} can be halved {max_blocks} times; use at most {max_blocks} numbers"
+            )
+        flat_features = channels[-1] * (height >> len(channels)) * (width >> len(channels))
+        return cls._from_sizes(in_channels, flat_features, num_classes, options, input_shape)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor], options: Mapping[str, Any]) -> Self:
+        """Return the architecture of one run's stored weights and its flat configuration."""
+        names = sorted((name for name in state if name.endswith(".weight")), key=lambda name: int(name.split(".")[0]))
+        convolutions = [state[name] for name in names if state[name].dim() == 4]
+        dense_layers = [state[name] for name in names if state[name].dim() == 2]
+        in_channels = convolutions[0].shape[1]
+        sizes = in_channels, dense_layers[0].shape[1], len(dense_layers[-1])
+        return cls._from_sizes(*sizes, options, (in_channels, 0, 0))
+
+    @classmethod
+    def _from_sizes(
+        cls,
+        in_channels: int,
+        flat_features: int,
+        num_classes: int,
+        options: Mapping[str, Any],
+        input_shape: tuple[int, int, int],
+    ) -> Self:
+        return cls(
+            in_channels=in_channels,
+            flat_features=flat_features,
+            channels=tuple(options["model.channels"]),
+            kernel_size=options["model.kernel_size"],
+            pooling=options["model.pooling"],
+            hidden_sizes=tuple(options["model.hidden_sizes"]),
+            num_classes=num_classes,
+            activation=options["model.activation"],
+            normalization=options["normalization"],
+            eps=options.get("normalization.eps", cls.eps),
+            momentum=options.get("normalization.momentum", cls.momentum),
+            input_shape=input_shape,
+        )
+
+    @cached_property
+    def _forward_costs(self) -> tuple[int, int]:
+        """The number of values that the layers produce for one image, and the floating-point operations."""
+        with torch.device("meta"):
+            return measure_forward(self.make_module(), self.input_shape)
+
+    @property
+    def num_activations(self) -> int:
+        """The number of values that the layers produce for one image."""
+        return self._forward_costs[0]
+
+    @property
+    def flop(self) -> int:
+        """The floating-point operations of a forward pass of one image."""
+        return self._forward_costs[1]
+
+    def describe(self) -> str:
+        """Return sizes, normalization and activation in words: "conv 32-64 (3x3), dense 3136-128-10, relu"."""
+        channels = "-".join(map(str, (self.in_channels, *self.channels)))
+        sizes = "-".join(map(str, (self.flat_features, *self.hidden_sizes, self.num_classes)))
+        convolutions = f"conv {channels} ({self.kernel_size}x{self.kernel_size}, {self.pooling} pooling)"
+        normalization = {"none": [], "batch": ["BatchNorm"], "layer": ["LayerNorm"]}[self.normalization]
+        return ", ".join([convolutions, f"dense {sizes}", *normalization, self.activation])
+
+    def make_model(self, seeds: Sequence[int], dropout: Sequence[float], init: str) -> BoundModel:
+        """Return K networks with initial weights, on the CPU and in float32; `seeds` and `dropout` are [K]."""
+        modules = []
+        for seed, probability in zip(seeds, dropout, strict=True):
+            with draw_from(random_stream(seed, "initialization")):
+                module = self.make_module(probability)
+                initialize_module(module, init)
+            modules.append(module)
+        return BoundModel(self, modules)
+
+    def make_module(self, dropout: float = 0.0) -> nn.Sequential:
+        """Return one run's model."""
+        layers: list[nn.Module] = []
+        in_channels = self.in_channels
+        for channels in self.channels:
+            layers.append(nn.Conv2d(in_channels, channels, self.kernel_size, padding="same"))
+            layers += self._normalize_channels(channels)
+            layers += [ACTIVATIONS[self.activation](), POOLING_LAYERS[self.pooling](2), nn.Dropout2d(dropout)]
+            in_channels = channels
+        layers.append(nn.Flatten())
+        in_features = self.flat_features
+        for size in self.hidden_sizes:
+            layers.append(nn.Linear(in_features, size))
+            layers += self._normalize_units(size)
+            layers += [ACTIVATIONS[self.activation](), nn.Dropout(dropout)]
+            in_features = size
+        return nn.Sequential(*layers, nn.Linear(in_features, self.num_classes))
+
+    def first_layer_weight(self, state: Mapping[str, Tensor]) -> None:
+        """Return None: the kernels are not of the images' size."""
+
+    def _normalize_channels(self, channels: int) -> list[nn.Module]:
+        if self.normalization == "batch":
+            return [nn.BatchNorm2d(channels, self.eps, self.momentum)]
+        return [nn.GroupNorm(1, channels, self.eps)] if self.normalization == "layer" else []
+
+    def _normalize_units(self, size: int) -> list[nn.Module]:
+        if self.normalization == "batch":
+            return [nn.BatchNorm1d(size, self.eps, self.momentum)]
+        return [nn.LayerNorm(size, self.eps)] if self.normalization == "layer" else []

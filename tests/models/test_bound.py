@@ -1,0 +1,251 @@
+"""Plain modules on the run axis train as they do alone, whatever they hold and draw."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers.cohorts import DOUBLE, MemoryRecorder, QuietReporter, make_cohort
+from torch import Tensor, nn
+
+from regexp.config.compose import compose_job
+from regexp.execution.builders import load_dataset, make_architecture
+from regexp.models.bound import BoundModel, measure_forward
+from regexp.models.mlp import MLPArchitecture
+from regexp.training.loop import train
+from regexp.training.member import Checkpoint
+from regexp.utils.rng import draw_from, random_stream
+from regexp.utils.signals import StopRequest
+
+CLASSES = 10
+
+
+class Convolutional(nn.Module):
+    """Layers of torch with buffers and draws."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout2d(0.3))
+        self.head = nn.Linear(4 * 6 * 6, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.head(self.features(x).flatten(1))
+        return y
+
+
+class Drawing(nn.Module):
+    """Functions that draw from the global generator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(64, CLASSES) / 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            x = F.dropout(x + 0.1 * torch.rand_like(x), 0.2)
+        return x.flatten(1) @ self.weight
+
+
+class Unusual(nn.Module):
+    """Tied weights, a frozen parameter, a buffer of whole numbers, one that is not stored, and one that grows."""
+
+    count: Tensor
+    mask: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(64, 64)
+        self.second = nn.Linear(64, 64)
+        self.second.weight = self.first.weight
+        self.frozen = nn.Parameter(torch.randn(64, CLASSES) / 8, requires_grad=False)
+        self.register_buffer("count", torch.zeros((), dtype=torch.long))
+        self.register_buffer("mask", (torch.arange(64) % 2).bool(), persistent=False)
+        self.num_calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.num_calls += 1
+        if self.training:
+            self.count += 1
+        return self.second(self.first(x.flatten(1)).relu() * self.mask).relu() @ self.frozen
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """An architecture of modules of one class, for images of digits."""
+
+    module: Callable[[], nn.Module]
+    num_activations: int = 1000
+    flop: int = 1000
+
+    def make_model(self, seeds: Sequence[int], dropout: Sequence[float], init: str) -> BoundModel:
+        modules = []
+        for seed in seeds:
+            with draw_from(random_stream(seed, "initialization")):
+                modules.append(self.module())
+        return BoundModel(self, modules)
+
+    def make_module(self, dropout: float = 0.0) -> nn.Module:
+        return self.module()
+
+    def describe(self) -> str:
+        return "a module"
+
+    def first_layer_weight(self, state: Mapping[str, Tensor]) -> Tensor | None:
+        return None
+
+    @classmethod
+    def from_options(cls, input_shape: tuple[int, int, int], num_classes: int, options: Mapping[str, Any]) -> Any:
+        raise NotImplementedError
+
+    from_state = from_options
+
+
+@dataclass(frozen=True)
+class BoundMLP:
+    """An MLP of plain modules, with the initial weights of the stacked one."""
+
+    mlp: MLPArchitecture
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.mlp, name)
+
+    def make_model(self, seeds: Sequence[int], dropout: Sequence[float], init: str) -> BoundModel:
+        stacked = self.mlp.make_model(seeds, dropout, init)
+        modules = [self.mlp.make_module() for _ in seeds]
+        for k, module in enumerate(modules):
+            module.load_state_dict(stacked.run_state(k))
+        return BoundModel(self, modules)
+
+
+MODULES = (Convolutional, Drawing, Unusual)
+COMMON = [DOUBLE, "epochs=4", "data.train_size=300", "optimizer.lr=0.01", "optimizer.weight_decay=0.01"]
+
+
+def train_module(
+    module: Callable[[], nn.Module],
+    *runs: Sequence[str],
+    checkpoints: Sequence[Checkpoint | None] | None = None,
+    last_epoch: int = 0,
+) -> list[MemoryRecorder]:
+    """Train runs of a module in one cohort, to the end of an epoch or to their end, and return their recorders."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("helpers.cohorts.make_architecture", lambda config, dataset: Architecture(module))
+        cohort, recorders = make_cohort(*([*COMMON, *run] for run in runs), checkpoints=checkpoints)
+    stop_request = StopRequest()
+    train(cohort, QuietReporter(stop_request, last_epoch), stop_request)
+    return recorders
+
+
+def assert_equal_columns(recorder: MemoryRecorder, expected: MemoryRecorder, tolerance: float) -> None:
+    for name in ("objective", "train_loss", "val_loss", "gradient_norm"):
+        assert recorder.column(name) == pytest.approx(expected.column(name), rel=tolerance, abs=tolerance), name
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_trains_in_a_cohort_as_it_does_alone(module: type[nn.Module]) -> None:
+    runs = [["seed=1"], ["seed=2", "optimizer.lr=0.02", "epochs=2"], ["seed=1", "optimizer.clip_norm=0.5"], ["seed=3"]]
+    together = train_module(module, *runs)
+    for run, recorder in zip(runs, together, strict=True):
+        [alone] = train_module(module, run)
+        assert_equal_columns(recorder, alone, 1e-9)
+        for name, tensor in alone.final_result.checkpoint.tensors.items():
+            torch.testing.assert_close(recorder.final_result.checkpoint.tensors[name], tensor, rtol=1e-9, atol=1e-9)
+    assert together[0].column("val_loss") != together[2].column("val_loss")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_goes_on_with_the_same_bits_after_an_interruption(module: type[nn.Module]) -> None:
+    runs = [["seed=1"], ["seed=2"]]
+    uninterrupted = train_module(module, *runs)
+    first = train_module(module, *runs, last_epoch=2)
+    assert all(recorder.result is None for recorder in first)
+    second = train_module(module, *runs, checkpoints=[recorder.checkpoint for recorder in first])
+    for expected, before, after in zip(uninterrupted, first, second, strict=True):
+        assert before.column("val_loss") + after.column("val_loss") == expected.column("val_loss")
+        for name, tensor in expected.final_result.checkpoint.tensors.items():
+            assert torch.equal(after.final_result.checkpoint.tensors[name], tensor), name
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_trains_as_in_a_plain_loop(module: type[nn.Module], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps of torch's own optimizer on the batches of the cohort, with the draws of the run's streams."""
+    monkeypatch.setattr("helpers.cohorts.make_architecture", lambda config, dataset: Architecture(module))
+    cohort, [recorder] = make_cohort([*COMMON, "seed=5"])
+    with draw_from(random_stream(5, "initialization")):
+        plain = module().double()
+    trained = [parameter for parameter in plain.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(trained, lr=0.01, weight_decay=0.01)
+    batches_of_cohort = cohort.batches
+
+    def train_beside() -> Any:
+        stream = random_stream(5, "forward", cohort.epoch)
+        plain.train()
+        for batch in batches_of_cohort():
+            optimizer.zero_grad()
+            with draw_from(stream):
+                logits = plain(batch.images[0])
+                stream.set_state(torch.get_rng_state())
+            F.cross_entropy(logits, batch.labels[0]).backward()
+            optimizer.step()
+            yield batch
+
+    monkeypatch.setattr(cohort, "batches", train_beside)
+    train(cohort, QuietReporter(), StopRequest())
+    state = recorder.final_result.checkpoint.tensors_of("model")
+    assert {*state} <= {*plain.state_dict()}
+    for name, tensor in state.items():
+        torch.testing.assert_close(tensor, plain.state_dict()[name], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("normalization", ["none", "batch", "layer"])
+def test_an_mlp_trains_the_same_bound_and_stacked(normalization: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [[*COMMON, f"normalization={normalization}", f"seed={seed}", "augmentation=shift"] for seed in (0, 1, 1)]
+    runs[2].append("optimizer.l1=0.001")
+    cohort, stacked = make_cohort(*runs)
+    train(cohort, QuietReporter(), StopRequest())
+    config = compose_job(runs[0]).config
+    mlp = make_architecture(config, load_dataset(config))
+    assert isinstance(mlp, MLPArchitecture)
+    monkeypatch.setattr("helpers.cohorts.make_architecture", lambda config, dataset: BoundMLP(mlp))
+    cohort, bound = make_cohort(*runs)
+    assert isinstance(cohort.model, BoundModel)
+    train(cohort, QuietReporter(), StopRequest())
+    for recorder, expected in zip(bound, stacked, strict=True):
+        assert_equal_columns(recorder, expected, 1e-6)
+
+
+def test_shared_tensors_stay_shared_and_all_their_names_are_stored() -> None:
+    model = Architecture(Unusual).make_model([0, 1], [0, 0], "torch")
+    model.keep_runs(torch.tensor([1]))
+    assert all(module.second.weight is module.first.weight for module in model.modules)
+    assert {name for name, _ in model.named_parameters()} == {"first.weight", "first.bias", "second.bias"}
+    Unusual().load_state_dict(model.run_state(0))
+
+
+def test_selected_runs_are_evaluated_with_their_own_tensors() -> None:
+    model = Architecture(Unusual).make_model([0, 1], [0, 0], "torch")
+    selected = model.select_runs(torch.tensor([1])).eval()
+    selected.state_dict()["first.weight"].zero_()
+    images = torch.rand(1, 3, 1, 8, 8)
+    module = Unusual().eval()
+    module.load_state_dict(model.run_state(1))
+    torch.testing.assert_close(model.eval()(images, [2])[1], module(images[0]))
+    torch.nn.init.zeros_(module.first.weight)
+    torch.testing.assert_close(selected(images, [1])[0], module(images[0]))
+
+
+def test_a_forward_pass_changes_no_global_generator() -> None:
+    model = Architecture(Drawing).make_model([0, 1], [0, 0], "torch")
+    model.begin_epoch([0, 1], 1, [3])
+    before = torch.get_rng_state()
+    model(torch.rand(1, 3, 1, 8, 8, generator=torch.Generator()), [2])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_values_and_operations_of_a_forward_pass_are_counted() -> None:
+    with torch.device("meta"):
+        values, flop = measure_forward(Convolutional(), (1, 8, 8))
+    assert values == 4 * 4 * 36 + CLASSES  # four layers on 6x6 pixels, and the head
+    assert flop == 2 * (4 * 9 * 36 + 144 * CLASSES)
