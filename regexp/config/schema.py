@@ -52,7 +52,10 @@ class CNNConfig(ModelConfig):
 
     name: str = shared("cnn", "convolutions, each with pooling, then dense layers")
     channels: list[int] = shared(
-        [32, 64], "number of channels of each convolution; after each, pooling halves the image", each_at_least=1
+        [32, 64],
+        "number of channels of each convolution; after each, pooling halves the image",
+        each_at_least=1,
+        each_at_most=1_000_000,
     )
     kernel_size: int = shared(3, "height and width of the kernels, in pixels; odd", at_least=1, at_most=31)
     pooling: str = shared("max", "how pooling summarizes squares of 2x2 pixels", choices=("max", "avg"))

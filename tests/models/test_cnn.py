@@ -1,0 +1,48 @@
+"""The convolutional network: its layers, its sizes, and images that are too small for it."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from regexp.config.compose import compose_job
+from regexp.config.schema import flatten
+from regexp.errors import ConfigError
+from regexp.models.cnn import CNNArchitecture
+
+
+def make_architecture(*overrides: str, shape: tuple[int, int, int] = (1, 28, 28)) -> CNNArchitecture:
+    return CNNArchitecture.from_options(shape, 10, flatten(compose_job(["model=cnn", *overrides]).config))
+
+
+@pytest.mark.parametrize(
+    ("normalization", "channel_layer", "unit_layer"),
+    [("none", None, None), ("batch", nn.BatchNorm2d, nn.BatchNorm1d), ("layer", nn.GroupNorm, nn.LayerNorm)],
+)
+def test_the_layers_are_in_their_order(normalization: str, channel_layer: Any, unit_layer: Any) -> None:
+    overrides = ["model.channels=[4,6]", "model.hidden_sizes=[5]", "model.kernel_size=5", "model.pooling=avg"]
+    architecture = make_architecture(*overrides, f"normalization={normalization}", "model.activation=gelu")
+    module = architecture.make_module(0.3)
+    block = [nn.Conv2d, channel_layer, nn.GELU, nn.AvgPool2d, nn.Dropout2d]
+    expected = [*block, *block, nn.Flatten, nn.Linear, unit_layer, nn.GELU, nn.Dropout, nn.Linear]
+    assert [type(layer) for layer in module] == [layer for layer in expected if layer is not None]
+    assert all(layer.p == 0.3 for layer in module if isinstance(layer, nn.Dropout | nn.Dropout2d))
+    assert all(layer.num_groups == 1 for layer in module if isinstance(layer, nn.GroupNorm))
+    assert module(torch.rand(2, 1, 28, 28)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 8, 9), (2, 4, 100)])
+def test_images_of_any_shape(shape: tuple[int, int, int]) -> None:
+    architecture = make_architecture(shape=shape)
+    assert architecture.make_module()(torch.rand(2, *shape)).shape == (2, 10)
+
+
+def test_too_many_halvings_are_an_error() -> None:
+    with pytest.raises(ConfigError, match=r"^model\.channels=\[4, 4, 4\]: .* one of 7x9 can be halved 2 times; use at"):
+        make_architecture("model.channels=[4,4,4]", shape=(1, 7, 9))
+
+
+def test_the_description_gives_all_sizes() -> None:
+    text = make_architecture("normalization=layer").describe()
+    assert text == "conv 1-32-64 (3x3, max pooling), dense 3136-128-10, LayerNorm, relu"
