@@ -57,7 +57,7 @@ class CNNConfig(ModelConfig):
         each_at_least=1,
         each_at_most=1_000_000,
     )
-    kernel_size: int = shared(3, "height and width of the kernels, in pixels; odd", at_least=1, at_most=31)
+    kernel_size: int = shared(3, "height and width of the kernels, in pixels", at_least=1, at_most=31)
     pooling: str = shared("max", "how pooling summarizes squares of 2x2 pixels", choices=("max", "avg"))
 
 

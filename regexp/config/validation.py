@@ -198,14 +198,8 @@ def find_combination_problems(config: Config) -> Iterator[str]:
         yield "device=mps with device.precision=float64: mps has no float64; use device=cpu"
     if config.device.graphs and config.device.kind in ("cpu", "mps"):
         yield f"device.graphs=true with device={config.device.kind}: only cuda has graphs; leave device.graphs out"
-    if isinstance(config.model, CNNConfig):
-        if not config.model.channels:
-            yield "model.channels=[]: needs at least one number; use model=mlp for no convolutions"
-        if config.model.kernel_size % 2 == 0:
-            yield (
-                f"model.kernel_size={config.model.kernel_size}: must be odd, so that a kernel has a middle; "
-                f"for example model.kernel_size={config.model.kernel_size + 1}"
-            )
+    if isinstance(config.model, CNNConfig) and not config.model.channels:
+        yield "model.channels=[]: needs at least one number; use model=mlp for no convolutions"
     if config.device.graphs and not config.model.can_be_captured:
         yield f"device.graphs=true with model={config.model.name}: only an mlp can be captured; leave device.graphs out"
     if config.device.graphs:

@@ -34,7 +34,7 @@ class CNNArchitecture:
         in_channels: the number of channels of an image.
         flat_features: the number of values after the last pooling.
         channels: the number of channels of each convolution.
-        kernel_size: the height and width of each convolution's kernel, in pixels, odd.
+        kernel_size: the height and width of each convolution's kernel, in pixels.
         pooling: "max" or "avg".
         hidden_sizes: the number of units of each hidden dense layer.
         num_classes: the number of classes.
@@ -149,7 +149,7 @@ class CNNArchitecture:
         layers: list[nn.Module] = []
         in_channels = self.in_channels
         for channels in self.channels:
-            layers.append(nn.Conv2d(in_channels, channels, self.kernel_size, padding="same"))
+            layers += self._convolve(in_channels, channels)
             layers += self._normalize_channels(channels)
             layers += [ACTIVATIONS[self.activation](), POOLING_LAYERS[self.pooling](2), nn.Dropout2d(dropout)]
             in_channels = channels
@@ -164,6 +164,13 @@ class CNNArchitecture:
 
     def first_layer_weight(self, state: Mapping[str, Tensor]) -> None:
         """Return None: the kernels are not of the images' size."""
+
+    def _convolve(self, in_channels: int, channels: int) -> list[nn.Module]:
+        """Return a convolution that keeps height and width."""
+        before, after = (self.kernel_size - 1) // 2, self.kernel_size // 2
+        if before == after:
+            return [nn.Conv2d(in_channels, channels, self.kernel_size, padding=before)]
+        return [nn.ZeroPad2d((before, after, before, after)), nn.Conv2d(in_channels, channels, self.kernel_size)]
 
     def _normalize_channels(self, channels: int) -> list[nn.Module]:
         if self.normalization == "batch":

@@ -164,10 +164,6 @@ def test_a_mistake_is_an_error_that_names_it(override: str, parts: list[str]) ->
         ),
         (["model=cnn", "device.graphs=true"], "only an mlp can be captured; leave device.graphs out"),
         (["model=cnn", "model.channels=[]"], "at least one number; use model=mlp"),
-        (
-            ["model=cnn", "model.kernel_size=4"],
-            "must be odd, so that a kernel has a middle; for example model.kernel_size=5",
-        ),
         (["optimizer=sgd", "optimizer.nesterov=true", "optimizer.momentum=0"], "optimizer.momentum=0.9"),
         (["schedule=cosine", "schedule.warmup_epochs=5", "epochs=5"], "schedule.warmup_epochs=5"),
         (["optimizer=rmsprop", "optimizer.centered=true", "optimizer.alpha=0"], "optimizer.alpha=0.99"),

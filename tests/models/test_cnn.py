@@ -38,6 +38,18 @@ def test_images_of_any_shape(shape: tuple[int, int, int]) -> None:
     assert architecture.make_module()(torch.rand(2, *shape)).shape == (2, 10)
 
 
+@pytest.mark.parametrize("kernel_size", [1, 2, 3, 6])
+def test_kernels_of_any_size_keep_the_size_of_images(kernel_size: int) -> None:
+    module = make_architecture(f"model.kernel_size={kernel_size}").make_module()
+    images = torch.rand(2, 1, 28, 28)
+    [first] = [layer for layer in module if isinstance(layer, nn.Conv2d)][:1]
+    position = list(module).index(first)
+    padded = torch.nn.functional.pad(images, [(kernel_size - 1) // 2, kernel_size // 2] * 2)
+    expected = torch.nn.functional.conv2d(padded, first.weight, first.bias)
+    assert expected.shape[2:] == images.shape[2:]
+    torch.testing.assert_close(module[: position + 1](images), expected)
+
+
 def test_too_many_halvings_are_an_error() -> None:
     with pytest.raises(ConfigError, match=r"^model\.channels=\[4, 4, 4\]: .* one of 7x9 can be halved 2 times; use at"):
         make_architecture("model.channels=[4,4,4]", shape=(1, 7, 9))
