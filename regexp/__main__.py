@@ -10,7 +10,7 @@ def main() -> None:
     except KeyboardInterrupt as interrupt:
         signal = getattr(interrupt, "signal", 0)
         if not signal:  # a second Ctrl-C, or one before training
-            print("regexp: interrupted; run the same command again to resume from the last checkpoint", file=sys.stderr)
+            print("regexp: interrupted; the same command starts again or goes on from its checkpoints", file=sys.stderr)
         sys.exit(128 + (signal or 2))
 
 

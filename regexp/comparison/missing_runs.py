@@ -105,10 +105,12 @@ def _describe_state(record: RunRecord) -> Iterator[str]:
         yield f"epoch {record.last_epoch} of {record.max_epochs}"
     if record.problem:
         yield record.problem
+    # A run of a notebook has no command line: its overrides say the same.
+    command = record.command or join_words(["regexp", *record.overrides, *_directory_override(record, is_sweep=False)])
     if record.status == "interrupted":
-        yield f"to resume: {command_prefix()}{record.command}"
+        yield f"to resume: {command_prefix()}{command}"
     elif record.status in ("failed", "broken"):
-        yield f"to train again: {command_prefix()}{record.command}"
+        yield f"to train again: {command_prefix()}{command}"
 
 
 def _training_command(example: RunRecord, values: Mapping[str, str], seeds: Sequence[int]) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from regexp.config.job import Job
 from regexp.config.schema import flatten
-from regexp.errors import DeviceError, StorageError
+from regexp.errors import DeviceError, RunError, StorageError
 from regexp.runs.appended_file import AppendedFile
 from regexp.runs.claims import Claim
 from regexp.runs.identity import Identity
@@ -138,7 +138,9 @@ def record_failure(planned: PlannedRun, error: Exception) -> None:
         if not (directory / "metrics.csv").exists():
             _withdraw(planned)
         return
-    failure = {"kind": type(error).__name__, "message": (str(error).splitlines() or [""])[0], "again": typed_command()}
+    failure = {"kind": type(error).__name__, "message": (str(error).splitlines() or [""])[0]}
+    with suppress(RunError):  # a worker process was started with other words than the user's
+        failure["again"] = str(Run(directory).record.get("command", ""))
     with suppress(OSError):  # the error may be that nothing can be written
         write_atomically(directory / "failure.json", json.dumps(failure, indent=2).encode())
         append_to_log(directory, "".join(traceback.format_exception(error)).rstrip())

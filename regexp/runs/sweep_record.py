@@ -62,7 +62,7 @@ class SweepRecord:
             directory = outputs / name / "sweeps"
             record = {
                 "id": self.id,
-                "command": typed_command(),
+                "command": typed_command() or "a sweep in Python",
                 "started": self.started,
                 **summarize_overrides([planned.job.overrides for planned in members]),
                 "members": [

@@ -1,20 +1,33 @@
 """Records of processes, to tell whether such a process is still running."""
 
 import os
-import shlex
 import socket
 import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from regexp.utils.messages import join_words
+
 _ZOMBIE = "Z"
 
 
 def typed_command() -> str:
-    """Return the command line of this process as the user typed it."""
-    program, *arguments = sys.argv
-    return shlex.join([Path(program).name, *arguments])
+    """Return the command line of this process as the user typed it, so that it can be typed again.
+
+    It is empty where there is none: in notebooks, at Python's prompt, and for code in `python -c`.
+    """
+    program, *arguments = sys.argv or [""]
+    if program in ("", "-", "-c") or "ipykernel" in sys.modules:
+        return ""
+    specification = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if specification is not None and program.endswith(".py"):  # python -m MODULE
+        words = ["python", "-m", specification.name.removesuffix(".__main__"), *arguments]
+    elif program.endswith(".py"):
+        words = ["python", program, *arguments]
+    else:
+        words = [Path(program).name, *arguments]
+    return join_words(words)
 
 
 def describe_this_process() -> dict[str, Any]:

@@ -1,15 +1,17 @@
 """Whether a process that was recorded is still running."""
 
 import os
+import shlex
 import subprocess
 import sys
 import time
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
 
 from regexp.utils import processes
-from regexp.utils.processes import describe_this_process, is_running
+from regexp.utils.processes import describe_this_process, is_running, typed_command
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 
@@ -67,3 +69,25 @@ def test_nothing_is_said_of_a_process_that_proc_hides(monkeypatch: pytest.Monkey
     record = describe_this_process()
     monkeypatch.setattr(processes, "_read_state", lambda pid: None)
     assert is_running(record) is None
+
+
+@pytest.mark.parametrize(
+    ("argv", "module", "command"),
+    [
+        (["/usr/bin/regexp", "-m", "name=it's"], None, "regexp -m"),
+        (["/lib/regexp/__main__.py", "seed=1"], "regexp.__main__", "python -m regexp seed=1"),
+        (["/lib/regexp/verify.py", "outputs"], "regexp.verify", "python -m regexp.verify outputs"),
+        (["scripts/train.py", "1"], None, "python scripts/train.py 1"),
+        (["-c"], None, ""),
+        ([""], None, ""),
+        ([], None, ""),
+    ],
+)
+def test_a_typed_command_can_be_typed_again(
+    argv: list[str], module: str | None, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specification = None if module is None else ModuleSpec(module, None)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", specification)
+    monkeypatch.setattr(sys, "argv", argv)
+    assert typed_command().startswith(command)
+    assert not argv[1:] or shlex.split(typed_command())[-len(argv[1:]) :] == argv[1:]
