@@ -32,7 +32,7 @@ def run(overrides: Sequence[str] = (), outputs: Path | str = "outputs", quiet: b
 
     Raises:
         ConfigError: the overrides do not make a valid configuration; the message lists all problems.
-        RunError: another process is training this run.
+        RunBusy: another process is training this run.
         SetupError: the data, the device or the disk does not allow the run (see regexp.errors).
         KeyboardInterrupt: training was interrupted; the same call resumes it.
 
@@ -69,7 +69,8 @@ def sweep(
     Raises:
         ConfigError: some overrides do not make a valid configuration; the message lists all problems of all runs, and
             nothing was trained.
-        RunError: another process is training one of the runs, or some runs failed and others have finished.
+        RunBusy: other processes train some of the runs, and all others have ended.
+        RunError: some runs failed and others have finished.
         SetupError: the data, the device or the disk does not allow the runs (see regexp.errors).
         KeyboardInterrupt: training was interrupted; the same call resumes it.
 
