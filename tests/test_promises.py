@@ -28,8 +28,8 @@ DEFAULT = Path("outputs/default")
 
 # What a message says of a command that is typed later.
 PROMISE = re.compile(
-    r"same command|command again|trains? (it|them|the run|those) .*again|and trained again|run again; its|to resume:|to train again:"
-    r"|run goes on from|keeps $|wait for it"
+    r"same command|command again|trains? (it|them|the run|those) .*again|and trained again|run again; its"
+    r"|to resume:|to train again:|run goes on from|keeps $|wait for it"
 )
 # Each such message, and the test that the command does what it says.
 RESERVATION = "runs/test_reservation.py::"
