@@ -66,7 +66,9 @@ def _find_gaps(comparison: Comparison) -> list[dict[str, str]]:
     from regexp.config.compose import make_composer  # imports Hydra, which no other part of a comparison waits for
 
     example, trained_values = comparison.records[0], {tuple(cell.values.values()) for cell in comparison.cells}
-    trained = {_configuration_key(cell.records[0].config, cell.records[0].data_paths) for cell in comparison.cells}
+    trained_or_listed = {
+        _configuration_key(cell.records[0].config, cell.records[0].data_paths) for cell in comparison.cells
+    }
     gaps = []
     with suppress(ConfigError):  # the directory of the user's own options is gone
         composer = make_composer(_config_directory(example))
@@ -77,7 +79,9 @@ def _find_gaps(comparison: Comparison) -> list[dict[str, str]]:
             with suppress(ConfigError):
                 config = composer.compose_job(_replace_values(example, values_by_key)).config
                 flat_config = {**flatten(config), "augmentation": "+".join(config.augmentation) or "none"}
-                if _configuration_key(flat_config, data_paths(flat_config)) not in trained:
+                key = _configuration_key(flat_config, data_paths(flat_config))
+                if key not in trained_or_listed:
+                    trained_or_listed.add(key)
                     gaps.append(values_by_key)
     return gaps if len(gaps) <= num_cells else []
 

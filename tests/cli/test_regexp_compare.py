@@ -255,15 +255,16 @@ def test_data_that_only_a_hash_tells_apart_leave_no_gaps(compare: Command) -> No
 
 
 def test_a_combination_that_was_typed_in_another_way_is_not_missing(compare: Command) -> None:
-    """The option "lesson" rotates by 10 degrees, so that naming the angle makes no other configuration."""
+    """lesson_layernorm is the lesson with LayerNorm, so that one configuration of four is missing, and not five."""
     for overrides in (
-        ["augmentation=lesson", "augmentation.rotate.degrees=10", "model.dropout=0"],
-        ["augmentation=lesson", "augmentation.rotate.degrees=5", "model.dropout=0"],
-        ["augmentation=lesson", "augmentation.rotate.degrees=10", "model.dropout=0.5"],
-        ["augmentation=lesson", "augmentation.rotate.degrees=5.0", "model.dropout=0.5"],
+        ["experiment=lesson", "model.dropout=0", "normalization=batch"],
+        ["experiment=lesson", "model.dropout=0", "normalization=layer"],
+        ["experiment=lesson_layernorm", "model.dropout=0.5", "normalization=layer"],
     ):
         write_run(DEFAULT, overrides, 0)
-    assert "nothing is missing" in compare(str(DEFAULT), "--status")[1]
+    out = compare(str(DEFAULT), "--status")[1]
+    missing = [line.removeprefix("missing  ").strip() for line in out.splitlines() if line.startswith("missing")]
+    assert missing == ["lesson, 0.5, batch"]
 
 
 def test_a_missing_run_with_options_of_the_users_own_gets_their_directory(compare: Command) -> None:

@@ -157,6 +157,7 @@ def test_early_stopping_before_a_plateau_gets_a_warning() -> None:
     [warning] = warnings_of("schedule=plateau schedule.patience=5")
     assert "early_stopping.patience=5 ends a run before schedule.patience=5 lowers the learning rate" in warning
     assert warning.endswith("use early_stopping.patience=7 or more")
+    assert len(warnings_of("schedule=plateau schedule.patience=5 early_stopping.patience=6")) == 1
     assert warnings_of("schedule=plateau schedule.patience=5 early_stopping.patience=7") == ()
 
 
