@@ -17,6 +17,7 @@ from regexp.data.idx import IDX_DATASETS, IDX_FILES, find_idx_files, read_idx_fi
 from regexp.data.sources import SourceFiles, data_directory
 from regexp.errors import DataError, StorageError
 from regexp.utils.atomic_io import sync_file
+from regexp.utils.messages import show_bytes
 
 # Seconds within which a server must send something. torchvision sets no limit.
 TIMEOUT = 30.0
@@ -60,9 +61,9 @@ def download(name: str, root: Path) -> None:
             downloaded = IDX_DATASETS[name].directory(Path(temporary_root))
             if reasons := _try_mirrors(name, Path(temporary_root)):
                 raise DataError(
-                    f"data={name}: not in {root}, and the download failed:\n"
+                    f"data={name}: not in {show_bytes(str(root))}, and the download failed:\n"
                     + "\n".join(f"  {reason}" for reason in reasons)
-                    + f"\nPut {', '.join(IDX_FILES)} into {target},\n"
+                    + f"\nPut {', '.join(IDX_FILES)} into {show_bytes(str(target))},\n"
                     f"or name the directory that contains {IDX_DATASETS[name].loader}/raw with data.root=DIR, "
                     "or use data=digits, which needs no download."
                 )
@@ -73,8 +74,8 @@ def download(name: str, root: Path) -> None:
                 os.replace(downloaded / file, target / file)
     except OSError as error:
         raise StorageError(
-            f"data={name}: not in {root}, and it cannot be downloaded there "
-            f"({error.filename or root}: {error.strerror or error});\n"
+            f"data={name}: not in {show_bytes(str(root))}, and it cannot be downloaded there "
+            f"({show_bytes(str(error.filename or root))}: {error.strerror or error});\n"
             "name another directory with data.root=DIR, or use data=digits, which needs no download."
         ) from error
     finally:

@@ -310,3 +310,15 @@ def test_a_downloaded_data_set_can_be_decoded(serve: Callable[..., list[Server]]
     assert splits.train.images.shape == (60, 1, 28, 28)
     assert splits.test is not None
     assert torch.equal(torch.from_numpy(splits.test.labels), torch.arange(20) % 10)
+
+
+def test_directories_that_are_not_utf_8_are_shown_and_used(
+    serve: Callable[..., list[Server]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / os.fsdecode(b"caf\xe9")
+    monkeypatch.setattr(download_module, "TIMEOUT", 0.2)
+    serve(send_not_found)
+    with pytest.raises(DataError, match=r"not in .*/caf\\xe9, (.|\n)* into .*/caf\\xe9/MNIST/raw,"):
+        locate("mnist", str(root))
+    serve(send_file)
+    assert locate("mnist", str(root)).root == root
