@@ -143,3 +143,12 @@ def test_the_error_about_a_broken_compressed_file_names_its_directory(tmp_path: 
     file.write_bytes(content)
     with pytest.raises(DataError, match=f"a compressed file in {root} is broken; remove it"):
         locate("mnist", str(root))
+
+
+def test_files_directly_in_the_directory_of_the_data_set_are_used(tmp_path: Path, name: str) -> None:
+    directory = IDX_DATASETS[name].directory(write_idx(tmp_path / "data", name))
+    for file in IDX_FILES:
+        (directory / file).rename(directory.parent / file)
+    directory.rmdir()
+    for typed in (tmp_path / "data", directory.parent):
+        assert len(read_splits(locate(name, str(typed))).train) == 60
