@@ -80,7 +80,8 @@ def test_a_picture_of_every_format_is_read_by_name_or_content(root: Path, format
 
 
 def test_files_that_are_no_pictures_are_counted(root: Path) -> None:
-    for name, content in (("a.txt", b"BM is a note that is long enough"), ("b.TXT", b""), ("c", b"RIFF of another kind"), ("d.csv", b"x")):
+    contents = {"a.txt": b"BM is a long note", "b.TXT": b"", "c": b"RIFF of another kind", "d.csv": b"x"}
+    for name, content in contents.items():
         (root / CLASSES[1] / name).write_bytes(content)
     splits = read_folder(root)
     assert len(splits.train) == 9
