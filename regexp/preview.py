@@ -3,31 +3,55 @@
 usage: python -m regexp.preview [OVERRIDES]
 
 The picture shows 8 training images and four draws of each. It is written to
-outputs/preview/LABEL/augmentation.png. For example:
+outputs/preview/LABEL/augmentation.png, or below the directory that
+hydra.run.dir=DIR names. With -m there is one for each combination of values.
+The other flags are those of regexp. For example:
 
   python -m regexp.preview augmentation=strong data=mnist
+  python -m regexp.preview -m augmentation=lesson,affine data=mnist
 """
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from regexp.cli.program import program
 from regexp.config.compose import compose_job
+from regexp.config.job import Job
+from regexp.config.overrides import is_hydra_override
 from regexp.config.words.homes import expand_home
+from regexp.errors import ConfigError
 from regexp.runs.identity import make_label
-from regexp.utils import exit_codes
 from regexp.utils.storage_errors import explain_storage_errors
+
+# Hydra's own keys that decide what is drawn, and where it is written.
+_HYDRA_KEYS = ("hydra.run.dir=", "hydra.sweep.dir=", "hydra.searchpath=", "hydra.mode=")
 
 
 def main() -> None:
     """Run the command line, and end the process with one of the statuses in regexp.errors."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__, end="")
+    with program() as words:
+        if {"-h", "--help"} & set(words):
+            print(__doc__, end="")
+        else:
+            _preview_words(words)
+
+
+def _preview_words(words: Sequence[str]) -> None:
+    from regexp.cli.arguments import read_arguments
+    from regexp.cli.command import compose_jobs, run_command
+
+    arguments = read_arguments(words)
+    if "--version" in words or not arguments.trains:
+        run_command(list(words))  # the answer is the same here
         return
-    with exit_codes.exit_with_status():
-        print(preview(sys.argv[1:]))
+    for override in arguments.overrides:
+        if is_hydra_override(override) and not override.startswith(_HYDRA_KEYS):
+            raise ConfigError(f"{override}: has no effect on a picture; leave it out")
+    pictures = {write_preview(job, job.output_directory()): None for job in compose_jobs(arguments)}
+    print(*pictures, sep="\n")
 
 
-def preview(overrides: list[str], outputs: Path | str = "outputs") -> Path:
+def preview(overrides: Sequence[str], outputs: Path | str = "outputs") -> Path:
     """Write the picture of augmented images that a run would write, and return its path.
 
     Args:
@@ -39,13 +63,17 @@ def preview(overrides: list[str], outputs: Path | str = "outputs") -> Path:
         DataError: the data set is missing, unreadable or too small.
         StorageError: the picture cannot be written.
     """
-    job = compose_job(overrides)
+    return write_preview(compose_job(overrides), expand_home(outputs))
+
+
+def write_preview(job: Job, outputs: Path) -> Path:
+    """Write the picture of augmented images of a job, and return its path; see `preview`."""
     from regexp.execution.builders import load_dataset, make_stream
     from regexp.execution.images import draw_augmentation_grid, encode_png
 
     dataset = load_dataset(job.config)
     picture = encode_png(draw_augmentation_grid(dataset, make_stream(job.config, dataset)))
-    path = expand_home(outputs) / "preview" / make_label(overrides) / "augmentation.png"
+    path = outputs / "preview" / make_label(job.overrides) / "augmentation.png"
     with explain_storage_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture.content)

@@ -1,6 +1,5 @@
 """A check of cohorts: runs of a sweep are trained again, each alone, and compared with their records."""
 
-import argparse
 import json
 import random
 import statistics
@@ -14,7 +13,9 @@ from typing import Any, Self
 from rich.table import Table
 
 from regexp.api import run, sweep
-from regexp.config.compose import compose_job
+from regexp.cli.program import program
+from regexp.cli.verify import make_parser
+from regexp.config.compose import compose_job, extend_options
 from regexp.config.metric_registry import CURVES
 from regexp.config.schema import cohort_key, flatten
 from regexp.config.words.homes import expand_home
@@ -22,7 +23,6 @@ from regexp.errors import ConfigError, RunError
 from regexp.execution.terminal import Terminal
 from regexp.runs.identity import IGNORED_KEYS
 from regexp.runs.run import Run, find_runs
-from regexp.utils import exit_codes
 
 COMPARED_COLUMNS = ("objective", *CURVES)
 # How far a run's metrics may differ in float64 between training alone and in a cohort.
@@ -212,7 +212,7 @@ def _choose_records(
         except ConfigError as error:
             terminal.print_line(
                 f"skipped {candidate.label}: its overrides no longer give the recorded configuration "
-                f"(was it trained with --config-dir?): {error}"
+                f"(was it trained with --config-dir? then type that here too): {error}"
             )
             continue
         trains_with_chosen = not cohort_keys or key in cohort_keys
@@ -269,29 +269,12 @@ def _make_table(differences: Sequence[MetricDifference]) -> Table:
 
 def main() -> None:
     """Run the command line, and end the process with one of the statuses in regexp.errors."""
-    parser = argparse.ArgumentParser(
-        "python -m regexp.verify",
-        description="Train runs of a sweep again, each alone, and show how far the results agree.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("directory", metavar="DIR", type=Path, help="directory of a run, or of runs: outputs/default")
-    selection = parser.add_mutually_exclusive_group()
-    selection.add_argument(
-        "--runs", metavar="N", type=int, default=3, help="how many runs to draw at random (default: 3)"
-    )
-    selection.add_argument(
-        "--run", metavar="LABEL", nargs="+", default=[], help="the runs to train, by the names of their directories"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the random draw (default: 0)")
-    parser.add_argument(
-        "--float64",
-        action="store_true",
-        help=f"train both alone and together in float64, and fail if they differ by more than {TOLERANCE:g}",
-    )
-    arguments = parser.parse_args()
-    if arguments.runs < 1:
-        parser.error(f"--runs {arguments.runs}: must be at least 1")
-    with exit_codes.exit_with_status():
+    with program() as words:
+        parser = make_parser(TOLERANCE)
+        arguments = parser.parse_words(words)
+        if arguments.runs < 1:
+            parser.error(f"--runs {arguments.runs}: must be at least 1")
+        extend_options(arguments.config_dir, arguments.config_name)
         verify(arguments.directory, arguments.runs, arguments.run, arguments.seed, arguments.float64)
 
 

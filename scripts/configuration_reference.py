@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from regexp.cli.help import describe_option
 from regexp.config.compose import CONF
 from regexp.config.constraints import describe_constraints
+from regexp.config.hydra_config.key_rules import GROUP_RULES, KEY_RULES
 from regexp.config.keys import Key, list_keys, list_step_keys
 from regexp.config.schema import OPTIONS
 from regexp.utils.messages import format_value
@@ -33,6 +34,13 @@ uv run regexp augmentation=lesson augmentation.rotate.degrees=15 ~augmentation.f
 A step with another name needs a `_target_`: one of regexp's transforms (`regexp.augmentation.RandomRotation`), or one
 of torchvision's (`torchvision.transforms.RandomSolarize`), which is applied image by image and takes far longer.
 """
+_HYDRA_HEAD = """\
+## Hydra's own keys
+
+Each of Hydra's keys works as [its manual](https://hydra.cc/docs/1.3/configure_hydra/intro/) says, or is refused with a
+reason; the keys below a key follow it. With `-m`, `hydra.job_logging` and `hydra.verbose` have all runs train in the
+process of the command, since worker processes do not log.
+"""
 
 
 def make_reference() -> str:
@@ -47,7 +55,18 @@ def make_reference() -> str:
             lines += ["", _STEPS_HEAD, *_table(list_step_keys())]
         elif group in OPTIONS:
             lines += ["", *_table(key for key in list_keys() if _group(key) == group)]
+    lines += ["", _HYDRA_HEAD, *_hydra_table()]
     return "\n".join(lines) + "\n"
+
+
+def _hydra_table() -> Iterator[str]:
+    """Yield the lines of a table of Hydra's own keys and groups."""
+    yield "| key | single run | sweep (`-m`) | where it has no effect, it is refused |"
+    yield "| --- | --- | --- | --- |"
+    rules = {**KEY_RULES, **{f"hydra/{group}": rule for group, rule in GROUP_RULES.items()}}
+    for key, rule in rules.items():
+        run, sweep = ("works" if works else "-" for works in (rule.run, rule.sweep))
+        yield f"| `{key}` | {run} | {sweep} | {rule.reason} |"
 
 
 def _group(key: Key) -> str:

@@ -25,12 +25,12 @@ LIBRARIES: dict[str, set[str]] = {
     "runs": {"tensorboard", "torch", "safetensors"},
     "comparison": {"numpy", "scipy", "matplotlib", "rich"},
     "execution": {"torch", "hydra", "omegaconf", "rich", "PIL", "safetensors", "loky"},
-    "cli": {"hydra"},
+    "cli": {"hydra", "omegaconf"},
     "api": set(),
     "preview": set(),
     "verify": {"rich"},
     "__init__": set(),
-    "__main__": {"hydra", "omegaconf"},
+    "__main__": set(),
     "plugins": {"hydra", "omegaconf"},
 }
 # Packages whose files import torch only inside the functions that need it.

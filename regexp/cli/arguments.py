@@ -25,6 +25,7 @@ class Arguments:
         multirun: whether the command line asks for a sweep.
         needs_configuration: whether the overrides have to make a valid configuration; they need not where Hydra is only
             asked about itself.
+        trains: whether the command line asks for runs, and not only to be shown something.
         config_dir: the directory of further options; None where there is none.
         config_name: the name of the primary configuration.
         flags: Hydra's flags with their values.
@@ -33,6 +34,7 @@ class Arguments:
     overrides: tuple[str, ...]
     multirun: bool
     needs_configuration: bool
+    trains: bool
     config_dir: str | None
     config_name: str
     flags: tuple[str, ...]
@@ -82,10 +84,12 @@ def read_arguments(words: Sequence[str]) -> Arguments:
     flags = list(known_words)
     for override in overrides:
         flags.remove(override)
+    needs_configuration = not (parsed.hydra_help or parsed.shell_completion or parsed.info is not None)
     return Arguments(
         overrides=(*unknown_flags, *overrides),
         multirun=parsed.multirun or "hydra.mode=MULTIRUN" in overrides,
-        needs_configuration=not (parsed.hydra_help or parsed.shell_completion or parsed.info is not None),
+        needs_configuration=needs_configuration,
+        trains=needs_configuration and not parsed.cfg,
         config_dir=parsed.config_dir,
         config_name=parsed.config_name or "config",
         flags=tuple(flags),

@@ -1,39 +1,30 @@
 """The `regexp-compare` command."""
 
-import sys
+import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import argparse
+from regexp.cli.flags import FlagParser
+from regexp.cli.program import program
 
 _FORMATS = ("text", "md", "csv", "json")
 
 
 def main() -> None:
     """Run the command line, and end the process with one of the statuses in regexp.errors."""
-    try:
-        # Imported here, so that Ctrl-C during the imports ends as it does later.
-        from regexp.utils import exit_codes
-
+    with program() as words:
         parser = _make_parser()
-        arguments = parser.parse_args()
+        arguments = parser.parse_words(words)
         if arguments.status and arguments.format != "text":
             parser.error(f"--status --format {arguments.format}: the status is only shown as text; drop --format")
-        with exit_codes.exit_with_status():
-            _compare(arguments)
-    except KeyboardInterrupt:
-        print("regexp: interrupted", file=sys.stderr)
-        sys.exit(130)
+        _compare(arguments)
 
 
-def _make_parser() -> "argparse.ArgumentParser":
-    import argparse
-
-    parser = argparse.ArgumentParser(
+def _make_parser() -> FlagParser:
+    parser = FlagParser(
         "regexp-compare",
-        description="Which configuration is better, by how much, and is the difference real?",
-        allow_abbrev=False,
+        "Which configuration is better, by how much, and is the difference real?",
+        purpose="compares runs that are there",
     )
     repeatable: dict[str, Any] = {"action": "append", "default": []}
     parser.add_argument(
@@ -71,7 +62,7 @@ def _make_parser() -> "argparse.ArgumentParser":
     return parser
 
 
-def _compare(arguments: "argparse.Namespace") -> None:
+def _compare(arguments: argparse.Namespace) -> None:
     # Imported here, so that --help does not wait for scipy.
     from regexp.comparison.compare import compare_collection
     from regexp.comparison.grouping import split_values

@@ -1,5 +1,6 @@
 """Grouping of runs into configurations by the keys that varied between them. Imports no torch."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -45,8 +46,8 @@ def filter_records(records: Sequence[RunRecord], conditions: Sequence[str]) -> l
 
     Args:
         records: the runs.
-        conditions: each "key=value", or "key=value,value" for any of several values. A key may be short (lr for
-            optimizer.lr) where it is unambiguous.
+        conditions: each "key=value", or for any of several "key=value,value" or "key=range(2)". A key may be short (lr
+            for optimizer.lr) where it is unambiguous.
 
     Raises:
         ConfigError: a condition is malformed, no run has its key, or no run has its value.
@@ -78,7 +79,16 @@ def parse_condition(condition: str, keys: Sequence[str]) -> tuple[str, list[str]
     key, equals, values = condition.partition("=")
     if not equals or not values:
         raise ConfigError(f"{condition}: is not a condition; type key=value, for example normalization=batch")
-    return resolve_key(key, keys), [value for value in split_values(values) if value]
+    return resolve_key(key, keys), [value for text in split_values(values) if text for value in _expand_values(text)]
+
+
+def _expand_values(text: str) -> list[str]:
+    """Return the values that a function of Hydra's, such as range(3), stands for; any other text stands for itself."""
+    if not re.fullmatch(r"(range|choice)\(.*\)", text):
+        return [text]
+    from regexp.config.words.parsing import is_readable, parse_override  # Hydra, which is seldom needed here
+
+    return list(map(str, parse_override(f"x={text}").sweep_string_iterator())) if is_readable(f"x={text}") else [text]
 
 
 def split_values(text: str) -> list[str]:

@@ -2,15 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -19,11 +16,14 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from regexp.config import file_errors, override_errors
+from regexp.config.hydra_config.foreign_code import find_foreign_code
+from regexp.config.hydra_config.key_rules import find_fixed_key_problems, find_hydra_problems
+from regexp.config.hydra_config.null_option import replace_null_option
+from regexp.config.hydra_config.search_path import extend_loader, find_search_path, list_groups, make_loader
 from regexp.config.job import Job, JobTemplate
 from regexp.config.overrides import expand_grid, is_hydra_override, read_overrides
 from regexp.config.schema import OPTIONS, Config
 from regexp.config.words.as_typed import problems_as_typed
-from regexp.config.words.homes import expand_home
 from regexp.config.words.parsing import parse_override
 from regexp.config.words.yaml_files import register_file_source
 from regexp.errors import ConfigError
@@ -34,6 +34,12 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 CONF = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if path.is_dir())
 
 HYDRA_VERSION = "1.3"
+
+
+# The composers of command lines, by the name of their configuration, so that what they have composed to check the
+# command line is not composed again when Hydra calls the launcher; and that of Python's calls, which has no name.
+_composers: dict[str, "Composer"] = {}
+_DEFAULT = ""
 
 
 def register_schema() -> None:
@@ -67,31 +73,28 @@ def compose_jobs(runs: Sequence[Sequence[str]]) -> list[Job]:
         for override in overrides:
             if override.lstrip("+~").startswith("hydra"):
                 raise ConfigError(f"{override}: only the command line accepts Hydra's own keys")
+    if _DEFAULT not in _composers:
+        extend_options(None, "config")
     with problems_as_typed([override for overrides in runs for override in overrides]):
-        return _default_composer().compose_jobs(runs)
+        return _composers[_DEFAULT].compose_jobs(runs)
 
 
-@cache
-def _default_composer() -> "Composer":
-    return make_composer()
-
-
-# The composers of command lines, by the name of their configuration, so that what they have composed to check the
-# command line is not composed again when Hydra calls the launcher.
-_command_composers: dict[str, "Composer"] = {}
+def extend_options(config_dir: str | None, config_name: str) -> None:
+    """Make `compose_job` and `compose_jobs` know the user's own options from now on; see `make_composer`."""
+    _composers[_DEFAULT] = make_composer(config_dir, config_name)
 
 
 def composer_for_loader(loader: ConfigLoader, config_name: str) -> "Composer":
     """Return the composer of the command line that has this configuration, or else a new one for Hydra's loader."""
     assert isinstance(loader, ConfigLoaderImpl)  # Hydra has no other
-    return _command_composers.get(config_name) or Composer(loader, config_name)
+    return _composers.get(config_name) or Composer(loader, config_name)
 
 
 def make_command_composer(config_dir: str | None, config_name: str) -> "Composer":
     """Return a new composer as `make_composer` does, and keep it for `composer_for_loader` to find."""
     composer = make_composer(config_dir, config_name)
     composer.reuse_jobs = True
-    _command_composers[config_name] = composer
+    _composers[config_name] = composer
     return composer
 
 
@@ -106,15 +109,7 @@ def make_composer(config_dir: str | None = None, config_name: str = "config") ->
         ConfigError: if the directory does not exist or holds .yml files, which Hydra does not read.
     """
     register_schema()
-    search_path = create_config_search_path(str(CONF))
-    if config_dir is not None:
-        directory = expand_home(config_dir).absolute()
-        if not directory.is_dir():
-            raise ConfigError(f"--config-dir {config_dir}: there is no such directory")
-        if yml_files := sorted(directory.rglob("*.yml")):
-            raise ConfigError(f"{yml_files[0]}: Hydra reads .yaml files only; rename it to {yml_files[0].stem}.yaml")
-        search_path.prepend("command-line", f"file://{directory}", SearchPathQuery(provider="schema"))
-    return Composer(ConfigLoaderImpl(search_path), config_name)
+    return Composer(make_loader(CONF, config_dir), config_name)
 
 
 class Composer:
@@ -124,14 +119,14 @@ class Composer:
     makes jobs by setting values with the function that Hydra uses.
 
     Attributes:
+        loader: Hydra's loader, which composes.
+        option_loader: the loader that also lists the options below hydra.searchpath.
         reuse_jobs: whether composing the same overrides again returns the same Job.
     """
 
     def __init__(self, loader: ConfigLoaderImpl, config_name: str) -> None:
         """Make a composer from Hydra's loader, with our schema registered."""
-        self.loader, self.config_name = loader, config_name
-        paths = [Path(str(source.path).removeprefix("file://")) for source in loader.get_search_path().get_path()]
-        self.config_directories = [CONF, *(path for path in paths if path != CONF and path.is_dir())]
+        self.loader, self.option_loader, self.config_name = loader, loader, config_name
         self.reuse_jobs = False
         self._templates: dict[tuple[str, ...], JobTemplate] = {}  # by the choice of options
         self._jobs: dict[tuple[str, ...], Job] = {}
@@ -139,10 +134,15 @@ class Composer:
     @cached_property
     def groups(self) -> dict[str, list[str]]:
         """The options of each group, the user's own included."""
-        # The loader's own methods give the same, but copy all sources for each group.
-        repository = self.loader.repository
-        names = [name for name in repository.get_group_options("", ObjectType.GROUP) if name not in ("hydra", "schema")]
-        return {name: repository.get_group_options(name, ObjectType.CONFIG) for name in names}
+        groups = list_groups(self.option_loader)
+        return {name: options for name, options in groups.items() if name not in ("hydra", "schema")}
+
+    @property
+    def config_directories(self) -> list[Path]:
+        """The directories that hold options: regexp's own, then the user's."""
+        sources = self.option_loader.get_search_path().get_path()
+        paths = [Path(str(source.path).removeprefix("file://")) for source in sources]
+        return [CONF, *(path for path in paths if path != CONF and path.is_dir())]
 
     def compose_job(self, words: Sequence[str], problems: Sequence[str] = ()) -> Job:
         """Return the job of the words of a command line, without flags, that trains one run.
@@ -150,6 +150,7 @@ class Composer:
         Raises:
             ConfigError: lists `problems`, which were found earlier, and every mistake in the words.
         """
+        words = replace_null_option(words)
         if tuple(words) in self._jobs and not problems:
             return self._jobs[tuple(words)]
         template, values, overrides, word_problems = self._compose_template(words, problems)
@@ -172,15 +173,15 @@ class Composer:
             ConfigError: lists every mistake in any of the jobs.
         """
         with problems_as_typed(words, multirun):
-            return self._compose_command_line(words, multirun)
+            return self._compose_command_line(replace_null_option(words), multirun)
 
     def _compose_command_line(self, words: Sequence[str], multirun: bool) -> list[Job]:
         """Return the jobs of a command line; see `compose_command_line`."""
+        self.option_loader = extend_loader(self.loader, self.config_name, find_search_path(words))
         overrides, problems = read_overrides(words, self.groups, multirun)
-        launchers = self.loader.get_group_options("hydra/launcher")
-        sweep_problems = override_errors.find_sweep_problems(overrides, multirun, launchers)
-        overrides = [text for text in overrides if text not in sweep_problems]
-        problems += sweep_problems.values()
+        hydra_problems = find_hydra_problems(overrides, multirun, list_groups(self.option_loader, "hydra/"))
+        overrides = [text for text in overrides if text not in hydra_problems]
+        problems += hydra_problems.values()
         if multirun:
             overrides = [*overrides, "hydra.mode=MULTIRUN"]
         shared_overrides = [text for text in overrides if not parse_override(text).is_sweep_override()]
@@ -190,25 +191,29 @@ class Composer:
             return self.compose_jobs([shared_overrides if multirun else overrides], problems)
         if not multirun and hydra.mode != RunMode.MULTIRUN:
             return self.compose_jobs([overrides], problems)
-        combinations = [shared_overrides]
+        combinations, sweeps = [shared_overrides], []
         if hydra.sweeper._target_.endswith(("BasicSweeper", "GridSweeper")):
             sweeper_overrides = [f"{key}={value}" for key, value in (hydra.sweeper.params or {}).items()]
             try:
-                combinations = expand_grid([*sweeper_overrides, *overrides], self.loader)
+                combinations = expand_grid([*sweeper_overrides, *overrides], self.option_loader)
+                sweeps = [parse_override(text) for text in overrides if text not in shared_overrides]
             except ConfigError as error:
                 problems += str(error).splitlines()  # raised below, with all others
-        return self.compose_jobs(combinations, problems)
+        return self.compose_jobs(combinations, problems, sweeps)
 
-    def compose_jobs(self, combinations: Sequence[Sequence[str]], problems: Sequence[str] = ()) -> list[Job]:
+    def compose_jobs(
+        self, combinations: Sequence[Sequence[str]], problems: Sequence[str] = (), sweeps: Sequence[Override] = ()
+    ) -> list[Job]:
         """Return the jobs of many runs, each of which is given by its overrides.
 
         Args:
             combinations: the overrides of each run.
             problems: problems found earlier, to raise with those of the runs.
+            sweeps: the overrides with several values that the runs were made from.
 
         Raises:
             ConfigError: lists `problems` and every mistake in any of the runs; a mistake that only some of the runs
-                have is listed once, with their number.
+                have is listed once, with their number, and one that all values of an override have is listed once.
         """
         jobs = []
         counts = Counter(problems)
@@ -218,13 +223,8 @@ class Composer:
             except ConfigError as error:
                 counts.update(str(error).splitlines())
         if counts:
-            total = len(combinations)
-            raise ConfigError(
-                "\n".join(
-                    problem if count == total or problem in problems else f"{problem} ({count} of {total} runs)"
-                    for problem, count in counts.items()
-                )
-            )
+            counts = override_errors.merge_swept_problems(counts, sweeps)
+            raise ConfigError("\n".join(override_errors.count_runs(counts, len(combinations), problems)))
         return jobs
 
     def _compose_template(
@@ -287,7 +287,7 @@ class Composer:
             message = file_errors.describe_file_error(error, choices, self.config_directories, self.groups)
             raise ConfigError(message) from error
         hydra = cfg.hydra
-        problems = list(override_errors.find_foreign_code(hydra))
+        problems = [*find_foreign_code(hydra), *find_fixed_key_problems(hydra)]
         if OmegaConf.is_interpolation(hydra.job, "chdir") or hydra.job.chdir:
             problems.append(
                 "hydra.job.chdir=true: paths are relative to the directory in which you type the command; leave it out"

@@ -5,12 +5,15 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override
+from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -62,6 +65,12 @@ class Job:
     def hydra(self) -> Any:
         """Hydra's own configuration."""
         return self.template.hydra
+
+    def output_directory(self) -> Path:
+        """Return the directory that holds the runs: hydra.run.dir, or for a sweep hydra.sweep.dir."""
+        setup_globals()  # so that the directory may be named after the time
+        hydra = OmegaConf.create({"hydra": self.hydra}).hydra
+        return Path(hydra.sweep.dir if hydra.mode == RunMode.MULTIRUN else hydra.run.dir)
 
     def hydra_files(self) -> dict[str, str]:
         """Return the contents of the files in the run's .hydra directory, as YAML by file name."""

@@ -10,34 +10,13 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from regexp.config.augmentation_schema import STEPS
 from regexp.config.fields import iterate_fields
 from regexp.config.schema import OPTIONS, Config, LossConfig
+from regexp.config.suggestions.synonyms import OPTION_SYNONYMS, find_choice, find_synonym, normalize_word
 
-# Names that other tools use for a key or a group.
-_KEY_ALIASES = {
-    "learning_rate": "optimizer.lr",
-    "wd": "optimizer.weight_decay",
-    "l2": "optimizer.weight_decay",
-    "bs": "batch_size",
-    "max_epochs": "epochs",
-    "num_epochs": "epochs",
-    "n_epochs": "epochs",
-    "iterations": "epochs",
-    "random_seed": "seed",
-    "hidden": "model.hidden_sizes",
-    "units": "model.hidden_sizes",
-    "layers": "model.hidden_sizes",
-    "smoothing": "loss.label_smoothing",
-    "noise": "data.label_noise",
-    "grad_clip": "optimizer.clip_norm",
-    "max_norm": "optimizer.clip_norm",
-    "norm": "normalization",
-    "aug": "augmentation",
-    "dataset": "data",
-    "opt": "optimizer",
-    "scheduler": "schedule",
-    "lr_scheduler": "schedule",
-    "gpu": "device",
-    "stop": "early_stopping",
-}
+# How alike two words must be, from 0 to 1, for one to be suggested for the other: a far-fetched suggestion is worse
+# than none. It allows one mistake in 4 letters, and in shorter words one mistake.
+_SIMILARITY, _SHORT_SIMILARITY = 0.75, 0.66
+# A word of at least so many letters may be the beginning of another.
+_MIN_PREFIX = 3
 
 
 @dataclass(frozen=True)
@@ -129,43 +108,47 @@ def suggest_keys(name: str, groups: Sequence[str] = tuple(OPTIONS)) -> list[str]
     # Keys without their prefix, or with a wrong one, are the commonest mistake of all.
     if prefixed_keys := [key for key in key_names if dot and key.endswith(f".{name}")]:
         return prefixed_keys
-    if keys_with_last_part := [key for key in key_names if key.rpartition(".")[2] == last_part and key != name]:
+    # Nobody looks for a key of an augmentation step in another group.
+    near_names = [key for key in key_names if prefix not in OPTIONS or not key.startswith("augmentation.")]
+    if keys_with_last_part := [key for key in near_names if key.rpartition(".")[2] == last_part and key != name]:
         return sorted(keys_with_last_part, key=lambda key: -difflib.SequenceMatcher(None, name, key).ratio())[:3]
-    if last_part in _KEY_ALIASES and not dot:
-        return [_KEY_ALIASES[last_part]]
+    if (synonym := find_synonym(name)) is not None:
+        return [synonym]
     siblings = {key.rpartition(".")[2]: key for key in key_names if dot and key.rpartition(".")[0] == prefix}
-    if matches := difflib.get_close_matches(last_part, list(siblings), n=1, cutoff=0.5):
-        return [siblings[matches[0]]]
+    if match := _find_similar_word(last_part, list(siblings)):
+        return [siblings[match]]
     # The first key of several with the same last part wins.
-    keys_by_last = {key.rpartition(".")[2]: key for key in reversed(key_names)}
-    candidates = [*(key_names if dot else groups), *keys_by_last]
-    matches = difflib.get_close_matches(name, candidates, n=1)
-    matches = matches or difflib.get_close_matches(last_part, list(keys_by_last), n=1)
-    return [match if match in groups or "." in match else keys_by_last[match] for match in matches]
+    keys_by_last = {key.rpartition(".")[2]: key for key in reversed(near_names)}
+    if not dot and (match := _find_similar_word(name, list(groups))):
+        return [match]
+    match = _find_similar_word(last_part, list(keys_by_last))
+    return [keys_by_last[match]] if match else []
 
 
-# Names that other tools use for an option.
-_OPTION_ALIASES = {
-    "gpu": "cuda",
-    "off": "none",
-    "no": "none",
-    "false": "none",
-    "batchnorm": "batch",
-    "batch_norm": "batch",
-    "bn": "batch",
-    "layernorm": "layer",
-    "layer_norm": "layer",
-    "ln": "layer",
-    "fashion": "fashion_mnist",
-    "fashionmnist": "fashion_mnist",
-    "folder": "image_folder",
-}
+def suggest_overrides(name: str, typed_value: str = "") -> list[str]:
+    """Return what a user may have meant by an override of a key that does not exist, the likeliest first.
+
+    Args:
+        name: the key as it was typed.
+        typed_value: its value as it was typed; "" to suggest keys without values.
+    """
+    if (choice := find_choice(name, typed_value or "true")) is not None:
+        return [choice]
+    return [f"{key}={typed_value}" if typed_value else key for key in suggest_keys(name)]
 
 
 def closest_match(word: str, candidates: list[str]) -> str | None:
-    """Return the candidate that a user meant by a word: one it is an alias of, or the most similar one, or None."""
-    if _OPTION_ALIASES.get(word.lower()) in candidates:
-        return _OPTION_ALIASES[word.lower()]
+    """Return the candidate that a user meant by a word: a synonym of it, or one that is much like it, or None."""
+    if (synonym := OPTION_SYNONYMS.get(normalize_word(word))) in candidates:
+        return synonym
+    return _find_similar_word(word, candidates)
+
+
+def _find_similar_word(word: str, candidates: list[str]) -> str | None:
+    """Return the candidate that is spelled most like a word, or that begins with it, or None if none is like it."""
     candidates_by_lower_case = {candidate.lower(): candidate for candidate in candidates}
-    matches = difflib.get_close_matches(word.lower(), list(candidates_by_lower_case), n=1, cutoff=0.5)
+    cutoff = _SIMILARITY if len(word) > 3 else _SHORT_SIMILARITY
+    matches = difflib.get_close_matches(word.lower(), list(candidates_by_lower_case), n=1, cutoff=cutoff)
+    if not matches and len(word) >= _MIN_PREFIX:
+        matches = [candidate for candidate in candidates_by_lower_case if candidate.startswith(word.lower())]
     return candidates_by_lower_case[matches[0]] if matches else None

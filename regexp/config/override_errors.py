@@ -1,28 +1,28 @@
 """Messages about overrides that Hydra can read but that do not fit: the key, the value, and what to type instead."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationError
 
 from regexp.config.augmentation_schema import STEPS
 from regexp.config.constraints import can_convert, describe_wrong_type, find_violations
-from regexp.config.keys import closest_match, find_key, suggest_keys
+from regexp.config.keys import closest_match, find_key, suggest_keys, suggest_overrides
 from regexp.config.overrides import Groups
+from regexp.config.suggestions.patterns import describe_interval, describe_range, describe_target, describe_unnamed_step
+from regexp.config.suggestions.synonyms import find_choice
 from regexp.utils.messages import did_you_mean, first_line, quote_word
-
-# Modules whose classes Hydra may instantiate by name: its own, and plugins, which Hydra finds in their own namespace.
-_HYDRA_MODULES = ("hydra._internal.core_plugins.", "hydra_plugins.")
-_ALLOWED_STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 
 
 def describe_unexpected_sweep(override: Override) -> str:
     """Return the message for an override with several values on a command line that trains one run."""
     text, name, typed_value = str(override.input_line), override.key_or_group, _typed_value(override)
+    if (problem := describe_interval(override)) is not None:
+        return f"{text}: {problem}"
     key = find_key(name)
     type_description = "" if key is None else key.type_description
     alternative = ""
@@ -33,49 +33,44 @@ def describe_unexpected_sweep(override: Override) -> str:
     return f"{text}: several values make a sweep; type regexp -m {quote_word(text)}{alternative}"
 
 
-def find_sweep_problems(overrides: Sequence[str], multirun: bool, launchers: Sequence[str]) -> dict[str, str]:
-    """Return the problems of the overrides that set Hydra's launcher and sweeper, by override.
+def merge_swept_problems(counts: Counter[str], sweeps: Sequence[Override]) -> Counter[str]:
+    """Return problems with one in place of those that all values of an override have, such as a mistyped key.
 
     Args:
-        overrides: all overrides of a command line.
-        multirun: whether the command line has the flag --multirun.
-        launchers: the launchers that are installed.
+        counts: the number of runs that have each problem.
+        sweeps: the overrides with several values that the runs were made from.
     """
-    launcher = "cohort"
-    for text in overrides:
-        key, _, value = text.lstrip("+~").partition("=")
-        if key == "hydra.mode" and value == "MULTIRUN":
-            multirun = True
-        if key == "hydra/launcher":
-            launcher = value
-    problems = {}
-    for text in overrides:
-        key, _, value = text.lstrip("+~").partition("=")
-        if not key.startswith(("hydra.launcher.", "hydra/launcher", "hydra.sweeper.", "hydra/sweeper")):
-            continue
-        if not multirun:
-            problems[text] = f"{text}: applies to sweeps only; type regexp -m {quote_word(text)}"
-        elif key == "hydra/launcher" and value not in launchers:
-            installed = ", ".join(launchers)
-            problems[text] = (
-                f"{text}: must be one of {installed}; others come with packages (joblib: hydra-joblib-launcher)"
-            )
-        elif key.startswith("hydra.launcher.") and launcher == "cohort" and not key.endswith("._target_"):
-            name = key.removeprefix("hydra.launcher.")
-            if name not in _LAUNCHER_KEYS:
-                key_names = f"{', '.join(list(_LAUNCHER_KEYS)[:-1])} and {list(_LAUNCHER_KEYS)[-1]}"
-                problems[text] = f"{text}: there is no such key; hydra.launcher has {key_names}"
-            elif not re.fullmatch(_LAUNCHER_KEYS[name][0], value):
-                problems[text] = f"{text}: must be {_LAUNCHER_KEYS[name][1]}"
-    return problems
+    for override in sweeps:
+        name, _, typed_values = str(override.input_line).partition("=")
+        by_text: dict[str, list[str]] = {}
+        values = list(dict.fromkeys(map(str, override.sweep_string_iterator()))) if counts else []
+        for value in values:
+            # In "lr=0: ...; for example lr=0.1" the second 0 is another value.
+            value_pattern = re.compile(rf"={re.escape(value)}(?![\w.])")
+            for problem in counts:
+                if problem.startswith(f"{name}={value}:"):
+                    text = f"={typed_values}".join(value_pattern.split(problem))
+                    by_text.setdefault(text, []).append(problem)
+        replacements = {
+            problem: text for text, alike in by_text.items() if len(alike) == len(values) > 1 for problem in alike
+        }
+        merged: Counter[str] = Counter()
+        for problem, count in counts.items():
+            merged[replacements.get(problem, problem)] += count
+        counts = merged
+    return counts
 
 
-# The keys of hydra/launcher=cohort: the pattern of their values, and its description in messages.
-_LAUNCHER_KEYS = {
-    "max_runs": (r"0*[1-9]\d*|null", "a whole number of at least 1, or null; for example hydra.launcher.max_runs=16"),
-    "workers": (r"0*[1-9]\d{0,3}|auto", "auto or a whole number of at least 1; for example hydra.launcher.workers=2"),
-    "dry_run": (r"(?i)true|false", "true or false; for example hydra.launcher.dry_run=true"),
-}
+def count_runs(counts: Counter[str], total: int, problems_of_all: Sequence[str]) -> Iterator[str]:
+    """Yield problems, each with the number of runs that have it where that is not all of them.
+
+    Args:
+        counts: the number of runs that have each problem.
+        total: the number of runs.
+        problems_of_all: problems that belong to no single run.
+    """
+    for problem, count in counts.items():
+        yield problem if count == total or problem in problems_of_all else f"{problem} ({count} of {total} runs)"
 
 
 def describe_choice_problem(override: Override, groups: Groups) -> str | None:
@@ -92,8 +87,6 @@ def describe_choice_problem(override: Override, groups: Groups) -> str | None:
         return f"{text}: a group cannot be dropped; choose {remedy}"
     if override.is_add() or override.is_force_add():
         return f"{text}: the group is already there; type {text.lstrip('+')}"
-    if value is None and group == "experiment":
-        return None
     for option in value if isinstance(value, list) else [value]:
         if option is None or option == "":
             return f"{text}: choose one of {', '.join(options)}"
@@ -113,7 +106,7 @@ def _suggest_option(group: str, option: str, options: list[str]) -> str:
         return did_you_mean([f"device={indexed[1]} device.index={indexed[2]}"])
     if group == "augmentation" and option in STEPS:
         return f"; to add a step type '+augmentation.{option}={{}}'"
-    match = closest_match(option, options)
+    match = closest_match(option.rpartition(".")[2], options)  # of torch.optim.SGD the name of the class
     return did_you_mean([f"{group}={match}"] if match else [])
 
 
@@ -125,10 +118,12 @@ def find_schema_problems(overrides: Sequence[Override]) -> Iterator[str]:
             continue
         key = find_key(name)
         if key is None:
-            suggestion = did_you_mean(suggest_keys(name), "=" + typed_value)
+            suggestion = did_you_mean(suggest_overrides(name, typed_value))
             yield f"{override.input_line}: there is no such key{suggestion}"
         elif not isinstance(override.value(), dict) and "${" not in typed_value and typed_value != "???":
-            if not can_convert(override.value(), key):
+            if problem := describe_range(name, override.value(), key):
+                yield f"{override.input_line}: {problem}"
+            elif not can_convert(override.value(), key):
                 yield describe_wrong_type(name, override.value(), key)
             else:
                 for violation in find_violations(override.value(), key.metadata):
@@ -154,11 +149,16 @@ def describe_value_problem(
         return f"{text}: there is no such step in augmentation={choices.get('augmentation')}; its steps: {steps}"
     if "An item is already at" in str(error):
         return f"{text}: the key is already there; type {text.lstrip('+')}"
+    if key is not None and (problem := describe_range(name, override.value(), key)):
+        return f"{text}: {problem}"
     if isinstance(cause, ValidationError) and key is not None:
         return describe_wrong_type(name, override.value(), key)
     rejected_key = str(getattr(cause, "full_key", None) or name)
-    if isinstance(override.value(), dict) and rejected_key != name:
-        suggestion = did_you_mean(suggest_keys(rejected_key))
+    value = override.value()
+    if isinstance(value, dict) and rejected_key != name:
+        if name == "augmentation" and (problem := describe_unnamed_step(value)):
+            return f"{text}: {problem}"
+        suggestion = did_you_mean(suggest_overrides(rejected_key))
         return f"{text}: {rejected_key} does not exist or does not take this value{suggestion}"
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) or key is None:
         return _describe_missing_key(override, cfg, choices, groups)
@@ -168,6 +168,10 @@ def describe_value_problem(
 def _describe_missing_key(override: Override, cfg: DictConfig, choices: Mapping[str, str], groups: Groups) -> str:
     """Return the message for an override whose key does not exist; see `describe_value_problem`."""
     text, name, typed_value = str(override.input_line), override.key_or_group, _typed_value(override)
+    if (problem := describe_target(name, typed_value, groups)) is not None:
+        return f"{text}: {problem}"
+    if (choice := find_choice(name, typed_value)) is not None:
+        return f"{text}: there is no such key{did_you_mean([choice])}"
     group, _, rest = name.partition(".")
     option, key = choices.get(group), find_key(name)
     step = rest.partition(".")[0]
@@ -184,7 +188,7 @@ def _describe_missing_key(override: Override, cfg: DictConfig, choices: Mapping[
     for suggestion in suggestions:
         if suggestion in groups:
             match = closest_match(typed_value, list(groups[suggestion]))
-            corrected_overrides.append(f"{suggestion}={match or typed_value}")
+            corrected_overrides.append(f"{suggestion}={match or 'OPTION'}")
         else:
             suggested_group, _, suggested_rest = suggestion.partition(".")
             suggested_step = suggested_rest.partition(".")[0]
@@ -201,37 +205,3 @@ def _is_available(name: str, choices: Mapping[str, str]) -> bool:
 
 def _typed_value(override: Override) -> str:
     return str(override.input_line).partition("=")[2]
-
-
-def find_foreign_code(hydra: Any, key: str = "hydra") -> Iterator[str]:
-    """Yield a problem for each key of Hydra's own configuration that would run code from outside Hydra.
-
-    Such keys hold callbacks, factories and other targets. The message says to remove them.
-
-    Args:
-        hydra: Hydra's own configuration, or a node of it.
-        key: the dotted key of that node.
-    """
-    container = OmegaConf.to_container(hydra, resolve=False) if isinstance(hydra, DictConfig) else hydra
-    if isinstance(container, dict):
-        for name, entry in container.items():
-            entry_key = f"{key}.{name!s}"
-            if name == "callbacks" and key == "hydra" and entry:
-                yield f"{entry_key}: callbacks run code, which a configuration must not do; remove them"
-            elif name in ("_target_", "()", "class") and not _is_allowed_target(entry_key, str(entry)):
-                yield f"{entry_key}={entry}: names code that regexp does not run; remove it"
-            else:
-                yield from find_foreign_code(entry, entry_key)
-    elif isinstance(container, list):
-        for i, entry in enumerate(container):
-            yield from find_foreign_code(entry, f"{key}[{i}]")
-    elif isinstance(container, str) and "ext://" in container and container not in _ALLOWED_STREAMS:
-        yield f"{key}={container}: names code that regexp does not run; remove it"
-
-
-def _is_allowed_target(key: str, target: str) -> bool:
-    """Return whether Hydra may instantiate a target at a key of its own configuration."""
-    if key.startswith(("hydra.hydra_logging.", "hydra.job_logging.")):
-        return re.fullmatch(r"logging\.\w*(Handler|Formatter)|colorlog\.ColoredFormatter", target) is not None
-    is_optuna_sampler = key.startswith("hydra.sweeper.") and target.startswith("optuna.samplers.")
-    return is_optuna_sampler or target.startswith(_HYDRA_MODULES)

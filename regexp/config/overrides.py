@@ -11,6 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
 from regexp.config.keys import closest_match, find_key, suggest_keys
+from regexp.config.suggestions.patterns import describe_interval
+from regexp.config.suggestions.synonyms import find_choice
 from regexp.config.words.hydra_words import make_hydra_word
 from regexp.config.words.parsing import is_readable
 from regexp.config.words.value_kinds import find_value_kind
@@ -109,6 +111,8 @@ def _describe_flag(word: str, groups: Groups) -> str:
     """Return the message for a word that looks like a flag but is not one."""
     override = word.lstrip("-").replace("-", "_")
     name = override.partition("=")[0]
+    if (choice := find_choice(name, override.partition("=")[2] or "true")) is not None:
+        return f"{word}: keys have no dashes; type {choice}"
     suggestions = suggest_keys(name, tuple(groups))
     is_key = (
         name in groups
@@ -235,8 +239,7 @@ def expand_grid(words: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
         if is_hydra_override(word):
             hydra_overrides.append(word)
         elif override.is_sweep_override() and not override.is_discrete_sweep():
-            key = override.key_or_group
-            problems.append(f"{word}: the basic sweeper takes no intervals; list the values, such as {key}=1,2")
+            problems.append(f"{word}: {describe_interval(override)}")
         else:
             overrides.append(override)
             if override.is_sweep_override():

@@ -13,7 +13,7 @@ from regexp.config.augmentation_schema import STEPS, STEPS_BY_TARGET, Torchvisio
 from regexp.config.constraints import can_convert, describe_wrong_type, find_violations, suggest_value
 from regexp.config.data_schema import DATA_SOURCES
 from regexp.config.fields import iterate_fields
-from regexp.config.keys import closest_match, find_key, suggest_keys
+from regexp.config.keys import closest_match, find_key, suggest_overrides
 from regexp.config.schema import OPTIONS, CNNConfig, Config
 from regexp.errors import ConfigError
 from regexp.utils.counts import format_size, resolve_count
@@ -55,7 +55,7 @@ def convert(cfg: DictConfig) -> tuple[Config, list[str], bool]:
             "this is not a configuration of regexp; begin its defaults list with `- config` and `- _self_`"
         )
     unknown_keys = list(find_unknown_keys(cfg, config))
-    problems = [f"{key}: there is no such key{did_you_mean(suggest_keys(key))}" for key in unknown_keys]
+    problems = [f"{key}: there is no such key{_suggest(key)}" for key in unknown_keys]
     steps = {}
     for name, step in config.augmentation.items():
         try:
@@ -82,6 +82,11 @@ def convert(cfg: DictConfig) -> tuple[Config, list[str], bool]:
         for violation in find_violations(value, metadata):
             problems.append(f"{name}={format_value(value)}: {violation}{suggest_value(name, value, metadata)}")
     return config, problems, types_are_right
+
+
+def _suggest(key: str) -> str:
+    """Return the end of a message about a key that does not exist."""
+    return did_you_mean(suggest_overrides(key)) or "; regexp --help lists all keys"
 
 
 def _find_unresolved_values(cfg: DictConfig, prefix: str = "") -> Iterator[str]:

@@ -1,10 +1,8 @@
 """The implementation of regexp's Hydra launcher, which trains the jobs of a multirun together."""
 
-import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
@@ -12,9 +10,10 @@ from omegaconf import DictConfig
 
 from regexp.config.compose import composer_for_loader
 from regexp.config.job import Job
-from regexp.config.metric_registry import METRICS
 from regexp.errors import DIVERGED, RunBusy
 from regexp.execution.executors.choice import choose_executor
+from regexp.execution.launching.job_settings import choose_logging_workers, job_settings
+from regexp.execution.launching.objective import Objective, worst_value
 from regexp.execution.terminal import Terminal
 from regexp.execution.train import train
 from regexp.runs.reservation import plan_runs
@@ -60,9 +59,11 @@ def launch(
     if dry_run:
         print_forecast(composed_jobs, outputs, terminal, max_runs, workers)
         return [LazyJobReturn(job, first_number + i, None) for i, job in enumerate(composed_jobs)]
+    _sweep.workers = choose_logging_workers(config, workers)
     runs: Sequence[Run | None]
     try:
-        runs = train(composed_jobs, outputs, terminal, _sweep)
+        with job_settings(config, outputs):
+            runs = train(composed_jobs, outputs, terminal, _sweep)
     except RunBusy as error:  # the batches that follow are not to wait for other processes
         print_error(str(error))
         record_status(error.status)
@@ -72,7 +73,7 @@ def launch(
     return [
         # A run that another process has only just begun may have left nothing yet.
         LazyJobReturn(
-            job, first_number + i, worst_value(job.config.early_stopping.monitor) if run is None else objective(run)
+            job, first_number + i, worst_value(job.config.early_stopping.monitor) if run is None else Objective.of(run)
         )
         for i, (job, run) in enumerate(zip(composed_jobs, runs, strict=True))
     ]
@@ -126,20 +127,3 @@ class LazyJobReturn(JobReturn):
         hydra = self._job.hydra.copy()
         hydra.job.id, hydra.job.num = str(self._number), self._number
         return DictConfig({"hydra": hydra})
-
-
-def objective(run: Run) -> float:
-    """Return the value that a searching sweeper optimizes: the best value of the monitored metric.
-
-    A run without one, such as a run that diverged at once, gets the worst possible value.
-    """
-    summary: dict[str, Any] = run.summary or {}
-    monitor = run.config["early_stopping.monitor"]
-    best_value = (summary.get("best") or {}).get(monitor)
-    return worst_value(monitor) if best_value is None else best_value
-
-
-def worst_value(monitor: str) -> float:
-    """Return the worst possible value of a monitored metric: an accuracy of 0 or a loss of inf."""
-    metric = METRICS[monitor.removeprefix("val_")]
-    return 0.0 if metric.percent and metric.better > 0 else -metric.better * math.inf

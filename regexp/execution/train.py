@@ -1,15 +1,9 @@
-"""The one entry point, for the command line through Hydra and for Python: compose, check, build, train, report."""
+"""The one entry point, for the command line through Hydra and for Python: plan, build, train, report."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
-
-from regexp.config.compose import CONF, HYDRA_VERSION
-from regexp.config.job import Job, make_job
-from regexp.errors import DIVERGED
+from regexp.config.job import Job
 from regexp.execution.executors.choice import choose_executor
 from regexp.execution.terminal import Terminal
 from regexp.runs.claims import Claims
@@ -17,19 +11,8 @@ from regexp.runs.reservation import find_busy_runs, find_unfinished, plan_runs, 
 from regexp.runs.run import Run
 from regexp.runs.run_index import is_finished
 from regexp.runs.sweep_record import SweepRecord
-from regexp.utils.exit_codes import raise_failures, record_status, report_errors
+from regexp.utils.exit_codes import raise_failures
 from regexp.utils.signals import catch_stop_signals
-
-
-@hydra.main(version_base=HYDRA_VERSION, config_path=str(CONF), config_name="config")
-def command(cfg: DictConfig) -> None:
-    """Train the run that the command line describes."""
-    with report_errors():
-        hydra_config = HydraConfig.get()  # Hydra has composed `cfg` from groups, files and overrides
-        job = make_job(cfg, hydra_config.overrides.task, hydra_config)
-        [run] = train([job], Path(hydra_config.runtime.output_dir), Terminal())
-        if run.status == "diverged":
-            record_status(DIVERGED)
 
 
 def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal, sweep: SweepRecord | None = None) -> list[Run]:

@@ -5,7 +5,6 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from errno import EDQUOT, EIO, ENOSPC
-from signal import SIGINT
 
 from regexp.errors import SUCCESS, ConfigError, RegexpError, RunBusy, RunError, StorageError
 
@@ -42,7 +41,7 @@ def format_problems(error: ConfigError) -> str:
 def is_raised_by_training(error: BaseException) -> bool:
     """Return whether an error was raised within regexp's own task rather than by Hydra before it."""
     return any(
-        frame.f_globals.get("__name__") == "regexp.execution.train"
+        frame.f_globals.get("__name__") == "regexp.execution.launching.task"
         for frame, _ in traceback.walk_tb(error.__traceback__)
     )
 
@@ -86,20 +85,5 @@ def report_errors() -> Iterator[None]:
     except OSError as error:
         if error.errno not in (ENOSPC, EDQUOT, EIO):
             raise
-        # Standard output was redirected to a full or broken disk.
-        print_error(f"cannot write the output: {error.strerror}")
+        print_error(f"cannot write {error.filename or 'a file'}: {error.strerror}")
         record_status(StorageError.status)
-
-
-@contextmanager
-def exit_with_status() -> Iterator[None]:
-    """Run the body of a program, report its errors, and end the process with the status that results."""
-    try:
-        with report_errors():
-            yield
-    except KeyboardInterrupt as interrupt:
-        signal = getattr(interrupt, "signal", 0)
-        if not signal:  # otherwise training has said after which epoch
-            print_error("interrupted")
-        sys.exit(128 + (signal or SIGINT))
-    sys.exit(exit_status())

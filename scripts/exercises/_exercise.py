@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from regexp.utils import exit_codes
+from regexp.cli.program import program
 
 
 @contextmanager
@@ -13,8 +13,8 @@ def exercise() -> Iterator[list[str]]:
 
     With --help, the docstring of the script is printed instead.
     """
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(sys.modules["__main__"].__doc__)
-        sys.exit()
-    with exit_codes.exit_with_status():
-        yield sys.argv[1:]
+    with program() as words:
+        if {"-h", "--help"} & set(words):
+            print(sys.modules["__main__"].__doc__)
+            sys.exit()
+        yield words

@@ -525,6 +525,8 @@ def test_conditions_select_runs(tmp_path: Path) -> None:
         write_run(tmp_path, [f"optimizer.lr={lr}", f"model.dropout={dropout}"], seed)
     collection: Collection = collect([tmp_path])
     assert {r.seed for r in compare_collection(collection, where=["seed=1"]).records} == {1}
+    for condition in ("seed=range(2)", "seed=choice(0,1)", "seed=range(0,1),1"):
+        assert {r.seed for r in compare_collection(collection, where=[condition]).records} == {0, 1}
     comparison = compare_collection(collection, where=["lr=1e-1,0.01", "dropout=0.50"])
     assert [row.values for row in comparison.cells] == [{"optimizer.lr": "0.1"}, {"optimizer.lr": "0.01"}]
     assert len(comparison.records) == 4

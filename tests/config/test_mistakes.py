@@ -1,12 +1,12 @@
 """Typing mistakes, and the messages about them before anything is trained."""
 
-import shlex
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 import yaml
+from helpers.mistakes import find_problems
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from regexp.cli.arguments import read_arguments
 from regexp.config.compose import CONF, Composer, make_composer
 from regexp.config.fields import iterate_fields
-from regexp.config.job import Job, JobTemplate
+from regexp.config.job import JobTemplate
 from regexp.config.keys import list_keys, list_step_keys
 from regexp.config.overrides import MAX_RUNS
 from regexp.config.schema import OPTIONS, Config
@@ -25,18 +25,6 @@ from regexp.errors import ConfigError
 @pytest.fixture(scope="module")
 def composer() -> Composer:
     return make_composer()
-
-
-def find_problems(composer: Composer, line: str) -> list[str]:
-    """Return the problems of a command line."""
-
-    def compose_line() -> list[Job]:
-        arguments = read_arguments(shlex.split(line))
-        return composer.compose_command_line(arguments.overrides, arguments.multirun)
-
-    with pytest.raises(ConfigError) as error:
-        compose_line()
-    return str(error.value).splitlines()
 
 
 @pytest.mark.parametrize(
@@ -105,7 +93,10 @@ def find_problems(composer: Composer, line: str) -> list[str]:
         ("seed=???", ["seed: Missing mandatory value"]),
         ("loss=${name}", ["loss=default: must be a mapping of keys"]),
         ("hydra.job.chdir=${oc.env:HOME}", ["hydra.job.chdir=true: paths are relative to the directory"]),
-        ("hydra.x=1 name=0.1 epochs=??? early_stopping.patience=-1", ["hydra.x", "patience=-1: must be at least 1"]),
+        (
+            "hydra.job.env_set={A:1} epochs=??? early_stopping.patience=-1",
+            ["env_set", "patience=-1: must be at least 1"],
+        ),
         ("rotate.degrees=5", ["did you mean +augmentation.rotate.degrees=5?"]),
         (
             "+augmentation.a._target_=regexp.augmentation.RandomRotaton",
@@ -156,7 +147,7 @@ def find_problems(composer: Composer, line: str) -> list[str]:
             "-m model.hidden_sizes=128,64",
             ["did you mean 'model.hidden_sizes=[128]'? (1 of 2 runs)", "[64]'? (1 of 2 runs)"],
         ),
-        ("-m 'seed=interval(0,4)'", ["the basic sweeper takes no intervals"]),
+        ("-m 'seed=interval(0,4)'", ["an interval is for a sweeper that searches"]),
         ("-m 'seed=range(1000000000)'", [f"more than {MAX_RUNS:,} runs"]),
         ("-m normalization=none,bach", ["did you mean normalization=batch? (1 of 2 runs)"]),
         ("-m seed=0,1 epochs=ten", ["epochs=ten: must be a whole number; for example epochs=100"]),

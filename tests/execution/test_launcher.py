@@ -19,7 +19,8 @@ from omegaconf import OmegaConf
 from regexp.config.compose import compose_job
 from regexp.config.job import JobTemplate
 from regexp.execution import builders
-from regexp.execution.launcher import LazyJobReturn, objective
+from regexp.execution.launcher import LazyJobReturn
+from regexp.execution.launching.objective import Objective
 from regexp.runs.run import find_runs
 
 
@@ -141,7 +142,7 @@ def test_a_searching_sweeper_gets_the_best_monitored_value(monkeypatch: pytest.M
     run_regexp(monkeypatch, "-m", *SHORT, "early_stopping=default", "early_stopping.monitor=val_loss,val_accuracy")
     for run in find_runs(Path("outputs/default")):
         values = [row[run.config["early_stopping.monitor"]] for row in run.metrics]
-        assert objective(run) == pytest.approx(min(values) if "loss" in run.directory.name else max(values))
+        assert Objective.of(run) == pytest.approx(min(values) if "loss" in run.directory.name else max(values))
 
 
 def test_the_table_folds_seeds_and_sorts_by_validation(

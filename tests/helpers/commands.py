@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from regexp.__main__ import run_command
+from regexp.cli.command import run_command
 
 SHORT = ["epochs=2", "model.hidden_sizes=[8]", "early_stopping=none"]
 

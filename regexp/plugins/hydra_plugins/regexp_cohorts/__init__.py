@@ -4,7 +4,7 @@ Every Hydra program on the machine imports this module, so the work is done else
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -42,7 +42,7 @@ class GridSweeperConfig:
 
     _target_: str = "hydra_plugins.regexp_cohorts.GridSweeper"
     max_batch_size: int | None = None
-    params: dict[str, str] | None = None
+    params: dict[str, str] = field(default_factory=dict)
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="cohort", node=CohortLauncherConfig, provider="regexp")
@@ -69,7 +69,7 @@ class CohortLauncher(Launcher):
         """
         assert self.hydra_context is not None
         assert self.config is not None
-        if getattr(self.task_function, "__module__", "") != "regexp.execution.train":
+        if getattr(self.task_function, "__module__", "") != "regexp.execution.launching.task":
             from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 
             launcher = BasicLauncher()
@@ -92,7 +92,7 @@ class GridSweeper(Sweeper):
         """Make the launcher, and store the configuration loader, for `sweep`."""
         from hydra.core.plugins import Plugins
 
-        self.config_loader = hydra_context.config_loader
+        self.config_loader, self.config_name = hydra_context.config_loader, config.hydra.job.config_name
         self.cohort_launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -103,10 +103,12 @@ class GridSweeper(Sweeper):
         Args:
             arguments: the overrides that were typed, some with several values.
         """
+        from regexp.config.compose import composer_for_loader
         from regexp.config.overrides import expand_grid
 
         swept_params = [f"{key}={value}" for key, value in self.params.items()]
-        jobs = expand_grid([*swept_params, *arguments], self.config_loader)
+        option_loader = composer_for_loader(self.config_loader, self.config_name).option_loader
+        jobs = expand_grid([*swept_params, *arguments], option_loader)
         batch_size = self.max_batch_size or len(jobs)
         batches = [
             self.cohort_launcher.launch(jobs[first : first + batch_size], first)

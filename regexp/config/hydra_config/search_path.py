@@ -1,0 +1,113 @@
+"""The directories in which options are searched for: regexp's own, --config-dir, and hydra.searchpath."""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.object_type import ObjectType
+from omegaconf import OmegaConf
+
+from regexp.config.words.homes import expand_home
+from regexp.config.words.hydra_words import make_hydra_word
+from regexp.config.words.parsing import is_readable, parse_override
+from regexp.errors import ConfigError
+
+_SEARCH_PATH = "hydra.searchpath"
+
+
+def make_loader(conf: Path, config_dir: str | None) -> ConfigLoaderImpl:
+    """Return Hydra's loader for regexp's configuration, extended with the user's own options.
+
+    Args:
+        conf: the directory of regexp's own options.
+        config_dir: the directory that holds the user's own options, or None.
+
+    Raises:
+        ConfigError: the directory does not exist or holds .yml files, which Hydra does not read.
+    """
+    search_path = create_config_search_path(str(conf))
+    if config_dir is not None:
+        directory = expand_home(config_dir).absolute()
+        check_options_directory(directory, f"--config-dir {config_dir}")
+        search_path.prepend("command-line", f"file://{directory}", SearchPathQuery(provider="schema"))
+    return ConfigLoaderImpl(search_path)
+
+
+def check_options_directory(directory: Path, typed: str) -> None:
+    """Raise ConfigError if a directory of options does not exist, or holds .yml files, which Hydra does not read."""
+    if not directory.is_dir():
+        raise ConfigError(f"{typed}: there is no such directory")
+    if yml_files := sorted(directory.rglob("*.yml")):
+        raise ConfigError(f"{yml_files[0]}: Hydra reads .yaml files only; rename it to {yml_files[0].stem}.yaml")
+
+
+def list_groups(loader: ConfigLoaderImpl, parent: str = "") -> dict[str, list[str]]:
+    """Return the options of each group by its name.
+
+    Args:
+        loader: Hydra's loader.
+        parent: "" for all groups at the top, or "hydra/" for Hydra's own.
+    """
+    # The loader's methods give the same, but copy all sources for each group.
+    repository = loader.repository
+    names = repository.get_group_options(parent.rstrip("/"), ObjectType.GROUP)
+    return {name: repository.get_group_options(parent + name, ObjectType.CONFIG) for name in names}
+
+
+def find_search_path(words: Sequence[str]) -> Any:
+    """Return the value of hydra.searchpath among the words of a command line, or None."""
+    for word in words:  # Hydra takes the first
+        if word.lstrip("+").startswith(f"{_SEARCH_PATH}=") and is_readable(text := make_hydra_word(word)):
+            return parse_override(text).value()
+    return None
+
+
+def extend_loader(loader: ConfigLoaderImpl, config_name: str, typed_value: Any) -> ConfigLoaderImpl:
+    """Return a loader that also knows the options below hydra.searchpath, or the same loader where that is empty.
+
+    Hydra itself extends the search path for each configuration that it composes, but not for what it lists.
+
+    Args:
+        loader: Hydra's loader.
+        config_name: the primary configuration, which may set hydra.searchpath.
+        typed_value: the value of hydra.searchpath on the command line; None where it is not typed.
+
+    Raises:
+        ConfigError: the value is not a list of directories that exist.
+    """
+    paths = typed_value
+    if paths is None:
+        primary_config = loader.repository.load_config(config_name)
+        if primary_config is None:
+            return loader
+        paths = OmegaConf.select(primary_config.config, _SEARCH_PATH)
+        if paths and any(str(path).startswith("pkg://") for path in paths):
+            raise ConfigError(f"{_SEARCH_PATH}: a file must not import packages; type {_SEARCH_PATH}=... yourself")
+    if not paths:
+        return loader
+    if isinstance(paths, str) or not all(isinstance(path, str) for path in paths):
+        example = paths if isinstance(paths, str) else "DIR"
+        raise ConfigError(f"{_SEARCH_PATH}={paths}: must be a list of directories; type {_SEARCH_PATH}=[{example}]")
+    search_path = copy.deepcopy(loader.get_search_path())
+    schema = search_path.get_path().pop()
+    for path in paths:
+        search_path.append("hydra.searchpath", path)
+    search_path.get_path().append(schema)
+    extended_loader = ConfigLoaderImpl(search_path)
+    _check_sources(extended_loader, paths)
+    return extended_loader
+
+
+def _check_sources(loader: ConfigLoaderImpl, paths: Sequence[str]) -> None:
+    """Raise ConfigError if a path of hydra.searchpath cannot be read."""
+    for path in paths:
+        if "://" not in path or path.startswith("file://"):
+            check_options_directory(Path(path.removeprefix("file://")).absolute(), f"{_SEARCH_PATH}=[{path}]")
+    for source in loader.get_sources():
+        if source.provider == "hydra.searchpath" and not source.available():
+            location = f"{source.scheme()}://{source.path}"
+            raise ConfigError(f"{_SEARCH_PATH}=[{location}]: cannot be found; DIR, file://DIR and pkg://PACKAGE can")

@@ -1,0 +1,122 @@
+"""The field's other words for our keys, groups and options: names in other tools, and common short forms."""
+
+import re
+
+# Each word in lower case without dashes and underscores, with the key, group or choice that it means here.
+SYNONYMS = {
+    # keys
+    "learningrate": "optimizer.lr",
+    "lrate": "optimizer.lr",
+    "wd": "optimizer.weight_decay",
+    "l2": "optimizer.weight_decay",
+    "gradclip": "optimizer.clip_norm",
+    "clipgrad": "optimizer.clip_norm",
+    "maxnorm": "optimizer.clip_norm",
+    "maxgradnorm": "optimizer.clip_norm",
+    "bs": "batch_size",
+    "batch": "batch_size",
+    "minibatch": "batch_size",
+    "maxepochs": "epochs",
+    "numepochs": "epochs",
+    "nepochs": "epochs",
+    "iterations": "epochs",
+    "randomseed": "seed",
+    "manualseed": "seed",
+    "hidden": "model.hidden_sizes",
+    "hiddendims": "model.hidden_sizes",
+    "units": "model.hidden_sizes",
+    "layers": "model.hidden_sizes",
+    "nonlinearity": "model.activation",
+    "dropoutrate": "model.dropout",
+    "droprate": "model.dropout",
+    "smoothing": "loss.label_smoothing",
+    "noise": "data.label_noise",
+    "datadir": "data.root",
+    "valsplit": "data.val_size",
+    "warmup": "schedule.warmup_epochs",
+    "dtype": "device.precision",
+    "experimentname": "name",
+    "runname": "name",
+    # groups
+    "norm": "normalization",
+    "aug": "augmentation",
+    "augment": "augmentation",
+    "transforms": "augmentation",
+    "dataset": "data",
+    "opt": "optimizer",
+    "optim": "optimizer",
+    "scheduler": "schedule",
+    "lrscheduler": "schedule",
+    "lrschedule": "schedule",
+    "accelerator": "device",
+    "stop": "early_stopping",
+    "earlystop": "early_stopping",
+    # choices, for keys that are switched on and off elsewhere
+    "batchnorm": "normalization=batch",
+    "batchnormalization": "normalization=batch",
+    "bn": "normalization=batch",
+    "usebn": "normalization=batch",
+    "layernorm": "normalization=layer",
+    "layernormalization": "normalization=layer",
+    "ln": "normalization=layer",
+    "gpu": "device=cuda",
+    "usegpu": "device=cuda",
+    "cuda": "device=cuda",
+    "amp": "device.precision=bfloat16",
+    "bf16": "device.precision=bfloat16",
+    "mixedprecision": "device.precision=bfloat16",
+}
+
+# The same for the options of any group.
+OPTION_SYNONYMS = {
+    "gpu": "cuda",
+    "off": "none",
+    "no": "none",
+    "false": "none",
+    "batchnorm": "batch",
+    "bn": "batch",
+    "layernorm": "layer",
+    "ln": "layer",
+    "fashion": "fashion_mnist",
+    "fashionmnist": "fashion_mnist",
+    "folder": "image_folder",
+    "imagefolder": "image_folder",
+    "npz": "arrays",
+    "reducelronplateau": "plateau",
+    "cosineannealing": "cosine",
+    "cosineannealinglr": "cosine",
+    "onecyclelr": "onecycle",
+    "steplr": "step",
+    "multisteplr": "step",
+    "true": "default",
+    "on": "default",
+    "yes": "default",
+}
+
+_SWITCHED_OFF = ("false", "0", "no", "off", "none", "null")
+
+
+def normalize_word(word: str) -> str:
+    """Return a word in lower case without dashes and underscores, as the tables have it."""
+    return re.sub(r"[-_]", "", word.lower())
+
+
+def find_synonym(name: str) -> str | None:
+    """Return the key or group that the last part of a dotted name means, or None; choices are left to find_choice."""
+    synonym = SYNONYMS.get(normalize_word(name.rpartition(".")[2]))
+    return None if synonym is None or "=" in synonym else synonym
+
+
+def find_choice(name: str, value: str = "true") -> str | None:
+    """Return the choice, such as normalization=batch, that a switch of other tools means, or None.
+
+    Args:
+        name: the dotted name of the switch as it was typed.
+        value: its value as it was typed.
+    """
+    synonym = SYNONYMS.get(normalize_word(name.rpartition(".")[2]))
+    if synonym is None or "=" not in synonym:
+        return None
+    group = synonym.partition("=")[0]
+    is_off = value.lower() in _SWITCHED_OFF
+    return {"normalization": "normalization=none", "device": "device=cpu"}.get(group) if is_off else synonym

@@ -1,0 +1,31 @@
+"""The task that Hydra runs: one run, of a single command or of a sweep with another launcher than regexp's own."""
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from regexp.config.compose import CONF, HYDRA_VERSION
+from regexp.config.job import make_job
+from regexp.errors import DIVERGED
+from regexp.execution.launching.objective import Objective
+from regexp.execution.terminal import Terminal
+from regexp.execution.train import train
+from regexp.utils.exit_codes import record_status, report_errors
+
+
+@hydra.main(version_base=HYDRA_VERSION, config_path=str(CONF), config_name="config")
+def command(cfg: DictConfig) -> Objective | None:
+    """Train the run that the command line, or a job of a sweep, describes, and return its objective."""
+    hydra_config = HydraConfig.get()  # Hydra has composed `cfg` from groups, files and overrides
+    # The errors of a sweep's job are reported where the sweep was started, which may be another process.
+    with report_errors() if hydra_config.mode == RunMode.RUN else nullcontext():
+        job = make_job(cfg, hydra_config.overrides.task, hydra_config)
+        [run] = train([job], Path(hydra_config.runtime.output_dir), Terminal())
+        if run.status == "diverged":
+            record_status(DIVERGED)
+        return Objective.of(run)
+    return None
