@@ -68,7 +68,7 @@ class NormalizationConfig:
     name: str = shared(
         "none",
         "normalization between the linear map and the activation function of each hidden layer",
-        choices=("none", "batch", "layer"),
+        choices=("none", "batch", "layer", "group", "rms"),
     )
 
 
@@ -87,6 +87,23 @@ class LayerNormConfig(NormalizationConfig):
 
     name: str = shared("layer", "layer normalization, as torch.nn.LayerNorm")
     eps: float = shared(1e-5, "constant added to the variance", above=0)
+
+
+@dataclass
+class GroupNormConfig(NormalizationConfig):
+    """Group normalization (Wu and He 2018), as torch.nn.GroupNorm."""
+
+    name: str = shared("group", "group normalization, as torch.nn.GroupNorm")
+    groups: int = shared(8, "number of groups, which must divide the sizes of all layers", at_least=1)
+    eps: float = shared(1e-5, "constant added to the variance", above=0)
+
+
+@dataclass
+class RMSNormConfig(NormalizationConfig):
+    """Root-mean-square normalization (Zhang and Sennrich 2019), as torch.nn.RMSNorm."""
+
+    name: str = shared("rms", "root-mean-square normalization, as torch.nn.RMSNorm")
+    eps: float = shared(1e-5, "constant added to the mean square", above=0)
 
 
 @dataclass
@@ -187,7 +204,13 @@ OPTIONS: dict[str, dict[str, type[Any]]] = {
         "mlp": ModelConfig,
         "cnn": CNNConfig,
     },
-    "normalization": {"none": NormalizationConfig, "batch": BatchNormConfig, "layer": LayerNormConfig},
+    "normalization": {
+        "none": NormalizationConfig,
+        "batch": BatchNormConfig,
+        "layer": LayerNormConfig,
+        "group": GroupNormConfig,
+        "rms": RMSNormConfig,
+    },
     "early_stopping": {"default": EarlyStoppingConfig, "none": EarlyStoppingConfig, "patient": EarlyStoppingConfig},
     "optimizer": {"adam": AdamConfig, "adamw": AdamWConfig, "sgd": SGDConfig, "rmsprop": RMSpropConfig},
     "schedule": {

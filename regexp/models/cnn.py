@@ -12,6 +12,7 @@ from regexp.errors import ConfigError
 from regexp.models.bound import BoundModel, measure_forward
 from regexp.models.initialization import initialize_module
 from regexp.models.layers import ACTIVATIONS
+from regexp.models.normalization import Normalization
 from regexp.utils.rng import draw_from, random_stream
 
 POOLING_LAYERS = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
@@ -27,9 +28,6 @@ class CNNArchitecture:
     are alike (Tompson et al. 2015, "Efficient object localization using convolutional networks"), and units after dense
     layers.
 
-    LayerNorm after a convolution is GroupNorm with one group: it normalizes over channels and pixels, as LayerNorm does
-    over all units of a dense layer, with a scale and a shift for each channel (Wu and He 2018, "Group normalization").
-
     Attributes:
         in_channels: the number of channels of an image.
         flat_features: the number of values after the last pooling.
@@ -39,9 +37,7 @@ class CNNArchitecture:
         hidden_sizes: the number of units of each hidden dense layer.
         num_classes: the number of classes.
         activation: the activation function, a key of layers.ACTIVATIONS.
-        normalization: the normalization after convolutions and hidden dense layers: "none", "batch" or "layer".
-        eps: the constant that normalization adds to the variance.
-        momentum: the weight of the newest batch in BatchNorm's running statistics.
+        normalization: the normalization after convolutions and hidden dense layers.
         input_shape: [C, H, W] of the images; (C, 0, 0) where that is unknown.
     """
 
@@ -53,9 +49,7 @@ class CNNArchitecture:
     hidden_sizes: tuple[int, ...]
     num_classes: int
     activation: str
-    normalization: str
-    eps: float = 1e-5
-    momentum: float = 0.1
+    normalization: Normalization
     input_shape: tuple[int, int, int] = field(default=(0, 0, 0), compare=False)
 
     @classmethod
@@ -63,7 +57,7 @@ class CNNArchitecture:
         """Return the architecture for images of a shape [C, H, W] and a flat configuration.
 
         Raises:
-            ConfigError: the images are too small for so many halvings.
+            ConfigError: the images are too small for so many halvings, or the normalization does not suit the sizes.
         """
         in_channels, height, width = input_shape
         channels = options["model.channels"]
@@ -95,18 +89,19 @@ class CNNArchitecture:
         options: Mapping[str, Any],
         input_shape: tuple[int, int, int],
     ) -> Self:
+        channels, hidden_sizes = tuple(options["model.channels"]), tuple(options["model.hidden_sizes"])
+        normalization = Normalization.from_options(options)
+        normalization.check_sizes({"model.channels": channels, "model.hidden_sizes": hidden_sizes})
         return cls(
             in_channels=in_channels,
             flat_features=flat_features,
-            channels=tuple(options["model.channels"]),
+            channels=channels,
             kernel_size=options["model.kernel_size"],
             pooling=options["model.pooling"],
-            hidden_sizes=tuple(options["model.hidden_sizes"]),
+            hidden_sizes=hidden_sizes,
             num_classes=num_classes,
             activation=options["model.activation"],
-            normalization=options["normalization"],
-            eps=options.get("normalization.eps", cls.eps),
-            momentum=options.get("normalization.momentum", cls.momentum),
+            normalization=normalization,
             input_shape=input_shape,
         )
 
@@ -131,8 +126,7 @@ class CNNArchitecture:
         channels = "-".join(map(str, (self.in_channels, *self.channels)))
         sizes = "-".join(map(str, (self.flat_features, *self.hidden_sizes, self.num_classes)))
         convolutions = f"conv {channels} ({self.kernel_size}x{self.kernel_size}, {self.pooling} pooling)"
-        normalization = {"none": [], "batch": ["BatchNorm"], "layer": ["LayerNorm"]}[self.normalization]
-        return ", ".join([convolutions, f"dense {sizes}", *normalization, self.activation])
+        return ", ".join([convolutions, f"dense {sizes}", *self.normalization.describe(), self.activation])
 
     def make_model(self, seeds: Sequence[int], dropout: Sequence[float], init: str) -> BoundModel:
         """Return K networks with initial weights, on the CPU and in float32; `seeds` and `dropout` are [K]."""
@@ -150,14 +144,14 @@ class CNNArchitecture:
         in_channels = self.in_channels
         for channels in self.channels:
             layers += self._convolve(in_channels, channels)
-            layers += self._normalize_channels(channels)
+            layers += self.normalization.for_channels(channels)
             layers += [ACTIVATIONS[self.activation](), POOLING_LAYERS[self.pooling](2), nn.Dropout2d(dropout)]
             in_channels = channels
         layers.append(nn.Flatten())
         in_features = self.flat_features
         for size in self.hidden_sizes:
             layers.append(nn.Linear(in_features, size))
-            layers += self._normalize_units(size)
+            layers += self.normalization.for_units(size)
             layers += [ACTIVATIONS[self.activation](), nn.Dropout(dropout)]
             in_features = size
         return nn.Sequential(*layers, nn.Linear(in_features, self.num_classes))
@@ -171,13 +165,3 @@ class CNNArchitecture:
         if before == after:
             return [nn.Conv2d(in_channels, channels, self.kernel_size, padding=before)]
         return [nn.ZeroPad2d((before, after, before, after)), nn.Conv2d(in_channels, channels, self.kernel_size)]
-
-    def _normalize_channels(self, channels: int) -> list[nn.Module]:
-        if self.normalization == "batch":
-            return [nn.BatchNorm2d(channels, self.eps, self.momentum)]
-        return [nn.GroupNorm(1, channels, self.eps)] if self.normalization == "layer" else []
-
-    def _normalize_units(self, size: int) -> list[nn.Module]:
-        if self.normalization == "batch":
-            return [nn.BatchNorm1d(size, self.eps, self.momentum)]
-        return [nn.LayerNorm(size, self.eps)] if self.normalization == "layer" else []

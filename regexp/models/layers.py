@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regexp.models.matmul import batched_matmul
@@ -121,64 +120,6 @@ def _x_gradient(x: Tensor, weight: Tensor, grad_y: Tensor) -> Tensor:
     count, batch_size, in_features = x.shape
     # oneDNN would be slower here, because one of its matrices is transposed.
     return torch.bmm(weight.view(count, -1, in_features).mT, grad_y.reshape(count, -1, batch_size)).mT
-
-
-class BatchNorm(nn.Module):
-    """y = (x - mean) / sqrt(variance + eps) * weight + bias over the batch, per run; torch.nn.BatchNorm1d.
-
-    Ioffe and Szegedy 2015. K runs of C channels are one batch norm of K * C channels.
-    """
-
-    running_mean: Tensor
-    running_var: Tensor
-    num_batches_tracked: Tensor
-
-    def __init__(self, num_runs: int, features: int, eps: float, momentum: float) -> None:
-        """Make the layers of K = `num_runs` runs."""
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight = nn.Parameter(torch.ones(num_runs, features))
-        self.bias = nn.Parameter(torch.zeros(num_runs, features))
-        self.register_buffer("running_mean", torch.zeros(num_runs, features))
-        self.register_buffer("running_var", torch.ones(num_runs, features))
-        self.register_buffer("num_batches_tracked", torch.zeros(num_runs, dtype=torch.long))
-
-    def begin_epoch(self, steps: int) -> None:
-        """Count the steps of an epoch. Counting each step would be one more operation."""
-        self.num_batches_tracked += steps
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalize x [K, B, C]; in training mode with the batch's statistics, otherwise with the running ones."""
-        y = F.batch_norm(
-            x.transpose(1, 2).reshape(1, -1, x.shape[1]),  # [1, K*C, B]
-            self.running_mean.view(-1),
-            self.running_var.view(-1),
-            self.weight.view(-1),
-            self.bias.view(-1),
-            self.training,
-            self.momentum,
-            self.eps,
-        )
-        return y.view(len(self.weight), -1, x.shape[1]).transpose(1, 2)
-
-
-class LayerNorm(nn.Module):
-    """y = (x - mean) / sqrt(variance + eps) * weight + bias over the features; torch.nn.LayerNorm.
-
-    Ba, Kiros and Hinton 2016.
-    """
-
-    def __init__(self, num_runs: int, features: int, eps: float) -> None:
-        """Make the layers of K = `num_runs` runs."""
-        super().__init__()
-        self.eps = eps
-        self.weight = nn.Parameter(torch.ones(num_runs, features))
-        self.bias = nn.Parameter(torch.zeros(num_runs, features))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalize x [K, B, C] over its features."""
-        normalized = F.layer_norm(x, x.shape[-1:], eps=self.eps)
-        return torch.addcmul(self.bias.unsqueeze(1), normalized, self.weight.unsqueeze(1))
 
 
 class Dropout(nn.Module):

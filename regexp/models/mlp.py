@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from regexp.models.initialization import draw_weights
-from regexp.models.layers import ACTIVATIONS, BatchNorm, Dropout, LayerNorm, Linear
+from regexp.models.layers import ACTIVATIONS, Dropout, Linear
+from regexp.models.normalization import BatchNorm, Normalization
 from regexp.models.stacking import keep_rows, row_state
 from regexp.utils.device import move_together
 from regexp.utils.keyed_draws import draw_keys, draw_table
@@ -27,30 +28,30 @@ class MLPArchitecture:
         hidden_sizes: the number of units in each hidden layer.
         num_classes: the number of classes.
         activation: the activation function, a key of layers.ACTIVATIONS.
-        normalization: the normalization of hidden layers: "none", "batch" or "layer".
-        eps: the constant that normalization adds to the variance.
-        momentum: the weight of the newest batch in BatchNorm's running statistics.
+        normalization: the normalization of hidden layers.
     """
 
     in_features: int
     hidden_sizes: tuple[int, ...]
     num_classes: int
     activation: str
-    normalization: str
-    eps: float = 1e-5
-    momentum: float = 0.1
+    normalization: Normalization
 
     @classmethod
     def from_options(cls, input_shape: tuple[int, int, int], num_classes: int, options: Mapping[str, Any]) -> Self:
-        """Return the architecture for images of a shape [C, H, W] and a flat configuration."""
+        """Return the architecture for images of a shape [C, H, W] and a flat configuration.
+
+        Raises:
+            ConfigError: the normalization does not suit the sizes.
+        """
+        normalization, hidden_sizes = Normalization.from_options(options), tuple(options["model.hidden_sizes"])
+        normalization.check_sizes({"model.hidden_sizes": hidden_sizes})
         return cls(
             in_features=prod(input_shape),
-            hidden_sizes=tuple(options["model.hidden_sizes"]),
+            hidden_sizes=hidden_sizes,
             num_classes=num_classes,
             activation=options["model.activation"],
-            normalization=options["normalization"],
-            eps=options.get("normalization.eps", cls.eps),
-            momentum=options.get("normalization.momentum", cls.momentum),
+            normalization=normalization,
         )
 
     @classmethod
@@ -75,8 +76,7 @@ class MLPArchitecture:
         sizes = "-".join(str(size) for size in (self.in_features, *self.hidden_sizes, self.num_classes))
         if not self.hidden_sizes:
             return sizes
-        normalization = {"none": [], "batch": ["BatchNorm"], "layer": ["LayerNorm"]}[self.normalization]
-        return ", ".join([sizes, *normalization, self.activation])
+        return ", ".join([sizes, *self.normalization.describe(), self.activation])
 
     def make_model(self, seeds: Sequence[int], dropout: Sequence[float], init: str) -> "MLP":
         """Return K MLPs with initial weights, on the CPU and in float32; `seeds` and `dropout` are [K]."""
@@ -91,8 +91,7 @@ class MLPArchitecture:
                 self,
                 flatten=nn.Flatten(),
                 linear=nn.Linear,
-                batch_norm=lambda size: nn.BatchNorm1d(size, self.eps, self.momentum),
-                layer_norm=lambda size: nn.LayerNorm(size, self.eps),
+                normalize=self.normalization.for_units,
                 dropout=lambda size: nn.Dropout(dropout),
             )
         )
@@ -121,8 +120,7 @@ class MLP(nn.Module):
             architecture,
             flatten=nn.Flatten(2),
             linear=lambda in_features, out_features: Linear(num_runs, in_features, out_features),
-            batch_norm=lambda size: BatchNorm(num_runs, size, architecture.eps, architecture.momentum),
-            layer_norm=lambda size: LayerNorm(num_runs, size, architecture.eps),
+            normalize=lambda size: architecture.normalization.for_stacked_units(num_runs, size),
             dropout=lambda size: Dropout(size, dropout),
         )
         for i, layer in enumerate(self.layers):
@@ -188,8 +186,7 @@ def _make_layers(
     architecture: MLPArchitecture,
     flatten: nn.Module,
     linear: Callable[[int, int], nn.Module],
-    batch_norm: Callable[[int], nn.Module],
-    layer_norm: Callable[[int], nn.Module],
+    normalize: Callable[[int], list[nn.Module]],
     dropout: Callable[[int], nn.Module],
 ) -> list[nn.Module]:
     """Return the layers of an MLP in order. Both the stacked and the plain MLP are made here.
@@ -198,18 +195,13 @@ def _make_layers(
         architecture: the shape of the MLP.
         flatten: the first layer.
         linear: makes a linear layer, given in_features and out_features.
-        batch_norm: makes a BatchNorm layer, given the number of features.
-        layer_norm: makes a LayerNorm layer, given the number of features.
+        normalize: makes the normalization layer in a list, given the number of features.
         dropout: makes a dropout layer, given the number of features.
     """
     layers = [flatten]
     in_features = architecture.in_features
     for size in architecture.hidden_sizes:
-        layers.append(linear(in_features, size))
-        if architecture.normalization == "batch":
-            layers.append(batch_norm(size))
-        if architecture.normalization == "layer":
-            layers.append(layer_norm(size))
+        layers += [linear(in_features, size), *normalize(size)]
         layers += [ACTIVATIONS[architecture.activation](), dropout(size)]
         in_features = size
     return [*layers, linear(in_features, architecture.num_classes)]

@@ -26,6 +26,7 @@ IDLE = {
     "model.activation": (f"{LINEAR} model.activation=gelu", "model.activation=gelu has no effect with"),
     "model.dropout": (f"{LINEAR} model.dropout=0.5", "model.dropout=0.5 has no effect with model.hidden_sizes=[]"),
     "normalization.eps": (f"{LINEAR} normalization=layer", "normalization=layer has no effect with"),
+    "normalization.groups": (f"{LINEAR} normalization=group", "normalization=group has no effect with"),
     "normalization.momentum": (f"{LINEAR} normalization=batch", "normalization=batch has no effect with"),
     "early_stopping.patience": ("epochs=6 early_stopping.patience=5", "can never end a run before epochs=6"),
     "early_stopping.min_delta": (

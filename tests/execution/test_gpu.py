@@ -47,7 +47,7 @@ def test_epochs_in_a_graph_come_out_as_on_the_cpu(
     monkeypatch.setitem(MAX_KERNEL_GROUPS, "cpu", 0)  # rules, as in a graph: kernels round in another order
     # Before BatchNorm, the gradients of biases are nothing but rounding, which Adam makes large.
     words = [word for word in choose_overrides(i, tmp_path / "data") if not word.startswith("model")]  # but an MLP
-    overrides = [*words, "model.hidden_sizes=[8,6]", "epochs=5", "device.precision=float64", "normalization=layer"]
+    overrides = [*words, "model.hidden_sizes=[16,8]", "epochs=5", "device.precision=float64", "normalization=layer"]
     expected_runs = train_sweep(overrides, "cpu", tmp_path / "cpu")
     assert_equal_results(train_sweep([*overrides, "device.graphs=true"], gpu, tmp_path / "gpu"), expected_runs, 1e-7)
 

@@ -20,7 +20,7 @@ from regexp.config.schema import OPTIONS, DeviceConfig, LossConfig
 from regexp.runs.run import Run
 from regexp.utils.messages import format_value
 
-SHORT = ["epochs=2", "model.hidden_sizes=[8,6]", "batch_size=16"]
+SHORT = ["epochs=2", "model.hidden_sizes=[16,8]", "batch_size=16"]
 # The two runs of each sweep train together, and differ in what runs may differ in.
 RUNS = (["seed=0"], ["seed=1", "optimizer.lr=0.02", "model.dropout=0.5", "optimizer.l1=1e-4", "optimizer.clip_norm=1"])
 # Keys of no interest here, with a test of their own, or whose other values are too large for small data sets.

@@ -10,6 +10,7 @@ from regexp.config.compose import compose_job
 from regexp.config.schema import flatten
 from regexp.errors import ConfigError
 from regexp.models.cnn import CNNArchitecture
+from regexp.models.normalization import ChannelRMSNorm
 
 
 def make_architecture(*overrides: str, shape: tuple[int, int, int] = (1, 28, 28)) -> CNNArchitecture:
@@ -18,17 +19,25 @@ def make_architecture(*overrides: str, shape: tuple[int, int, int] = (1, 28, 28)
 
 @pytest.mark.parametrize(
     ("normalization", "channel_layer", "unit_layer"),
-    [("none", None, None), ("batch", nn.BatchNorm2d, nn.BatchNorm1d), ("layer", nn.GroupNorm, nn.LayerNorm)],
+    [
+        ("none", None, None),
+        ("batch", nn.BatchNorm2d, nn.BatchNorm1d),
+        ("layer", nn.GroupNorm, nn.LayerNorm),
+        ("group", nn.GroupNorm, nn.GroupNorm),
+        ("rms", ChannelRMSNorm, nn.RMSNorm),
+    ],
 )
 def test_the_layers_are_in_their_order(normalization: str, channel_layer: Any, unit_layer: Any) -> None:
-    overrides = ["model.channels=[4,6]", "model.hidden_sizes=[5]", "model.kernel_size=5", "model.pooling=avg"]
+    overrides = ["model.channels=[4,6]", "model.hidden_sizes=[8]", "model.kernel_size=5", "model.pooling=avg"]
+    overrides += ["normalization.groups=2"] if normalization == "group" else []
     architecture = make_architecture(*overrides, f"normalization={normalization}", "model.activation=gelu")
     module = architecture.make_module(0.3)
     block = [nn.Conv2d, channel_layer, nn.GELU, nn.AvgPool2d, nn.Dropout2d]
     expected = [*block, *block, nn.Flatten, nn.Linear, unit_layer, nn.GELU, nn.Dropout, nn.Linear]
     assert [type(layer) for layer in module] == [layer for layer in expected if layer is not None]
     assert all(layer.p == 0.3 for layer in module if isinstance(layer, nn.Dropout | nn.Dropout2d))
-    assert all(layer.num_groups == 1 for layer in module if isinstance(layer, nn.GroupNorm))
+    num_groups = 2 if normalization == "group" else 1
+    assert all(layer.num_groups == num_groups for layer in module if isinstance(layer, nn.GroupNorm))
     assert module(torch.rand(2, 1, 28, 28)).shape == (2, 10)
 
 
@@ -58,3 +67,18 @@ def test_too_many_halvings_are_an_error() -> None:
 def test_the_description_gives_all_sizes() -> None:
     text = make_architecture("normalization=layer").describe()
     assert text == "conv 1-32-64 (3x3, max pooling), dense 3136-128-10, LayerNorm, relu"
+
+
+@pytest.mark.parametrize("key", ["model.channels", "model.hidden_sizes"])
+def test_groups_must_divide_all_sizes(key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^normalization\.groups=8: must divide .* all layers, and {key} has 12$"):
+        make_architecture(f"{key}=[16,12]", "normalization=group")
+
+
+def test_rms_norm_of_channels_is_that_of_an_images_values() -> None:
+    layer, x = ChannelRMSNorm(3, 1e-3), torch.randn(2, 3, 4, 5)
+    torch.nn.init.uniform_(layer.weight)
+    plain = nn.RMSNorm(3 * 4 * 5, 1e-3)
+    with torch.no_grad():
+        plain.weight.copy_(layer.weight.repeat_interleave(4 * 5))
+    torch.testing.assert_close(layer(x).flatten(1), plain(x.flatten(1)))

@@ -8,12 +8,13 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from regexp.config import schema
-from regexp.models.layers import _MASK_ENTRIES, ACTIVATIONS, BatchNorm, Dropout, LayerNorm, Linear
+from regexp.models.layers import _MASK_ENTRIES, ACTIVATIONS, Dropout, Linear
+from regexp.models.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from regexp.models.stacking import keep_rows
 from regexp.utils.keyed_draws import draw_keys, draw_table, keyed_draws
 
 close = partial(assert_close, rtol=0, atol=1e-12)
-RUNS, BATCH, FEATURES = 3, 7, 5
+RUNS, BATCH, FEATURES, GROUPS = 3, 7, 6, 2
 
 
 def randomized(layer: nn.Module) -> nn.Module:
@@ -70,8 +71,10 @@ def test_linear_needs_no_runs_per_stream_where_all_runs_or_none_share_a_stream()
     [
         (BatchNorm(RUNS, FEATURES, 1e-3, 0.3), lambda: nn.BatchNorm1d(FEATURES, 1e-3, 0.3)),
         (LayerNorm(RUNS, FEATURES, 1e-3), lambda: nn.LayerNorm(FEATURES, 1e-3)),
+        (GroupNorm(RUNS, GROUPS, FEATURES, 1e-3), lambda: nn.GroupNorm(GROUPS, FEATURES, 1e-3)),
+        (RMSNorm(RUNS, FEATURES, 1e-3), lambda: nn.RMSNorm(FEATURES, 1e-3)),
     ],
-    ids=["batch", "layer"],
+    ids=["batch", "layer", "group", "rms"],
 )
 def test_each_run_of_a_normalization_equals_torchs_layer(stacked, make_plain, transposed: bool) -> None:
     stacked = randomized(stacked).train()

@@ -12,18 +12,20 @@ from torch.testing import assert_close
 from regexp.config.schema import INITS
 from regexp.models.layers import ACTIVATIONS, Dropout
 from regexp.models.mlp import MLP, MLPArchitecture, initialize
+from regexp.models.normalization import Normalization
 from regexp.utils.rng import random_stream
 
 close = partial(assert_close, rtol=0, atol=1e-12)
 SEEDS = [3, 0, 8, 5]
 RUNS_PER_STREAM = [1, 3]
 IMAGES_SHAPE = (6, 2, 3, 4)  # [B, C, H, W]
+NORMALIZATIONS = ("none", "batch", "layer", "group", "rms")
 
 
 def make_architecture(
-    hidden: Sequence[int] = (7, 4), activation: str = "relu", normalization: str = "batch"
+    hidden: Sequence[int] = (8, 4), activation: str = "relu", normalization: str = "batch"
 ) -> MLPArchitecture:
-    return MLPArchitecture(24, tuple(hidden), 3, activation, normalization, eps=1e-4, momentum=0.2)
+    return MLPArchitecture(24, tuple(hidden), 3, activation, Normalization(normalization, 1e-4, 0.2, groups=2))
 
 
 def make_model(architecture: MLPArchitecture, dropout: Sequence[float] = (0.0,) * len(SEEDS)) -> MLP:
@@ -52,12 +54,12 @@ every_architecture = pytest.mark.parametrize(
     "architecture",
     [
         make_architecture(hidden, activation, normalization)
-        for normalization in ("none", "batch", "layer")
-        for hidden in ([], [5], [7, 4])
+        for normalization in NORMALIZATIONS
+        for hidden in ([], [6], [8, 4])
         for activation in ACTIVATIONS
     ],
     ids=lambda architecture: (
-        f"{architecture.normalization}-{architecture.activation}-{list(architecture.hidden_sizes)}"
+        f"{architecture.normalization.name}-{architecture.activation}-{list(architecture.hidden_sizes)}"
     ),
 )
 
@@ -90,15 +92,21 @@ def test_every_run_gets_its_own_gradient(architecture: MLPArchitecture) -> None:
             assert_close(model.get_parameter(name).grad[k], parameter.grad, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize("normalization", ["none", "batch", "layer"])
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_the_plain_model_has_torchs_layers_in_order(normalization: str) -> None:
-    norm = {"none": [], "batch": [nn.BatchNorm1d(5, 1e-4, 0.2)], "layer": [nn.LayerNorm(5, 1e-4)]}[normalization]
-    expected = nn.Sequential(nn.Flatten(), nn.Linear(24, 5), *norm, nn.GELU(), nn.Dropout(0.3), nn.Linear(5, 3))
-    assert repr(make_architecture([5], "gelu", normalization).make_module(0.3)) == repr(expected)
+    norm = {
+        "none": [],
+        "batch": [nn.BatchNorm1d(6, 1e-4, 0.2)],
+        "layer": [nn.LayerNorm(6, 1e-4)],
+        "group": [nn.GroupNorm(2, 6, 1e-4)],
+        "rms": [nn.RMSNorm(6, 1e-4)],
+    }[normalization]
+    expected = nn.Sequential(nn.Flatten(), nn.Linear(24, 6), *norm, nn.GELU(), nn.Dropout(0.3), nn.Linear(6, 3))
+    assert repr(make_architecture([6], "gelu", normalization).make_module(0.3)) == repr(expected)
 
 
 @pytest.mark.parametrize("rows", [[0], [2, 3], [3, 1, 0], [0, 1, 2, 3]], ids=str)
-@pytest.mark.parametrize("normalization", ["none", "batch", "layer"])
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_selected_runs_are_the_requested_rows(rows: list[int], normalization: str) -> None:
     model = make_model(make_architecture(normalization=normalization))
     selected = model.select_runs(torch.tensor(rows))
@@ -174,7 +182,7 @@ def test_initial_weights_do_not_depend_on_the_precision(init: str) -> None:
     assert all(torch.equal(double[name], tensor.double()) for name, tensor in single.items())
 
 
-@pytest.mark.parametrize("normalization", ["none", "batch", "layer"])
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_init_torch_gives_the_bits_of_torchs_own_layers(normalization: str) -> None:
     architecture = make_architecture(normalization=normalization)
     model = MLP(architecture, torch.zeros(len(SEEDS), dtype=torch.float64))
@@ -191,7 +199,7 @@ def test_the_other_inits_equal_torch_nn_init(init: str) -> None:
     weights = initial_state(SEEDS, init)
     for k, seed in enumerate(SEEDS):
         generator = random_stream(seed, "initialization")
-        for name, shape in (("1", (7, 24)), ("5", (4, 7)), ("9", (3, 4))):
+        for name, shape in (("1", (8, 24)), ("5", (4, 8)), ("9", (3, 4))):
             expected = getattr(nn.init, f"{init}_")(torch.empty(shape), generator=generator, **options)
             assert torch.equal(weights[f"{name}.weight"][k], expected)
             assert not weights[f"{name}.bias"][k].any()
@@ -201,6 +209,8 @@ def test_the_other_inits_equal_torch_nn_init(init: str) -> None:
     ("architecture", "description"),
     [
         (make_architecture((7, 4), "gelu", "batch"), "24-7-4-3, BatchNorm, gelu"),
+        (make_architecture((8, 4), "gelu", "group"), "24-8-4-3, GroupNorm(2), gelu"),
+        (make_architecture((7, 4), "relu", "rms"), "24-7-4-3, RMSNorm, relu"),
         (make_architecture((7,), "relu", "none"), "24-7-3, relu"),
         (make_architecture((), "relu", "layer"), "24-3"),
     ],

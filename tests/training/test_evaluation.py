@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 from regexp.data.dataset import Images
 from regexp.models.mlp import MLP, MLPArchitecture, initialize
+from regexp.models.normalization import Normalization
 from regexp.training import evaluation
 from regexp.training.batches import Batch
 from regexp.training.evaluation import count_confusions, evaluate
@@ -18,7 +19,7 @@ from regexp.utils.device import choose_backend
 
 close = partial(assert_close, rtol=0, atol=1e-12)
 RUNS, IMAGE_COUNT, CLASSES = 3, 17, 4
-ARCHITECTURE = MLPArchitecture(12, (9,), CLASSES, "relu", "batch")
+ARCHITECTURE = MLPArchitecture(12, (9,), CLASSES, "relu", Normalization("batch"))
 
 
 @pytest.fixture
