@@ -172,7 +172,7 @@ def test_a_mistake_is_an_error_that_names_it(override: str, parts: list[str]) ->
         (["optimizer=sgd", "optimizer.name=adam"], "choose this one with optimizer=adam"),
         (["schedule.name=cosine"], "choose this one with schedule=cosine"),
         (["normalization.name=batch"], "choose this one with normalization=batch"),
-        (["normalization=null"], "choose one of batch, layer, none"),
+        (["normalization=null"], "choose one of batch, group, layer, none, rms"),
         (["augmentation=lesson", "augmentation.flip=null"], "drop a step with ~augmentation.flip"),
         (["optimizer.betas=[0.9,[0.1]]"], "must be a list of numbers"),
         (["hydra.run.dir=x"], "only the command line"),

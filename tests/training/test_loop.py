@@ -136,7 +136,7 @@ def assert_equal_results(alone: MemoryRecorder, in_cohort: MemoryRecorder, toler
 
 @pytest.mark.parametrize("normalization", list(OPTIONS["normalization"]))
 def test_different_runs_train_in_a_cohort_as_they_do_alone(normalization: str) -> None:
-    common = [DOUBLE, "epochs=8", f"normalization={normalization}", "augmentation=lesson", "model.hidden_sizes=[16]"]
+    common = [DOUBLE, "epochs=8", f"normalization={normalization}", "augmentation=lesson", "model.hidden_sizes=[32]"]
     runs = [[*common, *run_overrides] for run_overrides in DIFFERENT_RUNS]
     recorders = train_runs(*runs)
     assert len({len(recorder.epochs) for recorder in recorders}) > 1, "no run ended before the others"
