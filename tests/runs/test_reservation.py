@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,11 @@ from regexp import load_run, run, sweep
 from regexp.config.compose import compose_jobs
 from regexp.errors import DeviceError, RunBusy, RunError
 from regexp.execution.execute import SummaryReporter
+from regexp.runs.claims import Claim, Claims
 from regexp.runs.directories import PlannedRun
+from regexp.runs.identity import Identity
 from regexp.runs.reservation import MAX_BUSY_LINES, find_busy_runs, plan_runs
+from regexp.runs.run_index import RunIndex
 from regexp.runs.sweep_record import SweepRecord
 from regexp.utils.device import available_kinds
 
@@ -211,3 +215,52 @@ def test_of_commands_that_start_at_the_same_time_exactly_one_trains_each_run(att
     [file] = DEFAULT.glob("*/metrics.csv")
     assert [line.partition(",")[0] for line in file.read_text().splitlines()[1:]] == [str(n) for n in range(1, 201)]
     assert [path.name for path in DEFAULT.iterdir()] == [file.parent.name]
+
+
+def test_a_run_that_ends_while_another_command_begins_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends under another label after the second command has looked for it, and before that claims it."""
+    acquire = Claims.acquire
+
+    def train_before(claims: Claims, experiment: Path, identity: Identity) -> Claim:
+        monkeypatch.setattr(Claims, "acquire", acquire)
+        run([*SHORT, "model.dropout=0.0"], quiet=True)
+        return acquire(claims, experiment, identity)
+
+    monkeypatch.setattr(Claims, "acquire", train_before)
+    shown = run([*SHORT, "model.dropout=0"], quiet=True)
+    assert list(DEFAULT.iterdir()) == [shown.directory]
+    assert "dropout=0.0," in shown.directory.name
+
+
+def test_a_directory_is_not_set_aside_while_another_process_trains_the_run_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The data have changed since that run began, so it is another one."""
+    interrupt(monkeypatch, [SHORT])
+    [planned] = plan([SHORT])
+    monkeypatch.setattr(
+        "regexp.runs.reservation.identify", lambda config, fingerprint: replace(planned.identity, data="changed")
+    )
+    with hold_claim(DEFAULT, planned.identity) as pid:
+        with pytest.raises(RunBusy, match=f"is being trained by process {pid} "):
+            run(SHORT, quiet=True)
+        assert load_run(planned.directory).record["identity"]["data"] == planned.identity.data
+    assert list(DEFAULT.glob("*.old-*")) == []
+
+
+def test_a_directory_that_appears_at_the_last_moment_is_left_to_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two configurations have one label."""
+    monkeypatch.setattr("regexp.runs.reservation.make_label", lambda overrides: "label")
+    free_directory = RunIndex.free_directory
+
+    def train_after(run_index: RunIndex, directory: Path, config_hash: str, claims: Claims) -> Path:
+        free = free_directory(run_index, directory, config_hash, claims)
+        monkeypatch.setattr(RunIndex, "free_directory", free_directory)
+        run([*SHORT, "seed=1"], quiet=True)
+        return free
+
+    monkeypatch.setattr(RunIndex, "free_directory", train_after)
+    second = run([*SHORT, "seed=2"], quiet=True)
+    assert second.directory.name.startswith("label-")
+    assert load_run(DEFAULT / "label").config["seed"] == 1
+    assert list(DEFAULT.glob("*.old-*")) == []
