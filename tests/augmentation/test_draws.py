@@ -91,7 +91,7 @@ def test_crops_begin_at_every_pixel_equally_often() -> None:
 
 @pytest.mark.parametrize(
     ("size", "side", "pixels"),
-    [(24, 28, 24), (24 / 28, 28, 24), (24 / 28, 8, 7), (1, 28, 28), (0.01, 8, 1), (2, 28, 2)],
+    [(24, 28, 24), (24 / 28, 28, 24), (24 / 28, 8, 7), (1, 28, 1), (1.0, 28, 28), (0.01, 8, 1), (2, 28, 2)],
 )
 def test_a_crops_size_is_in_pixels_or_a_fraction_up_to_one(size: float, side: int, pixels: int) -> None:
     assert RandomCrop(size).output_size(side, side) == (pixels, pixels)
