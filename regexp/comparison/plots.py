@@ -5,6 +5,7 @@ significant differences.
 """
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -19,6 +20,7 @@ from regexp.comparison.export import to_markdown
 from regexp.comparison.rows import Row, average_rows
 from regexp.comparison.statistics import CONFIDENCE_LEVEL
 from regexp.config.metric_registry import RUN_METRICS, Metric
+from regexp.utils.messages import show_bytes
 from regexp.utils.storage_errors import explain_storage_errors
 
 MAX_PANELS, MAX_ROWS, MAX_LINES, MAX_NAMES = 12, 30, 6, 12
@@ -46,7 +48,9 @@ def write_report(comparison: Comparison, curves: Curves, directory: Path) -> Pat
 
     pictures = []
     other_way = "choose another directory: --output DIR"
-    with explain_storage_errors(directory, other_way), matplotlib.rc_context(_STYLE):
+    with explain_storage_errors(directory, other_way), matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        # The font draws a box for a Chinese character of a path; the tables have the character itself.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
         directory.mkdir(parents=True, exist_ok=True)
         for name, caption, figure in _plot_all(comparison, curves):
             for extension in ("png", "svg"):
@@ -96,7 +100,7 @@ def plot_curves(comparison: Comparison, curves: Curves) -> Figure:
             axes.plot(epochs, [mean for mean, _, _ in curve], color=_INK, ls=dashes, lw=1.4, label=label)
             low, high = [low for _, low, _ in curve], [high for _, _, high in curve]
             axes.fill_between(epochs, low, high, color=_INK, alpha=0.3, lw=0)
-        axes.set_title(row.title + (" (baseline)" if row is comparison.baseline else ""), fontsize=10)
+        axes.set_title(_make_label(row.title) + (" (baseline)" if row is comparison.baseline else ""), fontsize=10)
         axes.set_yscale("log")
     handles: dict[str, Artist] = {}
     for axes in panels.flat:
@@ -129,13 +133,13 @@ def plot_differences(comparison: Comparison) -> Figure:
             capsize=3,
             zorder=3,
         )
-    axes.set_yticks(range(len(shown_tests)), [row.title for row, _ in shown_tests])
+    axes.set_yticks(range(len(shown_tests)), [_make_label(row.title) for row, _ in shown_tests])
     axes.invert_yaxis()
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
     baseline = ", ".join(f"{key}={value}" for key, value in comparison.baseline.values.items())
     unit = " (percentage points)" if metric.percent else ""
-    axes.set_xlabel(f"{metric.title}{unit}: difference to\n{baseline}")
+    axes.set_xlabel(f"{metric.title}{unit}: difference to\n{_make_label(baseline)}")
     if any(test.estimate.half_width for _, test in shown_tests):
         title = f"{100 * CONFIDENCE_LEVEL:g} % intervals, not corrected; filled: distinguishable"
     else:
@@ -174,9 +178,9 @@ def plot_interactions(comparison: Comparison) -> Figure:
                 mfc="white",
                 lw=1.2,
                 capsize=3,
-                label=line_value,
+                label=_make_label(line_value),
             )
-        axes.set_xticks(range(len(values)), values)
+        axes.set_xticks(range(len(values)), map(_make_label, values))
         axes.set_xlim(-0.4, len(values) - 0.6)
         axes.set_xlabel(key)
         axes.set_ylabel(_axis_label(metric) if i % column_count == 0 else "")
@@ -211,7 +215,7 @@ def plot_gap(comparison: Comparison) -> Figure:
             ms=6,
             zorder=3,
         )
-        points.append((x.mean, 100 * y.mean, row.title))
+        points.append((x.mean, 100 * y.mean, _make_label(row.title)))
     low, high = axes.get_xlim()
     axes.set_xlim(low, high + 0.2 * (high - low))  # space for the names
     width, height = high - low, axes.get_ylim()[1] - axes.get_ylim()[0]
@@ -233,6 +237,11 @@ def _limit(items: Sequence[T], max_items: int) -> tuple[list[T], str]:
     """Return the items that fit into a plot, and a note on how many those are if they are not all."""
     note = f" (the first {max_items} of {len(items)})" if len(items) > max_items else ""
     return list(items[:max_items]), note
+
+
+def _make_label(text: str) -> str:
+    """Return a text of the user's, such as a path, in a form in which matplotlib draws its characters only."""
+    return show_bytes(text).replace("$", r"\$")
 
 
 def _axis_label(metric: Metric) -> str:

@@ -14,6 +14,7 @@ from regexp.comparison.missing_runs import list_unfinished
 from regexp.comparison.notes import explain_exclusions, make_brief_notes, make_notes
 from regexp.comparison.verdicts import format_headline
 from regexp.utils.console import Console
+from regexp.utils.messages import show_bytes
 
 
 class Report:
@@ -88,7 +89,7 @@ class Report:
 
     def print_aside(self, line: str) -> None:
         """Print a line that is not a part of the comparison, to standard error."""
-        print(line, file=sys.stderr)
+        print(show_bytes(line), file=sys.stderr)
 
     def _print_table(self, table: Table) -> None:
         """Print a table as wide as its figures need: a narrower terminal breaks its lines, but loses no figure."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from errno import EDQUOT, EIO, ENOSPC
 
 from regexp.errors import SUCCESS, ConfigError, RegexpError, RunBusy, RunError, StorageError
+from regexp.utils.messages import show_bytes
 
 # The number of runs that failed whose errors are all shown.
 _MAX_MESSAGES = 10
@@ -27,7 +28,7 @@ def exit_status() -> int:
 
 def print_error(message: str) -> None:
     """Print a message to standard error, with the program's name in front."""
-    print(f"regexp: {message}", file=sys.stderr)
+    print(f"regexp: {show_bytes(message)}", file=sys.stderr)
 
 
 def format_problems(error: ConfigError) -> str:

@@ -5,7 +5,6 @@ quotes. Its messages are brought back to what was typed here, so that it need no
 """
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -37,7 +36,7 @@ def _show_as_typed(problem: str, typed_forms: Mapping[str, str]) -> str:
     for shown, typed in typed_forms.items():
         place = rf"(^| with ){re.escape(shown)}(?=[:;, ]|$)"
         problem = re.sub(place, partial(_replace_form, typed), problem)
-        if (command := shlex.quote(shown)) != shown:
+        if (command := quote_word(shown)) != shown:
             problem = problem.replace(command, quote_word(typed))
     return problem
 

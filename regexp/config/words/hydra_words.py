@@ -40,6 +40,7 @@ _MAX_COUNT = 10**18
 _MAX_COMMAS = 8
 _MISSING = "???"  # OmegaConf's mark for a value that is missing
 _REFERENCE = "${"
+_ESCAPED_REFERENCE = re.compile(r"\\\$\{")
 UNREADABLE: Any = object()  # stands for the value of a text that Hydra cannot read
 
 
@@ -116,7 +117,7 @@ def _convert_text(value: str, kind: ValueKind, multirun: bool) -> str:
     elements = split_elements(value)
     if kind.content == "path" and not kind.is_list and len(elements) > 1:
         elements = _join_paths(elements, kind)
-        if not multirun and not all(_is_path(element, kind) for element in elements):
+        if not multirun and not all(is_quoted(element) or _is_path(element, kind) for element in elements):
             elements = [value]
     return ",".join(_convert_argument(element, kind) for element in elements)
 
@@ -170,7 +171,7 @@ def _convert_element(text: str, kind: ValueKind) -> str:
 
 def _expand_home(text: str) -> str:
     """Return a path with its home in place of ~, in quotes if it has them; see `expand_home`."""
-    path = str(read_element(text)) if is_quoted(text) else text
+    path = _ESCAPED_REFERENCE.sub(r"${", str(read_element(text))) if is_quoted(text) else text
     scheme = "file://" if path.startswith("file://") else ""
     expanded_path = scheme + os.fspath(expand_home(path.removeprefix(scheme)))
     if not path.removeprefix(scheme).startswith("~") or expanded_path == path:
