@@ -11,6 +11,7 @@ from regexp.config.words.homes import expand_home
 from regexp.errors import ConfigError, RunError
 from regexp.runs.run import Run
 from regexp.runs.run_record import READ_ERRORS, RunRecord, describe_error, read_run_record
+from regexp.utils.messages import quote_word
 
 
 @dataclass
@@ -125,7 +126,7 @@ def _last_sweep_files() -> list[Path]:
     if not files:
         directories = sorted({directory.parent for directory in _find_run_directories(Path("outputs"))})
         if directories:
-            remedy = f"type the directory of runs: regexp-compare {directories[0]}"
+            remedy = f"type the directory of runs: regexp-compare {quote_word(str(directories[0]))}"
         else:
             remedy = "train one first: regexp -m seed=0,1,2"
         raise ConfigError(f"there is no sweep below outputs/ here; {remedy}")
@@ -143,7 +144,8 @@ def _read_sweep(file: Path) -> tuple[str, list[SweepMember]]:
             for member in record["members"]
         ]
     except (OSError, *READ_ERRORS) as error:
-        raise RunError(f"{describe_error(error, file)}; type the directory of its runs: {directory}") from error
+        remedy = f"type the directory of its runs: {quote_word(str(directory))}"
+        raise RunError(f"{describe_error(error, file)}; {remedy}") from error
 
 
 def _find_run_directories(path: Path) -> Iterator[Path]:

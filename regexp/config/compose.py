@@ -27,6 +27,7 @@ from regexp.config.words.as_typed import problems_as_typed
 from regexp.config.words.parsing import parse_override
 from regexp.config.words.yaml_files import register_file_source
 from regexp.errors import ConfigError
+from regexp.utils.messages import quote_word
 from regexp.utils.progress import track_progress
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -153,8 +154,7 @@ class Composer:
         words = replace_null_option(words)
         if tuple(words) in self._jobs and not problems:
             return self._jobs[tuple(words)]
-        template, values, overrides, word_problems = self._compose_template(words, problems)
-        job = template.make_job(values, overrides, word_problems)
+        job = JobTemplate.make_job(*self._compose_template(words, problems))
         if self.reuse_jobs:
             self._jobs[tuple(words)] = job
         return job
@@ -243,8 +243,8 @@ class Composer:
         Raises:
             ConfigError: if the chosen options cannot be composed.
         """
-        overrides, problems = read_overrides(words, self.groups)
-        problems = [*earlier_problems, *problems]
+        overrides, word_problems = read_overrides(words, self.groups)
+        problems = [*earlier_problems, *word_problems]
         choices: dict[str, str] = {}
         values: list[Override] = []
         for text in overrides:
@@ -254,7 +254,7 @@ class Composer:
                 problems.append(override_errors.describe_unexpected_sweep(override))
             elif override.package is not None:
                 correction = f"{key}={text.partition('=')[2]}"
-                problems.append(f"{text}: Hydra's packages (@) cannot be chosen here; type {correction}")
+                problems.append(f"{text}: Hydra's packages (@) cannot be chosen here; type {quote_word(correction)}")
             elif key in self.groups and not isinstance(override.value(), dict):
                 problem = override_errors.describe_choice_problem(override, self.groups)
                 if problem is not None:

@@ -86,7 +86,7 @@ def describe_choice_problem(override: Override, groups: Groups) -> str | None:
         remedy = f"{group}=none" if "none" in options else f"one of its options, such as {group}={options[0]}"
         return f"{text}: a group cannot be dropped; choose {remedy}"
     if override.is_add() or override.is_force_add():
-        return f"{text}: the group is already there; type {text.lstrip('+')}"
+        return f"{text}: the group is already there; type {quote_word(text.lstrip('+'))}"
     for option in value if isinstance(value, list) else [value]:
         if option is None or option == "":
             return f"{text}: choose one of {', '.join(options)}"
@@ -103,7 +103,7 @@ def _suggest_option(group: str, option: str, options: list[str]) -> str:
     if group == "data" and (set(option) & set("./~") or Path(option).is_dir()):
         return f"; for your own pictures type data=image_folder {quote_word(f'data.root={option}')}"
     if group == "device" and (indexed := re.fullmatch(r"(cuda|mps):(\d+)", option)):
-        return did_you_mean([f"device={indexed[1]} device.index={indexed[2]}"])
+        return f"; did you mean device={indexed[1]} device.index={indexed[2]}?"
     if group == "augmentation" and option in STEPS:
         return f"; to add a step type '+augmentation.{option}={{}}'"
     match = closest_match(option.rpartition(".")[2], options)  # of torch.optim.SGD the name of the class
@@ -148,7 +148,7 @@ def describe_value_problem(
         steps = ", ".join(cfg.augmentation) or "none"
         return f"{text}: there is no such step in augmentation={choices.get('augmentation')}; its steps: {steps}"
     if "An item is already at" in str(error):
-        return f"{text}: the key is already there; type {text.lstrip('+')}"
+        return f"{text}: the key is already there; type {quote_word(text.lstrip('+'))}"
     if key is not None and (problem := describe_range(name, override.value(), key)):
         return f"{text}: {problem}"
     if isinstance(cause, ValidationError) and key is not None:
@@ -176,7 +176,7 @@ def _describe_missing_key(override: Override, cfg: DictConfig, choices: Mapping[
     option, key = choices.get(group), find_key(name)
     step = rest.partition(".")[0]
     if group == "augmentation" and step in STEPS and step not in cfg.augmentation and (key or rest == step):
-        return f"{text}: augmentation={option} has no step {step}; to add it type +{text.lstrip('+')}"
+        return f"{text}: augmentation={option} has no step {step}; to add it type {quote_word('+' + text.lstrip('+'))}"
     if key is not None and key.options:
         options_with_key = " and ".join(f"{group}={candidate}" for candidate in key.options)
         verb = "has" if len(key.options) == 1 else "have"

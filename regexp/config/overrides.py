@@ -123,7 +123,7 @@ def _describe_flag(word: str, groups: Groups) -> str:
     if flags:
         return f"{word}: there is no such flag{did_you_mean(flags)}"
     if is_key or suggestions:
-        return f"{word}: keys have no dashes; type {_correct_key(override, groups)}"
+        return f"{word}: keys have no dashes; type {quote_word(_correct_key(override, groups))}"
     return f"{word}: there is no such flag; regexp --help lists what you can type"
 
 
@@ -184,12 +184,12 @@ def _describe_unreadable(text: str, groups: Groups) -> str:
     name = typed_key.lstrip("+~")
     trimmed_text = f"{typed_key}={value.lstrip('=').rstrip(',;')}"
     if trimmed_text != text and is_readable(trimmed_text):
-        return f"{text}: cannot be read{did_you_mean([quote_word(trimmed_text)])}"
+        return f"{text}: cannot be read{did_you_mean([trimmed_text])}"
     if name in groups:
         return f"{text}: cannot be read; choose one of {', '.join(groups[name])}"
     key = find_key(name)
     if key is None:
-        candidates = [quote_word(f"{candidate}={value}") for candidate in suggest_keys(name, tuple(groups))]
+        candidates = [f"{candidate}={value}" for candidate in suggest_keys(name, tuple(groups))]
         return f"{text}: there is no such key{did_you_mean(candidates) or '; regexp --help lists all keys'}"
     if "choices" in key.metadata:
         return f"{text}: must be one of {', '.join(key.metadata['choices'])}"

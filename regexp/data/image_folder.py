@@ -12,7 +12,7 @@ from regexp.data.leavings import OUTPUTS, LeftOut
 from regexp.data.picture_files import FORMAT_NAMES, is_picture, is_unreadable
 from regexp.data.sources import Source, SourceFiles
 from regexp.errors import DataError
-from regexp.utils.messages import list_first, show_bytes
+from regexp.utils.messages import list_first, quote_word, show_bytes
 
 if TYPE_CHECKING:
     from regexp.data.splits import Splits
@@ -173,7 +173,7 @@ def _check_number_of_classes(folder: Path, class_folders: ClassFolders) -> None:
         )
     if len(names) == 1:
         only_class = class_folders[names[0]][0]
-        hint = f"; if the classes are the folders in it, use data.root={only_class}"
+        hint = f"; if the classes are the folders in it, use {quote_word(f'data.root={only_class}')}"
         hint = hint if _folders(only_class, LeftOut()) else ""
         raise _error(f"{folder} holds only one class, {names[0]}; at least two are needed{hint}")
 

@@ -35,10 +35,11 @@ def did_you_mean(candidates: Sequence[str], suffix: str = "") -> str:
     """Return the end of a message that suggests what the user may have meant, or "" without candidates.
 
     Args:
-        candidates: the words that the user may have meant.
+        candidates: the words that the user may have meant; each is quoted as a shell wants it.
         suffix: text after each candidate, such as "=0.1".
     """
-    return f"; did you mean {' or '.join(candidate + suffix for candidate in candidates)}?" if candidates else ""
+    words = " or ".join(quote_word(candidate + suffix) for candidate in candidates)
+    return f"; did you mean {words}?" if candidates else ""
 
 
 def first_line(error: BaseException) -> str:

@@ -68,7 +68,7 @@ def _list_forms(word: str, hydra_word: str) -> Iterator[tuple[str, str]]:
         if value is UNREADABLE:
             continue
         # A path that holds commas is one element for Hydra.
-        typed = typed_elements[i].strip() if len(typed_elements) == len(hydra_elements) else str(value)
+        typed = typed_elements[i].strip(" \t") if len(typed_elements) == len(hydra_elements) else str(value)
         for key in dict.fromkeys((typed_key, typed_key.lstrip("+"))):
             for shown in (element, str(value), format_value(value)):
                 yield f"{key}={shown}", f"{key}={typed}"

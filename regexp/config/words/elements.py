@@ -40,12 +40,12 @@ def is_quoted(text: str) -> bool:
 
 def unwrap(text: str, brackets: str) -> str | None:
     """Return what a text has between its brackets, such as "[]", or None if it is not one pair around all the rest."""
-    stripped_text = text.strip()
+    stripped_text = text.strip(" \t")
     is_wrapped = len(stripped_text) >= 2 and stripped_text[0] + stripped_text[-1] == brackets
     return stripped_text[1:-1] if is_wrapped and len(split_elements(stripped_text)) == 1 else None
 
 
 def split_call(text: str) -> tuple[str, str] | None:
     """Return the name and the arguments of a text like `choice(a,b)`, or None if it is no call."""
-    call = _FUNCTION_CALL.fullmatch(text.strip())
+    call = _FUNCTION_CALL.fullmatch(text.strip(" \t"))
     return None if call is None else (call[1], call[2])

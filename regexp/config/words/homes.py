@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from regexp.errors import ConfigError
+from regexp.utils.messages import quote_word
 
 
 def expand_home(path: Path | str) -> Path:
@@ -25,4 +26,5 @@ def expand_home(path: Path | str) -> Path:
         return Path(expanded_text)
     if name == "~":
         raise ConfigError(f"{text}: the home directory is unknown; set HOME, or type the whole path")
-    raise ConfigError(f"{text}: there is no user {name[1:]}; for a file or folder of that name type ./{text}")
+    local_path = quote_word(f"./{text}")
+    raise ConfigError(f"{text}: there is no user {name[1:]}; for a file or folder of that name type {local_path}")

@@ -93,7 +93,9 @@ def _convert_value(key: str, value: str, multirun: bool) -> str:
     if kind.content == "count":
         return _NUMBER_ELEMENT.sub(lambda number: write_count(number[0]), value)
     if kind.content == "option":
-        return _CONVERTED_ELEMENT.sub(lambda option: quote_text(option[0]), value)
+        options = _CONVERTED_ELEMENT.sub(lambda option: quote_text(option[0]), value)
+        is_name = not is_readable(f"x={options}") and not set(value) & set("[({")  # probably a path
+        return quote_text(value) if is_name else options
     return _convert_text(value, kind, multirun)
 
 
@@ -101,7 +103,8 @@ def _convert_entries(key: str, entries: Sequence[str]) -> Iterator[str]:
     """Yield the entries `NAME: VALUE` of a mapping, each with its value converted."""
     for entry in entries:
         name, colon, value = entry.partition(":")
-        yield f"{name}:{_convert_value(f'{key}.{name.strip()}', value.strip(), False)}" if colon else entry
+        converted_value = _convert_value(f"{key}.{name.strip()}", value.strip(" \t"), False)
+        yield f"{name}:{converted_value}" if colon else entry
 
 
 def _convert_text(value: str, kind: ValueKind, multirun: bool) -> str:
@@ -139,11 +142,12 @@ def _convert_argument(argument: str, kind: ValueKind) -> str:
     if re.match(r"\s*(reverse|seed)=", argument):
         return argument
     if not kind.is_list:
-        return _convert_element(argument if _is_path(argument, kind) else argument.strip(), kind)
+        return _convert_element(argument if _is_path(argument, kind) else argument.strip(" \t"), kind)
     entries = unwrap(argument, "[]")
     if entries is None or not entries.strip():
         return _convert_element(argument, kind)
-    return f"[{','.join(_convert_element(entry.strip(), kind) for entry in split_elements(entries))}]"
+    texts = (_convert_element(entry.strip(" \t"), kind) for entry in split_elements(entries))
+    return f"[{','.join(texts)}]"
 
 
 def _convert_element(text: str, kind: ValueKind) -> str:
