@@ -46,7 +46,7 @@ def test_a_home_is_expanded(home: Path) -> None:
 
 
 def test_an_unknown_home_is_an_error_that_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r"~nobody-here/x: there is no user nobody-here; .* type \./~nobody-here/x"):
+    with pytest.raises(ConfigError, match=r"~nobody-here/x: there is no user nobody-here; .* type '\./~nobody-here/x'"):
         expand_home("~nobody-here/x")
     with pytest.MonkeyPatch.context() as patch:
         forget_home(patch)
@@ -78,13 +78,15 @@ def test_every_key_that_holds_a_path_takes_a_home(tmp_path: Path, home: Path, ke
             (tmp_path / "options/experiment/mine.yaml").write_text(content)
             composer, line = make_composer(str(tmp_path / "options")), "experiment=mine"
         needed_words = ["data=arrays", *([] if key == "data.path" else [f"data.path={home}"])]
-        typed = [*needed_words, line]
+        flags = ["-m"] if key == "hydra.sweep.dir" else []
+        typed = [*flags, *needed_words, line]
         if not is_there:
             with pytest.raises(ConfigError, match=r"~nobody-here/x: there is no user nobody-here"):
-                composer.compose_command_line(typed, False)
+                composer.compose_command_line(typed[len(flags) :], bool(flags))
             continue
-        composer.compose_command_line(typed, False)
-        cfg = composer.loader.load_configuration("config", read_arguments(typed).hydra_words(), RunMode.RUN)
+        composer.compose_command_line(typed[len(flags) :], bool(flags))
+        hydra_words = read_arguments(typed).hydra_words()[len(flags) :]
+        cfg = composer.loader.load_configuration("config", hydra_words, RunMode.RUN)
         for part in key.split("."):
             cfg = cfg[part]
         assert expand_home(cfg[0] if is_list else cfg) == home / "x y"
