@@ -99,6 +99,7 @@ class Claims:
             for draft in directory.glob(f"{self.holder}-*.draft"):
                 shutil.rmtree(draft, ignore_errors=True)
             with suppress(OSError):
+                _remove_leftovers(directory)
                 directory.rmdir()  # unless other processes have claims there
 
     def acquire(self, experiment: Path, identity: Identity) -> Claim:
@@ -238,6 +239,24 @@ def _holder_files(directory: Path) -> list[Path]:
         return list(directory.iterdir())
     except OSError:
         return []
+
+
+def _remove_leftovers(directory: Path) -> None:
+    """Remove what dead processes have left in a directory of claims. Without its heartbeat, a holder is dead.
+
+    Raises:
+        OSError: something cannot be removed, or another process has just removed it.
+    """
+    for heartbeat in directory.glob("*.json"):
+        if seems_alive(heartbeat) is False:
+            heartbeat.unlink(missing_ok=True)
+    for draft in directory.glob("*.draft"):
+        if not (directory / f"{draft.name.partition('-')[0]}.json").exists():
+            shutil.rmtree(draft, ignore_errors=True)
+    for file in directory.glob("*/*"):
+        if file.parent.suffix != ".draft" and not (directory / f"{file.name}.json").exists():
+            file.unlink(missing_ok=True)
+            file.parent.rmdir()
 
 
 def _release(claim: Claim) -> None:

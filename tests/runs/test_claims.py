@@ -159,6 +159,21 @@ def test_a_process_on_another_machine_is_alive_while_its_heart_beats_whatever_it
     assert len(messages) == (offset != 0)
 
 
+def test_what_dead_processes_have_left_is_removed_with_the_last_claim() -> None:
+    other = Identity("other", "data", "code")
+    with hold_claim(EXPERIMENT, IDENTITY):
+        pass
+    with hold_claim(EXPERIMENT, other):
+        with Claims(print) as claims:
+            claims.make_draft(EXPERIMENT)
+        assert [path.name for path in EXPERIMENT.glob(".claims/*/")] != []
+        assert find_holder(EXPERIMENT, other) != ""
+        assert not claim_directory(EXPERIMENT, IDENTITY).exists()
+    with Claims(print) as claims:
+        claims.make_draft(EXPERIMENT)
+    assert list(EXPERIMENT.iterdir()) == []
+
+
 @pytest.mark.parametrize("offset", [-3600, -2, 3600])
 def test_a_process_on_another_machine_is_dead_once_its_heart_does_not_beat_for_a_while(
     offset: float, monkeypatch: pytest.MonkeyPatch
