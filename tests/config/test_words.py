@@ -227,6 +227,7 @@ def test_messages_show_what_was_typed(composer: Composer, words: list[str], prob
         (["data=image_folder", "data.root=a", "b"], "data.root=a b: "),
         (["data=image_folder", "data.root=~nobody-here/x"], "data.root=~nobody-here/x: "),
         (["data=arrays", "data.path=~nobody-here/x"], "data.path=~nobody-here/x: "),
+        (["data=image_folder", "data.rot=a"], "data.rot=a: "),
         (["optimizer=sdg", "optimizer.momentum=0.9"], "optimizer=sdg: "),
         (["epochs=ten", "schedule=cosine", "schedule.warmup_epochs=300"], "epochs=ten: "),
         (["augmentation=lession", "augmentation.rotate.degrees=3"], "augmentation=lession: "),

@@ -23,11 +23,10 @@ def drop_consequences(problems: Sequence[str], earlier_problems: Sequence[str]) 
 
 
 def _find_keys(problems: Sequence[str]) -> Iterator[str]:
-    """Yield the key or group that each problem is about."""
+    """Yield the key or group that each problem is about, and those that were probably meant."""
     for problem in problems:
-        subject = re.match(r"[+~]*([\w.]+)", problem)
-        if subject is not None and (find_value_kind(subject[1]) is not None or find_key(subject[1]) is not None):
-            yield subject[1]
+        names = re.findall(r"(?:^|did you mean '?)[+~]*([\w.]+)", problem)
+        yield from (name for name in names if find_value_kind(name) is not None or find_key(name) is not None)
 
 
 def _depends_on(problem: str, key: str) -> bool:
