@@ -1,5 +1,6 @@
 """Files of a run that are damaged, cut or changed: found out, said, and never silently wrong."""
 
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +16,6 @@ from regexp.errors import RunError
 from regexp.execution.checkpoint_file import LAST, PREVIOUS, load_checkpoint
 from regexp.execution.run_recorder import RunRecorder
 from regexp.runs.tensor_file import read_tensors
-from regexp.training.metrics import EpochMetrics
 
 RUN = ["epochs=5", "model.hidden_sizes=[2]", "data.train_size=64", "data.val_size=32"]
 # The last epoch of the interrupted run that was recorded. Checkpoints are those of epochs 3 and 2.
@@ -121,15 +121,19 @@ def test_a_run_goes_on_to_the_same_figures_whatever_file_is_damaged(
 def test_a_damaged_checkpoint_does_not_take_the_place_of_the_previous_one(
     interrupted: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process is killed again before it writes another checkpoint."""
+    """The process is killed again, between the two files of its next checkpoint."""
     directory = copy(interrupted[0], tmp_path / "copy")
     damage_file(directory, LAST, "halved")
+    replace = os.replace
 
-    def killed(self: RunRecorder, metrics: EpochMetrics) -> None:
-        raise Killed
+    def killed(source: Path, target: Path) -> None:
+        if source.suffix == ".part" and target.name == LAST:
+            raise Killed
+        replace(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(RunRecorder, "record_epoch", killed)
+        patch.setattr("regexp.training.loop.CHECKPOINT_SHARE", 0)
+        patch.setattr(os, "replace", killed)
         with pytest.raises(Killed):
             run(RUN, tmp_path / "copy", quiet=True)
     checkpoint = load_checkpoint(directory)

@@ -66,14 +66,15 @@ def test_content_is_on_the_disk_before_its_name_and_the_name_before_what_builds_
     operations = [operation.replace(f".{os.getpid()}.part", "") for operation in disk.operations]
     [events] = [path.name for path in directory.glob("events*")]
     for name in ("checkpoint.safetensors", "best.safetensors", "summary.json"):
-        # A checkpoint is also renamed to the previous one.
+        # A checkpoint is also renamed to the previous one, just before.
         replaced = [
             number
             for number, operation in enumerate(operations)
-            if operation == f"replace {name}" and operations[number - 1] in (f"fsync {name}", f"replace {name}")
+            if operation == f"replace {name}" and operations[number + 1] != f"replace {name}"
         ]
+        assert all(f"fsync {name}" in operations[number - 2 : number] for number in replaced), name
         assert replaced, name
-        assert f"fsync {directory.name}" in operations[replaced[-1] :]
+        assert all(operations[number + 1] == f"fsync {directory.name}" for number in replaced), name
     first_checkpoint = operations.index("replace checkpoint.safetensors")
     for name in ("run.json", "metrics.csv", events, directory.parent.name, tmp_path.name):
         assert f"fsync {name}" in operations[:first_checkpoint], name
