@@ -6,6 +6,7 @@ from pathlib import Path
 
 from regexp.config.compose import CONF
 from regexp.config.keys import Key, list_keys, list_step_keys
+from regexp.utils.atomic_io import read_text
 from regexp.utils.messages import format_value
 
 _WIDTH = 79
@@ -60,7 +61,7 @@ def format_help() -> str:
 
 def describe_option(file: Path) -> str:
     """Return the first comment of an option's file that is not an instruction to Hydra."""
-    comments = (line[1:].strip() for line in file.read_text().splitlines() if line.startswith("#"))
+    comments = (line[1:].strip() for line in read_text(file).splitlines() if line.startswith("#"))
     return next((comment for comment in comments if not comment.startswith("@")), "")
 
 

@@ -11,6 +11,7 @@ from regexp.config.words.homes import expand_home
 from regexp.errors import ConfigError, RunError
 from regexp.runs.run import Run
 from regexp.runs.run_record import READ_ERRORS, RunRecord, describe_error, read_run_record
+from regexp.utils.atomic_io import read_text
 from regexp.utils.messages import quote_word
 
 
@@ -138,7 +139,7 @@ def _read_sweep(file: Path) -> tuple[str, list[SweepMember]]:
     """Return the command and the members of a sweep; raise RunError if its file is broken."""
     directory = file.parent.parent
     try:
-        record = json.loads(file.read_text())
+        record = json.loads(read_text(file))
         return str(record["command"]), [
             SweepMember(directory / member["directory"], tuple(map(str, member["overrides"])))
             for member in record["members"]

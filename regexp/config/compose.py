@@ -16,10 +16,10 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from regexp.config import file_errors, override_errors
+from regexp.config.hydra_config import search_path
 from regexp.config.hydra_config.foreign_code import find_foreign_code
 from regexp.config.hydra_config.key_rules import find_fixed_key_problems, find_hydra_problems
 from regexp.config.hydra_config.null_option import replace_null_option
-from regexp.config.hydra_config.search_path import extend_loader, find_search_path, list_groups, make_loader
 from regexp.config.job import Job, JobTemplate
 from regexp.config.overrides import expand_grid, is_hydra_override, read_overrides
 from regexp.config.schema import OPTIONS, Config
@@ -75,12 +75,12 @@ def compose_jobs(runs: Sequence[Sequence[str]]) -> list[Job]:
             if override.lstrip("+~").startswith("hydra"):
                 raise ConfigError(f"{override}: only the command line accepts Hydra's own keys")
     if _DEFAULT not in _composers:
-        extend_options(None, "config")
+        extend_options()
     with problems_as_typed([override for overrides in runs for override in overrides]):
         return _composers[_DEFAULT].compose_jobs(runs)
 
 
-def extend_options(config_dir: str | None, config_name: str) -> None:
+def extend_options(config_dir: str | None = None, config_name: str = "config") -> None:
     """Make `compose_job` and `compose_jobs` know the user's own options from now on; see `make_composer`."""
     _composers[_DEFAULT] = make_composer(config_dir, config_name)
 
@@ -110,7 +110,7 @@ def make_composer(config_dir: str | None = None, config_name: str = "config") ->
         ConfigError: if the directory does not exist or holds .yml files, which Hydra does not read.
     """
     register_schema()
-    return Composer(make_loader(CONF, config_dir), config_name)
+    return Composer(search_path.make_loader(CONF, config_dir), config_name)
 
 
 class Composer:
@@ -135,15 +135,13 @@ class Composer:
     @cached_property
     def groups(self) -> dict[str, list[str]]:
         """The options of each group, the user's own included."""
-        groups = list_groups(self.option_loader)
-        return {name: options for name, options in groups.items() if name not in ("hydra", "schema")}
+        groups = search_path.list_groups(self.option_loader).items()
+        return {name: options for name, options in groups if name not in ("hydra", "schema")}
 
     @property
     def config_directories(self) -> list[Path]:
         """The directories that hold options: regexp's own, then the user's."""
-        sources = self.option_loader.get_search_path().get_path()
-        paths = [Path(str(source.path).removeprefix("file://")) for source in sources]
-        return [CONF, *(path for path in paths if path != CONF and path.is_dir())]
+        return search_path.list_directories(self.option_loader, CONF)
 
     def compose_job(self, words: Sequence[str], problems: Sequence[str] = ()) -> Job:
         """Return the job of the words of a command line, without flags, that trains one run.
@@ -154,7 +152,9 @@ class Composer:
         words = replace_null_option(words)
         if tuple(words) in self._jobs and not problems:
             return self._jobs[tuple(words)]
-        job = JobTemplate.make_job(*self._compose_template(words, problems))
+        parts = self._compose_template(words, problems)
+        with file_errors.problems_with_files(parts[1], parts[0].hydra.runtime.choices, self.config_directories):
+            job = JobTemplate.make_job(*parts)
         if self.reuse_jobs:
             self._jobs[tuple(words)] = job
         return job
@@ -177,9 +177,9 @@ class Composer:
 
     def _compose_command_line(self, words: Sequence[str], multirun: bool) -> list[Job]:
         """Return the jobs of a command line; see `compose_command_line`."""
-        self.option_loader = extend_loader(self.loader, self.config_name, find_search_path(words))
+        self.option_loader = search_path.extend_loader(self.loader, self.config_name, words)
         overrides, problems = read_overrides(words, self.groups, multirun)
-        hydra_problems = find_hydra_problems(overrides, multirun, list_groups(self.option_loader, "hydra/"))
+        hydra_problems = find_hydra_problems(overrides, multirun, search_path.list_groups(self.option_loader, "hydra/"))
         overrides = [text for text in overrides if text not in hydra_problems]
         problems += hydra_problems.values()
         if multirun:

@@ -1,12 +1,14 @@
 """Messages about configuration files that Hydra cannot compose: the file, the line or key, and what to type instead."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
@@ -14,6 +16,7 @@ from regexp.config.constraints import can_convert, describe_wrong_type
 from regexp.config.keys import closest_match, find_key, suggest_keys
 from regexp.config.overrides import Groups
 from regexp.errors import ConfigError
+from regexp.utils.atomic_io import read_text
 from regexp.utils.messages import did_you_mean, first_line, format_value
 
 _NOT_A_MAPPING = "does not contain a mapping of keys"
@@ -35,6 +38,8 @@ def describe_file_error(
         if isinstance(cause, MarkedYAMLError) and cause.problem_mark is not None:
             mark = cause.problem_mark
             return f"{mark.name}, line {mark.line + 1}: broken YAML ({cause.problem or cause.context})"
+        if isinstance(cause, UnicodeError):
+            return str(cause)
         if isinstance(cause, OSError) and not isinstance(cause, HydraException) and cause.filename is not None:
             return f"{cause.filename} cannot be read: {cause.strerror}"
     if not isinstance(error, HydraException):
@@ -88,14 +93,12 @@ def _describe_unreadable_file(file: Path) -> str | None:
 
 def _find_file_problems(file: Path) -> Iterator[str]:
     """Yield a problem for each unknown key and each value of a wrong type in a file."""
-    is_global = re.search(r"^#\s*@package\s+_global_", file.read_text(), re.MULTILINE) is not None
-    prefix = "" if is_global else f"{file.parent.name}."
     content = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
     if not isinstance(content, dict):
         yield _NOT_A_MAPPING
         return
-    node = {str(name): value for name, value in content.items() if name != "defaults"}
-    for name, value in _flatten_mapping(node, prefix):
+    is_in_group = not _is_global(file)
+    for name, value in _list_file_values(file):
         if name.startswith(("hydra.", "augmentation.")) or name.endswith((".name", ".kind")):
             continue  # checked once the whole configuration is composed
         key = find_key(name)
@@ -103,10 +106,23 @@ def _find_file_problems(file: Path) -> Iterator[str]:
         if key is None:
             remedy = did_you_mean(suggest_keys(name)) or "; regexp --help lists all keys"
             yield f"{assignment}: there is no such key{remedy}"
-        elif key.options and prefix and "defaults" not in content:
+        elif key.options and is_in_group and "defaults" not in content:
             yield f"{assignment}: begin the file with defaults: [{key.options[0]}, _self_], an option that has this key"
         elif not (isinstance(value, str) and "${" in value) and not can_convert(value, key):
             yield describe_wrong_type(name, value, key)
+
+
+def _list_file_values(file: Path) -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key, within the whole configuration, and the value of every entry of a file."""
+    content = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+    if isinstance(content, dict):
+        node = {str(name): value for name, value in content.items() if name != "defaults"}
+        yield from _flatten_mapping(node, "" if _is_global(file) else f"{file.parent.name}.")
+
+
+def _is_global(file: Path) -> bool:
+    """Return whether the keys of a file are those of the whole configuration, as in an experiment."""
+    return re.search(r"^#\s*@package\s+_global_", read_text(file), re.MULTILINE) is not None
 
 
 def _flatten_mapping(node: dict[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -116,3 +132,46 @@ def _flatten_mapping(node: dict[Any, Any], prefix: str) -> Iterator[tuple[str, A
             yield from _flatten_mapping(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
+
+
+@contextmanager
+def problems_with_files(
+    overrides: Sequence[Override], choices: Mapping[str, Any], directories: Sequence[Path]
+) -> Iterator[None]:
+    """Put the user's file that sets a key before each problem of a ConfigError that ends the block.
+
+    Args:
+        overrides: the overrides that set values; a problem of one of their keys has no file.
+        choices: the chosen options of each group.
+        directories: the directories that hold options: regexp's own, then the user's.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        keys_by_file = _list_keys_of_files(choices, directories)
+        typed_keys = [override.key_or_group for override in overrides]
+        problems = [_name_file(problem, typed_keys, keys_by_file) for problem in str(error).splitlines()]
+        raise ConfigError("\n".join(problems)) from error
+
+
+def _list_keys_of_files(choices: Mapping[str, Any], directories: Sequence[Path]) -> dict[Path, set[str]]:
+    """Return the keys that each of the user's files sets; see `problems_with_files`."""
+    keys_by_file: dict[Path, set[str]] = {}
+    for group in sorted(choices, key=lambda group: group != "experiment"):  # whose values win over all others
+        options = choices[group] if isinstance(choices[group], list | ListConfig) else [choices[group]]
+        for option in options:
+            file = _find_option_file(f"{group}/{option}", directories)
+            if file is not None and not file.is_relative_to(directories[0]):
+                keys_by_file[file] = {key for key, _ in _list_file_values(file)}
+    return keys_by_file
+
+
+def _name_file(problem: str, typed_keys: Sequence[str], keys_by_file: Mapping[Path, set[str]]) -> str:
+    """Return a problem, with the file that sets its key in front unless the key was typed."""
+    key = re.split(r"[=:]", problem, maxsplit=1)[0]
+    if any(f"{key}.".startswith(f"{typed_key}.") for typed_key in typed_keys):
+        return problem
+    for file, keys in keys_by_file.items():
+        if any(f"{name}.".startswith(f"{key}.") for name in keys):
+            return f"{file}: {problem}"
+    return problem

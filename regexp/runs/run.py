@@ -10,6 +10,7 @@ from regexp.config.schema import OPTIONS
 from regexp.config.words.homes import expand_home
 from regexp.errors import RunError
 from regexp.runs.tensor_file import read_tensors
+from regexp.utils.atomic_io import read_text
 from regexp.utils.lazy import load_object
 from regexp.utils.messages import first_line
 
@@ -93,7 +94,7 @@ class Run:
         """
         path = self.directory / "metrics.csv"
         try:
-            complete_lines, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
+            complete_lines, _, _ = read_text(path).rpartition("\n")
             return [
                 {name: int(value) if name == "epoch" else float(value) for name, value in row.items()}
                 for row in csv.DictReader(complete_lines.splitlines(), strict=True)
@@ -156,7 +157,7 @@ class Run:
 def _read_json(path: Path, missing_message: str) -> dict[str, Any]:
     """Return the object in a JSON file; raise RunError if the file is missing or broken."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(read_text(path))
     except FileNotFoundError as error:
         raise RunError(f"{path.parent} {missing_message}") from error
     except (OSError, ValueError, RecursionError) as error:

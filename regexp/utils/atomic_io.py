@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, also through a power cut."""
+"""Files that are written whole or not at all, also through a power cut; and text that is read as UTF-8."""
 
 import errno
 import os
@@ -80,3 +80,19 @@ def append_to_log(directory: Path, message: str) -> None:
     """Append a line with the current time to the run.log of a run's directory."""
     with (directory / "run.log").open("a", encoding="utf-8") as file:
         file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {show_bytes(message)}\n")
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file as UTF-8, whatever the locale; a byte-order mark, as Windows writes it, is left out.
+
+    Raises:
+        UnicodeError: the file is not UTF-8; the message names the file and the line.
+    """
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UnicodeError(
+            f"{path}, line {line}: is not UTF-8 (byte 0x{content[error.start]:02x}); save it as UTF-8"
+        ) from error

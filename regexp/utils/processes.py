@@ -80,7 +80,7 @@ def _place(process: dict[str, Any]) -> tuple[Any, ...]:
 def _boot_id() -> str | None:
     """Return what Linux drew at random when this machine was started."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         return None
 
@@ -101,7 +101,9 @@ def _read_state(pid: int) -> tuple[str, str] | None:
     """
     try:
         # The fields after the program's name, which may itself hold spaces and brackets; see man proc_pid_stat.
-        state, *fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        state, *fields = (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        )
     except OSError:
         return None
     return state, fields[18]

@@ -108,6 +108,6 @@ def _control_groups(controller: str, root: Path) -> Iterator[tuple[int, Path]]:
 def _read_lines(path: Path) -> Sequence[str]:
     """Return the lines of a file; none where it cannot be read."""
     try:
-        return path.read_text().splitlines()
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []

@@ -58,7 +58,18 @@ def list_groups(loader: ConfigLoaderImpl, parent: str = "") -> dict[str, list[st
     return {name: repository.get_group_options(parent + name, ObjectType.CONFIG) for name in names}
 
 
-def find_search_path(words: Sequence[str]) -> Any:
+def list_directories(loader: ConfigLoaderImpl, conf: Path) -> list[Path]:
+    """Return the directories that hold options: regexp's own, then the user's.
+
+    Args:
+        loader: Hydra's loader.
+        conf: the directory of regexp's own options.
+    """
+    paths = [Path(str(source.path).removeprefix("file://")) for source in loader.get_search_path().get_path()]
+    return [conf, *(path for path in paths if path != conf and path.is_dir())]
+
+
+def _find_typed_value(words: Sequence[str]) -> Any:
     """Return the value of hydra.searchpath among the words of a command line, or None."""
     for word in words:  # Hydra takes the first
         if word.lstrip("+").startswith(f"{_SEARCH_PATH}=") and is_readable(text := make_hydra_word(word)):
@@ -66,7 +77,7 @@ def find_search_path(words: Sequence[str]) -> Any:
     return None
 
 
-def extend_loader(loader: ConfigLoaderImpl, config_name: str, typed_value: Any) -> ConfigLoaderImpl:
+def extend_loader(loader: ConfigLoaderImpl, config_name: str, words: Sequence[str]) -> ConfigLoaderImpl:
     """Return a loader that also knows the options below hydra.searchpath, or the same loader where that is empty.
 
     Hydra itself extends the search path for each configuration that it composes, but not for what it lists.
@@ -74,12 +85,12 @@ def extend_loader(loader: ConfigLoaderImpl, config_name: str, typed_value: Any) 
     Args:
         loader: Hydra's loader.
         config_name: the primary configuration, which may set hydra.searchpath.
-        typed_value: the value of hydra.searchpath on the command line; None where it is not typed.
+        words: the words of the command line, which may set it too.
 
     Raises:
         ConfigError: the value is not a list of directories that exist.
     """
-    paths = typed_value
+    paths = _find_typed_value(words)
     if paths is None:
         primary_config = loader.repository.load_config(config_name)
         if primary_config is None:

@@ -20,6 +20,7 @@ from regexp.config.words.homes import expand_home
 from regexp.config.words.hydra_words import write_count
 from regexp.config.words.value_kinds import ValueKind, find_value_kind
 from regexp.errors import ConfigError
+from regexp.utils.atomic_io import read_text
 
 _TAG = "tag:yaml.org,2002:"
 
@@ -36,7 +37,7 @@ class TypedFileSource(FileConfigSource):
         file = Path(os.path.realpath(os.path.join(self.path, self._normalize_file_name(config_path))))
         if not file.exists():
             raise ConfigLoadError(f"Config not found : {file}")
-        content = file.read_text(encoding="utf-8-sig")
+        content = read_text(file)
         header = self._get_header_dict(content)
         group = os.path.dirname(config_path).replace(os.sep, ".")
         package = header.get("package") or group
