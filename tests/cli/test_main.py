@@ -81,7 +81,7 @@ def test_the_shell_completes_options() -> None:
     [
         (["model.dropout=2", "optimizer.lr=-1"], 2, "optimizer.lr=-1: must be above 0"),
         (["normalisation=batch"], 2, "normalisation"),
-        (["normalization=null"], 2, "choose one of batch, layer, none"),
+        (["normalization=null"], 2, "choose one of batch, group, layer, none, rms"),
         (["experiment=lessen"], 2, "lesson"),
         (["+foo=1"], 2, "foo: there is no such key"),
         (["seed=[1"], 2, "[1"),

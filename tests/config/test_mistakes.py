@@ -33,8 +33,8 @@ def composer() -> Composer:
         # groups and options
         ("normalisation=batch", ["there is no such key", "did you mean normalization=batch?"]),
         ("augmentation=lession", ["one of affine, blur,", "did you mean augmentation=lesson?"]),
-        ("normalization=null", ["normalization=null: choose one of batch, layer, none"]),
-        ("normalization=", ["choose one of batch, layer, none"]),
+        ("normalization=null", ["normalization=null: choose one of batch, group, layer, none, rms"]),
+        ("normalization=", ["choose one of batch, group, layer, none, rms"]),
         ("normalization=Batch", ["did you mean normalization=batch?"]),
         ("normalization=batchnorm", ["did you mean normalization=batch?"]),
         ("experiment=lessen", ["did you mean experiment=lesson?"]),
