@@ -84,7 +84,14 @@ def test_what_was_meant_is_suggested(composer: Composer, line: str, suggestion: 
     "line",
     [
         *("nonsense=1", "foo=3", "model.size=3", "model.depth=3", "loss.focal=1", "num_workers=4", "verbose=true"),
-        *("optimizer=lion", "normalization=instance", "data=cifar10", "hydra.foo=1", "optimizer.rho=0.9", "epsilon_0=1"),
+        *(
+            "optimizer=lion",
+            "normalization=instance",
+            "data=cifar10",
+            "hydra.foo=1",
+            "optimizer.rho=0.9",
+            "epsilon_0=1",
+        ),
         *("-m hydra/sweeper=ax", "+optimizer.xyz=1"),
     ],
 )
