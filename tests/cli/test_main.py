@@ -14,6 +14,7 @@ from helpers.commands import SHORT
 from helpers.commands import run_regexp as run_in_this_process
 
 from regexp.config.compose import CONF
+from regexp.config.schema import OPTIONS
 
 REGEXP = [sys.executable, "-W", "error", "-m", "regexp"]
 # Without UV, which uv sets for what it runs.
@@ -73,7 +74,7 @@ def test_cfg_shows_the_configuration_without_training() -> None:
 def test_the_shell_completes_options() -> None:
     line = "regexp normalization="
     process = run_regexp("-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))
-    assert process.stdout.split() == ["normalization=batch", "normalization=layer", "normalization=none"]
+    assert process.stdout.split() == [f"normalization={name}" for name in sorted(OPTIONS["normalization"])]
 
 
 @pytest.mark.parametrize(

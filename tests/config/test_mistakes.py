@@ -273,7 +273,7 @@ def test_a_mistake_in_a_file_is_an_error_that_names_it(
 def test_a_file_that_is_not_text_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "augmentation").mkdir()
     (tmp_path / "augmentation" / "custom.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match=r"custom\.yaml cannot be read"):
+    with pytest.raises(ConfigError, match=r"custom\.yaml, line 1: is not UTF-8"):
         make_composer(str(tmp_path)).compose_command_line(["augmentation=custom"], False)
 
 
