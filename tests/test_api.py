@@ -279,6 +279,15 @@ def test_a_run_works_inside_a_hydra_program() -> None:
         assert compose("config", overrides=["seed=3"]).seed == 3
 
 
+def test_another_hydra_program_in_this_process_keeps_the_types_of_its_keys(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("name: 1.10\nepochs: 1e2\n")
+    run([*SHORT, "name=1.10"], quiet=True)
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        assert compose("config") == {"name": 1.1, "epochs": 100.0}
+        assert run([*SHORT, "name=1.20"], quiet=True).config["name"] == "1.20"
+        assert compose("config") == {"name": 1.1, "epochs": 100.0}
+
+
 def test_splits_that_do_not_fit_the_data_are_reported_before_anything_trains() -> None:
     with pytest.raises(ConfigError, match=r"data\.val_size=99999"):
         sweep([SHORT, ["data.val_size=99999"]], quiet=True)

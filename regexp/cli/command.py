@@ -14,6 +14,7 @@ from regexp.cli.sweep_cautions import find_repeated_runs
 from regexp.config.compose import make_command_composer
 from regexp.config.hydra_config.null_option import replace_null_option
 from regexp.config.job import Job
+from regexp.config.words.yaml_files import typed_files
 from regexp.errors import SUCCESS, ConfigError, StorageError
 from regexp.utils import exit_codes
 from regexp.utils.storage_errors import describe_storage_error
@@ -81,7 +82,7 @@ def run_hydra(arguments: Arguments) -> None:
 
     follow_other_launchers()
     try:
-        with give_words(replace_null_option(arguments.hydra_words())):
+        with typed_files(), give_words(replace_null_option(arguments.hydra_words())):
             command()
     except SystemExit as hydra_exit:  # Hydra has printed the reason
         exit_codes.record_status(ConfigError.status if hydra_exit.code else SUCCESS)

@@ -25,7 +25,7 @@ from regexp.config.overrides import expand_grid, is_hydra_override, read_overrid
 from regexp.config.schema import OPTIONS, Config
 from regexp.config.words.as_typed import problems_as_typed
 from regexp.config.words.parsing import parse_override
-from regexp.config.words.yaml_files import register_file_source
+from regexp.config.words.yaml_files import typed_files
 from regexp.errors import ConfigError
 from regexp.utils.messages import quote_word
 from regexp.utils.progress import track_progress
@@ -45,7 +45,6 @@ _DEFAULT = ""
 
 def register_schema() -> None:
     """Register the type of every key with Hydra; the files in conf/ refer to them as `schema/...`."""
-    register_file_source()
     store = ConfigStore.instance()
     store.store(group="schema", name="config", node=Config, package="_global_")
     for group, options in OPTIONS.items():
@@ -282,7 +281,8 @@ class Composer:
         if choices in self._templates:
             return self._templates[choices]
         try:
-            cfg = self.loader.load_configuration(self.config_name, list(choices), RunMode.RUN)
+            with typed_files():
+                cfg = self.loader.load_configuration(self.config_name, list(choices), RunMode.RUN)
         except (HydraException, OmegaConfBaseException, YAMLError, OSError, ValueError, RecursionError) as error:
             message = file_errors.describe_file_error(error, choices, self.config_directories, self.groups)
             raise ConfigError(message) from error

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from regexp.config.words.homes import expand_home
 from regexp.config.words.hydra_words import make_hydra_word
 from regexp.config.words.parsing import is_readable, parse_override
+from regexp.config.words.yaml_files import typed_files
 from regexp.errors import ConfigError
 
 _SEARCH_PATH = "hydra.searchpath"
@@ -34,7 +35,8 @@ def make_loader(conf: Path, config_dir: str | None) -> ConfigLoaderImpl:
         directory = expand_home(config_dir).absolute()
         check_options_directory(directory, f"--config-dir {config_dir}")
         search_path.prepend("command-line", f"file://{directory}", SearchPathQuery(provider="schema"))
-    return ConfigLoaderImpl(search_path)
+    with typed_files():
+        return ConfigLoaderImpl(search_path)
 
 
 def check_options_directory(directory: Path, typed: str) -> None:
@@ -108,7 +110,8 @@ def extend_loader(loader: ConfigLoaderImpl, config_name: str, words: Sequence[st
     for path in paths:
         search_path.append("hydra.searchpath", path)
     search_path.get_path().append(schema)
-    extended_loader = ConfigLoaderImpl(search_path)
+    with typed_files():
+        extended_loader = ConfigLoaderImpl(search_path)
     _check_sources(extended_loader, paths)
     return extended_loader
 

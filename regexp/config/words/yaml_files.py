@@ -5,6 +5,8 @@ numbers, the schema says (see words.value_kinds).
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +48,20 @@ class TypedFileSource(FileConfigSource):
         return ConfigResult(self.provider, path=f"{self.scheme()}://{self.path}", config=config, header=header)
 
 
-def register_file_source() -> None:
-    """Let Hydra read configuration files through TypedFileSource in this process."""
+@contextmanager
+def typed_files() -> Iterator[None]:
+    """Let Hydra read configuration files through TypedFileSource during a `with` statement.
+
+    Loaders that are made meanwhile go on with it. Another Hydra program in this process has keys of its own.
+    """
     Plugins.instance()  # registers Hydra's own sources, which it does only once
-    SourcesRegistry.instance().types[FileConfigSource.scheme()] = TypedFileSource
+    types, scheme = SourcesRegistry.instance().types, FileConfigSource.scheme()
+    previous_type = types[scheme]
+    types[scheme] = TypedFileSource
+    try:
+        yield
+    finally:
+        types[scheme] = previous_type
 
 
 def read_yaml(file: Path, content: str, prefix: str) -> DictConfig | ListConfig:
