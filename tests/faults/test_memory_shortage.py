@@ -24,7 +24,7 @@ def failed_cohorts(monkeypatch: pytest.MonkeyPatch) -> "list[weakref.ref[Cohort]
     forward, cohorts = Cohort.forward, list[weakref.ref[Cohort]]()
 
     def limited(self: Cohort, images: torch.Tensor) -> torch.Tensor:
-        if self.model.architecture.normalization == "none":  # type: ignore[attr-defined]
+        if self.model.architecture.normalization.name == "none":  # type: ignore[attr-defined]
             cohorts.append(weakref.ref(self))
             raise MemoryError
         return forward(self, images)
