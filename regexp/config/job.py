@@ -118,8 +118,15 @@ class JobTemplate:
         self._format_section_once = lru_cache(_MAX_SECTIONS)(self._format_section)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Leave out what is remembered, so that a job can be sent to another process."""
-        return JobTemplate, (self.cfg, self.hydra, dict(self.groups))
+        """Leave out what is remembered, so that a job can be sent to another process, and the types of plugins.
+
+        The other process then imports no plugin. Hydra may have loaded one twice, and then its types cannot be sent.
+        """
+        hydra = copy.copy(self.hydra)
+        with open_dict(hydra):
+            for name in ("launcher", "sweeper"):
+                hydra[name] = OmegaConf.to_container(hydra[name], resolve=False)
+        return JobTemplate, (self.cfg, hydra, dict(self.groups))
 
     def make_job(self, values: Sequence[Override], overrides: Sequence[str], problems: Sequence[str] = ()) -> Job:
         """Return the job with these values.
