@@ -96,11 +96,11 @@ class Claims:
         with ThreadPoolExecutor(_FILES_AT_ONCE) as executor:
             list(executor.map(_release, self._claims.values()))
         for directory in self._directories:
-            for draft in directory.glob(f"{self.holder}-*.draft"):
-                shutil.rmtree(draft, ignore_errors=True)
-            with suppress(OSError):
+            with suppress(OSError):  # other processes have claims there, or have just removed it
+                for draft in directory.glob(f"{self.holder}-*.draft"):
+                    shutil.rmtree(draft, ignore_errors=True)
                 _remove_leftovers(directory)
-                directory.rmdir()  # unless other processes have claims there
+                directory.rmdir()
 
     def acquire(self, experiment: Path, identity: Identity) -> Claim:
         """Claim a run for this process, or return the claim that it holds already.

@@ -174,6 +174,7 @@ def test_a_message_goes_nowhere_where_standard_error_is_closed() -> None:
     assert (process.returncode, process.stdout) == (2, "")
 
 
+@pytest.mark.slow
 def test_no_file_takes_the_place_of_a_closed_stream() -> None:
     """What is printed to a closed standard output would end in the next file that is opened."""
     run_in_bash(f"$PY -m regexp {' '.join(SHORT)} <&- >&- 2>&-")

@@ -128,6 +128,7 @@ def run_in_bash(line: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["bash", "-c", line], capture_output=True, text=True, env=ENVIRONMENT, check=False)
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_or_full_disk_costs_the_output_only() -> None:
     command = shlex.join([*REGEXP, *SHORT])
     head = run_in_bash(f"{command} | head -n 1")
@@ -227,6 +228,7 @@ def test_a_signal_stops_a_run_after_its_epoch_and_the_same_command_resumes(
     assert read_metrics() == uninterrupted_metrics
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_resumed_from_its_checkpoint(uninterrupted_metrics: list[str]) -> None:
     process = start_regexp(*LONG)
     deadline = time.monotonic() + 60

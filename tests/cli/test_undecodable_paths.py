@@ -49,6 +49,7 @@ def test_a_path_that_is_not_utf8_is_used_recorded_and_shown(
     assert rb"caf\xe9.npz" in events.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_comparison_of_such_runs_is_written_in_utf8(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -67,6 +67,7 @@ def test_splitting_a_cohort_keeps_image_streams_whole(
     assert capsys.readouterr().out.count("2 together, 1 image stream") == 2
 
 
+@pytest.mark.slow
 def test_runs_equal_those_of_the_basic_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = [*SHORT, DOUBLE, "normalization=batch", "model.dropout=0,0.3", "augmentation=none,shift", "seed=0,1"]
     assert run_regexp(monkeypatch, "-m", *sweep) == 0

@@ -194,6 +194,7 @@ def test_runs_whose_workers_die_twice_have_failed_and_the_others_end() -> None:
     assert process.returncode == 130, out
 
 
+@pytest.mark.slow
 def test_when_the_parent_is_killed_no_process_goes_on_and_the_command_resumes() -> None:
     with start(COMMAND) as process:
         wait_for_checkpoints()
