@@ -14,8 +14,8 @@ SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "kill_runs.py"
     ("training", "kills"),
     [
         ("single", 3),
-        pytest.param("single", 200, marks=pytest.mark.slow),
-        pytest.param("sweep", 100, marks=pytest.mark.slow),
+        pytest.param("single", 60, marks=pytest.mark.slow),
+        pytest.param("sweep", 20, marks=pytest.mark.slow),
         pytest.param("digits", 20, marks=pytest.mark.slow),
     ],
 )
