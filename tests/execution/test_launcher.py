@@ -230,6 +230,7 @@ def test_the_report_says_what_to_type_to_see_exactly_these_runs(
     ]
 
 
+@pytest.mark.slow
 def test_a_row_is_a_configuration_however_it_was_typed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -211,6 +211,7 @@ def test_when_the_parent_is_killed_no_process_goes_on_and_the_command_resumes() 
     assert "4 runs: 4 to train (4 to resume)" in out
 
 
+@pytest.mark.slow
 def test_an_idle_worker_ends_with_its_parent() -> None:
     code = (
         "import time; from regexp.execution.executors.worker_process import WorkerProcess\n"

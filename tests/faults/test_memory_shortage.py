@@ -48,6 +48,7 @@ def test_a_failed_regroup_drops_no_remaining_cohort(
     assert len(list(Path("outputs").rglob("failure.json"))) == 2
 
 
+@pytest.mark.slow
 def test_a_cohort_that_failed_leaves_its_memory_to_those_that_follow(
     monkeypatch: pytest.MonkeyPatch, failed_cohorts: "list[weakref.ref[Cohort]]"
 ) -> None:
