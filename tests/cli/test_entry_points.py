@@ -139,7 +139,7 @@ def test_lost_help_is_no_error(name: str, redirection: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("redirection", ["| true", ">&-", FULL, ">&- 2>&-"])
+@pytest.mark.parametrize("redirection", ["| true", ">&-", ">&- 2>&-"])
 @pytest.mark.parametrize(
     ("words", "status"),
     [
