@@ -130,27 +130,29 @@ def _decode(file: Path, image_size: int | None, grayscale: bool | None, scale: f
         return Problem(f"cannot be read: {error.strerror}")
     if not content:
         return Problem("is empty")
+    image: Image.Image | None = None
     try:
-        image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        image.load()
+        has_frames = image.format in _FRAME_FORMATS and getattr(image, "n_frames", 1) > 1
+    except MemoryError:  # is no fault of the file
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return Problem(f"has more than {Image.MAX_IMAGE_PIXELS:,} pixels")
     except Exception:  # a broken file can make Pillow raise almost anything
-        is_picture = content.startswith((_PNG_SIGNATURE, b"\xff\xd8"))
+        is_picture = image is not None or content.startswith((_PNG_SIGNATURE, b"\xff\xd8"))
         return Problem("is broken" if is_picture else f"is none of {FORMAT_NAMES}, despite its name")
-    try:
-        image.load()
-        has_frames = image.format in _FRAME_FORMATS and getattr(image, "n_frames", 1) > 1
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return Problem(f"has more than {Image.MAX_IMAGE_PIXELS:,} pixels")
-    except Exception:
-        return Problem("is broken")
     if _count_bits(image, content) > 8 and not image.mode.startswith("I;16"):  # Pillow would silently drop half of them
         return Problem("has 16 bits per sample or more, which only gray pictures may have")
     kind = _TRANSPARENT if "transparency" in image.info else _KINDS.get(image.mode, f"in mode {image.mode}")
     if grayscale is None and kind not in (_GRAY, _COLOR):
         return Problem(f"is {kind}", needs_channels=True)
-    with contextlib.suppress(Exception):  # broken EXIF data does not make the picture broken
+    try:
         image = ImageOps.exif_transpose(image)
+    except MemoryError:
+        raise
+    except Exception:  # broken EXIF data does not make the picture broken
+        pass
     if not image.mode.startswith("I;16"):
         image = _convert(image, kind, grayscale)
     pixels = np.asarray(image)

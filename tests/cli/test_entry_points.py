@@ -139,17 +139,17 @@ def test_lost_help_is_no_error(name: str, redirection: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("redirection", ["| true", ">&-", ">&- 2>&-"])
+@pytest.mark.parametrize("redirection", ["| true", ">&-", FULL, ">&- 2>&-"])
 @pytest.mark.parametrize(
     ("words", "status"),
     [
         ("-m regexp --version", 0),
         ("-m regexp --cfg job", 0),
         ("-m regexp --hydra-help", 0),
-        ("-m regexp -m hydra.launcher.dry_run=true epochs=6 seed=0,1", 0),
+        ("-m regexp -m hydra.launcher.dry_run=true epochs=7 seed=0,1", 0),
         (f"-m regexp {' '.join(SHORT)}", 0),
         (f"-m regexp -m {' '.join(SHORT)} seed=0,1 >/dev/null && $PY -m regexp.cli.compare", 0),
-        ("-m regexp.preview epochs=6", 0),
+        ("-m regexp.preview epochs=7", 0),
     ],
 )
 def test_output_that_cannot_be_written_changes_no_status(

@@ -214,3 +214,15 @@ def test_errors_about_names_that_are_not_utf_8_are_recorded_and_shown(root: Path
     [failure] = Path("outputs/default").glob("*/failure.json")
     assert "caf" in failure.read_text()
     assert "is empty" in (failure.parent / "run.log").read_text()
+
+
+@pytest.mark.parametrize("place", ["PIL.ImageFile.ImageFile.load", "PIL.ImageOps.exif_transpose"])
+def test_a_shortage_of_memory_is_not_blamed_on_a_picture(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_image_folder(Path("pictures"))
+
+    def fail(*arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(place, fail)
+    with pytest.raises(DataError, match=r"pictures do not fit into memory; use data\.image_size=64"):
+        read_splits(locate("image_folder", "pictures"))
