@@ -11,7 +11,7 @@ from regexp.cli.arguments import Arguments, read_arguments
 from regexp.cli.help import format_help
 from regexp.cli.hydra_parser import give_words
 from regexp.cli.sweep_cautions import find_repeated_runs
-from regexp.config.compose import make_command_composer
+from regexp.config.compose import make_command_composer, register_schema
 from regexp.config.hydra_config.null_option import replace_null_option
 from regexp.config.job import Job
 from regexp.config.words.yaml_files import typed_files
@@ -80,6 +80,7 @@ def run_hydra(arguments: Arguments) -> None:
     from regexp.execution.launching.other_launchers import follow_other_launchers
     from regexp.execution.launching.task import command
 
+    register_schema()  # --info composes, though nothing has been composed to check it
     follow_other_launchers()
     try:
         with typed_files(), give_words(replace_null_option(arguments.hydra_words())):
