@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from regexp.config.compose import Composer, make_composer
 from regexp.utils.device import available_kinds
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,6 +62,12 @@ def _separate_log_handlers() -> Iterator[None]:
 def _fixed_seed() -> None:
     """Seed torch's global generator, so that a test does not depend on those before it."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def composer() -> Composer:
+    """Return the composer of a command line without options of the user's own."""
+    return make_composer()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from configuration_reference import make_reference
 
 from regexp.cli.arguments import read_arguments
 from regexp.config.augmentation_schema import STEPS
-from regexp.config.compose import CONF, Composer, make_composer
+from regexp.config.compose import CONF, Composer
 from regexp.config.metric_registry import COLUMNS
 from regexp.config.schema import OPTIONS
 
@@ -33,11 +33,6 @@ ARGUMENTS = [
     for head in (["uv", "run", "regexp"], ["uv", "run", "python", "-m", "regexp.preview"])
     if shlex.split(command)[: len(head)] == head and "--help" not in command
 ]
-
-
-@pytest.fixture(scope="module")
-def composer() -> Composer:
-    return make_composer()
 
 
 @pytest.mark.parametrize("words", ARGUMENTS, ids=" ".join)

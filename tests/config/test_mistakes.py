@@ -1,12 +1,13 @@
 """Typing mistakes, and the messages about them before anything is trained."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 import yaml
-from helpers.mistakes import find_problems
+from helpers.command_lines import find_problems
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -20,11 +21,6 @@ from regexp.config.overrides import MAX_RUNS
 from regexp.config.schema import OPTIONS, Config
 from regexp.config.validation import validate
 from regexp.errors import ConfigError
-
-
-@pytest.fixture(scope="module")
-def composer() -> Composer:
-    return make_composer()
 
 
 @pytest.mark.parametrize(
@@ -169,7 +165,7 @@ def composer() -> Composer:
     ],
 )
 def test_a_mistake_is_an_error_with_a_remedy(composer: Composer, line: str, parts: list[str]) -> None:
-    message = "\n".join(find_problems(composer, line))
+    message = "\n".join(find_problems(composer, *shlex.split(line)))
     for part in parts:
         assert part in message
     assert "full_key" not in message
@@ -178,14 +174,14 @@ def test_a_mistake_is_an_error_with_a_remedy(composer: Composer, line: str, part
 
 def test_all_problems_are_reported_together(composer: Composer) -> None:
     line = "normalization=bach lr=0.1 optimizer.lr=-1 epochs=ten +augmentation.flip.p=2 +augmentation.flop.p=1 x 'a=[1'"
-    problems = find_problems(composer, line)
+    problems = find_problems(composer, *shlex.split(line))
     for part in ("normalization=bach", "lr=0.1", "optimizer.lr=-1", "epochs=ten", "flip.p=2", "flop", "x:", "a=[1"):
         assert sum(problem.startswith((part, f"augmentation.{part}")) for problem in problems) == 1, part
     assert len(problems) == 8
 
 
 def test_all_jobs_of_a_sweep_are_checked_together(composer: Composer) -> None:
-    problems = find_problems(composer, "-m optimizer.lr=1,-1,0 model.dropout=0,2 seed=0,1 lr=3")
+    problems = find_problems(composer, "-m", "optimizer.lr=1,-1,0", "model.dropout=0,2", "seed=0,1", "lr=3")
     assert problems == [
         "lr=3: there is no such key; did you mean optimizer.lr=3?",
         "model.dropout=2: must be below 1; for example model.dropout=0.2 (6 of 12 runs)",
@@ -317,7 +313,7 @@ def test_combinations_are_checked_beside_other_mistakes(composer: Composer) -> N
         "epochs=2 optimizer.betas=[0.9,2] data.val_size=0.9999 augmentation=crop augmentation.crop.size=30 "
         "batch_size=0 schedule=cosine schedule.warmup_epochs=7"
     )
-    message = "\n".join(find_problems(composer, line))
+    message = "\n".join(find_problems(composer, *shlex.split(line)))
     for part in ("batch_size=0", "optimizer.betas", "warmup_epochs=7", "data.val_size=0.9999", "crop.size=30"):
         assert part in message
 

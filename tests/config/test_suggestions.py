@@ -3,16 +3,11 @@
 import shlex
 
 import pytest
-from helpers.mistakes import find_problems
+from helpers.command_lines import find_problems
 
-from regexp.config.compose import Composer, compose_job, make_composer
+from regexp.config.compose import Composer, compose_job
 from regexp.config.keys import find_key
 from regexp.config.suggestions.synonyms import OPTION_SYNONYMS, SYNONYMS, normalize_word
-
-
-@pytest.fixture(scope="module")
-def composer() -> Composer:
-    return make_composer()
 
 
 @pytest.mark.parametrize("word", SYNONYMS)
@@ -25,7 +20,7 @@ def test_a_synonym_is_suggested(composer: Composer, word: str) -> None:
     else:
         assert find_key(meant) is not None or meant in composer.groups
     for line in (f"{word}=true", f"{word.upper()}=true", f"train.{word}=true"):
-        [problem] = find_problems(composer, line)
+        [problem] = find_problems(composer, *shlex.split(line))
         assert f"did you mean {group}=" in problem or f"did you mean {group}?" in problem
 
 
@@ -72,7 +67,7 @@ def test_the_synonym_of_an_option_is_suggested(composer: Composer, word: str) ->
     ],
 )
 def test_what_was_meant_is_suggested(composer: Composer, line: str, suggestion: str) -> None:
-    [problem] = find_problems(composer, line)
+    [problem] = find_problems(composer, *shlex.split(line))
     assert suggestion in problem
     command = suggestion.partition("type regexp ")[2]
     if command:  # it works as pasted
@@ -96,7 +91,7 @@ def test_what_was_meant_is_suggested(composer: Composer, line: str, suggestion: 
     ],
 )
 def test_nothing_far_fetched_is_suggested(composer: Composer, line: str) -> None:
-    [problem] = find_problems(composer, line)
+    [problem] = find_problems(composer, *shlex.split(line))
     assert "did you mean" not in problem
     assert problem.endswith(("regexp --help lists all keys", "shows them")) or "must be one of" in problem
 
@@ -122,4 +117,4 @@ def test_nothing_far_fetched_is_suggested(composer: Composer, line: str) -> None
     ],
 )
 def test_a_mistake_of_all_values_is_reported_once(composer: Composer, line: str, problems: list[str]) -> None:
-    assert find_problems(composer, line) == problems
+    assert find_problems(composer, *shlex.split(line)) == problems

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from helpers.command_lines import compose
 from hydra.core.override_parser.types import QuotedString
 from hydra.types import RunMode
 from hypothesis import HealthCheck, assume, example, given, settings
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from regexp.cli.arguments import read_arguments
-from regexp.config.compose import Composer, compose_job, make_composer
+from regexp.config.compose import Composer, compose_job
 from regexp.config.job import Job
 from regexp.config.words.homes import expand_home
 from regexp.config.words.hydra_words import make_hydra_word
@@ -45,17 +46,6 @@ RANDOM = settings(
     derandomize=True,  # a fault that is found once is found again
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
 )
-
-
-@pytest.fixture(scope="module")
-def composer() -> Composer:
-    return make_composer()
-
-
-def compose(composer: Composer, *words: str) -> list[Job]:
-    """Return the jobs of a command line."""
-    arguments = read_arguments(words)
-    return composer.compose_command_line(arguments.overrides, arguments.multirun)
 
 
 def make_files(directory: Path, names: list[str]) -> None:

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.command_lines import compose, find_problems
 
-from regexp.cli.arguments import read_arguments
 from regexp.config.compose import Composer, compose_jobs, make_composer
-from regexp.config.job import Job
 from regexp.config.keys import Key, list_keys, list_step_keys
 from regexp.config.schema import Config
 from regexp.config.words.value_kinds import find_value_kind
@@ -22,24 +21,6 @@ STEP_COUNT_KEYS = [key for key in list_step_keys() if key.type_description == "a
 NUMBER_KEYS = [key for key in (*list_keys(), *list_step_keys()) if "number" in key.type_description]
 # Texts that Hydra or YAML read as a number, a truth value or a date; all are names of an experiment.
 NUMBERLIKE = ["1.10", "7e45123", "1_000", "007", "true", "off", "inf", "NaN", "0x10", "2024-01-01", "12.", "1e2"]
-
-
-@pytest.fixture(scope="module")
-def composer() -> Composer:
-    return make_composer()
-
-
-def compose(composer: Composer, *words: str) -> list[Job]:
-    """Return the jobs of a command line."""
-    arguments = read_arguments(words)
-    return composer.compose_command_line(arguments.overrides, arguments.multirun)
-
-
-def find_problems(composer: Composer, *words: str) -> list[str]:
-    """Return the problems of a command line."""
-    with pytest.raises(ConfigError) as error:
-        compose(composer, *words)
-    return str(error.value).splitlines()
 
 
 def words_for(key: Key) -> list[str]:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.commands import SHORT, read_summaries, run_regexp
+from helpers.commands import SHORT, fail_builds, read_summaries, run_regexp
 
 from regexp import sweep
 from regexp.config.compose import compose_jobs
 from regexp.config.schema import OPTIONS
 from regexp.errors import RunError
-from regexp.execution import builders, forecast, memory
+from regexp.execution import forecast, memory
 from regexp.execution.builders import (
     count_optimizer_values,
     load_dataset,
@@ -259,21 +259,13 @@ def test_a_cohort_that_takes_too_long_to_try_has_no_forecast(
 def test_a_forecast_says_why_a_cohort_could_not_be_tried_and_hides_no_bug(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-
-    build, error = builders.build_cohort, [RunError("out of luck")]
-
-    def failing_build(planned_runs: Any) -> Any:
-        if planned_runs[0].job.config.normalization.name == "batch":
-            raise error[0]
-        return build(planned_runs)
-
-    monkeypatch.setattr(builders, "build_cohort", failing_build)
+    fail_builds(monkeypatch, "batch", RunError("out of luck"))
     words = ["-m", *SHORT, "normalization=none,batch", "hydra.launcher.dry_run=true"]
     assert run_regexp(monkeypatch, *words) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "cohort 1 could not be tried: out of luck" in lines
     assert "2 cohorts, one after the other: total time unknown" in lines
-    error[0] = ValueError("a bug")  # type: ignore[call-overload]
+    fail_builds(monkeypatch, "batch", ValueError("a bug"))
     with pytest.raises(ValueError, match="a bug"):
         run_regexp(monkeypatch, *words)
 

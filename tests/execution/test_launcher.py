@@ -6,11 +6,10 @@ import subprocess
 import sys
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import pytest
 from helpers.cohorts import DOUBLE
-from helpers.commands import SHORT, read_summaries, record_calls, run_regexp
+from helpers.commands import SHORT, fail_builds, read_summaries, record_calls, run_regexp
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
@@ -18,7 +17,7 @@ from omegaconf import OmegaConf
 
 from regexp.config.compose import compose_job
 from regexp.config.job import JobTemplate
-from regexp.execution import builders
+from regexp.errors import RunError
 from regexp.execution.launcher import LazyJobReturn
 from regexp.execution.launching.objective import Objective
 from regexp.runs.run import find_runs
@@ -96,16 +95,7 @@ def test_a_run_that_diverges_does_not_disturb_the_others(
 def test_the_other_cohorts_train_when_one_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from regexp.errors import RunError
-
-    build = builders.build_cohort
-
-    def failing_build(planned_runs: Any) -> Any:
-        if planned_runs[0].job.config.normalization.name == "batch":
-            raise RunError("out of luck")
-        return build(planned_runs)
-
-    monkeypatch.setattr(builders, "build_cohort", failing_build)
+    fail_builds(monkeypatch, "batch", RunError("out of luck"))
     assert run_regexp(monkeypatch, "-m", *SHORT, "normalization=none,batch,layer") == 3
     assert len(read_summaries()) == 2
     [failure] = Path("outputs").rglob("failure.json")

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from helpers.commands import SHORT, read_summaries, run_regexp
+from helpers.commands import SHORT, fail_builds, read_summaries, run_regexp
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.plugins.sweeper import Sweeper
 
 from regexp.errors import RunError
-from regexp.execution import builders
 from regexp.execution.launching.objective import Objective
 from regexp.runs.sweep_record import SweepRecord
 
@@ -90,14 +89,7 @@ def test_a_run_that_diverges_gives_the_exit_status(monkeypatch: pytest.MonkeyPat
 def test_a_run_that_fails_gives_the_exit_status_and_leaves_the_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    build = builders.build_cohort
-
-    def failing_build(planned_runs: Any) -> Any:
-        if planned_runs[0].job.config.normalization.name == "batch":
-            raise RunError("out of luck")
-        return build(planned_runs)
-
-    monkeypatch.setattr(builders, "build_cohort", failing_build)
+    fail_builds(monkeypatch, "batch", RunError("out of luck"))
     words = ["-m", *SHORT, "normalization=batch,none,layer", "hydra/launcher=basic"]
     assert run_regexp(monkeypatch, *words) == 3
     assert len(read_summaries()) == 2

@@ -2,13 +2,16 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from regexp.cli.command import run_command
+from regexp.execution import builders
+from regexp.runs.directories import PlannedRun
+from regexp.training.cohort import Cohort
 
 SHORT = ["epochs=2", "model.hidden_sizes=[8]", "early_stopping=none"]
 
@@ -31,6 +34,18 @@ def record_calls(monkeypatch: pytest.MonkeyPatch, owner: type[Any], method: str)
 
     monkeypatch.setattr(owner, method, recording)
     return objects
+
+
+def fail_builds(monkeypatch: pytest.MonkeyPatch, normalization: str, error: Exception) -> None:
+    """Have the cohorts with a normalization fail with an error when they are built."""
+    build = builders.build_cohort
+
+    def failing_build(planned_runs: Sequence[PlannedRun]) -> Cohort:
+        if planned_runs[0].job.config.normalization.name == normalization:
+            raise error
+        return build(planned_runs)
+
+    monkeypatch.setattr(builders, "build_cohort", failing_build)
 
 
 def run_main(monkeypatch: pytest.MonkeyPatch, main: Callable[[], object], *argv: str) -> int:
