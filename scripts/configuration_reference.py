@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 
 from regexp.cli.help import describe_option
-from regexp.config.compose import CONF
 from regexp.config.constraints import describe_constraints
 from regexp.config.hydra_config.key_rules import GROUP_RULES, KEY_RULES
+from regexp.config.hydra_config.search_path import CONF
 from regexp.config.keys import Key, list_keys, list_step_keys
 from regexp.config.schema import OPTIONS
 from regexp.utils.messages import format_value

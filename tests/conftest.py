@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from regexp.config.compose import Composer, make_composer
+from regexp.config.compose import make_composer
+from regexp.config.composing.composer import Composer
 from regexp.utils.device import available_kinds
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -17,7 +17,8 @@ from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
 import regexp
 from regexp import load_run, run, sweep
-from regexp.config.compose import CONF, compose_job
+from regexp.config.compose import compose_job
+from regexp.config.hydra_config.search_path import CONF
 from regexp.config.metric_registry import COLUMNS
 from regexp.data.dataset import scale
 from regexp.errors import ConfigError, RunBusy, RunError, StorageError

@@ -10,7 +10,8 @@ from configuration_reference import make_reference
 
 from regexp.cli.arguments import read_arguments
 from regexp.config.augmentation_schema import STEPS
-from regexp.config.compose import CONF, Composer
+from regexp.config.composing.composer import Composer
+from regexp.config.hydra_config.search_path import CONF
 from regexp.config.metric_registry import COLUMNS
 from regexp.config.schema import OPTIONS
 

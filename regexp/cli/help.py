@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from regexp.config.compose import CONF
+from regexp.config.hydra_config.search_path import CONF
 from regexp.config.keys import Key, list_keys, list_step_keys
 from regexp.utils.atomic_io import read_text
 from regexp.utils.messages import format_value

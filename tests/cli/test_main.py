@@ -13,7 +13,7 @@ import pytest
 from helpers.commands import SHORT
 from helpers.commands import run_regexp as run_in_this_process
 
-from regexp.config.compose import CONF
+from regexp.config.hydra_config.search_path import CONF
 from regexp.config.schema import OPTIONS
 
 REGEXP = [sys.executable, "-W", "error", "-m", "regexp"]

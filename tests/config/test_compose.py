@@ -12,8 +12,9 @@ from omegaconf import OmegaConf
 
 from regexp.config import augmentation_schema, schema
 from regexp.config.augmentation_schema import STEPS
-from regexp.config.compose import CONF, compose_job, compose_jobs, make_composer
+from regexp.config.compose import compose_job, compose_jobs, make_composer
 from regexp.config.fields import iterate_fields
+from regexp.config.hydra_config.search_path import CONF
 from regexp.config.job import JobTemplate
 from regexp.config.schema import OPTIONS, Config, cohort_key, flatten, identity_items
 from regexp.errors import ConfigError

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from regexp.cli.arguments import read_arguments
-from regexp.config.compose import CONF, Composer, make_composer
+from regexp.config.compose import make_composer
+from regexp.config.composing.composer import Composer
 from regexp.config.fields import iterate_fields
+from regexp.config.hydra_config.search_path import CONF
 from regexp.config.job import JobTemplate
 from regexp.config.keys import list_keys, list_step_keys
 from regexp.config.overrides import MAX_RUNS

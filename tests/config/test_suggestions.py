@@ -5,7 +5,8 @@ import shlex
 import pytest
 from helpers.command_lines import find_problems
 
-from regexp.config.compose import Composer, compose_job
+from regexp.config.compose import compose_job
+from regexp.config.composing.composer import Composer
 from regexp.config.keys import find_key
 from regexp.config.suggestions.synonyms import OPTION_SYNONYMS, SYNONYMS, normalize_word
 
@@ -18,7 +19,7 @@ def test_a_synonym_is_suggested(composer: Composer, word: str) -> None:
     if option:
         compose_job([meant])
     else:
-        assert find_key(meant) is not None or meant in composer.groups
+        assert find_key(meant) is not None or meant in composer.options.groups
     for line in (f"{word}=true", f"{word.upper()}=true", f"train.{word}=true"):
         [problem] = find_problems(composer, *shlex.split(line))
         assert f"did you mean {group}=" in problem or f"did you mean {group}?" in problem
@@ -26,7 +27,7 @@ def test_a_synonym_is_suggested(composer: Composer, word: str) -> None:
 
 @pytest.mark.parametrize("word", OPTION_SYNONYMS)
 def test_the_synonym_of_an_option_is_suggested(composer: Composer, word: str) -> None:
-    groups = [group for group, options in composer.groups.items() if OPTION_SYNONYMS[word] in options]
+    groups = [group for group, options in composer.options.groups.items() if OPTION_SYNONYMS[word] in options]
     assert groups
     for group in groups:
         assert f"did you mean {group}={OPTION_SYNONYMS[word]}?" in find_problems(composer, f"{group}={word}")[0]

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from regexp.cli.arguments import read_arguments
-from regexp.config.compose import Composer, compose_job
+from regexp.config.compose import compose_job
+from regexp.config.composing.composer import Composer
 from regexp.config.job import Job
 from regexp.config.words.homes import expand_home
 from regexp.config.words.hydra_words import make_hydra_word

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from helpers.command_lines import compose, find_problems
 
-from regexp.config.compose import Composer, compose_jobs, make_composer
+from regexp.config.compose import compose_jobs, make_composer
+from regexp.config.composing.composer import Composer
 from regexp.config.keys import Key, list_keys, list_step_keys
 from regexp.config.schema import Config
 from regexp.config.words.value_kinds import find_value_kind

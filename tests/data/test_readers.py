@@ -15,8 +15,9 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from regexp import run, sweep
-from regexp.config.compose import CONF, compose_job
+from regexp.config.compose import compose_job
 from regexp.config.data_schema import DATA_SCHEMAS, DATA_SOURCES
+from regexp.config.hydra_config.search_path import CONF
 from regexp.config.schema import OPTIONS, source_arguments
 from regexp.data import sources
 from regexp.data.dataset import Dataset, Images

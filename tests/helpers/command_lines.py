@@ -3,7 +3,7 @@
 import pytest
 
 from regexp.cli.arguments import read_arguments
-from regexp.config.compose import Composer
+from regexp.config.composing.composer import Composer
 from regexp.config.job import Job
 from regexp.errors import ConfigError
 

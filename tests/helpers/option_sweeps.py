@@ -15,7 +15,7 @@ from helpers.data_files import small_dataset_overrides
 
 import regexp
 from regexp.config.augmentation_schema import STEPS_BY_TARGET
-from regexp.config.compose import CONF
+from regexp.config.hydra_config.search_path import CONF
 from regexp.config.schema import OPTIONS, DeviceConfig, LossConfig
 from regexp.runs.run import Run
 from regexp.utils.messages import format_value

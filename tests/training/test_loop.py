@@ -13,7 +13,8 @@ from helpers.cohorts import DOUBLE, MemoryRecorder, QuietReporter, make_cohort, 
 from helpers.data_files import small_dataset_overrides, write_idx
 from torch import Tensor, nn
 
-from regexp.config.compose import CONF, compose_job
+from regexp.config.compose import compose_job
+from regexp.config.hydra_config.search_path import CONF
 from regexp.config.schema import OPTIONS
 from regexp.data.dataset import scale
 from regexp.execution.builders import load_dataset, make_settings

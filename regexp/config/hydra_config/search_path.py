@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,51 @@ from regexp.config.words.parsing import is_readable, parse_override
 from regexp.config.words.yaml_files import typed_files
 from regexp.errors import ConfigError
 
+_PACKAGE = Path(__file__).resolve().parents[2]
+# The directory is beside the package in a checkout, and inside the package in a wheel.
+CONF = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if path.is_dir())
+
 _SEARCH_PATH = "hydra.searchpath"
 
 
-def make_loader(conf: Path, config_dir: str | None) -> ConfigLoaderImpl:
+class Options:
+    """The options that can be chosen, and the directories that hold them.
+
+    Attributes:
+        loader: Hydra's loader, which finds them.
+    """
+
+    def __init__(self, loader: ConfigLoaderImpl) -> None:
+        self.loader = loader
+
+    @cached_property
+    def groups(self) -> dict[str, list[str]]:
+        """The options of each group, the user's own included."""
+        groups = list_groups(self.loader).items()
+        return {name: options for name, options in groups if name not in ("hydra", "schema")}
+
+    @cached_property
+    def hydra_groups(self) -> dict[str, list[str]]:
+        """The options of each of Hydra's own groups, such as launcher."""
+        return list_groups(self.loader, "hydra/")
+
+    @cached_property
+    def directories(self) -> list[Path]:
+        """The directories that hold options: regexp's own, then the user's."""
+        paths = [Path(str(source.path).removeprefix("file://")) for source in self.loader.get_search_path().get_path()]
+        return [CONF, *(path for path in paths if path != CONF and path.is_dir())]
+
+
+def make_loader(config_dir: str | None) -> ConfigLoaderImpl:
     """Return Hydra's loader for regexp's configuration, extended with the user's own options.
 
     Args:
-        conf: the directory of regexp's own options.
         config_dir: the directory that holds the user's own options, or None.
 
     Raises:
         ConfigError: the directory does not exist or holds .yml files, which Hydra does not read.
     """
-    search_path = create_config_search_path(str(conf))
+    search_path = create_config_search_path(str(CONF))
     if config_dir is not None:
         directory = expand_home(config_dir).absolute()
         check_options_directory(directory, f"--config-dir {config_dir}")
@@ -58,17 +90,6 @@ def list_groups(loader: ConfigLoaderImpl, parent: str = "") -> dict[str, list[st
     repository = loader.repository
     names = repository.get_group_options(parent.rstrip("/"), ObjectType.GROUP)
     return {name: repository.get_group_options(parent + name, ObjectType.CONFIG) for name in names}
-
-
-def list_directories(loader: ConfigLoaderImpl, conf: Path) -> list[Path]:
-    """Return the directories that hold options: regexp's own, then the user's.
-
-    Args:
-        loader: Hydra's loader.
-        conf: the directory of regexp's own options.
-    """
-    paths = [Path(str(source.path).removeprefix("file://")) for source in loader.get_search_path().get_path()]
-    return [conf, *(path for path in paths if path != conf and path.is_dir())]
 
 
 def _find_typed_value(words: Sequence[str]) -> Any:

@@ -8,7 +8,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from regexp.config.compose import CONF, HYDRA_VERSION
+from regexp.config.compose import HYDRA_VERSION
+from regexp.config.hydra_config.search_path import CONF
 from regexp.config.job import make_job
 from regexp.errors import DIVERGED
 from regexp.execution.launching.objective import Objective

@@ -107,8 +107,8 @@ class GridSweeper(Sweeper):
         from regexp.config.overrides import expand_grid
 
         swept_params = [f"{key}={value}" for key, value in self.params.items()]
-        option_loader = composer_for_loader(self.config_loader, self.config_name).option_loader
-        jobs = expand_grid([*swept_params, *arguments], option_loader)
+        options = composer_for_loader(self.config_loader, self.config_name).options
+        jobs = expand_grid([*swept_params, *arguments], options.loader)
         batch_size = self.max_batch_size or len(jobs)
         batches = [
             self.cohort_launcher.launch(jobs[first : first + batch_size], first)
