@@ -2,7 +2,6 @@
 
 import json
 import math
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise, product
@@ -15,7 +14,7 @@ from regexp.config.schema import flatten
 from regexp.errors import ConfigError
 from regexp.runs.identity import DATA_PATH_KEYS, IGNORED_KEYS, data_paths
 from regexp.runs.run_record import RunRecord
-from regexp.utils.messages import join_words
+from regexp.utils.messages import join_words, split_command
 from regexp.utils.next_commands import command_prefix, relative_path
 
 # A grid may lack this many times as many combinations as it has, the impossible ones included, to count as a grid.
@@ -95,7 +94,7 @@ def _configuration_key(config: Mapping[str, Any], paths: Mapping[str, str]) -> s
 
 def _config_directory(record: RunRecord) -> str | None:
     """Return the directory of the user's own options in the command of a run; None where it has none."""
-    words = shlex.split(record.command)
+    words = split_command(record.command)
     for word, next_word in pairwise([*words, ""]):
         if word in ("--config-dir", "-cd"):
             return next_word

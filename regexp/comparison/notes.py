@@ -4,7 +4,7 @@ This module imports no torch.
 """
 
 import math
-import shlex
+import re
 from collections.abc import Iterator
 
 from regexp.comparison.compare import Comparison
@@ -14,7 +14,7 @@ from regexp.comparison.statistics import ALPHA, MAX_SIGN_FLIP_PAIRS, wilson_inte
 from regexp.comparison.verdicts import format_estimate
 from regexp.config.metric_registry import RUN_METRICS
 from regexp.runs.run_record import RunRecord
-from regexp.utils.messages import join_words
+from regexp.utils.messages import join_words, split_command
 from regexp.utils.next_commands import command_prefix
 
 MAX_FAILURES = 5
@@ -256,9 +256,10 @@ def _command_for_more_seeds(comparison: Comparison) -> str:
     """Return the command that was typed, with five seeds instead of its own."""
     commands = {record.command for record in comparison.records}
     command = commands.pop() if len(commands) == 1 else ""
-    if shlex.split(command)[:1] != ["regexp"]:  # several commands, or runs trained from Python
+    words = split_command(command)
+    if words[:1] != ["regexp"]:  # several commands, or runs trained from Python
         return "train the same configurations with more seeds, such as 'seed=range(5)'"
-    words = [word for word in shlex.split(command) if not word.startswith("seed=")]
+    words = [word for word in words if not word.startswith("seed=")]
     if "-m" not in words and "--multirun" not in words:
-        words.insert(1, "-m")
+        words = ["regexp", "-m", *(re.sub("^hydra.run.dir=", "hydra.sweep.dir=", word) for word in words[1:])]
     return f"{command_prefix()}{join_words(words)} 'seed=range(5)'"

@@ -9,6 +9,10 @@ from typing import Any
 # Characters that a message must not hold as they are: line ends, and bytes of a path that are not UTF-8.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\udc80-\udcff]")
 
+# A word of a command as quote_word writes it: $'...', or text in parts that shlex reads.
+_WORD = re.compile(r"""\$'((?:\\.|[^'\\])*)'(?!\S)|(?:'[^']*'|"(?:\\.|[^"\\])*"|\\.|[^\s'"\\])+""", re.DOTALL)
+_ESCAPE = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
+
 
 def format_value(value: Any, mark_fractions: bool = False) -> str:
     """Return a value as a user would type it in an override.
@@ -63,6 +67,14 @@ def join_words(words: Sequence[str]) -> str:
     return " ".join(map(quote_word, words))
 
 
+def split_command(command: str) -> list[str]:
+    """Return the words of a command that `join_words` made, as a shell reads them."""
+    return [
+        shlex.split(word[0])[0] if word[1] is None else os.fsdecode(_ESCAPE.sub(_read_escape, os.fsencode(word[1])))
+        for word in _WORD.finditer(command)
+    ]
+
+
 def show_bytes(text: str) -> str:
     r"""Return a text in which each byte of a path that is not UTF-8 is written as \xe9, for files that others read."""
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
@@ -76,3 +88,7 @@ def list_first(lines: Sequence[str], count: int = 10) -> str:
 
 def _write_octal(match: re.Match[str]) -> str:
     return "".join(f"\\{byte:03o}" for byte in os.fsencode(match[0]))
+
+
+def _read_escape(match: re.Match[bytes]) -> bytes:
+    return bytes([int(match[1], 8)]) if match[1].isdigit() else match[1]

@@ -29,6 +29,7 @@ from regexp.config.compose import compose_job
 from regexp.runs.claims import Claims
 from regexp.runs.identity import Identity
 from regexp.utils.console import Console
+from regexp.utils.messages import join_words
 
 DEFAULT = Path("outputs/default")
 Command = Callable[..., tuple[int, str, str]]
@@ -267,10 +268,11 @@ def test_a_combination_that_was_typed_in_another_way_is_not_missing(compare: Com
     assert missing == ["lesson, 0.5, batch"]
 
 
-def test_a_missing_run_with_options_of_the_users_own_gets_their_directory(compare: Command) -> None:
-    Path("mine/optimizer").mkdir(parents=True)
-    Path("mine/optimizer/quick.yaml").write_text("defaults: [adam, _self_]\nlr: 0.1\n")
-    command = "regexp --config-dir mine -m optimizer=quick,adam"
+@pytest.mark.parametrize("config_dir", ["mine", "Bob's caf\udce9"])
+def test_a_missing_run_with_options_of_the_users_own_gets_their_directory(compare: Command, config_dir: str) -> None:
+    Path(config_dir, "optimizer").mkdir(parents=True)
+    Path(config_dir, "optimizer/quick.yaml").write_text("defaults: [adam, _self_]\nlr: 0.1\n")
+    command = join_words(["regexp", "--config-dir", config_dir, "-m", "optimizer=quick,adam"])
     for optimizer, normalization in (("quick", "none"), ("adam", "none"), ("adam", "batch")):
         overrides = ["optimizer.lr=0.1"] if optimizer == "quick" else []
         directory = write_run(DEFAULT, [*overrides, f"normalization={normalization}"], 0, command=command)
@@ -278,7 +280,8 @@ def test_a_missing_run_with_options_of_the_users_own_gets_their_directory(compar
         words = [word for word in record["overrides"] if "lr" not in word]
         (directory / "run.json").write_text(json.dumps({**record, "overrides": [f"optimizer={optimizer}", *words]}))
     status_text = normalize_spaces(compare(str(DEFAULT), "--status")[1])
-    assert "regexp --config-dir mine optimizer=quick normalization=batch seed=0" in status_text
+    expected_words = ["regexp", "--config-dir", config_dir, "optimizer=quick", "normalization=batch", "seed=0"]
+    assert join_words(expected_words) in status_text
 
 
 def test_runs_are_found_at_any_depth(compare: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,10 +14,19 @@ import yaml
 
 from regexp import load_run
 from regexp.cli.compare import main as compare_main
+from regexp.comparison.compare import compare_collection
+from regexp.comparison.loading import collect
+from regexp.comparison.missing_runs import list_unfinished
 from regexp.config.compose import compose_job
 from tests.helpers.commands import SHORT, run_main, run_regexp
 
 BYTES = "caf\udce9"  # é as Latin-1 has it
+
+
+def split_in_shell(command: str) -> list[str]:
+    """Return the words of a command that is pasted into a shell."""
+    process = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, check=True)
+    return [os.fsdecode(word) for word in process.stdout.split(b"\0")[:-1]]
 
 
 @pytest.fixture
@@ -47,6 +57,15 @@ def test_a_path_that_is_not_utf8_is_used_recorded_and_shown(
     assert r"$'data.path=caf\351.npz,plain.npz'" in trained_run.record["command"]
     [events] = directory.glob("events.*")
     assert rb"caf\xe9.npz" in events.read_bytes()
+    # What a comparison suggests for a run that is missing trains that run, as pasted.
+    monkeypatch.delenv("UV", raising=False)
+    shutil.rmtree(directory)
+    comparison = compare_collection(collect([Path(f"o{BYTES}/default")]))
+    [(_, _, command)] = list_unfinished(comparison)
+    _, *missing_words = split_in_shell(command)
+    assert f"hydra.run.dir=o{BYTES}" in missing_words
+    assert run_regexp(monkeypatch, *missing_words) == 0
+    assert load_run(directory).summary["status"] == "completed"
 
 
 @pytest.mark.slow
@@ -74,8 +93,4 @@ def test_a_suggested_command_with_such_a_path_runs_as_pasted(
 ) -> None:
     assert run_regexp(monkeypatch, "data=arrays", f"data.path={BYTES}.npz,plain.npz") == 2
     command = capsys.readouterr().err.rpartition("; type regexp ")[2].strip()
-    process = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, check=True)
-    assert [os.fsdecode(word) for word in process.stdout.split(b"\0")[:2]] == [
-        "-m",
-        f"data.path={BYTES}.npz,plain.npz",
-    ]
+    assert split_in_shell(command)[:2] == ["-m", f"data.path={BYTES}.npz,plain.npz"]

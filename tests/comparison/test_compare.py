@@ -504,11 +504,21 @@ def test_runs_of_several_commands_get_no_command_for_more_seeds(tmp_path: Path) 
     assert note.endswith("train the same configurations with more seeds, such as 'seed=range(5)'")
 
 
-def test_a_single_default_run_gets_the_command_for_more_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("command", "suggestion"),
+    [
+        ("regexp", "regexp -m 'seed=range(5)'"),
+        ("regexp seed=3 hydra.run.dir=a", "regexp -m hydra.sweep.dir=a 'seed=range(5)'"),
+        (r"regexp -m $'name=caf\351\'s' 'a b' seed=3", r"regexp -m $'name=caf\351\'s' 'a b' 'seed=range(5)'"),
+    ],
+)
+def test_a_single_seed_gets_the_command_for_more_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, suggestion: str
+) -> None:
     monkeypatch.delenv("UV", raising=False)
-    write_run(tmp_path, [], 0, command="regexp")
+    write_run(tmp_path, [], 0, command=command)
     [note] = [note for note in make_notes(compare_collection(collect([tmp_path]))) if note.startswith("One seed")]
-    assert note.endswith("To get both: regexp -m 'seed=range(5)'")
+    assert note.endswith(f"To get both: {suggestion}")
 
 
 def test_a_seed_that_was_trained_twice_counts_once(tmp_path: Path) -> None:
