@@ -17,6 +17,7 @@ class DataSource:
         read: the path of a function of data.sources.Source that returns data.splits.Splits.
         training_images: the number of training images, validation images included; None where only the files tell.
         side: height and width of the images; None where only the files tell.
+        channels: the number of channels of images of that side.
         shows_characters: whether a mirrored image shows something else.
         reads_root: whether it is looked for in data.root.
         cached: whether the decoded data set is kept in the cache, because decoding takes longer than reading the cache.
@@ -26,13 +27,25 @@ class DataSource:
     read: str
     training_images: int | None = None
     side: int | None = None
+    channels: int = 1
     shows_characters: bool = False
     reads_root: bool = True
     cached: bool = True
 
 
 _MNIST = DataSource(
-    "data.download.find_or_download", "data.idx.read_idx", training_images=60_000, side=28, shows_characters=True
+    "data.downloads.idx_download.find_or_download",
+    "data.downloads.idx.read_idx",
+    training_images=60_000,
+    side=28,
+    shows_characters=True,
+)
+_CIFAR = DataSource(
+    "data.downloads.cifar.find_cifar",
+    "data.downloads.cifar.read_cifar",
+    training_images=50_000,
+    side=32,
+    channels=3,
 )
 # The registry of data sets: a new one is its entry and the functions that it names.
 DATA_SOURCES = {
@@ -48,6 +61,16 @@ DATA_SOURCES = {
     "mnist": _MNIST,
     "fashion_mnist": replace(_MNIST, shows_characters=False),
     "kmnist": _MNIST,
+    "cifar10": _CIFAR,
+    "cifar100": _CIFAR,
+    "svhn": DataSource(
+        "data.downloads.svhn.find_svhn",
+        "data.downloads.svhn.read_svhn",
+        training_images=73_257,
+        side=32,
+        channels=3,
+        shows_characters=True,
+    ),
     "image_folder": DataSource("data.image_folder.find_pictures", "data.image_folder.read_image_folder"),
     "arrays": DataSource("data.npz.find_npz", "data.npz.read_npz", reads_root=False),
 }

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from regexp.data.idx import IDX_DATASETS
+from regexp.data.downloads.cifar import CIFAR_DATASETS
+from regexp.data.downloads.idx import IDX_DATASETS
+from regexp.data.downloads.svhn import SVHN_FILES, SVHN_FOLDER
 from regexp.data.sources import cache_directory
 from regexp.utils.messages import show_bytes
 
@@ -15,6 +17,10 @@ _NAMES = {"@eadir", "#recycle", "#snapshot", "__macosx", "__pycache__", "$recycl
 _NAMES |= {"lost+found", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}
 # The folder in which runs are recorded, unless the user chooses another.
 OUTPUTS = "outputs"
+# The folders of downloads, each with something that is in it.
+_DOWNLOADS = {dataset.loader: "raw" for dataset in IDX_DATASETS.values()}
+_DOWNLOADS |= {dataset.folder: dataset.test_file for dataset in CIFAR_DATASETS.values()}
+_DOWNLOADS |= {SVHN_FOLDER: SVHN_FILES[0]}
 # How many names a note lists.
 _MAX_NAMES = 4
 
@@ -60,7 +66,7 @@ def is_own(folder: Path) -> bool:
     try:
         names = set(os.listdir(folder))
         is_output = {".hydra", "run.json"} <= names or "comparison.md" in names or names == {"augmentation.png"}
-        is_download = folder.name in {dataset.loader for dataset in IDX_DATASETS.values()} and "raw" in names
+        is_download = _DOWNLOADS.get(folder.name) in names
         return is_output or is_download or os.path.samefile(folder, cache_directory())
     except OSError:
         return False

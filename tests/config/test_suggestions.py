@@ -83,7 +83,7 @@ def test_what_was_meant_is_suggested(composer: Composer, line: str, suggestion: 
         *(
             "optimizer=lion",
             "normalization=instance",
-            "data=cifar10",
+            "data=imagenet",
             "hydra.foo=1",
             "optimizer.rho=0.9",
             "epsilon_0=1",

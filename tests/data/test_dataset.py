@@ -178,7 +178,7 @@ def forbid_decoding(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def refuse(source: object) -> None:
         raise AssertionError("decoded again")
 
-    return lambda: monkeypatch.setattr("regexp.data.idx.read_idx", refuse)
+    return lambda: monkeypatch.setattr("regexp.data.downloads.idx.read_idx", refuse)
 
 
 def test_mnist_is_decoded_once(small_mnist: Path, forbid_decoding: Callable[[], None]) -> None:

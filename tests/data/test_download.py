@@ -1,93 +1,37 @@
 """Downloads from servers on this machine, one that works and several that fail in different ways."""
 
-import contextlib
-import gc
 import gzip
 import hashlib
 import os
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from errno import ENOSPC, EROFS
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
 import torchvision
 from helpers.data_files import write_idx
+from helpers.file_server import (
+    FAULTS,
+    Answer,
+    Server,
+    fall_silent,
+    send_file,
+    send_not_found,
+    start_server,
+    stay_silent,
+    stop_servers,
+)
 
-from regexp.data import download as download_module
-from regexp.data.download import download
-from regexp.data.idx import IDX_DATASETS, IDX_FILES, read_idx_files
+from regexp.data.downloads import idx_download, transfer
+from regexp.data.downloads.idx import IDX_DATASETS, IDX_FILES, read_idx_files
+from regexp.data.downloads.idx_download import download
 from regexp.data.sources import locate
 from regexp.errors import DataError, StorageError
 
 # urllib does not close the connection after an answer that is not HTTP.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-
-# What a server does with a request for a file with this content.
-Answer = Callable[[BaseHTTPRequestHandler, bytes], None]
-
-
-def send_file(request: BaseHTTPRequestHandler, content: bytes) -> None:
-    request.send_response(200)
-    request.send_header("Content-Length", str(len(content)))
-    request.end_headers()
-    request.wfile.write(content)
-
-
-def break_off(request: BaseHTTPRequestHandler, content: bytes) -> None:
-    request.send_response(200)
-    request.send_header("Content-Length", str(len(content)))
-    request.end_headers()
-    request.wfile.write(content[: len(content) // 2])
-
-
-def send_web_page(request: BaseHTTPRequestHandler, content: bytes) -> None:
-    send_file(request, b"<!DOCTYPE html><p>Please log in")
-
-
-def send_non_http(request: BaseHTTPRequestHandler, content: bytes) -> None:
-    request.wfile.write(b"what?\r\n\r\n")
-
-
-def send_not_found(request: BaseHTTPRequestHandler, content: bytes) -> None:
-    request.send_error(404)
-
-
-def stay_silent(request: BaseHTTPRequestHandler, content: bytes) -> None:
-    request.server.stopped.wait(10)
-
-
-def fall_silent(request: BaseHTTPRequestHandler, content: bytes) -> None:
-    request.send_response(200)
-    request.send_header("Content-Length", str(len(content)))
-    request.end_headers()
-    request.wfile.write(content[:10])
-    request.wfile.flush()
-    request.server.stopped.wait(10)
-
-
-class Server(ThreadingHTTPServer):
-    """A server of compressed files, which answers requests as `answer` does and counts them."""
-
-    def __init__(self, files: dict[str, bytes], answer: Answer) -> None:
-        self.files, self.answer, self.num_requests, self.stopped = files, answer, 0, threading.Event()
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.server_address[1]}/"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        self.server.num_requests += 1
-        with contextlib.suppress(OSError):  # torchvision breaks off its first request, which only resolves redirects
-            self.server.answer(self, self.server.files[self.path.lstrip("/")])
-
-    def log_message(self, *arguments: object) -> None:
-        pass
 
 
 @pytest.fixture
@@ -102,9 +46,7 @@ def serve(compressed_files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -
     servers: list[Server] = []
 
     def start(*answers: Answer) -> list[Server]:
-        new_servers = [Server(compressed_files, answer) for answer in answers]
-        for server in new_servers:
-            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        new_servers = [start_server(compressed_files, answer) for answer in answers]
         servers.extend(new_servers)
         checksums = [(name, hashlib.md5(content).hexdigest()) for name, content in compressed_files.items()]
         for idx_dataset in IDX_DATASETS.values():
@@ -114,12 +56,7 @@ def serve(compressed_files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -
         return new_servers
 
     yield start
-    for server in servers:
-        server.stopped.set()
-        server.shutdown()
-        server.server_close()
-    if any(server.answer is not send_file for server in servers):
-        gc.collect()  # closes the connections that urllib has left open
+    stop_servers(servers)
 
 
 def files_below(root: Path) -> list[str]:
@@ -152,14 +89,11 @@ def test_a_download_leaves_its_files_and_nothing_else(
     assert server.num_requests == num_requests
 
 
-FAULTS = [break_off, send_web_page, send_non_http, send_not_found, stay_silent, fall_silent]
-
-
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_failed_download_leaves_nothing_and_says_what_to_do(
     fault: Answer, serve: Callable[..., list[Server]], root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download_module, "TIMEOUT", 0.2)
+    monkeypatch.setattr(transfer, "TIMEOUT", 0.2)
     [server] = serve(fault)
     with pytest.raises(DataError) as caught:
         locate("mnist", str(root))
@@ -177,7 +111,7 @@ def test_a_failed_download_leaves_nothing_and_says_what_to_do(
 def test_a_silent_server_times_out(
     fault: Answer, serve: Callable[..., list[Server]], root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download_module, "TIMEOUT", 0.2)
+    monkeypatch.setattr(transfer, "TIMEOUT", 0.2)
     serve(fault)
     with pytest.raises(DataError, match="timed out"):  # the server closes the connection only later
         locate("mnist", str(root))
@@ -187,7 +121,7 @@ def test_a_silent_server_times_out(
 def test_the_next_mirror_is_tried_after_a_failure(
     fault: Answer, serve: Callable[..., list[Server]], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download_module, "TIMEOUT", 0.2)
+    monkeypatch.setattr(transfer, "TIMEOUT", 0.2)
     serve(fault, send_file)
     locate("mnist", str(root))
     assert_downloaded(root, tmp_path)
@@ -232,7 +166,7 @@ def test_an_interrupted_download_leaves_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(download_module, "read_idx_files", interrupt)  # all files are downloaded, but none is moved yet
+        patch.setattr(idx_download, "read_idx_files", interrupt)  # all files are downloaded, but none is moved yet
         with pytest.raises(KeyboardInterrupt):
             locate("mnist", str(root))
     assert files_below(root) == []
@@ -316,7 +250,7 @@ def test_directories_that_are_not_utf_8_are_shown_and_used(
     serve: Callable[..., list[Server]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / os.fsdecode(b"caf\xe9")
-    monkeypatch.setattr(download_module, "TIMEOUT", 0.2)
+    monkeypatch.setattr(transfer, "TIMEOUT", 0.2)
     serve(send_not_found)
     with pytest.raises(DataError, match=r"not in .*/caf\\xe9, (.|\n)* into .*/caf\\xe9/MNIST/raw,"):
         locate("mnist", str(root))

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from helpers.data_files import write_idx
 
-from regexp.data import download as download_module
-from regexp.data.idx import IDX_DATASETS, IDX_FILES
+from regexp.data.downloads import idx_download
+from regexp.data.downloads.idx import IDX_DATASETS, IDX_FILES
 from regexp.data.readers import read_splits
 from regexp.data.sources import locate
 from regexp.errors import DataError
@@ -24,7 +24,7 @@ def _no_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(name: str, root: Path) -> None:
         raise AssertionError(f"{name} is downloaded into {root}")
 
-    monkeypatch.setattr(download_module, "download", refuse)
+    monkeypatch.setattr(idx_download, "download", refuse)
 
 
 @pytest.fixture(params=NAMES)

@@ -21,7 +21,7 @@ from regexp.config.hydra_config.search_path import CONF
 from regexp.config.schema import OPTIONS, source_arguments
 from regexp.data import sources
 from regexp.data.dataset import Dataset, Images
-from regexp.data.idx import IDX_DATASETS
+from regexp.data.downloads.idx import IDX_DATASETS
 from regexp.data.readers import _read_cache
 from regexp.data.sources import Source, cache_directory, locate
 from regexp.errors import ConfigError, DataError
@@ -101,7 +101,7 @@ DAMAGES: dict[str, Callable[[Tensors, dict[str, str]], object]] = {
     "wrong type": lambda tensors, metadata: tensors.update(train_images=tensors["train_images"].astype(np.int16)),
     "wrong shape": lambda tensors, metadata: tensors.update(train_images=tensors["train_images"][:, 0].copy()),
     "different lengths": lambda tensors, metadata: tensors.update(train_labels=tensors["train_labels"][:-1].copy()),
-    "a label too high": lambda tensors, metadata: tensors["train_labels"].fill(99),
+    "a label too high": lambda tensors, metadata: tensors["train_labels"].fill(1000),
     "no classes": lambda tensors, metadata: metadata.pop("classes"),
     "classes that are not JSON": lambda tensors, metadata: metadata.update(classes="cats"),
     "no fingerprint": lambda tensors, metadata: metadata.pop("fingerprint"),

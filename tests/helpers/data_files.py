@@ -4,9 +4,11 @@ import struct
 from pathlib import Path
 
 import numpy as np
+import scipy.io
 from PIL import Image
 
-from regexp.data.idx import IDX_DATASETS
+from regexp.data.downloads.cifar import CIFAR_DATASETS
+from regexp.data.downloads.idx import IDX_DATASETS
 
 CLASSES = ("cats & dogs", "grüne Äpfel", "猫")
 
@@ -30,6 +32,37 @@ def write_idx(root: Path, name: str = "mnist", train: int = 60, test: int = 20) 
         labels = np.arange(count, dtype=np.uint8) % 10
         label_header = struct.pack(">2i", 0x801, count)
         (directory / f"{prefix}-labels-idx1-ubyte").write_bytes(label_header + labels.tobytes())
+    return root
+
+
+def write_cifar(root: Path, name: str = "cifar10", count: int = 200) -> Path:
+    """Write a small data set in the binary format of CIFAR, in its usual folder below a root.
+
+    Args:
+        root: the directory to write into.
+        name: a key of CIFAR_DATASETS.
+        count: number of images in each file; their labels are 0, 1, 2, ... in turn.
+    """
+    dataset = CIFAR_DATASETS[name]
+    folder = root / dataset.folder
+    folder.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for file in (*dataset.train_files, dataset.test_file):
+        records = generator.integers(0, 256, (count, dataset.label_bytes + 3072), dtype=np.uint8)
+        records[:, dataset.label_bytes - 1] = np.arange(count) % dataset.num_classes
+        (folder / file).write_bytes(records.tobytes())
+    (folder / dataset.class_file).write_text("".join(f"class {i}\n" for i in range(dataset.num_classes)) + "\n")
+    return root
+
+
+def write_svhn(root: Path, count: int = 60) -> Path:
+    """Write small files of Street View House Numbers directly into a directory; labels go from 1 to 10."""
+    root.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(0)
+    for split in ("train", "test"):
+        pixels = generator.integers(0, 256, (32, 32, 3, count), dtype=np.uint8)
+        labels = (np.arange(count, dtype=np.uint8) % 10 + 1)[:, None]
+        scipy.io.savemat(root / f"{split}_32x32.mat", {"X": pixels, "y": labels})
     return root
 
 
@@ -81,6 +114,10 @@ def small_dataset_overrides(name: str, directory: Path) -> list[str]:
     """Write a small data set of this name into a directory, and return the overrides that choose it."""
     if name in IDX_DATASETS:
         return [f"data={name}", f"data.root={write_idx(directory, name)}", "data.val_size=10"]
+    if name in CIFAR_DATASETS:
+        return [f"data={name}", f"data.root={write_cifar(directory, name)}", "data.val_size=10"]
+    if name == "svhn":
+        return [f"data={name}", f"data.root={write_svhn(directory)}", "data.val_size=10"]
     if name == "image_folder":
         return [f"data={name}", f"data.root={write_image_folder(directory)}"]
     if name == "arrays":

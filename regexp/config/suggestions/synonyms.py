@@ -79,6 +79,8 @@ OPTION_SYNONYMS = {
     "ln": "layer",
     "fashion": "fashion_mnist",
     "fashionmnist": "fashion_mnist",
+    "cifar": "cifar10",
+    "housenumbers": "svhn",
     "folder": "image_folder",
     "imagefolder": "image_folder",
     "npz": "arrays",
