@@ -6,8 +6,9 @@ from typing import Any
 
 from regexp.config.augmentation_schema import STEPS
 from regexp.config.data_schema import DATA_SOURCES
+from regexp.config.model_schema import MLPConfig
 from regexp.config.optimizer_schema import CosineConfig, OneCycleConfig, PlateauConfig, StepConfig
-from regexp.config.schema import Config, ModelConfig
+from regexp.config.schema import Config
 from regexp.utils.counts import format_size, resolve_count
 from regexp.utils.messages import format_value
 
@@ -61,9 +62,9 @@ def find_cautions(config: Config, experiment: str | None, overrides: Sequence[st
 
 def _find_idle_layer_options(config: Config) -> Iterator[str]:
     model = config.model
-    if type(model) is not ModelConfig or model.hidden_sizes:
+    if not isinstance(model, MLPConfig) or model.hidden_sizes:
         return
-    defaults = ModelConfig()
+    defaults = MLPConfig()
     for key, value, default in (
         ("normalization", config.normalization.name, "none"),
         ("model.activation", model.activation, defaults.activation),

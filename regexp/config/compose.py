@@ -9,7 +9,7 @@ from hydra.core.config_store import ConfigStore
 from regexp.config.composing.composer import Composer
 from regexp.config.hydra_config.search_path import make_loader
 from regexp.config.job import Job
-from regexp.config.schema import OPTIONS, Config
+from regexp.config.schema import OPTIONS, make_hydra_schema
 from regexp.config.words.as_typed import problems_as_typed
 from regexp.errors import ConfigError
 
@@ -24,7 +24,7 @@ _DEFAULT = ""
 def register_schema() -> None:
     """Register the type of every key with Hydra; the files in conf/ refer to them as `schema/...`."""
     store = ConfigStore.instance()
-    store.store(group="schema", name="config", node=Config, package="_global_")
+    store.store(group="schema", name="config", node=make_hydra_schema(), package="_global_")
     for group, options in OPTIONS.items():
         for option, schema in options.items():
             store.store(group=f"schema/{group}", name=option, node=schema)

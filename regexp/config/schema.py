@@ -1,11 +1,12 @@
 """The typed schema of a configuration: every key with its default, help, constraints and mark (see config.fields)."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from regexp.config.data_schema import DATA_SCHEMAS, DATA_SOURCES, DataConfig
 from regexp.config.fields import iterate_fields, per_run, shared
 from regexp.config.metric_registry import MONITORS
+from regexp.config.model_schema import MODEL_SCHEMAS, MLPConfig, ModelConfig
 from regexp.config.optimizer_schema import (
     AdamConfig,
     AdamWConfig,
@@ -18,47 +19,6 @@ from regexp.config.optimizer_schema import (
     SGDConfig,
     StepConfig,
 )
-
-ACTIVATIONS = ("relu", "gelu", "tanh", "sigmoid", "silu", "leaky_relu")
-INITS = ("torch", "kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "orthogonal")
-
-
-@dataclass
-class ModelConfig:
-    """The network that is trained: an MLP."""
-
-    # The class that implements models.protocol.Architecture, as a path for utils.lazy.
-    architecture: ClassVar[str] = "models.mlp.MLPArchitecture"
-    # Whether all draws of a step are made beforehand, so that a CUDA graph can hold it.
-    can_be_captured: ClassVar[bool] = True
-
-    name: str = shared("mlp", "architecture of the network", choices=("mlp", "cnn"))
-    hidden_sizes: list[int] = shared(
-        [128], "number of units in each hidden layer; []: logistic regression", each_at_least=1, each_at_most=1_000_000
-    )
-    activation: str = shared("relu", "activation function after each hidden layer", choices=ACTIVATIONS)
-    dropout: float = per_run(
-        0.0, "probability of dropping a hidden unit after the activation function", at_least=0, below=1, example=0.2
-    )
-    init: str = shared("torch", "distribution of the initial weights; torch: that of nn.Linear", choices=INITS)
-
-
-@dataclass
-class CNNConfig(ModelConfig):
-    """A convolutional network: convolutions with pooling, then dense layers."""
-
-    architecture: ClassVar[str] = "models.cnn.CNNArchitecture"
-    can_be_captured: ClassVar[bool] = False
-
-    name: str = shared("cnn", "convolutions, each with pooling, then dense layers")
-    channels: list[int] = shared(
-        [32, 64],
-        "number of channels of each convolution; after each, pooling halves the image",
-        each_at_least=1,
-        each_at_most=1_000_000,
-    )
-    kernel_size: int = shared(3, "height and width of the kernels, in pixels", at_least=1, at_most=31)
-    pooling: str = shared("max", "how pooling summarizes squares of 2x2 pixels", choices=("max", "avg"))
 
 
 @dataclass
@@ -188,7 +148,7 @@ class Config:
         False, "count runs as finished that an earlier version of the training code has finished", identity=False
     )
     data: DataConfig = field(default_factory=DataConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: ModelConfig = field(default_factory=MLPConfig)
     normalization: NormalizationConfig = field(default_factory=NormalizationConfig)
     augmentation: dict[str, Any] = per_run({}, "named augmentation steps, applied in order (see conf/augmentation)")
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
@@ -200,10 +160,7 @@ class Config:
 
 OPTIONS: dict[str, dict[str, type[Any]]] = {
     "data": {name: DATA_SCHEMAS.get(name, DataConfig) for name in DATA_SOURCES},
-    "model": {
-        "mlp": ModelConfig,
-        "cnn": CNNConfig,
-    },
+    "model": dict(MODEL_SCHEMAS),
     "normalization": {
         "none": NormalizationConfig,
         "batch": BatchNormConfig,
@@ -222,6 +179,14 @@ OPTIONS: dict[str, dict[str, type[Any]]] = {
     },
     "device": {"auto": DeviceConfig, "cpu": DeviceConfig, "cuda": DeviceConfig, "mps": DeviceConfig},
 }
+
+
+def make_hydra_schema() -> Config:
+    """Return the schema from which Hydra composes: groups have their base class, which options replace.
+
+    Hydra lets an option replace a class by one of its subclasses only.
+    """
+    return Config(model=ModelConfig())
 
 
 def flatten(config: Config) -> dict[str, Any]:

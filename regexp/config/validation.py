@@ -14,7 +14,8 @@ from regexp.config.constraints import can_convert, describe_wrong_type, find_vio
 from regexp.config.data_schema import DATA_SOURCES
 from regexp.config.fields import iterate_fields
 from regexp.config.keys import closest_match, find_key, suggest_overrides
-from regexp.config.schema import OPTIONS, CNNConfig, Config
+from regexp.config.model_schema import CNNConfig
+from regexp.config.schema import OPTIONS, Config
 from regexp.errors import ConfigError
 from regexp.utils.counts import format_size, resolve_count
 from regexp.utils.messages import did_you_mean, first_line, format_value

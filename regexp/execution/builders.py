@@ -16,6 +16,7 @@ from torch import Tensor
 from regexp.augmentation.image_by_image import wrap_torchvision_transform
 from regexp.augmentation.pipeline import Pipeline, Transform
 from regexp.config.augmentation_schema import TorchvisionConfig
+from regexp.config.model_schema import rate_names
 from regexp.config.schema import Config, flatten, source_arguments, stream_key
 from regexp.data.dataset import Dataset, add_label_noise, read_dataset
 from regexp.data.sources import locate
@@ -80,7 +81,6 @@ def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
         members,
         checkpoints,
         architecture,
-        config.model.init,
         config.optimizer.name,
         config.batch_size,
         dataset,
@@ -142,7 +142,7 @@ def make_settings(config: Config, dataset: Dataset) -> RunSettings:
     return RunSettings(
         seed=config.seed,
         epochs=config.epochs,
-        dropout=config.model.dropout,
+        rates={name: getattr(config.model, name) for name in rate_names(type(config.model))},
         loss_terms={item.metadata["function"]: getattr(config.loss, item.name) for item in fields(config.loss)},
         patience=math.inf if early_stopping.patience is None else early_stopping.patience,
         min_delta=early_stopping.min_delta,

@@ -11,6 +11,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 
 from regexp.config.data_schema import DATA_SOURCES
+from regexp.config.model_schema import MLPConfig
 from regexp.config.schema import Config, cohort_key
 from regexp.utils.counts import resolve_count
 from regexp.utils.system_limits import count_cores, read_available_bytes
@@ -48,7 +49,7 @@ def estimate_seconds(configs: Sequence[Config]) -> float | None:
     steps_of_cohorts: dict[object, int] = {}
     for config in configs:
         source = DATA_SOURCES[config.data.name]
-        sizes = getattr(config.model, "hidden_sizes", None) if config.model.name == "mlp" else None
+        sizes = config.model.hidden_sizes if isinstance(config.model, MLPConfig) else None
         if source.training_images is None or source.side is None or sizes is None:
             return None
         images = source.training_images

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from regexp.errors import ConfigError
 from regexp.models.bound import BoundModel, measure_forward
-from regexp.models.initialization import initialize_module
+from regexp.models.initialization import make_modules
 from regexp.models.layers import ACTIVATIONS
 from regexp.models.normalization import Normalization
-from regexp.utils.rng import draw_from, random_stream
 
 POOLING_LAYERS = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
 
@@ -38,6 +37,7 @@ class CNNArchitecture:
         num_classes: the number of classes.
         activation: the activation function, a key of layers.ACTIVATIONS.
         normalization: the normalization after convolutions and hidden dense layers.
+        init: the distribution of the initial weights, one of config.model_schema.INITS.
         input_shape: [C, H, W] of the images; (C, 0, 0) where that is unknown.
     """
 
@@ -50,6 +50,7 @@ class CNNArchitecture:
     num_classes: int
     activation: str
     normalization: Normalization
+    init: str = "torch"
     input_shape: tuple[int, int, int] = field(default=(0, 0, 0), compare=False)
 
     @classmethod
@@ -102,6 +103,7 @@ class CNNArchitecture:
             num_classes=num_classes,
             activation=options["model.activation"],
             normalization=normalization,
+            init=options["model.init"],
             input_shape=input_shape,
         )
 
@@ -128,18 +130,13 @@ class CNNArchitecture:
         convolutions = f"conv {channels} ({self.kernel_size}x{self.kernel_size}, {self.pooling} pooling)"
         return ", ".join([convolutions, f"dense {sizes}", *self.normalization.describe(), self.activation])
 
-    def make_model(self, seeds: Sequence[int], dropout: Sequence[float], init: str) -> BoundModel:
-        """Return K networks with initial weights, on the CPU and in float32; `seeds` and `dropout` are [K]."""
-        modules = []
-        for seed, probability in zip(seeds, dropout, strict=True):
-            with draw_from(random_stream(seed, "initialization")):
-                module = self.make_module(probability)
-                initialize_module(module, init)
-            modules.append(module)
-        return BoundModel(self, modules)
+    def make_model(self, seeds: Sequence[int], rates: Sequence[Mapping[str, float]]) -> BoundModel:
+        """Return K networks with initial weights, on the CPU and in float32; `seeds` and `rates` are [K]."""
+        return BoundModel(self, make_modules(self, seeds, rates, self.init))
 
-    def make_module(self, dropout: float = 0.0) -> nn.Sequential:
+    def make_module(self, rates: Mapping[str, float] = {}) -> nn.Sequential:
         """Return one run's model."""
+        dropout = rates.get("dropout", 0.0)
         layers: list[nn.Module] = []
         in_channels = self.in_channels
         for channels in self.channels:

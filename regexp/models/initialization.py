@@ -1,10 +1,33 @@
 """Distributions of initial weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from regexp.models.protocol import Architecture
+from regexp.utils.rng import draw_from, random_stream
+
+
+def make_modules(
+    architecture: Architecture, seeds: Sequence[int], rates: Sequence[Mapping[str, float]], init: str = "torch"
+) -> list[nn.Module]:
+    """Return the modules of K runs, with initial weights from each run's own random stream.
+
+    Args:
+        architecture: the architecture of the modules.
+        seeds: [K], the seed of each run.
+        rates: [K], each run's rates of random layers by name.
+        init: as in `initialize_module`.
+    """
+    modules = []
+    for seed, run_rates in zip(seeds, rates, strict=True):
+        with draw_from(random_stream(seed, "initialization")):
+            module = architecture.make_module(run_rates)
+            initialize_module(module, init)
+        modules.append(module)
+    return modules
 
 
 @torch.no_grad()

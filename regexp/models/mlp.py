@@ -29,6 +29,7 @@ class MLPArchitecture:
         num_classes: the number of classes.
         activation: the activation function, a key of layers.ACTIVATIONS.
         normalization: the normalization of hidden layers.
+        init: the distribution of the initial weights, one of config.model_schema.INITS.
     """
 
     in_features: int
@@ -36,6 +37,7 @@ class MLPArchitecture:
     num_classes: int
     activation: str
     normalization: Normalization
+    init: str = "torch"
 
     @classmethod
     def from_options(cls, input_shape: tuple[int, int, int], num_classes: int, options: Mapping[str, Any]) -> Self:
@@ -52,6 +54,7 @@ class MLPArchitecture:
             num_classes=num_classes,
             activation=options["model.activation"],
             normalization=normalization,
+            init=options["model.init"],
         )
 
     @classmethod
@@ -78,14 +81,16 @@ class MLPArchitecture:
             return sizes
         return ", ".join([sizes, *self.normalization.describe(), self.activation])
 
-    def make_model(self, seeds: Sequence[int], dropout: Sequence[float], init: str) -> "MLP":
-        """Return K MLPs with initial weights, on the CPU and in float32; `seeds` and `dropout` are [K]."""
+    def make_model(self, seeds: Sequence[int], rates: Sequence[Mapping[str, float]]) -> "MLP":
+        """Return K MLPs with initial weights, on the CPU and in float32; `seeds` and `rates` are [K]."""
+        dropout = [run_rates.get("dropout", 0.0) for run_rates in rates]
         model = MLP(self, torch.tensor(dropout, dtype=torch.float64))
-        initialize(model, seeds, init)
+        initialize(model, seeds)
         return model
 
-    def make_module(self, dropout: float = 0.0) -> nn.Sequential:
+    def make_module(self, rates: Mapping[str, float] = {}) -> nn.Sequential:
         """Return one run's model, of torch's own layers."""
+        dropout = rates.get("dropout", 0.0)
         return nn.Sequential(
             *_make_layers(
                 self,
@@ -208,7 +213,7 @@ def _make_layers(
 
 
 @torch.no_grad()
-def initialize(model: MLP, seeds: Sequence[int], init: str) -> None:
+def initialize(model: MLP, seeds: Sequence[int]) -> None:
     """Draw each run's initial weights from its own random stream, layer by layer.
 
     They are drawn on the CPU and in float32, so that they depend neither on the device nor on the precision.
@@ -216,21 +221,27 @@ def initialize(model: MLP, seeds: Sequence[int], init: str) -> None:
     Args:
         model: the model of K runs, on the CPU.
         seeds: [K], the seed of each run.
-        init: "torch" for the distribution of nn.Linear (He et al. 2015 with a = sqrt(5)); otherwise a function of
-            torch.nn.init by its name without the underscore, with biases of zero.
     """
     generators = [random_stream(seed, "initialization") for seed in seeds]
     for layer in model.layers:
         if isinstance(layer, Linear):
             for k, generator in enumerate(generators):
                 weight, bias = torch.empty(layer.weight.shape[1:]), torch.zeros(layer.bias.shape[1:])
-                _draw_weights(weight, bias, init, generator)
+                _draw_weights(weight, bias, model.architecture.init, generator)
                 layer.weight[k].copy_(weight)
                 layer.bias[k].copy_(bias)
 
 
 def _draw_weights(weight: Tensor, bias: Tensor, init: str, generator: torch.Generator) -> None:
-    """Draw one layer's weight [out, in] and bias [out] in place; the arguments are as in `initialize`."""
+    """Draw one layer's weight [out, in] and bias [out] in place.
+
+    Args:
+        weight: the weight.
+        bias: the bias.
+        init: "torch" for the distribution of nn.Linear (He et al. 2015 with a = sqrt(5)); otherwise a function of
+            torch.nn.init by its name without the underscore, with biases of zero.
+        generator: random generator on the CPU.
+    """
     if init == "torch":
         nn.init.kaiming_uniform_(weight, a=5**0.5, generator=generator)
         bound = weight.shape[1] ** -0.5

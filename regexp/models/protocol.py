@@ -126,18 +126,22 @@ class Architecture(Protocol):
         """Return sizes and layers in words, such as "784-128-10, BatchNorm, relu"."""
         ...
 
-    def make_model(self, seeds: Sequence[int], dropout: Sequence[float], init: str) -> Model:
+    def make_model(self, seeds: Sequence[int], rates: Sequence[Mapping[str, float]]) -> Model:
         """Return K models with initial weights, on the CPU and in float32.
 
         Args:
             seeds: [K], the seed of each run's initial weights.
-            dropout: [K], each run's probability of dropping a hidden unit.
-            init: the distribution of the initial weights, one of config.schema.INITS.
+            rates: [K], each run's rates of random layers by name, such as {"dropout": 0.2}: the values of those keys of
+                the model in which the runs of a cohort may differ. A name that is missing stands for 0.
         """
         ...
 
-    def make_module(self, dropout: float = 0.0) -> nn.Module:
-        """Return the model of one run, of torch's own layers: images [B, C, H, W] to logits [B, classes]."""
+    def make_module(self, rates: Mapping[str, float] = {}) -> nn.Module:
+        """Return the model of one run, of torch's own layers: images [B, C, H, W] to logits [B, classes].
+
+        Args:
+            rates: the run's rates of random layers by name, as in `make_model`.
+        """
         ...
 
     def first_layer_weight(self, state: Mapping[str, Tensor]) -> Tensor | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regexp.config.model_schema import rate_names
 from regexp.config.schema import OPTIONS
 from regexp.config.words.homes import expand_home
 from regexp.errors import RunError
@@ -141,9 +142,11 @@ class Run:
             raise RunError(f"{error}. force=true trains the run again.") from error
         if weights == "last":
             tensors = {key.removeprefix("model/"): value for key, value in tensors.items() if key.startswith("model/")}
-        architecture = load_object(OPTIONS["model"][self.config["model"]].architecture)
+        schema = OPTIONS["model"][self.config["model"]]
+        rates = {name: self.config[f"model.{name}"] for name in rate_names(schema)}
         try:
-            model: nn.Module = architecture.from_state(tensors, self.config).make_module(self.config["model.dropout"])
+            architecture = load_object(schema.architecture).from_state(tensors, self.config)
+            model: nn.Module = architecture.make_module(rates)
             dtype = next(tensor.dtype for tensor in tensors.values() if tensor.is_floating_point())
             model.to(dtype).load_state_dict(tensors)
         except (LookupError, RuntimeError, ValueError, StopIteration) as error:

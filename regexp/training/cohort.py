@@ -57,7 +57,6 @@ class Cohort:
         members: Sequence[Member],
         checkpoints: Sequence[Checkpoint | None],
         architecture: Architecture,
-        init: str,
         optimizer: str,
         batch_size: int,
         dataset: Dataset,
@@ -69,7 +68,6 @@ class Cohort:
             members: [K], in any order.
             checkpoints: [K], all of the same epoch; None for runs that begin.
             architecture: the architecture of every run's network.
-            init: the distribution of the initial weights, one of config.schema.INITS.
             optimizer: one of training.update_rules.OPTIMIZERS.
             batch_size: images in a step of each run.
             dataset: the data set, on the device.
@@ -84,8 +82,7 @@ class Cohort:
         self.steps_per_epoch = len(batch_sizes(len(dataset.train), batch_size))
         run_settings = [member.settings for member in self.members]
         seeds = [settings.seed for settings in run_settings]
-        dropout = [settings.dropout for settings in run_settings]
-        self.model = architecture.make_model(seeds, dropout, init)
+        self.model = architecture.make_model(seeds, [settings.rates for settings in run_settings])
         self.model.to(backend.device, backend.dtype)
         self.best_weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.early_stopping = EarlyStopping(

@@ -21,7 +21,7 @@ class RunSettings:
     Attributes:
         seed: the seed of initial weights, order of images, augmentation and dropout.
         epochs: the largest number of epochs.
-        dropout: the probability of dropping a hidden unit.
+        rates: the rates of the model's random layers by name, such as {"dropout": 0.2}.
         loss_terms: the weight of each loss term (see training.loss), by the path of its function.
         patience: epochs in a row without improvement that end the run; inf for never.
         min_delta: the amount by which a value must be better than the best one to count as an improvement.
@@ -34,7 +34,7 @@ class RunSettings:
 
     seed: int
     epochs: int
-    dropout: float
+    rates: Mapping[str, float]
     loss_terms: Mapping[str, float]
     patience: float
     min_delta: float

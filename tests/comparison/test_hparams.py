@@ -124,7 +124,7 @@ def _ends(monkeypatch: pytest.MonkeyPatch) -> None:
     find_status, record_epoch = loop._find_status, RunRecorder.record_epoch
 
     def diverge(member: Member, metrics: Any, stop: bool) -> str | None:
-        is_chosen = member.settings.seed == 1 and member.settings.dropout == 0.5 and metrics.epoch == 2
+        is_chosen = member.settings.seed == 1 and member.settings.rates["dropout"] == 0.5 and metrics.epoch == 2
         return "diverged" if is_chosen else find_status(member, metrics, stop)
 
     def fail(self: RunRecorder, metrics: Any) -> None:

@@ -253,6 +253,8 @@ def test_overrides_may_be_on_both_sides_of_a_flag() -> None:
             "lr: 0.1\nbetas: [0.9, 0.9]",
             ["custom.yaml: optimizer.betas", "defaults: [adam, _self_]"],
         ),
+        ("model/custom", "hidden_sizes: [64]", ["custom.yaml: model.hidden_sizes=[64]", "defaults: [mlp, _self_]"]),
+        ("model/custom", "name: mlp", ["model.name=mlp", "defaults: [mlp, _self_]"]),
     ],
 )
 def test_a_mistake_in_a_file_is_an_error_that_names_it(

@@ -115,7 +115,6 @@ def make_configured_cohort(
         members,
         checkpoints or [None] * len(configs),
         make_architecture(first, dataset),
-        first.model.init,
         first.optimizer.name,
         first.batch_size,
         dataset,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from regexp.config.compose import compose_job
 from regexp.execution.builders import load_dataset, make_architecture
 from regexp.models.bound import BoundModel, measure_forward
+from regexp.models.initialization import make_modules
 from regexp.models.mlp import MLPArchitecture
 from regexp.training.loop import train
 from regexp.training.member import Checkpoint
@@ -79,14 +80,10 @@ class Architecture:
     num_activations: int = 1000
     flop: int = 1000
 
-    def make_model(self, seeds: Sequence[int], dropout: Sequence[float], init: str) -> BoundModel:
-        modules = []
-        for seed in seeds:
-            with draw_from(random_stream(seed, "initialization")):
-                modules.append(self.module())
-        return BoundModel(self, modules)
+    def make_model(self, seeds: Sequence[int], rates: Sequence[Mapping[str, float]]) -> BoundModel:
+        return BoundModel(self, make_modules(self, seeds, rates))
 
-    def make_module(self, dropout: float = 0.0) -> nn.Module:
+    def make_module(self, rates: Mapping[str, float] = {}) -> nn.Module:
         return self.module()
 
     def describe(self) -> str:
@@ -111,8 +108,8 @@ class BoundMLP:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.mlp, name)
 
-    def make_model(self, seeds: Sequence[int], dropout: Sequence[float], init: str) -> BoundModel:
-        stacked = self.mlp.make_model(seeds, dropout, init)
+    def make_model(self, seeds: Sequence[int], rates: Sequence[Mapping[str, float]]) -> BoundModel:
+        stacked = self.mlp.make_model(seeds, rates)
         modules = [self.mlp.make_module() for _ in seeds]
         for k, module in enumerate(modules):
             module.load_state_dict(stacked.run_state(k))
@@ -217,7 +214,7 @@ def test_an_mlp_trains_the_same_bound_and_stacked(normalization: str, monkeypatc
 
 
 def test_shared_tensors_stay_shared_and_all_their_names_are_stored() -> None:
-    model = Architecture(Unusual).make_model([0, 1], [0, 0], "torch")
+    model = Architecture(Unusual).make_model([0, 1], [{}, {}])
     model.keep_runs(torch.tensor([1]))
     assert all(module.second.weight is module.first.weight for module in model.modules)
     assert {name for name, _ in model.named_parameters()} == {"first.weight", "first.bias", "second.bias"}
@@ -225,7 +222,7 @@ def test_shared_tensors_stay_shared_and_all_their_names_are_stored() -> None:
 
 
 def test_selected_runs_are_evaluated_with_their_own_tensors() -> None:
-    model = Architecture(Unusual).make_model([0, 1], [0, 0], "torch")
+    model = Architecture(Unusual).make_model([0, 1], [{}, {}])
     selected = model.select_runs(torch.tensor([1])).eval()
     selected.state_dict()["first.weight"].zero_()
     images = torch.rand(1, 3, 1, 8, 8)
@@ -237,7 +234,7 @@ def test_selected_runs_are_evaluated_with_their_own_tensors() -> None:
 
 
 def test_a_forward_pass_changes_no_global_generator() -> None:
-    model = Architecture(Drawing).make_model([0, 1], [0, 0], "torch")
+    model = Architecture(Drawing).make_model([0, 1], [{}, {}])
     model.begin_epoch([0, 1], 1, [3])
     before = torch.get_rng_state()
     model(torch.rand(1, 3, 1, 8, 8, generator=torch.Generator()), [2])

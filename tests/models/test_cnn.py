@@ -31,7 +31,7 @@ def test_the_layers_are_in_their_order(normalization: str, channel_layer: Any, u
     overrides = ["model.channels=[4,6]", "model.hidden_sizes=[8]", "model.kernel_size=5", "model.pooling=avg"]
     overrides += ["normalization.groups=2"] if normalization == "group" else []
     architecture = make_architecture(*overrides, f"normalization={normalization}", "model.activation=gelu")
-    module = architecture.make_module(0.3)
+    module = architecture.make_module({"dropout": 0.3})
     block = [nn.Conv2d, channel_layer, nn.GELU, nn.AvgPool2d, nn.Dropout2d]
     expected = [*block, *block, nn.Flatten, nn.Linear, unit_layer, nn.GELU, nn.Dropout, nn.Linear]
     assert [type(layer) for layer in module] == [layer for layer in expected if layer is not None]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from regexp.config import schema
+from regexp.config import model_schema
 from regexp.models.layers import _MASK_ENTRIES, ACTIVATIONS, Dropout, Linear
 from regexp.models.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from regexp.models.stacking import keep_rows
@@ -203,4 +203,4 @@ def test_dropout_is_the_identity_in_evaluation_and_at_zero(layer: Dropout) -> No
 
 
 def test_the_activations_are_those_of_the_schema() -> None:
-    assert tuple(ACTIVATIONS) == schema.ACTIVATIONS
+    assert tuple(ACTIVATIONS) == model_schema.ACTIVATIONS

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from regexp.config.schema import INITS
+from regexp.config.model_schema import INITS
 from regexp.models.layers import ACTIVATIONS, Dropout
 from regexp.models.mlp import MLP, MLPArchitecture, initialize
 from regexp.models.normalization import Normalization
@@ -23,15 +23,15 @@ NORMALIZATIONS = ("none", "batch", "layer", "group", "rms")
 
 
 def make_architecture(
-    hidden: Sequence[int] = (8, 4), activation: str = "relu", normalization: str = "batch"
+    hidden: Sequence[int] = (8, 4), activation: str = "relu", normalization: str = "batch", init: str = "torch"
 ) -> MLPArchitecture:
-    return MLPArchitecture(24, tuple(hidden), 3, activation, Normalization(normalization, 1e-4, 0.2, groups=2))
+    return MLPArchitecture(24, tuple(hidden), 3, activation, Normalization(normalization, 1e-4, 0.2, groups=2), init)
 
 
 def make_model(architecture: MLPArchitecture, dropout: Sequence[float] = (0.0,) * len(SEEDS)) -> MLP:
     """Return a model in float64 whose runs differ in every tensor, normalization included."""
     model = MLP(architecture, torch.tensor(dropout, dtype=torch.float64)).double()
-    initialize(model, SEEDS, "torch")
+    initialize(model, SEEDS)
     for name, tensor in model.state_dict().items():
         if name.endswith("num_batches_tracked"):
             tensor += torch.arange(len(SEEDS))
@@ -41,8 +41,9 @@ def make_model(architecture: MLPArchitecture, dropout: Sequence[float] = (0.0,) 
 
 
 def initial_state(seeds: Sequence[int], init: str, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    model = MLP(make_architecture(normalization="layer"), torch.zeros(len(seeds), dtype=torch.float64)).to(dtype)
-    initialize(model, seeds, init)
+    architecture = make_architecture(normalization="layer", init=init)
+    model = MLP(architecture, torch.zeros(len(seeds), dtype=torch.float64)).to(dtype)
+    initialize(model, seeds)
     return model.state_dict()
 
 
@@ -102,7 +103,7 @@ def test_the_plain_model_has_torchs_layers_in_order(normalization: str) -> None:
         "rms": [nn.RMSNorm(6, 1e-4)],
     }[normalization]
     expected = nn.Sequential(nn.Flatten(), nn.Linear(24, 6), *norm, nn.GELU(), nn.Dropout(0.3), nn.Linear(6, 3))
-    assert repr(make_architecture([6], "gelu", normalization).make_module(0.3)) == repr(expected)
+    assert repr(make_architecture([6], "gelu", normalization).make_module({"dropout": 0.3})) == repr(expected)
 
 
 @pytest.mark.parametrize("rows", [[0], [2, 3], [3, 1, 0], [0, 1, 2, 3]], ids=str)
@@ -186,7 +187,7 @@ def test_initial_weights_do_not_depend_on_the_precision(init: str) -> None:
 def test_init_torch_gives_the_bits_of_torchs_own_layers(normalization: str) -> None:
     architecture = make_architecture(normalization=normalization)
     model = MLP(architecture, torch.zeros(len(SEEDS), dtype=torch.float64))
-    initialize(model, SEEDS, "torch")
+    initialize(model, SEEDS)
     for k, seed in enumerate(SEEDS):
         torch.manual_seed(random_stream(seed, "initialization").initial_seed())
         expected = architecture.make_module().state_dict()

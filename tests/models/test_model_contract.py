@@ -1,14 +1,17 @@
 """The contract that every model in the schema must keep; new models are tested without a change here."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from regexp.config.compose import compose_job
-from regexp.config.schema import INITS, OPTIONS, Config, flatten
+from regexp.config.model_schema import INITS, NetworkConfig, rate_names
+from regexp.config.schema import OPTIONS, Config, flatten
 from regexp.models.protocol import Architecture
 from regexp.utils.lazy import load_object
 
-SEEDS, DROPOUT = [3, 0, 8], [0.0, 0.3, 0.5]
+SEEDS, RATES = [3, 0, 8], [0.0, 0.3, 0.5]
 IMAGE_SHAPE, CLASSES, BATCH = (2, 8, 6), 4, 5
 
 
@@ -19,14 +22,26 @@ def config(request: pytest.FixtureRequest) -> Config:
 
 @pytest.fixture
 def architecture(config: Config) -> Architecture:
+    return make_architecture(config)
+
+
+@pytest.fixture
+def rates(config: Config) -> list[dict[str, float]]:
+    """Return different rates for the runs, [K]."""
+    return [dict.fromkeys(rate_names(type(config.model)), rate) for rate in RATES]
+
+
+def make_architecture(config: Config) -> Architecture:
     architecture: Architecture = load_object(config.model.architecture).from_options(
         IMAGE_SHAPE, CLASSES, flatten(config)
     )
     return architecture
 
 
-def test_a_run_computes_the_same_as_a_plain_module_with_its_weights(architecture: Architecture) -> None:
-    model = architecture.make_model(SEEDS, DROPOUT, "torch").eval()
+def test_a_run_computes_the_same_as_a_plain_module_with_its_weights(
+    architecture: Architecture, rates: list[dict[str, float]]
+) -> None:
+    model = architecture.make_model(SEEDS, rates).eval()
     images = torch.rand(1, BATCH, *IMAGE_SHAPE)
     logits = model(images, [len(SEEDS)])
     assert logits.shape == (len(SEEDS), BATCH, CLASSES)
@@ -36,17 +51,21 @@ def test_a_run_computes_the_same_as_a_plain_module_with_its_weights(architecture
         torch.testing.assert_close(logits[k], module(images[0]))
 
 
-def test_an_architecture_can_be_rebuilt_from_stored_weights(architecture: Architecture, config: Config) -> None:
-    state = architecture.make_model(SEEDS, DROPOUT, "torch").run_state(1)
+def test_an_architecture_can_be_rebuilt_from_stored_weights(
+    architecture: Architecture, config: Config, rates: list[dict[str, float]]
+) -> None:
+    state = architecture.make_model(SEEDS, rates).run_state(1)
     rebuilt = type(architecture).from_state(state, flatten(config))
-    rebuilt.make_module(0.2).load_state_dict(state)
+    rebuilt.make_module(rates[1]).load_state_dict(state)
     assert rebuilt == architecture
     assert architecture.num_activations >= CLASSES
     assert str(CLASSES) in architecture.describe()
 
 
-def test_tensors_have_a_leading_run_axis_on_which_runs_can_be_selected_and_kept(architecture: Architecture) -> None:
-    model = architecture.make_model(SEEDS, DROPOUT, "torch").eval()
+def test_tensors_have_a_leading_run_axis_on_which_runs_can_be_selected_and_kept(
+    architecture: Architecture, rates: list[dict[str, float]]
+) -> None:
+    model = architecture.make_model(SEEDS, rates).eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     assert all(len(tensor) == len(SEEDS) for tensor in before.values())
     images = torch.rand(1, BATCH, *IMAGE_SHAPE)
@@ -63,12 +82,12 @@ def test_tensors_have_a_leading_run_axis_on_which_runs_can_be_selected_and_kept(
 
 
 def test_every_run_gets_its_own_gradient(architecture: Architecture) -> None:
-    model = architecture.make_model(SEEDS, [0.0] * 3, "torch")
+    model = architecture.make_model(SEEDS, [{}] * 3)
     images = torch.rand(3, BATCH, *IMAGE_SHAPE)  # a stream for each run
     model(images, [1, 1, 1]).square().mean((1, 2)).sum().backward()
     for k in range(3):
         module = architecture.make_module()
-        module.load_state_dict(architecture.make_model(SEEDS, [0.0] * 3, "torch").run_state(k))
+        module.load_state_dict(architecture.make_model(SEEDS, [{}] * 3).run_state(k))
         module(images[k]).square().mean().backward()
         for name, parameter in module.named_parameters():
             stacked = dict(model.named_parameters())[name].grad
@@ -76,20 +95,26 @@ def test_every_run_gets_its_own_gradient(architecture: Architecture) -> None:
 
 
 @pytest.mark.parametrize("init", INITS)
-def test_initial_weights_depend_only_on_the_runs_seed(architecture: Architecture, init: str) -> None:
-    model = architecture.make_model(SEEDS, DROPOUT, init)
+def test_initial_weights_depend_only_on_the_runs_seed(config: Config, rates: list[dict[str, float]], init: str) -> None:
+    if isinstance(config.model, NetworkConfig):
+        config = replace(config, model=replace(config.model, init=init))
+    architecture = make_architecture(config)
+    model = architecture.make_model(SEEDS, rates)
     for k, seed in enumerate(SEEDS):
-        alone = architecture.make_model([seed], [0.0], init)
+        alone = architecture.make_model([seed], [{}])
         assert all(torch.equal(tensor, alone.run_state(0)[name]) for name, tensor in model.run_state(k).items())
 
 
-def test_random_layers_draw_by_the_seed_of_their_run_and_the_epoch(architecture: Architecture) -> None:
+def test_random_layers_draw_by_the_seed_of_their_run_and_the_epoch(
+    architecture: Architecture, rates: list[dict[str, float]]
+) -> None:
     batch_sizes = [BATCH, BATCH, BATCH - 2]
     images = torch.rand(1, BATCH, *IMAGE_SHAPE)
     for epoch in (1, 4):
         logits: list[list[torch.Tensor]] = []
-        for seeds, dropout in ((SEEDS, DROPOUT), ([8, 0], [0.5, 0.3])):
-            model = architecture.make_model(seeds, dropout, "torch")
+        for runs in ([0, 1, 2], [2, 1]):
+            seeds = [SEEDS[k] for k in runs]
+            model = architecture.make_model(seeds, [rates[k] for k in runs])
             model.begin_epoch(seeds, epoch, batch_sizes)
             logits.append([model(images[:, :size], [len(seeds)]) for size in batch_sizes])
         for in_cohort, in_pair in zip(*logits, strict=True):

@@ -25,7 +25,7 @@ ARCHITECTURE = MLPArchitecture(12, (9,), CLASSES, "relu", Normalization("batch")
 @pytest.fixture
 def model() -> MLP:
     model = MLP(ARCHITECTURE, torch.tensor([0.2, 0.0, 0.5], dtype=torch.float64)).double()
-    initialize(model, range(RUNS), "torch")
+    initialize(model, range(RUNS))
     model.begin_epoch(range(RUNS), 1, [8] * 5)
     for _ in range(5):  # change the running statistics
         model(torch.rand(1, 8, 1, 3, 4, dtype=torch.float64), [RUNS])

@@ -7,8 +7,9 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 
-from regexp.config import file_errors, override_errors
+from regexp.config import override_errors
 from regexp.config.composing.templates import TemplateComposer
+from regexp.config.hydra_config import file_errors
 from regexp.config.hydra_config.key_rules import find_hydra_problems
 from regexp.config.hydra_config.null_option import replace_null_option
 from regexp.config.hydra_config.search_path import Options, extend_loader

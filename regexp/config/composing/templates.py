@@ -11,7 +11,8 @@ from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from regexp.config import file_errors, override_errors
+from regexp.config import override_errors
+from regexp.config.hydra_config import file_errors
 from regexp.config.hydra_config.foreign_code import find_foreign_code
 from regexp.config.hydra_config.key_rules import find_fixed_key_problems
 from regexp.config.hydra_config.search_path import Options

@@ -1,1 +1,1 @@
-"""Hydra's own configuration: which of its keys work, which are refused and why, and where options are searched for."""
+"""Hydra's own configuration: which of its keys work, where options are searched for, and files that cannot be read."""

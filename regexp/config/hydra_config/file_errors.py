@@ -13,12 +13,16 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
 from regexp.config.constraints import can_convert, describe_wrong_type
+from regexp.config.fields import iterate_fields
 from regexp.config.keys import closest_match, find_key, suggest_keys
 from regexp.config.overrides import Groups
+from regexp.config.schema import OPTIONS, make_hydra_schema
 from regexp.errors import ConfigError
 from regexp.utils.atomic_io import read_text
 from regexp.utils.messages import did_you_mean, first_line, format_value
 
+# The keys that an option has without a defaults list.
+_BASE_KEYS = {key for key, _, _ in iterate_fields(make_hydra_schema())}
 _NOT_A_MAPPING = "does not contain a mapping of keys"
 
 
@@ -106,8 +110,9 @@ def _find_file_problems(file: Path) -> Iterator[str]:
         if key is None:
             remedy = did_you_mean(suggest_keys(name)) or "; regexp --help lists all keys"
             yield f"{assignment}: there is no such key{remedy}"
-        elif key.options and is_in_group and "defaults" not in content:
-            yield f"{assignment}: begin the file with defaults: [{key.options[0]}, _self_], an option that has this key"
+        elif name not in _BASE_KEYS and is_in_group and "defaults" not in content:
+            option = (key.options or tuple(OPTIONS[file.parent.name]))[0]
+            yield f"{assignment}: begin the file with defaults: [{option}, _self_], an option that has this key"
         elif not (isinstance(value, str) and "${" in value) and not can_convert(value, key):
             yield describe_wrong_type(name, value, key)
 

@@ -1,0 +1,76 @@
+"""The typed schema of models: their keys, defaults and constraints, and the registry of the schemas."""
+
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+from regexp.config.fields import per_run, shared
+
+ACTIVATIONS = ("relu", "gelu", "tanh", "sigmoid", "silu", "leaky_relu")
+INITS = ("torch", "kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "orthogonal")
+
+
+@dataclass
+class ModelConfig:
+    """The key that all models share."""
+
+    # The class that implements models.protocol.Architecture, as a path for utils.lazy.
+    architecture: ClassVar[str]
+    # Whether all draws of a step are made beforehand, so that a CUDA graph can hold it.
+    can_be_captured: ClassVar[bool] = False
+
+    name: str = shared("mlp", "architecture of the network", choices=("mlp", "cnn"))
+
+
+@dataclass
+class NetworkConfig(ModelConfig):
+    """The keys of the networks whose layers are chosen by keys."""
+
+    activation: str = shared("relu", "activation function after each hidden layer", choices=ACTIVATIONS)
+    dropout: float = per_run(
+        0.0, "probability of dropping a hidden unit after the activation function", at_least=0, below=1, example=0.2
+    )
+    init: str = shared("torch", "distribution of the initial weights; torch: that of nn.Linear", choices=INITS)
+
+
+@dataclass
+class MLPConfig(NetworkConfig):
+    """A multi-layer perceptron: fully connected layers."""
+
+    architecture: ClassVar[str] = "models.mlp.MLPArchitecture"
+    can_be_captured: ClassVar[bool] = True
+
+    name: str = shared("mlp", "fully connected layers")
+    hidden_sizes: list[int] = shared(
+        [128], "number of units in each hidden layer; []: logistic regression", each_at_least=1, each_at_most=1_000_000
+    )
+
+
+@dataclass
+class CNNConfig(NetworkConfig):
+    """A convolutional network: convolutions with pooling, then dense layers."""
+
+    architecture: ClassVar[str] = "models.cnn.CNNArchitecture"
+
+    name: str = shared("cnn", "convolutions, each with pooling, then dense layers")
+    channels: list[int] = shared(
+        [32, 64],
+        "number of channels of each convolution; after each, pooling halves the image",
+        each_at_least=1,
+        each_at_most=1_000_000,
+    )
+    kernel_size: int = shared(3, "height and width of the kernels, in pixels", at_least=1, at_most=31)
+    pooling: str = shared("max", "how pooling summarizes squares of 2x2 pixels", choices=("max", "avg"))
+    hidden_sizes: list[int] = shared(
+        [128], "number of units in each hidden dense layer; []: none", each_at_least=1, each_at_most=1_000_000
+    )
+
+
+MODEL_SCHEMAS: dict[str, type[ModelConfig]] = {
+    "mlp": MLPConfig,
+    "cnn": CNNConfig,
+}
+
+
+def rate_names(schema: type[ModelConfig]) -> list[str]:
+    """Return the names of a model's keys in which the runs of a cohort may differ, such as "dropout"."""
+    return [item.name for item in fields(schema) if item.metadata["mark"] == "per_run"]
