@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.cohorts import QuietReporter, make_configured_cohort
-from helpers.option_sweeps import assert_equal_results, choose_overrides, count_sweeps, train_sweep
+from helpers.option_sweeps import (
+    assert_equal_results,
+    choose_overrides,
+    choose_robust_runs,
+    count_sweeps,
+    train_sweep,
+)
 
 from regexp.config.compose import compose_job
 from regexp.training.batches import Batch
@@ -32,8 +38,8 @@ def test_every_option_comes_out_as_on_the_cpu(gpu: str, i: int, tmp_path: Path) 
     precision, tolerance = choose_precision(gpu, "float64")
     words = [word for word in choose_overrides(i, tmp_path / "data") if not word.startswith("device.precision=")]
     overrides = [*words, f"device.precision={precision}"]
-    expected_runs = train_sweep(overrides, "cpu", tmp_path / "cpu")
-    runs = train_sweep(overrides, gpu, tmp_path / "gpu")
+    expected_runs = train_sweep(overrides, "cpu", tmp_path / "cpu", choose_robust_runs(overrides))
+    runs = train_sweep(overrides, gpu, tmp_path / "gpu", choose_robust_runs(overrides))
     assert all(run.summary["device"].startswith(gpu) for run in runs)
     assert_equal_results(runs, expected_runs, tolerance)
 
@@ -56,8 +62,9 @@ def test_epochs_in_a_graph_come_out_as_on_the_cpu(
 def test_every_precision_comes_out_as_on_the_cpu(gpu: str, precision: str, tmp_path: Path) -> None:
     precision, tolerance = choose_precision(gpu, precision)
     overrides = [*COMMON, "normalization=batch", "augmentation=strong", f"device.precision={precision}"]
-    expected_runs = train_sweep(overrides, "cpu", tmp_path / "cpu")
-    assert_equal_results(train_sweep(overrides, gpu, tmp_path / "gpu"), expected_runs, tolerance)
+    expected_runs = train_sweep(overrides, "cpu", tmp_path / "cpu", choose_robust_runs(overrides))
+    runs = train_sweep(overrides, gpu, tmp_path / "gpu", choose_robust_runs(overrides))
+    assert_equal_results(runs, expected_runs, tolerance)
 
 
 @pytest.mark.parametrize("first", ["cpu", "gpu"])
