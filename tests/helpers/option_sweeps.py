@@ -23,7 +23,7 @@ from regexp.utils.messages import format_value
 SHORT = ["epochs=2", "model.hidden_sizes=[16,8]", "batch_size=16"]
 # The two runs of each sweep train together, and differ in what runs may differ in.
 RUNS = (["seed=0"], ["seed=1", "optimizer.lr=0.02", "model.dropout=0.5", "optimizer.l1=1e-4", "optimizer.clip_norm=1"])
-# The runs to compare where figures round differently. Before BatchNorm the gradients of biases are nothing but rounding,
+# The runs to compare where figures round differently: before BatchNorm the gradients of biases are but rounding,
 # which counts for nothing until L1 takes its sign and an adaptive optimizer makes a whole step of it.
 ROBUST_RUNS = tuple([word for word in run if not word.startswith("optimizer.l1=")] for run in RUNS)
 # Keys of no interest here, with a test of their own, or whose other values are too large for small data sets.
