@@ -28,6 +28,7 @@ class Arguments:
         trains: whether the command line asks for runs, and not only to be shown something.
         config_dir: the directory of further options; None where there is none.
         config_name: the name of the primary configuration.
+        completion_shell: the shell that asks how the line in COMP_LINE can go on; None where none asks.
         flags: Hydra's flags with their values.
     """
 
@@ -37,6 +38,7 @@ class Arguments:
     trains: bool
     config_dir: str | None
     config_name: str
+    completion_shell: str | None
     flags: tuple[str, ...]
 
     def hydra_words(self) -> list[str]:
@@ -79,7 +81,7 @@ def read_arguments(words: Sequence[str]) -> Arguments:
     parsed, extra = parser.parse_known_args(known_words)
     overrides = [*parsed.overrides, *extra]
     _check_flag_combinations(parsed)
-    _check_completion(parsed, overrides)
+    completion_shell = _read_completion(parsed, overrides)
     _check_supported(parsed)
     flags = list(known_words)
     for override in overrides:
@@ -92,6 +94,7 @@ def read_arguments(words: Sequence[str]) -> Arguments:
         trains=needs_configuration and not parsed.cfg,
         config_dir=parsed.config_dir,
         config_name=parsed.config_name or "config",
+        completion_shell=completion_shell,
         flags=tuple(flags),
     )
 
@@ -141,16 +144,21 @@ def _check_flag_combinations(parsed: Namespace) -> None:
             raise ConfigError(f"{flag} works only with --cfg; type --cfg job {flag}")
 
 
-def _check_completion(parsed: Namespace, words: Sequence[str]) -> None:
-    """Raise ConfigError for words that --shell-completion does not take."""
+def _read_completion(parsed: Namespace, words: Sequence[str]) -> str | None:
+    """Return the shell that asks for completions; None where none does.
+
+    Raises:
+        ConfigError: --shell-completion does not take these words.
+    """
     if not parsed.shell_completion:
-        return
+        return None
     if not any(re.fullmatch(r"(un)?install=\w+|query=\w+", word) for word in words):
         raise ConfigError("--shell-completion takes install=SHELL, uninstall=SHELL or query=SHELL")
     if "COMP_LINE" not in os.environ and any(word.startswith("query") for word in words):
         raise ConfigError("--shell-completion query=SHELL is for the shell itself; type install=SHELL")
     if any(word.partition("=")[2] not in _SHELLS for word in words):
         raise ConfigError(f"--shell-completion {' '.join(words)}: the shells are bash, fish and zsh")
+    return next((word.partition("=")[2] for word in words if word.startswith("query=")), None)
 
 
 def _check_supported(parsed: Namespace) -> None:

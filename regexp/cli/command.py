@@ -8,11 +8,13 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from regexp.cli.arguments import Arguments, read_arguments
+from regexp.cli.completion import complete
 from regexp.cli.help import format_help
 from regexp.cli.hydra_parser import give_words
 from regexp.cli.sweep_cautions import find_repeated_runs
-from regexp.config.compose import make_command_composer, register_schema
+from regexp.config.compose import make_command_composer, make_composer, register_schema
 from regexp.config.hydra_config.null_option import replace_null_option
+from regexp.config.hydra_config.search_path import Options, extend_loader
 from regexp.config.job import Job
 from regexp.config.words.yaml_files import typed_files
 from regexp.errors import SUCCESS, ConfigError, StorageError
@@ -26,19 +28,36 @@ def run_command(words: list[str]) -> int:
     Args:
         words: the words after the program's name.
     """
-    if {"-h", "--help"} & set(words):
-        print(format_help(), end="")
-        return SUCCESS
     if "--version" in words:
         print(f"regexp {version('regexp')}")
         return SUCCESS
     with exit_codes.report_errors():
+        if {"-h", "--help"} & set(words):
+            print(format_help(find_options(words)), end="")
+            return SUCCESS
         check_current_directory()
         arguments = read_arguments(words)
+        if arguments.completion_shell is not None:
+            complete(arguments.completion_shell)
+            return SUCCESS
         if arguments.needs_configuration:
             compose_jobs(arguments)
         run_hydra(arguments)
     return exit_codes.exit_status()
+
+
+def find_options(words: list[str]) -> Options:
+    """Return the options that can be chosen on a command line, those in the user's own directories included.
+
+    Raises:
+        ConfigError: such a directory does not exist.
+    """
+    try:
+        arguments = read_arguments(words)
+    except ConfigError:  # who asks for help need not know how flags are typed
+        return Options(make_composer().loader)
+    loader = make_composer(arguments.config_dir, arguments.config_name).loader
+    return Options(extend_loader(loader, arguments.config_name, arguments.overrides))
 
 
 def check_current_directory() -> None:

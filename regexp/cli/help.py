@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from regexp.config.hydra_config.search_path import CONF
+from regexp.config.hydra_config.search_path import Options
 from regexp.config.keys import Key, list_keys, list_step_keys
 from regexp.utils.atomic_io import read_text
 from regexp.utils.messages import format_value
@@ -42,13 +42,18 @@ Also
 """
 
 
-def format_help() -> str:
-    """Return the whole help text, at most 80 columns wide."""
+def format_help(options: Options) -> str:
+    """Return the whole help text, at most 80 columns wide.
+
+    Args:
+        options: the options that can be chosen.
+    """
     lines = [_HEAD, "Groups (GROUP=OPTION)"]
-    for group in sorted(path for path in CONF.iterdir() if path.is_dir()):
-        lines.append(f"  {group.name}")
-        for file in sorted(group.glob("*.yaml")):
-            lines += _format_entry(f"    {file.stem}", describe_option(file))
+    for group, names in sorted(options.groups.items()):
+        lines.append(f"  {group}")
+        for name in names:
+            file = options.find_file(group, name)
+            lines += _format_entry(f"    {name}", "" if file is None else describe_option(file))
     lines.append("\nKeys (KEY=VALUE), with their defaults")
     for key in list_keys():
         lines += _format_entry(f"  {key.name}={format_value(key.default)}", _describe_key(key))

@@ -49,8 +49,16 @@ class Options:
     @cached_property
     def directories(self) -> list[Path]:
         """The directories that hold options: regexp's own, then the user's."""
-        paths = [Path(str(source.path).removeprefix("file://")) for source in self.loader.get_search_path().get_path()]
-        return [CONF, *(path for path in paths if path != CONF and path.is_dir())]
+        return [CONF, *(path for path in self._search_path() if path != CONF and path.is_dir())]
+
+    def find_file(self, group: str, option: str) -> Path | None:
+        """Return the file of an option; None where it is inside a Python package."""
+        files = [path / group / f"{option}.yaml" for path in self._search_path()]
+        return next((file for file in files if file.is_file()), None)
+
+    def _search_path(self) -> list[Path]:
+        """Return where Hydra looks for options, in its order: the first that has an option is taken."""
+        return [Path(str(source.path).removeprefix("file://")) for source in self.loader.get_search_path().get_path()]
 
 
 def make_loader(config_dir: str | None) -> ConfigLoaderImpl:
