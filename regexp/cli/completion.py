@@ -9,12 +9,9 @@ import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
 from regexp.cli.arguments import read_arguments
 from regexp.config.compose import make_composer
+from regexp.config.composing.templates import COMPOSING_ERRORS
 from regexp.config.hydra_config.search_path import extend_loader
 from regexp.config.words.hydra_words import make_hydra_word
 from regexp.errors import ConfigError
@@ -32,7 +29,7 @@ def complete(shell: str) -> None:
     from hydra._internal.hydra import Hydra
 
     words = _split_line(os.environ["COMP_LINE"])[1:]
-    with suppress(ConfigError, HydraException, OmegaConfBaseException, YAMLError, OSError, ValueError, SystemExit):
+    with suppress(ConfigError, *COMPOSING_ERRORS, SystemExit):
         arguments = read_arguments([word for word in words if word])
         overrides = list(arguments.overrides)
         if words[-1].startswith("-") or (words[-1] and overrides[-1:] != words[-1:]):  # a flag, or its value

@@ -23,6 +23,9 @@ from regexp.config.words.yaml_files import typed_files
 from regexp.errors import ConfigError
 from regexp.utils.messages import quote_word
 
+# The errors with which Hydra refuses configuration files and choices.
+COMPOSING_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, OSError, ValueError, RecursionError)
+
 
 class JobParts(NamedTuple):
     """What a job is made from.
@@ -106,7 +109,7 @@ class TemplateComposer:
         try:
             with typed_files():
                 cfg = self.loader.load_configuration(self.config_name, list(choices), RunMode.RUN)
-        except (HydraException, OmegaConfBaseException, YAMLError, OSError, ValueError, RecursionError) as error:
+        except COMPOSING_ERRORS as error:
             message = file_errors.describe_file_error(error, choices, options.directories, options.groups)
             raise ConfigError(message) from error
         hydra = cfg.hydra
