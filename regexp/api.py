@@ -25,7 +25,7 @@ def run(overrides: Sequence[str] = (), outputs: Path | str = "outputs", quiet: b
     Args:
         overrides: the overrides, each a string such as "normalization=batch" or "seed=1".
         outputs: the directory below which the run is recorded.
-        quiet: whether to print nothing.
+        quiet: whether to print nothing; warnings then go to Python's `warnings`.
 
     Returns:
         The run. One that diverged is returned as well, with the status "diverged".
@@ -59,7 +59,7 @@ def sweep(
     Args:
         runs: the overrides of each run, as for `run`.
         outputs: the directory below which the runs are recorded.
-        quiet: whether to print nothing.
+        quiet: whether to print nothing; warnings then go to Python's `warnings`.
         workers: the number of processes that train at the same time; None for as many as the cores, the memory and the
             work allow, 1 for this process.
 
@@ -87,7 +87,7 @@ def sweep(
     jobs = compose_jobs(runs)
     terminal = Terminal(quiet)
     for warning in dict.fromkeys(warning for job in jobs for warning in job.warnings):
-        terminal.print_line(f"warning: {warning}")
+        terminal.console.print_warning(warning)
     return train(jobs, expand_home(outputs), terminal, SweepRecord(workers=workers) if len(runs) > 1 else None)
 
 

@@ -18,6 +18,9 @@ KeyboardInterrupt
 The number is the exit status of a command that the error ends. Where several runs of a sweep fail, the highest status
 wins; 5 is the status only where nothing is wrong but that runs are busy. The other statuses are 0 for success, 1 for a
 bug (with its traceback), and 3 also for a run that diverged.
+
+UserWarning
+└── DoubtfulResult              what a command prints as a warning, for Python's functions where nothing is printed
 """
 
 from collections.abc import Sequence
@@ -35,6 +38,10 @@ class RegexpError(Exception):
     """
 
     status = 1
+
+
+class DoubtfulResult(UserWarning):
+    """A reason why a result may be of no use: an option without effect, or images that are nearly black."""
 
 
 class ConfigError(RegexpError):

@@ -11,7 +11,7 @@ The other flags are those of regexp. For example:
   python -m regexp.preview -m augmentation=lesson,affine data=mnist
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from regexp.cli.program import program
@@ -21,6 +21,8 @@ from regexp.config.overrides import is_hydra_override
 from regexp.config.words.homes import expand_home
 from regexp.errors import ConfigError
 from regexp.runs.identity import make_label
+from regexp.utils import exit_codes
+from regexp.utils.console import warn_caller
 from regexp.utils.storage_errors import explain_storage_errors
 
 # Hydra's own keys that decide what is drawn, and where it is written.
@@ -47,8 +49,11 @@ def _preview_words(words: Sequence[str]) -> None:
     for override in arguments.overrides:
         if is_hydra_override(override) and not override.startswith(_HYDRA_KEYS):
             raise ConfigError(f"{override}: has no effect on a picture; leave it out")
-    pictures = {write_preview(job, job.output_directory()): None for job in compose_jobs(arguments)}
-    print(*pictures, sep="\n")
+    jobs = compose_jobs(arguments)
+    pictures, notes = zip(*(write_preview(job, job.output_directory()) for job in jobs), strict=True)
+    for heading, text in dict.fromkeys(note for job_notes in notes for note in job_notes.items()):
+        exit_codes.print_error(f"{heading}: {text}")
+    print(*dict.fromkeys(pictures), sep="\n")
 
 
 def preview(overrides: Sequence[str], outputs: Path | str = "outputs") -> Path:
@@ -63,11 +68,18 @@ def preview(overrides: Sequence[str], outputs: Path | str = "outputs") -> Path:
         DataError: the data set is missing, unreadable or too small.
         StorageError: the picture cannot be written.
     """
-    return write_preview(compose_job(overrides), expand_home(outputs))
+    job = compose_job(overrides)
+    picture, notes = write_preview(job, expand_home(outputs))
+    for warning in (*job.warnings, *([notes["warning"]] if "warning" in notes else [])):
+        warn_caller(warning)
+    return picture
 
 
-def write_preview(job: Job, outputs: Path) -> Path:
-    """Write the picture of augmented images of a job, and return its path; see `preview`."""
+def write_preview(job: Job, outputs: Path) -> tuple[Path, Mapping[str, str]]:
+    """Write the picture of augmented images of a job; return its path, and what is known of the images.
+
+    See `preview` for the errors, and data.dataset.Dataset for the notes.
+    """
     from regexp.execution.builders import load_dataset, make_stream
     from regexp.execution.images import draw_augmentation_grid, encode_png
 
@@ -77,7 +89,7 @@ def write_preview(job: Job, outputs: Path) -> Path:
     with explain_storage_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture.content)
-    return path
+    return path, dataset.notes
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 import random
 import statistics
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from regexp.config.compose import compose_job, extend_options
 from regexp.config.metric_registry import CURVES
 from regexp.config.schema import cohort_key, flatten
 from regexp.config.words.homes import expand_home
-from regexp.errors import ConfigError, RunError
+from regexp.errors import ConfigError, DoubtfulResult, RunError
 from regexp.execution.terminal import Terminal
 from regexp.runs.identity import IGNORED_KEYS
 from regexp.runs.run import Run, find_runs
@@ -132,7 +133,8 @@ def verify(
     references = chosen_records
     differences: dict[str, list[MetricDifference]] = {}
     differing_labels = []
-    with TemporaryDirectory(prefix="regexp-") as outputs:
+    with TemporaryDirectory(prefix="regexp-") as outputs, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DoubtfulResult)  # the runs gave their warnings when they were trained
         if float64:
             runs = sweep([record.overrides for record in chosen_records], f"{outputs}/together", quiet=True)
             references = [TrainingRecord.from_run(retrained_run) for retrained_run in runs]

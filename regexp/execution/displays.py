@@ -256,11 +256,13 @@ def make_progress(name: str, console: Console, with_count: bool = True) -> Progr
 
 
 def print_header(console: Console, facts: Mapping[str, str]) -> None:
-    """Print facts, each with its name in bold at the left."""
+    """Print facts, each with its name in bold at the left; a warning among them is given also where none is printed."""
     header = Table.grid(padding=(0, 2, 0, 0))
     for name, text in facts.items():
         header.add_row(f"[bold]{name}[/bold]", escape(text))
     console.print(header)
+    if "warning" in facts:
+        console.warn_if_silent(facts["warning"])
 
 
 def lowest_loss(summaries: Sequence[EpochSummary | None]) -> EpochSummary:

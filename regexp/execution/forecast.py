@@ -36,7 +36,9 @@ def forecast_cohorts(cohorts: Sequence[PlannedCohort]) -> list[PlannedCohort]:
         forecast = cohort
         if time.perf_counter() - began < MAX_SECONDS:
             try:
-                forecast = replace(cohort, costs=measure_costs(cohort.runs))
+                costs = measure_costs(cohort.runs)
+                notes = builders.load_dataset(cohort.runs[0].job.config).notes  # read already
+                forecast = replace(cohort, costs=costs, data_notes=notes)
             except RegexpError as error:  # ends this cohort, and no other, once it is its turn to train
                 forecast = replace(cohort, problem=str(error).splitlines()[0])
         forecasts.append(forecast)

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from regexp.config.compose import composer_for_loader
 from regexp.config.job import Job
 from regexp.errors import DIVERGED, RunBusy
+from regexp.execution.displays import print_header
 from regexp.execution.executors.choice import choose_executor
 from regexp.execution.launching.job_settings import choose_logging_workers, job_settings
 from regexp.execution.launching.objective import Objective, worst_value
@@ -98,6 +99,8 @@ def print_forecast(
         with choose_executor(unfinished, workers, only_plans=True) as executor:
             cohorts = executor.plan_cohorts(unfinished, max_runs, forecast_costs=True)
             terminal.print_plan(cohorts, executor.num_workers)
+        for notes in {str(cohort.data_notes): cohort.data_notes for cohort in cohorts if cohort.data_notes}.values():
+            print_header(terminal.console, notes)
 
 
 class LazyJobReturn(JobReturn):

@@ -1,7 +1,7 @@
 """The plan of a sweep: its cohorts, what each needs, and how they are split over workers. Imports no torch."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 
 from regexp.config.schema import cohort_key, stream_key
@@ -52,12 +52,14 @@ class PlannedCohort:
         epochs_done: the epoch after which they resume; 0 for runs that start.
         costs: what the cohort costs; None where it was not tried or could not be tried.
         problem: why it could not be tried; empty where it could.
+        data_notes: what a user should know about the data, by a heading; empty where the cohort was not tried.
     """
 
     runs: Sequence[PlannedRun]
     epochs_done: int = 0
     costs: CohortCosts | None = None
     problem: str = ""
+    data_notes: Mapping[str, str] = field(default_factory=dict)
     num_streams: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -151,7 +153,7 @@ def split_cohort(cohort: PlannedCohort, count: int) -> list[PlannedCohort]:
         cuts.append(nearest if is_near else even_cut)
     cuts.append(len(runs))
     parts = [runs[start:end] for start, end in pairwise(cuts)]
-    return [PlannedCohort(part, cohort.epochs_done, cohort.costs, cohort.problem) for part in parts if part]
+    return [replace(cohort, runs=part) for part in parts if part]
 
 
 def forecast_seconds(cohorts: Sequence[PlannedCohort], num_workers: int) -> float | None:

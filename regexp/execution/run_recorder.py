@@ -61,6 +61,7 @@ class RunRecorder:
         self.planned, self.directory, self.cohort, self.device = planned, planned.directory, dict(cohort), device
         self.metadata, self.preview, self.has_checkpoint = metadata, preview, metadata is not None
         self.image_shape, self.classes, self.architecture = dataset.input_shape, dataset.classes, architecture
+        self.data_notes = dataset.notes
         splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
         self.image_counts = {name: 0 if split is None else len(split) for name, split in splits.items()}
 
@@ -95,6 +96,8 @@ class RunRecorder:
         self.events.write(0, event_file.image("augmentation", *picture))
         overrides = " ".join(self.planned.job.overrides) or "defaults"
         append_to_log(self.directory, f"starts: {overrides}; {self.device}")
+        for heading, text in self.data_notes.items():
+            append_to_log(self.directory, f"{heading}: {text}")
 
     def _cut_files(self, metadata: Mapping[str, Any]) -> None:
         """Cut off the parts of the files that were recorded after a checkpoint."""

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from typing import Any, Self, final
 
@@ -116,8 +116,7 @@ class LocalWorkers:
             visible_gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
             self.gpus = [str(i) for i in range(plan.num_gpus)] if visible_gpus == [""] else visible_gpus
         cohorts = [
-            PlannedCohort([planned_runs[number] for number in numbers], epochs_done, costs, problem)
-            for numbers, epochs_done, costs, problem in plan.cohorts
+            replace(cohort, runs=[planned_runs[number] for number in numbers]) for numbers, cohort in plan.cohorts
         ]
         if not self.is_fixed and (seconds := forecast_seconds(cohorts, num_workers=1)) is not None:
             self.num_workers = max(1, min(self.num_workers, int(seconds / SECONDS_PER_WORKER)))

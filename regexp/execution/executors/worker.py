@@ -12,13 +12,13 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
 from regexp.errors import Interrupted, RegexpError
 from regexp.execution.events import CohortDescription, CohortEnd, EpochSummary
-from regexp.execution.planning import CohortCosts, PlannedCohort
+from regexp.execution.planning import PlannedCohort
 from regexp.runs.directories import PlannedRun
 from regexp.utils.signals import StopRequest, ignore_stop_signals
 
@@ -28,11 +28,11 @@ class Plan:
     """The cohorts that a worker has planned, for its parent.
 
     Attributes:
-        cohorts: for each cohort the numbers of its runs, the epoch after which they resume, its costs and its problem.
+        cohorts: the numbers of the runs of each cohort, and the cohort without them.
         num_gpus: the number of GPUs that the runs may use; None if they train on a CPU.
     """
 
-    cohorts: Sequence[tuple[Sequence[int], int, CohortCosts | None, str]]
+    cohorts: Sequence[tuple[Sequence[int], PlannedCohort]]
     num_gpus: int | None
 
 
@@ -183,7 +183,7 @@ def plan_cohorts(
     numbers = {planned: number for number, planned in enumerate(planned_runs)}
     return Plan(
         [
-            ([numbers[planned] for planned in cohort.runs], cohort.epochs_done, cohort.costs, cohort.problem)
+            ([numbers[planned] for planned in cohort.runs], replace(cohort, runs=()))  # the parent has the runs
             for cohort in cohorts
         ],
         num_gpus,
