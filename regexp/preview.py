@@ -16,6 +16,7 @@ from pathlib import Path
 
 from regexp.cli.program import program
 from regexp.config.compose import compose_job
+from regexp.config.data_schema import DATA_SOURCES
 from regexp.config.job import Job
 from regexp.config.overrides import is_hydra_override
 from regexp.config.words.homes import expand_home
@@ -80,6 +81,8 @@ def write_preview(job: Job, outputs: Path) -> tuple[Path, Mapping[str, str]]:
 
     See `preview` for the errors, and data.dataset.Dataset for the notes.
     """
+    if DATA_SOURCES[job.config.data.name].is_table:
+        raise ConfigError(f"data={job.config.data.name}: is a table, which has no images to show")
     from regexp.execution.builders import load_dataset, make_stream
     from regexp.execution.images import draw_augmentation_grid, encode_png
 

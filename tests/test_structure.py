@@ -18,7 +18,7 @@ LIBRARIES: dict[str, set[str]] = {
     "errors": set(),
     "utils": {"torch", "rich"},
     "config": {"hydra", "omegaconf", "yaml"},
-    "data": {"torch", "torchvision", "numpy", "scipy", "PIL", "safetensors"},
+    "data": {"torch", "torchvision", "numpy", "scipy", "PIL", "safetensors", "pyarrow"},
     "augmentation": {"torch", "torchvision"},
     "models": {"torch"},
     "training": {"torch"},

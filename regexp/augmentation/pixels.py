@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import log
-from typing import ClassVar, Protocol, final, runtime_checkable
+from typing import Protocol, final, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
@@ -46,43 +46,6 @@ class PixelDraws(Protocol):
     def draws_per_image(self, channels: int, height: int, width: int) -> int:
         """Return the number of draws for an image of this size."""
         ...
-
-
-@final
-@dataclass(frozen=True)
-class GaussianNoise:
-    """Gaussian noise added to every pixel of every channel; the result is clipped to [0, 1].
-
-    The noise has 65,536 equally likely values up to 4.3 standard deviations. They are read from a table, because that
-    takes a third of the time of computing them, and gives the same bits on every device. Counterpart:
-    torchvision.transforms.v2.GaussianNoise.
-
-    Attributes:
-        std: standard deviation of the brightness, of which white is 1.
-    """
-
-    std: float = 0.1
-    kind: ClassVar[str] = "noise"
-    output_size = staticmethod(keep_size)
-
-    def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """Draw nothing: the draws are for every pixel. Arguments as in Operation.draw."""
-        return {}
-
-    def draws_per_image(self, channels: int, height: int, width: int) -> int:
-        """Return one draw for every pixel of every channel."""
-        return channels * height * width
-
-    def apply(self, images: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Add noise to images [n, C, H, W], made from the `draws` [n, C * H * W] of `parameters`."""
-        places = parameters["draws"].int().add_(2**15)
-        noise: Tensor = _normal_values(images.dtype, images.device).index_select(0, places.flatten())
-        noise = noise.view(len(images), -1)[:, : images[0].numel()].unflatten(1, images.shape[1:])
-        return noise.mul_(self.std).add_(images).clamp_(0, 1)
-
-    def describe(self) -> str:
-        """Return the transform's name and strength, in words."""
-        return f"noise of {self.std:g}"
 
 
 @final
@@ -256,17 +219,6 @@ def _adjust(images: Tensor, factor: Tensor, is_contrast: Tensor) -> Tensor:
     else:
         means = means.mean(1, keepdim=True)
     return torch.addcmul((1 - factor) * is_contrast * means, images, factor).clamp_(0, 1)
-
-
-@lru_cache(maxsize=16)
-def _normal_values(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the standard normal distribution's quantiles in the middles of 2^16 equal steps of probability, [65536].
-
-    They are rounded to float32 whatever their type, so that both precisions see the same noise.
-    """
-    probabilities = (torch.arange(2**16, dtype=torch.float64) + 0.5) / 2**16
-    values: Tensor = torch.special.ndtri(probabilities).float()
-    return values.to(device, dtype)
 
 
 @lru_cache(maxsize=16)

@@ -1,7 +1,8 @@
 """The typed schema of augmentation: the keys of each step, their defaults and constraints. Lengths are in pixels.
 
-`transform` is the path of a step's class, for utils.lazy; the fields are the arguments of that class. A field that by
-itself switches its step off says at which value: `off`. Where several do so together, each says at which: `neutral`.
+`transform` is the path of a step's class, for utils.lazy; the fields are the arguments of that class. A step that suits
+rows of a table has another class for them: `table_transform`. A field that by itself switches its step off says at
+which value: `off`. Where several do so together, each says at which: `neutral`.
 """
 
 from dataclasses import dataclass, field
@@ -144,10 +145,16 @@ class ElasticConfig:
 class NoiseConfig:
     """Gaussian noise clipped to [0, 1], as torchvision.transforms.v2.GaussianNoise."""
 
-    transform: ClassVar[str] = "augmentation.pixels.GaussianNoise"
+    transform: ClassVar[str] = "augmentation.noise.GaussianNoise"
+    table_transform: ClassVar[str] = "augmentation.noise.FeatureNoise"
 
     std: float = per_run(
-        0.1, "standard deviation of the noise, where black is 0 and white is 1", at_least=0, at_most=100, off=0
+        0.1,
+        "standard deviation of the noise, where black is 0 and white is 1; in a table, where the training rows have a "
+        "standard deviation of 1",
+        at_least=0,
+        at_most=100,
+        off=0,
     )
 
 

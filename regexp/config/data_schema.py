@@ -13,11 +13,13 @@ class DataSource:
 
     Attributes:
         find: the path, for utils.lazy, of a function of (name, root, path) that returns data.sources.SourceFiles, and
-            may download the files first. It imports no torch.
+            may download the files first. It imports no torch. Where the schema has TableOptions, they follow.
         read: the path of a function of data.sources.Source that returns data.splits.Splits.
         training_images: the number of training images, validation images included; None where only the files tell.
         side: height and width of the images; None where only the files tell.
         channels: the number of channels of images of that side.
+        is_table: whether it has rows of features instead of images.
+        num_features: the number of features; None where only the file tells.
         shows_characters: whether a mirrored image shows something else.
         reads_root: whether it is looked for in data.root.
         cached: whether the decoded data set is kept in the cache, because decoding takes longer than reading the cache.
@@ -28,9 +30,38 @@ class DataSource:
     training_images: int | None = None
     side: int | None = None
     channels: int = 1
+    is_table: bool = False
+    num_features: int | None = None
     shows_characters: bool = False
     reads_root: bool = True
     cached: bool = True
+
+    @property
+    def unit(self) -> str:
+        """The word for what has a label: "image", or "row" in a table."""
+        return "row" if self.is_table else "image"
+
+    @property
+    def num_inputs(self) -> int | None:
+        """The number of values of an image or row; None where only the files tell."""
+        return self.num_features if self.side is None else self.channels * self.side**2
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """The options for reading a table.
+
+    Attributes:
+        label: the column of the labels; None if the user has named none.
+        drop: the columns to leave out.
+        categorical: the columns of numbers to take for categories.
+        missing: "error", or "fill" to accept missing values.
+    """
+
+    label: str | None
+    drop: tuple[str, ...]
+    categorical: tuple[str, ...]
+    missing: str
 
 
 _MNIST = DataSource(
@@ -39,6 +70,13 @@ _MNIST = DataSource(
     training_images=60_000,
     side=28,
     shows_characters=True,
+)
+_PACKAGED_TABLE = DataSource(
+    "data.tables.packaged.find_packaged_table",
+    "data.tables.packaged.read_packaged_table",
+    is_table=True,
+    reads_root=False,
+    cached=False,
 )
 _CIFAR = DataSource(
     "data.downloads.cifar.find_cifar",
@@ -73,6 +111,11 @@ DATA_SOURCES = {
     ),
     "image_folder": DataSource("data.image_folder.find_pictures", "data.image_folder.read_image_folder"),
     "arrays": DataSource("data.npz.find_npz", "data.npz.read_npz", reads_root=False),
+    "table": DataSource(
+        "data.tables.table_source.find_table", "data.tables.table_source.read_table", is_table=True, reads_root=False
+    ),
+    "breast_cancer": replace(_PACKAGED_TABLE, training_images=455, num_features=30),
+    "wine": replace(_PACKAGED_TABLE, training_images=142, num_features=13),
 }
 
 
@@ -125,6 +168,11 @@ def _scale(defaults: str) -> Any:
     return shared(None, f"number that is white in the images, where 0 is black; null: {defaults}", above=0, example=16)
 
 
+def _path() -> Any:
+    help = "file that holds the data: .npz for arrays, CSV or Parquet for a table"
+    return shared(None, help, identity=False, is_path=True)
+
+
 @dataclass
 class ImageFolderConfig(DataConfig):
     """The user's own pictures, with one folder per class directly in the root or in its train/, val/ and test/."""
@@ -147,9 +195,34 @@ class ArraysConfig(DataConfig):
     """The user's own arrays in a .npz file."""
 
     name: str = shared("arrays", "name of the data set")
-    path: str | None = shared(None, ".npz file that holds the images and labels", identity=False, is_path=True)
+    path: str | None = _path()
     scale: float | None = _scale("1 for floating point and bool, 65535 for uint16, else 255")
 
 
+@dataclass
+class TableConfig(DataConfig):
+    """The user's own table in a CSV or Parquet file."""
+
+    name: str = shared("table", "name of the data set")
+    path: str | None = _path()
+    label: str | None = shared(None, "column that holds the classes", example="species")
+    drop: list[str] = shared([], "columns to leave out, such as names and numbers of rows")
+    categorical: list[str] = shared([], "columns of numbers to take for categories")
+    missing: str = shared(
+        "error",
+        "error: refuse missing values; fill: the mean of the training rows in the place of a number, and a category of "
+        "its own for missing texts",
+        choices=("error", "fill"),
+    )
+
+    def table_options(self) -> TableOptions:
+        """Return the options for reading the table."""
+        return TableOptions(self.label, tuple(self.drop), tuple(self.categorical), self.missing)
+
+
 # The schemas of data sets that have keys of their own.
-DATA_SCHEMAS: dict[str, type[Any]] = {"image_folder": ImageFolderConfig, "arrays": ArraysConfig}
+DATA_SCHEMAS: dict[str, type[Any]] = {
+    "image_folder": ImageFolderConfig,
+    "arrays": ArraysConfig,
+    "table": TableConfig,
+}

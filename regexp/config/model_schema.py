@@ -17,6 +17,8 @@ class ModelConfig:
     architecture: ClassVar[str]
     # Whether all draws of a step are made beforehand, so that a CUDA graph can hold it.
     can_be_captured: ClassVar[bool] = False
+    # Whether it needs images: the features of a table have no neighbours.
+    needs_images: ClassVar[bool] = False
 
     name: str = shared("mlp", "architecture of the network", choices=("mlp", "cnn"))
 
@@ -50,6 +52,7 @@ class CNNConfig(NetworkConfig):
     """A convolutional network: convolutions with pooling, then dense layers."""
 
     architecture: ClassVar[str] = "models.cnn.CNNArchitecture"
+    needs_images: ClassVar[bool] = True
 
     name: str = shared("cnn", "convolutions, each with pooling, then dense layers")
     channels: list[int] = shared(

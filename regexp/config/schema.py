@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from regexp.config.data_schema import DATA_SCHEMAS, DATA_SOURCES, DataConfig
+from regexp.config.data_schema import DATA_SCHEMAS, DATA_SOURCES, DataConfig, TableConfig
 from regexp.config.fields import iterate_fields, per_run, shared
 from regexp.config.metric_registry import MONITORS
 from regexp.config.model_schema import MODEL_SCHEMAS, MLPConfig, ModelConfig
@@ -206,7 +206,8 @@ def identity_items(config: Config) -> dict[str, Any]:
 def source_arguments(config: Config) -> tuple[Any, ...]:
     """Return the arguments of data.sources.locate for a configuration."""
     keys = ("name", "root", "path", "image_size", "grayscale", "scale")
-    return tuple(getattr(config.data, key, None) for key in keys)
+    table = config.data.table_options() if isinstance(config.data, TableConfig) else None
+    return (*(getattr(config.data, key, None) for key in keys), table)
 
 
 def stream_key(config: Config) -> str:

@@ -234,18 +234,23 @@ def _find_data_problems(config: Config) -> Iterator[str]:
     data = config.data
     if data.name == "arrays" and not getattr(data, "path", None):
         yield "data=arrays: needs a file; type data.path=FILE.npz, with images and labels"
+    if data.name == "table" and not getattr(data, "path", None):
+        yield "data=table: needs a file; type data.path=FILE.csv, and data.label=COLUMN for the column of the classes"
     if data.name == "image_folder" and not data.root:
         yield "data=image_folder: needs a directory; type data.root=DIR, with a folder of pictures for each class"
-    count, side = DATA_SOURCES[data.name].training_images, DATA_SOURCES[data.name].side
-    if count is None or side is None:
+    source = DATA_SOURCES[data.name]
+    if source.is_table:
+        yield from _find_needs_of_images(config)
+    count, side = source.training_images, source.side
+    if count is None:
         return
     held_out = 0
     if data.validation == "holdout" and 0 < data.val_size < math.inf:
         held_out = resolve_count(data.val_size, count)
         if not 1 <= held_out < count:
             yield (
-                f"data.val_size={format_size(data.val_size)}: asks for {held_out:,} of {count:,} training images; "
-                "for example data.val_size=0.2"
+                f"data.val_size={format_size(data.val_size)}: asks for {held_out:,} of {count:,} training "
+                f"{source.unit}s; for example data.val_size=0.2"
             )
             held_out = 0
     if (
@@ -254,8 +259,22 @@ def _find_data_problems(config: Config) -> Iterator[str]:
         and resolve_count(data.train_size, count - held_out) > count - held_out
     ):
         train_size = f"data.train_size={format_value(data.train_size)}"
-        yield f"{train_size}: validation leaves {count - held_out:,} training images; use at most that many"
+        yield f"{train_size}: validation leaves {count - held_out:,} training {source.unit}s; use at most that many"
     for name, step in config.augmentation.items():
-        if isinstance(step, STEPS["crop"]) and step.size > side:
+        if isinstance(step, STEPS["crop"]) and side is not None and step.size > side:
             size = f"augmentation.{name}.size={format_value(step.size)}"
             yield f"{size}: images of data={data.name} are {side}x{side}; use at most {side}, or a fraction up to 1"
+
+
+def _find_needs_of_images(config: Config) -> Iterator[str]:
+    """Yield a problem for the model and for each augmentation step that need images, where a table has none."""
+    name = config.data.name
+    if config.model.needs_images:
+        yield f"model={config.model.name} with data={name}: needs images, and a table has none; use model=mlp"
+    for step_name, step in config.augmentation.items():
+        if not hasattr(step, "table_transform"):
+            suited_steps = ", ".join(kind for kind, schema in STEPS.items() if hasattr(schema, "table_transform"))
+            yield (
+                f"augmentation.{step_name} with data={name}: needs images, and a table has none; drop the step with "
+                f"~augmentation.{step_name} (steps that suit tables: {suited_steps})"
+            )

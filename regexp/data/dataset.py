@@ -1,4 +1,7 @@
-"""Data sets in memory: uint8 tensors, split into training, validation and test images."""
+"""Data sets in memory: tensors, split into training, validation and test images.
+
+What is said of images holds for the rows of a table too, whose features are standardized here.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,10 +10,12 @@ from math import ceil
 import torch
 from torch import Tensor
 
-from regexp.config.data_schema import DataConfig
+from regexp.config.data_schema import DATA_SOURCES, DataConfig
 from regexp.data.readers import read_splits
 from regexp.data.sources import Source
 from regexp.data.splits import Split
+from regexp.data.stratification import complement, stratified_indices
+from regexp.data.tables.encoding import Feature, encode_splits
 from regexp.errors import ConfigError, DataError
 from regexp.utils.counts import format_size, resolve_count
 from regexp.utils.rng import random_stream
@@ -25,7 +30,7 @@ class Images:
     """Images and their labels as tensors.
 
     Attributes:
-        images: [N, C, H, W], uint8.
+        images: [N, C, H, W], uint8; of a table its features, [N, F], float32.
         labels: [N], int64.
     """
 
@@ -63,6 +68,7 @@ class Dataset:
         classes: the name of each class, in the order of the labels.
         fingerprint: the hash of the files that the data set was read from.
         notes: what a user should know about the files, by a heading such as "warning".
+        features: the features of a table; None for images.
     """
 
     name: str
@@ -74,22 +80,21 @@ class Dataset:
     classes: tuple[str, ...]
     fingerprint: str
     notes: Mapping[str, str]
+    features: tuple[Feature, ...] | None = None
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """The channels, height and width of a training image."""
-        channels, height, width = self.train.images.shape[1:]
-        return channels, height, width
+    def shape(self) -> tuple[int, ...]:
+        """The channels, height and width of a training image; (F,) for the F features of a row."""
+        return tuple(self.train.images.shape[1:])
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """The channels, height and width of the network's input: smaller than `shape` if augmentation crops."""
-        channels, height, width = self.measured.images.shape[1:]
-        return channels, height, width
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of the network's input, as `shape`: smaller than that if augmentation crops."""
+        return tuple(self.measured.images.shape[1:])
 
     def center_crop(self, height: int, width: int) -> "Dataset":
         """Return the data set with all evaluated images cropped to this size; the training images stay whole."""
-        if (height, width) == self.shape[1:]:
+        if self.features is not None or (height, width) == self.shape[1:]:
             return self
         return replace(
             self,
@@ -110,9 +115,12 @@ class Dataset:
         )
 
     def describe(self) -> str:
-        """Return the name, the sizes of the splits and the size of an image, in words."""
-        channels, height, width = self.shape
-        image_size = f"{height}x{width}" + (f"x{channels}" if channels > 1 else "")
+        """Return the name, the sizes of the splits and the size of an image, or the number of features, in words."""
+        if self.features is not None:
+            image_size = f"{len(self.features)} feature" + ("s" if len(self.features) > 1 else "")
+        else:
+            channels, height, width = self.shape
+            image_size = f"{height}x{width}" + (f"x{channels}" if channels > 1 else "")
         if self.test is None:
             split_sizes = f"{len(self.train):,} training, {len(self.validation):,} validation = the test set"
         else:
@@ -121,8 +129,11 @@ class Dataset:
 
 
 def scale(images: Tensor, dtype: torch.dtype) -> Tensor:
-    """Convert uint8 images in 0..255 to floating point in [0, 1], as torchvision's ToTensor does."""
-    return images.to(dtype).div_(255)
+    """Convert uint8 images in 0..255 to floating point in [0, 1], as torchvision's ToTensor does.
+
+    Features, which are floating point, are standardized and keep their values.
+    """
+    return images.to(dtype) if images.is_floating_point() else images.to(dtype).div_(255)
 
 
 def read_dataset(
@@ -150,7 +161,7 @@ def read_dataset(
         DataError: the files are missing, broken or inconsistent.
         ConfigError: the data set has too few images for these sizes.
     """
-    splits = read_splits(source)
+    splits, unit = read_splits(source), DATA_SOURCES[source.name].unit
     train = _to_images(splits.train)
     test = None if splits.test is None else _to_images(splits.test)
     if test is None:
@@ -163,23 +174,34 @@ def read_dataset(
         if val_size != DataConfig().val_size:
             unused.append(f"data.val_size={format_size(val_size)}, as the files have a validation set of their own")
     else:
-        count = _count_images("data.val_size", val_size, len(train))
-        held_out = _stratified_indices(train.labels, count, split_seed, "validation", spare_last=True)
+        count = _count_images("data.val_size", val_size, len(train), unit)
+        held_out = stratified_indices(train.labels, count, split_seed, "validation", spare_last=True)
         validation_images = train.select(held_out)
-        train = train.select(_complement(held_out, len(train)))
+        train = train.select(complement(held_out, len(train)))
     if len(train) == 0:
         raise ConfigError(
-            f"data.val_size={format_size(val_size)}: leaves no images to train on; use a smaller data.val_size"
+            f"data.val_size={format_size(val_size)}: leaves no {unit}s to train on; use a smaller data.val_size"
         )
     if train_size is not None:
-        count = _count_images("data.train_size", train_size, len(train))
-        train = train.select(_stratified_indices(train.labels, count, split_seed, "training"))
+        count = _count_images("data.train_size", train_size, len(train), unit)
+        train = train.select(stratified_indices(train.labels, count, split_seed, "training"))
     holds_out = validation != "test" and splits.validation is None
     if split_seed != 0 and not holds_out and train_size is None and len(train) <= MAX_MEASURED_IMAGES:
-        unused.append(f"data.split_seed={split_seed}, as no images are held out")
+        unused.append(f"data.split_seed={split_seed}, as no {unit}s are held out")
+    features, notes = None, dict(splits.notes)
+    if splits.columns is not None:
+        parts = [train, validation_images, *([] if test is None else [test])]
+        rows, features, table_notes = encode_splits(
+            source.name, splits.columns, [part.images.numpy() for part in parts]
+        )
+        train, validation_images, *tests = (
+            Images(torch.from_numpy(encoded), part.labels) for encoded, part in zip(rows, parts, strict=True)
+        )
+        test = tests[0] if tests else None
+        notes |= {heading: "; ".join(filter(None, (notes.get(heading), text))) for heading, text in table_notes.items()}
     measured_images, measured_indices = train, torch.arange(len(train))
     if len(train) > MAX_MEASURED_IMAGES:
-        measured_indices = _stratified_indices(train.labels, MAX_MEASURED_IMAGES, split_seed, "measured")
+        measured_indices = stratified_indices(train.labels, MAX_MEASURED_IMAGES, split_seed, "measured")
         measured_images = train.select(measured_indices)
     return Dataset(
         name=source.name,
@@ -190,7 +212,8 @@ def read_dataset(
         test=test,
         classes=splits.classes,
         fingerprint=source.fingerprint,
-        notes={**splits.notes, **({"unused": "; ".join(unused)} if unused else {})},
+        notes={**notes, **({"unused": "; ".join(unused)} if unused else {})},
+        features=features,
     )
 
 
@@ -225,19 +248,21 @@ def _to_images(split: Split) -> Images:
 
 def _split_off_test(name: str, images: Images, classes: tuple[str, ...]) -> tuple[Images, Images]:
     """Split the images of the data set `name` into training images and a fifth for the test."""
-    test_indices = _stratified_indices(images.labels, ceil(len(images) / 5), seed=0, name="test", spare_last=True)
-    train = images.select(_complement(test_indices, len(images)))
+    test_indices = stratified_indices(images.labels, ceil(len(images) / 5), seed=0, name="test", spare_last=True)
+    train = images.select(complement(test_indices, len(images)))
     class_counts = torch.bincount(train.labels, minlength=len(classes)).tolist()
     if 0 in class_counts:
+        unit = DATA_SOURCES[name].unit
+        remedy = "add rows of it" if DATA_SOURCES[name].is_table else "add images, or a test set of your own"
         raise DataError(
-            f"data={name}: class {classes[class_counts.index(0)]} has a single image, and a fifth of all images is "
-            "set aside for the test; add images, or a test set of your own"
+            f"data={name}: class {classes[class_counts.index(0)]} has a single {unit}, and a fifth of all {unit}s is "
+            f"set aside for the test; {remedy}"
         )
     return train, images.select(test_indices)
 
 
-def _count_images(key: str, size: float, available: int) -> int:
-    """Return the number of images that a size in the configuration asks for.
+def _count_images(key: str, size: float, available: int, unit: str) -> int:
+    """Return the number of images, or of what `unit` names, that a size in the configuration asks for.
 
     Raises:
         ConfigError: the number is zero, or larger than the number of images.
@@ -245,46 +270,6 @@ def _count_images(key: str, size: float, available: int) -> int:
     count = resolve_count(size, available)
     if not 1 <= count <= available:
         raise ConfigError(
-            f"{key}={format_size(size)}: asks for {count:,} images, but there are {available:,}; use 1 to {available}"
+            f"{key}={format_size(size)}: asks for {count:,} {unit}s, but there are {available:,}; use 1 to {available}"
         )
     return count
-
-
-def _stratified_indices(labels: Tensor, count: int, seed: int, name: str, spare_last: bool = False) -> Tensor:
-    """Choose images at random, so that the number of each class is in proportion to within one image.
-
-    Every class first gives its share, rounded down. The images that are then missing come from the classes with the
-    largest remainders, but first from classes that have given none.
-
-    Args:
-        labels: [N], the labels of all images.
-        count: number of images to choose.
-        seed: seed of the random stream.
-        name: name of the random stream.
-        spare_last: whether a class that would have no image left gives one more only after all other classes.
-
-    Returns:
-        Sorted indices [count].
-    """
-    generator = random_stream(seed, f"split/{name}")
-    indices_by_class = [torch.nonzero(labels == label).flatten() for label in labels.unique()]
-    class_sizes = [len(indices) for indices in indices_by_class]
-    shares = torch.tensor([size * count / len(labels) for size in class_sizes], dtype=torch.float64)
-    quotas = shares.floor().long()
-    priorities = shares - quotas + (quotas == 0).double()
-    if spare_last:
-        priorities -= 2 * (quotas + 1 == torch.tensor(class_sizes)).double()
-    missing = count - int(quotas.sum())
-    quotas[priorities.argsort(descending=True, stable=True)[:missing]] += 1
-    chosen_indices = []
-    for indices, quota in zip(indices_by_class, quotas.tolist(), strict=True):
-        order = torch.randperm(len(indices), generator=generator)
-        chosen_indices.append(indices[order[:quota]])
-    return torch.cat(chosen_indices).sort().values
-
-
-def _complement(indices: Tensor, length: int) -> Tensor:
-    """Return the numbers below `length` that are not in `indices`, sorted."""
-    is_in_complement = torch.ones(length, dtype=torch.bool)
-    is_in_complement[indices] = False
-    return torch.nonzero(is_in_complement).flatten()

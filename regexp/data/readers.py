@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from regexp.config.data_schema import DATA_SOURCES
 from regexp.data.sources import Source
 from regexp.data.splits import Split, Splits
+from regexp.data.tables.columns import Column
 from regexp.utils.lazy import load_object
 
 
@@ -43,7 +44,13 @@ def _read_cache(source: Source) -> Splits | None:
                 name: Split(file.get_tensor(f"{name}_images"), file.get_tensor(f"{name}_labels")) for name in names
             }
         classes, notes = tuple(json.loads(metadata["classes"])), json.loads(metadata["notes"])
-        splits = Splits(cached["train"], cached.get("validation"), cached.get("test"), classes, notes)
+        columns = None
+        if "columns" in metadata:
+            columns = tuple(
+                Column(name, None if categories is None else tuple(categories))
+                for name, categories in json.loads(metadata["columns"])
+            )
+        splits = Splits(cached["train"], cached.get("validation"), cached.get("test"), classes, notes, columns)
         return splits if splits.is_consistent() else None
     return None
 
@@ -58,6 +65,8 @@ def _write_cache(source: Source, splits: Splits) -> None:
         tensors |= {f"{name}_images": np.ascontiguousarray(split.images), f"{name}_labels": split.labels}
     metadata = {"classes": json.dumps(splits.classes), "notes": json.dumps(dict(splits.notes))}
     metadata["fingerprint"] = source.fingerprint
+    if splits.columns is not None:
+        metadata["columns"] = json.dumps([(column.name, column.categories) for column in splits.columns])
     directory, prefix = source.cache.parent, source.cache.name.rpartition("-")[0]
     unfinished = source.cache.with_suffix(f".{os.getpid()}.part")
     with contextlib.suppress(OSError, SafetensorError):

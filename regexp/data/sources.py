@@ -17,7 +17,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from regexp.config.data_schema import DATA_SOURCES
+from regexp.config.data_schema import DATA_SOURCES, TableOptions
 from regexp.config.words.homes import expand_home
 from regexp.errors import ConfigError, DataError, StorageError
 from regexp.utils.lazy import load_object
@@ -55,6 +55,7 @@ class Source:
         grayscale: whether to decode the pictures of an image folder as gray (True) or in color (False); None keeps
             their channels.
         scale: the number that is white in pictures and arrays; None for the usual one of their type.
+        table: the options for reading a table; None for other data sets.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Source:
     image_size: int | None = None
     grayscale: bool | None = None
     scale: float | None = None
+    table: TableOptions | None = None
 
 
 def cache_directory() -> Path:
@@ -88,6 +90,7 @@ def locate(
     image_size: int | None = None,
     grayscale: bool | None = None,
     scale: float | None = None,
+    table: TableOptions | None = None,
 ) -> Source:
     """Find the files of a data set and take their fingerprint.
 
@@ -97,18 +100,21 @@ def locate(
         name: the name by which the configuration chooses the data set.
         root: its directory; None for $REGEXP_DATA_ROOT, else `data` in the cache directory. Ignored for digits and
             arrays; required for an image folder.
-        path: the .npz file of arrays; ignored for other data sets.
+        path: the file of arrays or of a table; ignored for other data sets.
         image_size: side in pixels to which the pictures of an image folder are resized; None keeps their size.
         grayscale: whether to decode the pictures of an image folder as gray (True) or in color (False); None keeps
             their channels.
         scale: the number that is white in pictures and arrays; None for the usual one of their type.
+        table: the options for reading a table; None for other data sets.
 
     Raises:
+        ConfigError: a table lacks a column that the options name.
         DataError: the files are missing, cannot be read or cannot be downloaded.
         StorageError: the download cannot be stored in `root`.
     """
     try:
-        source_files: SourceFiles = load_object(DATA_SOURCES[name].find)(name, root, path)
+        table_arguments = () if table is None else (table,)
+        source_files: SourceFiles = load_object(DATA_SOURCES[name].find)(name, root, path, *table_arguments)
         base, files = source_files.root, source_files.files
         # Composed and decomposed letters are the same name, and the same data on another system.
         names = [unicodedata.normalize("NFC", os.path.relpath(file, base)) for file in files]
@@ -118,13 +124,14 @@ def locate(
             (file_name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
             for file_name, stat in zip(names, stats, strict=True)
         ]
-        base_hash = _short_hash(repr((str(base.resolve()), image_size, grayscale, scale)).encode())
+        options = (str(base.resolve()), image_size, grayscale, scale, *table_arguments)
+        base_hash = _short_hash(repr(options).encode())
         cache = cache_directory() / f"{name}-{base_hash}-{_short_hash(repr(stamps).encode())}.safetensors"
         hashed_names = tuple(names) if source_files.names_matter else ()
         fingerprint = read_cached_fingerprint(cache) or _hash_files(
             cache, tuple(files), hashed_names, source_files.unpack
         )
-        return Source(name, base, cache, fingerprint, image_size, grayscale, scale)
+        return Source(name, base, cache, fingerprint, image_size, grayscale, scale, table)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"data={name}: a compressed file in {show_bytes(str(base))} is broken; remove it") from error
     except OSError as error:

@@ -74,7 +74,7 @@ def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
     members = []
     for planned, settings, checkpoint in zip(planned_runs, run_settings, checkpoints, strict=True):
         metadata = None if checkpoint is None else checkpoint.metadata
-        preview = partial(draw_preview, settings.stream_key)
+        preview = partial(draw_preview, settings.stream_key) if dataset.features is None else None
         recorder = RunRecorder(planned, metadata, dataset, architecture, preview, cohort_record, backend.describe())
         members.append(Member(settings, recorder))
     return Cohort(
@@ -170,33 +170,33 @@ def make_noisy_labels(config: Config, dataset: Dataset) -> Tensor | None:
 _mislabel_once = lru_cache(maxsize=16)(add_label_noise)  # runs with the same label noise share one tensor
 
 
-def make_pipeline(config: Config, shape: tuple[int, int, int]) -> Pipeline:
-    """Make the augmentation of a run for images of this shape, [C, H, W].
+def make_pipeline(config: Config, shape: tuple[int, ...]) -> Pipeline:
+    """Make the augmentation of a run for images of this shape, [C, H, W], or for rows of F features, (F,).
 
     Raises:
         ConfigError: a step, which the message names, does not suit such images.
     """
-    channels, height, width = shape
+    channels, height, width = shape if len(shape) == 3 else (1, 1, *shape)
     steps: list[Transform] = []
     for name, step_config in config.augmentation.items():
         try:
             size = Pipeline(steps, height, width, channels).output_size
-            steps.append(make_transform(step_config, (channels, *size)))
+            steps.append(make_transform(step_config, (channels, *size), is_table=len(shape) == 1))
             Pipeline(steps, height, width, channels)
         except ConfigError as error:
             raise ConfigError(f"augmentation.{name}.{error}") from error
     return Pipeline(steps, height, width, channels)
 
 
-def make_transform(step_config: Any, shape: tuple[int, int, int]) -> Transform:
-    """Make the transform of an augmentation step for images of this shape, [C, H, W].
+def make_transform(step_config: Any, shape: tuple[int, int, int], is_table: bool = False) -> Transform:
+    """Make the transform of an augmentation step for images of this shape, [C, H, W], or for rows of a table.
 
     The class of the step's configuration decides the transform; the user may call the step anything.
     """
     if isinstance(step_config, TorchvisionConfig):
         return wrap_torchvision_transform(step_config.target, step_config.arguments, shape)
     options = {name: tuple(value) if isinstance(value, list) else value for name, value in asdict(step_config).items()}
-    transform: Transform = load_object(step_config.transform)(**options)
+    transform: Transform = load_object(step_config.table_transform if is_table else step_config.transform)(**options)
     return transform
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from regexp.config.data_schema import DATA_SOURCES
 from regexp.config.schema import Config, cohort_key
 from regexp.errors import ConfigError
 from regexp.execution import builders, memory
@@ -82,11 +83,12 @@ def count_gpus(config: Config) -> int | None:
     return torch.cuda.device_count() if device.device.type == "cuda" and config.device.index is None else 1
 
 
-def _check_device_and_data(config: Config) -> tuple[Backend, tuple[int, int, int]]:
+def _check_device_and_data(config: Config) -> tuple[Backend, tuple[int, ...]]:
     """Check a configuration against its data and device, and return the backend and the shape of the images."""
     device = config.device
     backend = choose_backend(device.kind, device.index, device.precision, device.threads, device.graphs)
     dataset = builders.load_uncropped_dataset(config)
     if config.normalization.name == "batch" and min(batch_sizes(len(dataset.train), config.batch_size)) == 1:
-        raise ConfigError("normalization=batch: a single training image has no variance; use more training images")
+        unit = DATA_SOURCES[config.data.name].unit
+        raise ConfigError(f"normalization=batch: a single training {unit} has no variance; use more training {unit}s")
     return backend, dataset.shape

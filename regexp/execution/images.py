@@ -70,7 +70,7 @@ def draw_augmentation_grid(dataset: Dataset, stream: ImageStream) -> Image.Image
     return _draw_grid(tiles, ["original", *(f"draw {i + 1}" for i in range(DRAWS))], class_names, tile_size=84)
 
 
-def draw_first_layer(weight: Tensor, shape: tuple[int, int, int]) -> Image.Image:
+def draw_first_layer(weight: Tensor, shape: Sequence[int]) -> Image.Image:
     """Draw the weights of up to 64 first-layer units as images: blue is negative, white zero, red positive.
 
     Args:

@@ -43,7 +43,7 @@ class RunRecorder:
         metadata: Mapping[str, Any] | None,
         dataset: Dataset,
         architecture: Architecture,
-        preview: Callable[[], Png],
+        preview: Callable[[], Png] | None,
         cohort: Mapping[str, Any],
         device: str,
     ) -> None:
@@ -54,14 +54,14 @@ class RunRecorder:
             metadata: the metadata of the checkpoint from which the run resumes; None for a run that starts.
             dataset: the data set, split.
             architecture: the architecture of the run's network.
-            preview: a function that draws augmentation.png.
+            preview: a function that draws augmentation.png; None for a table, which has no pictures.
             cohort: the description of the cohort in the summary.
             device: the description of the device in the summary.
         """
         self.planned, self.directory, self.cohort, self.device = planned, planned.directory, dict(cohort), device
         self.metadata, self.preview, self.has_checkpoint = metadata, preview, metadata is not None
         self.image_shape, self.classes, self.architecture = dataset.input_shape, dataset.classes, architecture
-        self.data_notes = dataset.notes
+        self.data_notes, self.features = dataset.notes, dataset.features
         splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
         self.image_counts = {name: 0 if split is None else len(split) for name, split in splits.items()}
 
@@ -91,9 +91,10 @@ class RunRecorder:
         cells = {key: format_value(value, mark_fractions=True).replace("|", "\\|") for key, value in config.items()}
         rows = "\n".join(f"| {key} | {cell} |" for key, cell in cells.items())
         self.events.write(0, event_file.text("configuration", f"| key | value |\n| --- | --- |\n{rows}"))
-        picture = self.preview()
-        (self.directory / "augmentation.png").write_bytes(picture.content)
-        self.events.write(0, event_file.image("augmentation", *picture))
+        if self.preview is not None:
+            picture = self.preview()
+            (self.directory / "augmentation.png").write_bytes(picture.content)
+            self.events.write(0, event_file.image("augmentation", *picture))
         overrides = " ".join(self.planned.job.overrides) or "defaults"
         append_to_log(self.directory, f"starts: {overrides}; {self.device}")
         for heading, text in self.data_notes.items():
@@ -180,7 +181,7 @@ class RunRecorder:
             scores |= {f"test_{name}": value for name, value in (result.test or {}).items()}
         pictures = []
         weight = self.architecture.first_layer_weight(result.checkpoint.tensors_of("best" if keeps_best else "model"))
-        if weight is not None:
+        if weight is not None and self.features is None:
             pictures = [event_file.image("first_layer", *encode_png(draw_first_layer(weight, self.image_shape)))]
         self.events.write(
             last.epoch,
@@ -207,6 +208,7 @@ class RunRecorder:
             "test_last": result.test_last,
             "validation": config.data.validation,
             "images": self.image_counts,
+            **({} if self.features is None else {"features": [feature.record() for feature in self.features]}),
             "lr": result.last.lr,
             "seconds": result.seconds,
             "device": self.device,

@@ -50,12 +50,12 @@ def estimate_seconds(configs: Sequence[Config]) -> float | None:
     for config in configs:
         source = DATA_SOURCES[config.data.name]
         sizes = config.model.hidden_sizes if isinstance(config.model, MLPConfig) else None
-        if source.training_images is None or source.side is None or sizes is None:
+        if source.training_images is None or source.num_inputs is None or sizes is None:
             return None
         images = source.training_images
         if config.data.train_size is not None:
             images = min(images, resolve_count(config.data.train_size, images))
-        layer_sizes = [source.channels * source.side**2, *sizes, 10]
+        layer_sizes = [source.num_inputs, *sizes, 10]
         flop = 6 * sum(a * b for a, b in pairwise(layer_sizes))
         epoch_seconds = images * (flop / FLOP_PER_SECOND + SECONDS_PER_IMAGE) + SECONDS_PER_EPOCH
         seconds += config.epochs * epoch_seconds + SECONDS_PER_RUN

@@ -54,7 +54,7 @@ class CNNArchitecture:
     input_shape: tuple[int, int, int] = field(default=(0, 0, 0), compare=False)
 
     @classmethod
-    def from_options(cls, input_shape: tuple[int, int, int], num_classes: int, options: Mapping[str, Any]) -> Self:
+    def from_options(cls, input_shape: tuple[int, ...], num_classes: int, options: Mapping[str, Any]) -> Self:
         """Return the architecture for images of a shape [C, H, W] and a flat configuration.
 
         Raises:
@@ -69,7 +69,8 @@ class CNNArchitecture:
                 f"{height}x{width} can be halved {max_blocks} times; use at most {max_blocks} numbers"
             )
         flat_features = channels[-1] * (height >> len(channels)) * (width >> len(channels))
-        return cls._from_sizes(in_channels, flat_features, num_classes, options, input_shape)
+        shape = (in_channels, height, width)
+        return cls._from_sizes(in_channels, flat_features, num_classes, options, shape)
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], options: Mapping[str, Any]) -> Self:

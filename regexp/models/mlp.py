@@ -40,7 +40,7 @@ class MLPArchitecture:
     init: str = "torch"
 
     @classmethod
-    def from_options(cls, input_shape: tuple[int, int, int], num_classes: int, options: Mapping[str, Any]) -> Self:
+    def from_options(cls, input_shape: tuple[int, ...], num_classes: int, options: Mapping[str, Any]) -> Self:
         """Return the architecture for images of a shape [C, H, W] and a flat configuration.
 
         Raises:
@@ -62,7 +62,7 @@ class MLPArchitecture:
         """Return the architecture of one run's stored weights and its flat configuration."""
         weight_names = [name for name in state if name.endswith(".weight")]
         output_name = max(weight_names, key=lambda name: int(name.split(".")[0]))
-        return cls.from_options((1, 1, state["1.weight"].shape[1]), len(state[output_name]), options)
+        return cls.from_options((state["1.weight"].shape[1],), len(state[output_name]), options)
 
     @property
     def num_activations(self) -> int:
@@ -132,7 +132,7 @@ class MLP(nn.Module):
             self.add_module(str(i), layer)  # the names that nn.Sequential gives
 
     def forward(self, images: Tensor, runs_per_stream: Sequence[int]) -> Tensor:
-        """Return the logits [K, B, classes] of images [S, B, C, H, W]; runs_per_stream[s] runs read slice s."""
+        """Return the logits [K, B, classes] of images [S, B, ...]; runs_per_stream[s] runs read slice s."""
         flatten, first, *rest = self.layers
         x: Tensor = first(flatten(images), runs_per_stream)  # [K, B, out]
         for layer in rest:

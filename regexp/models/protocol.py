@@ -92,11 +92,11 @@ class Architecture(Protocol):
     """The shape of a network. Together with the weights it suffices to rebuild one run's model."""
 
     @classmethod
-    def from_options(cls, input_shape: tuple[int, int, int], num_classes: int, options: Mapping[str, Any]) -> Self:
+    def from_options(cls, input_shape: tuple[int, ...], num_classes: int, options: Mapping[str, Any]) -> Self:
         """Return the architecture for a configuration.
 
         Args:
-            input_shape: [C, H, W] of the images that the network sees.
+            input_shape: [C, H, W] of the images that the network sees; (F,) for rows of F features.
             num_classes: the number of classes.
             options: the flat configuration: "model.hidden_sizes", "normalization", "normalization.eps", ...
         """
@@ -137,7 +137,7 @@ class Architecture(Protocol):
         ...
 
     def make_module(self, rates: Mapping[str, float] = {}) -> nn.Module:
-        """Return the model of one run, of torch's own layers: images [B, C, H, W] to logits [B, classes].
+        """Return the model of one run, of torch's own layers: images [B, C, H, W], or rows [B, F], to logits.
 
         Args:
             rates: the run's rates of random layers by name, as in `make_model`.

@@ -22,8 +22,8 @@ from regexp.augmentation import (
     RandomPerspective,
 )
 from regexp.augmentation.elastic import _smoothing_matrix
+from regexp.augmentation.noise import _normal_values
 from regexp.augmentation.pipeline import Pipeline
-from regexp.augmentation.pixels import _normal_values
 from regexp.errors import ConfigError
 from regexp.utils.keyed_draws import draw_keys, draw_table
 from regexp.utils.rng import random_stream

@@ -30,7 +30,7 @@ ALL_OPTIONS = [(group, option) for group, options in GROUPS.items() for option i
 
 
 # The overrides that an option requires.
-REQUIRED_OVERRIDES = {"arrays": ["data.path=x.npz"], "image_folder": ["data.root=x"]}
+REQUIRED_OVERRIDES = {"arrays": ["data.path=x.npz"], "table": ["data.path=x.csv"], "image_folder": ["data.root=x"]}
 
 
 @pytest.mark.parametrize(("group", "option"), ALL_OPTIONS)

@@ -15,7 +15,7 @@ from regexp.config.words.value_kinds import find_value_kind
 from regexp.errors import ConfigError
 
 # The overrides that an option requires.
-REQUIRED_OVERRIDES = {"arrays": ["data.path=x.npz"], "image_folder": ["data.root=x"]}
+REQUIRED_OVERRIDES = {"arrays": ["data.path=x.npz"], "table": ["data.path=x.csv"], "image_folder": ["data.root=x"]}
 TEXT_KEYS = [key for key in list_keys() if (kind := find_value_kind(key.name)) is not None and kind.is_text]
 COUNT_KEYS = [key for key in list_keys() if (kind := find_value_kind(key.name)) and kind.content == "count"]
 STEP_COUNT_KEYS = [key for key in list_step_keys() if key.type_description == "a whole number"]
@@ -47,7 +47,9 @@ def write_text(key: Key, text: str) -> str:
 
 
 def test_the_keys_that_hold_text_are_found() -> None:
-    assert {key.name for key in TEXT_KEYS} == {"name", "tags", "data.root", "data.path"}
+    assert {key.name for key in TEXT_KEYS} == {
+        *("name", "tags", "data.root", "data.path", "data.label", "data.drop", "data.categorical")
+    }
 
 
 @pytest.mark.parametrize("key", TEXT_KEYS, ids=lambda key: key.name)
@@ -69,19 +71,20 @@ def test_what_is_written_for_a_text_or_an_option_is_that_text(tmp_path: Path) ->
     for folder in ("augmentation", "experiment"):
         (tmp_path / folder).mkdir()
     for text in NUMBERLIKE:
-        (tmp_path / "augmentation" / f"{text}.yaml").write_text("flip: {p: 0.25}")
+        (tmp_path / "augmentation" / f"{text}.yaml").write_text("noise: {std: 0.25}")
         (tmp_path / "experiment" / f"{text}.yaml").write_text(
             f"# @package _global_\ndefaults:\n  - override /augmentation: {text}\n"
-            f"name: {text}\ntags: [{text}, {text}]\ndata: {{root: {text}, path: {text}}}\n"
+            f"name: {text}\ntags: [{text}, {text}]\ndata: {{root: {text}, path: {text}, label: {text}, "
+            f"drop: [{text}, {text}], categorical: [{text}, {text}]}}\n"
         )
     composer = make_composer(str(tmp_path))
-    jobs = [compose(composer, "data=arrays", f"experiment={text}")[0] for text in NUMBERLIKE]
-    jobs += compose(composer, "-m", "data=arrays", f"experiment={','.join(NUMBERLIKE[:3])}")
+    jobs = [compose(composer, "data=table", f"experiment={text}")[0] for text in NUMBERLIKE]
+    jobs += compose(composer, "-m", "data=table", f"experiment={','.join(NUMBERLIKE[:3])}")
     for text, job in zip([*NUMBERLIKE, *NUMBERLIKE[:3]], jobs, strict=True):
         values = [read_value(job.config, key.name) for key in TEXT_KEYS]
         assert values == [[text] * 2 if "a list" in key.type_description else text for key in TEXT_KEYS]
-        assert job.config.augmentation["flip"].p == 0.25
-    assert compose(composer, f"augmentation={NUMBERLIKE[0]}")[0].config.augmentation["flip"].p == 0.25
+        assert job.config.augmentation["noise"].std == 0.25
+    assert compose(composer, f"augmentation={NUMBERLIKE[0]}")[0].config.augmentation["noise"].std == 0.25
 
 
 def test_null_interpolations_and_quotes_are_hydras(composer: Composer, monkeypatch: pytest.MonkeyPatch) -> None:

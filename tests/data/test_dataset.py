@@ -13,6 +13,7 @@ from torch import Tensor
 from regexp.data import dataset as dataset_module
 from regexp.data.dataset import Dataset, Images, read_dataset
 from regexp.data.sources import cache_directory, locate
+from regexp.data.stratification import stratified_indices
 from regexp.errors import ConfigError, DataError
 
 NUM_DIGITS, NUM_TEST = 1797, 360
@@ -88,7 +89,7 @@ def test_train_size_keeps_a_stratified_subset_of_the_training_set(train_size: fl
 
 def test_a_class_without_images_gets_one_before_others_get_more() -> None:
     labels = torch.tensor([0] * 19 + [1] * 19 + [2] * 2)
-    chosen_labels = labels[dataset_module._stratified_indices(labels, 10, 0, "some")]
+    chosen_labels = labels[stratified_indices(labels, 10, 0, "some")]
     assert torch.bincount(chosen_labels).tolist() == [5, 4, 1]
 
 

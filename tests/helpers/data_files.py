@@ -1,6 +1,8 @@
 """Small data sets on disk, one for each data set that the configuration knows."""
 
+import csv
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +112,24 @@ def write_arrays(path: Path, count: int = 30, shape: tuple[int, ...] = (6, 5), *
     return path
 
 
+def write_table(path: Path, rows: Sequence[Sequence[object]] | None = None, header: str = "x,kind,class") -> Path:
+    """Write a table as CSV.
+
+    Args:
+        path: the file to write.
+        rows: the cells of each row; None for 60 rows whose class depends on a number and on a text.
+        header: the names of the columns, separated by commas.
+    """
+    if rows is None:
+        generator = np.random.default_rng(0)
+        kinds = generator.choice(["a", "b", "c"], 60)
+        numbers = generator.normal(50, 10, 60).round(3)
+        rows = [(x, kind, CLASSES[int(x > 50) + int(kind == "c")]) for x, kind in zip(numbers, kinds, strict=True)]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header.split(","), *rows])
+    return path
+
+
 def small_dataset_overrides(name: str, directory: Path) -> list[str]:
     """Write a small data set of this name into a directory, and return the overrides that choose it."""
     if name in IDX_DATASETS:
@@ -120,6 +140,9 @@ def small_dataset_overrides(name: str, directory: Path) -> list[str]:
         return [f"data={name}", f"data.root={write_svhn(directory)}", "data.val_size=10"]
     if name == "image_folder":
         return [f"data={name}", f"data.root={write_image_folder(directory)}"]
+    if name == "table":
+        directory.mkdir()
+        return [f"data={name}", f"data.path={write_table(directory / 'own.csv')}", "data.label=class"]
     if name == "arrays":
         directory.mkdir()
         return [f"data={name}", f"data.path={write_arrays(directory / 'own.npz')}"]
