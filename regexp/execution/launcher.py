@@ -9,6 +9,7 @@ from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from omegaconf import DictConfig
 
 from regexp.config.compose import composer_for_loader
+from regexp.config.hydra_config.sweepers import is_search
 from regexp.config.job import Job
 from regexp.errors import DIVERGED, RunBusy
 from regexp.execution.displays import print_header
@@ -62,22 +63,30 @@ def launch(
         return [LazyJobReturn(job, first_number + i, None) for i, job in enumerate(composed_jobs)]
     _sweep.workers = choose_logging_workers(config, workers)
     runs: Sequence[Run | None]
+    busy: RunBusy | None = None
     try:
         with job_settings(config, outputs):
             runs = train(composed_jobs, outputs, terminal, _sweep)
-    except RunBusy as error:  # the batches that follow are not to wait for other processes
-        print_error(str(error))
-        record_status(error.status)
+    except RunBusy as error:
         runs = [read_run(directory) for directory in error.directories]
+        if is_search(config.hydra):
+            busy = error
+        else:  # the batches that follow are not to wait for other processes
+            print_error(str(error))
+            record_status(error.status)
     if any(run is not None and run.status == "diverged" for run in runs):
         record_status(DIVERGED)
-    return [
-        # A run that another process has only just begun may have left nothing yet.
-        LazyJobReturn(
-            job, first_number + i, worst_value(job.config.early_stopping.monitor) if run is None else Objective.of(run)
-        )
-        for i, (job, run) in enumerate(zip(composed_jobs, runs, strict=True))
-    ]
+    results: list[JobReturn] = []
+    for number, (job, run) in enumerate(zip(composed_jobs, runs, strict=True), first_number):
+        value: float | RunBusy
+        if busy is not None and (run is None or run.summary is None):
+            value = busy
+        elif run is None:  # another process has only just begun it
+            value = worst_value(job.config.early_stopping.monitor)
+        else:
+            value = Objective.of(run)
+        results.append(LazyJobReturn(job, number, value))
+    return results
 
 
 def print_forecast(
@@ -106,15 +115,16 @@ def print_forecast(
 class LazyJobReturn(JobReturn):
     """Hydra's result of a job, which copies configurations only when they are asked for: a copy takes 10 ms."""
 
-    def __init__(self, job: Job, number: int, value: float | None) -> None:
+    def __init__(self, job: Job, number: int, value: float | Exception | None) -> None:
         """Make the result of a job that ended.
 
         Args:
             job: the job.
             number: its number within the sweep.
-            value: its objective; None in a dry run.
+            value: its objective; None in a dry run; or the error that who asks for the objective gets.
         """
-        super().__init__(list(job.overrides), None, None, str(Path.cwd()), "regexp", JobStatus.COMPLETED, value)
+        status = JobStatus.FAILED if isinstance(value, Exception) else JobStatus.COMPLETED
+        super().__init__(list(job.overrides), None, None, str(Path.cwd()), "regexp", status, value)
         # Without values of their own, the configurations are the properties below.
         del self.cfg, self.hydra_cfg
         self._job, self._number = job, number

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from helpers.claim_holders import hold_claim
 from helpers.commands import SHORT, fail_builds, read_summaries, run_regexp
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.plugins.sweeper import Sweeper
 
+from regexp.config.compose import compose_job
 from regexp.errors import RunError
 from regexp.execution.launching.objective import Objective
+from regexp.runs.reservation import plan_runs
 from regexp.runs.sweep_record import SweepRecord
 
 SWEEP = ["-m", *SHORT, "optimizer.lr=0.1,0.2", "seed=0,1"]
@@ -99,8 +102,10 @@ def test_a_run_that_fails_gives_the_exit_status_and_leaves_the_others(
     assert error.count("out of luck") == 1
 
 
-@pytest.mark.parametrize("launcher", ["basic", "cohort"])
-def test_others_sweepers_get_the_objective(monkeypatch: pytest.MonkeyPatch, launcher: str) -> None:
+@pytest.fixture
+def search(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Have Hydra use another's sweeper, and return the command that uses it."""
+
     def make_sweeper(*, config: Any, hydra_context: Any, task_function: Any) -> Sweeper:
         sweeper = KeepingSweeper()
         sweeper.setup(config=config, hydra_context=hydra_context, task_function=task_function)
@@ -108,11 +113,29 @@ def test_others_sweepers_get_the_objective(monkeypatch: pytest.MonkeyPatch, laun
 
     monkeypatch.setattr(KeepingSweeper, "objectives", [])
     monkeypatch.setattr(Plugins.instance(), "instantiate_sweeper", make_sweeper, raising=False)
-    assert run_regexp(monkeypatch, "-m", *SHORT, f"hydra/launcher={launcher}", "hydra/sweeper=basic") == 0
+    return ["-m", *SHORT, "hydra/sweeper=basic", "hydra.sweeper._target_=hydra_plugins.search.SearchSweeper"]
+
+
+@pytest.mark.parametrize("launcher", ["basic", "cohort"])
+def test_others_sweepers_get_the_objective(search: list[str], monkeypatch: pytest.MonkeyPatch, launcher: str) -> None:
+    assert run_regexp(monkeypatch, *search, f"hydra/launcher={launcher}") == 0
     values = [run["best"]["val_loss"] for run in read_summaries().values()]
     assert len(values) == 2
     assert sorted(KeepingSweeper.objectives) == sorted(values)
     assert len(read_members()) == 2  # the jobs of both batches
+
+
+@pytest.mark.parametrize("launcher", ["basic", "cohort"])
+def test_a_search_takes_no_run_for_a_bad_one_that_another_process_trains(
+    search: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], launcher: str
+) -> None:
+    [busy_run] = plan_runs([compose_job([*SHORT, "seed=4"])], Path("outputs"))
+    with hold_claim(Path("outputs/default"), busy_run.identity) as pid:
+        assert run_regexp(monkeypatch, *search, f"hydra/launcher={launcher}") == 5
+    assert KeepingSweeper.objectives == [run["best"]["val_loss"] for run in read_summaries().values()]
+    error = capsys.readouterr().err
+    assert f"seed=4 is being trained by process {pid} on " in error
+    assert error.count("; wait for it, or stop it") == 1
 
 
 def test_an_objective_is_a_number_with_a_directory() -> None:

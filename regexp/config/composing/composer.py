@@ -13,6 +13,7 @@ from regexp.config.hydra_config import file_errors
 from regexp.config.hydra_config.key_rules import find_hydra_problems
 from regexp.config.hydra_config.null_option import replace_null_option
 from regexp.config.hydra_config.search_path import Options, extend_loader
+from regexp.config.hydra_config.sweepers import is_search
 from regexp.config.job import Job
 from regexp.config.overrides import expand_grid, read_overrides
 from regexp.config.words.as_typed import problems_as_typed
@@ -88,7 +89,7 @@ class Composer:
         if not multirun and hydra.mode != RunMode.MULTIRUN:
             return self.compose_jobs([overrides], problems)
         combinations, sweeps = [shared_overrides], []
-        if hydra.sweeper._target_.endswith(("BasicSweeper", "GridSweeper")):
+        if not is_search(hydra):
             sweeper_overrides = [f"{key}={value}" for key, value in (hydra.sweeper.params or {}).items()]
             try:
                 combinations = expand_grid([*sweeper_overrides, *overrides], self.options.loader)
