@@ -20,7 +20,7 @@ LIBRARIES: dict[str, set[str]] = {
     "config": {"hydra", "omegaconf", "yaml"},
     "data": {"torch", "torchvision", "numpy", "scipy", "PIL", "safetensors", "pyarrow"},
     "augmentation": {"torch", "torchvision"},
-    "models": {"torch"},
+    "models": {"torch", "torchvision"},
     "training": {"torch"},
     "runs": {"tensorboard", "torch", "safetensors"},
     "comparison": {"numpy", "scipy", "matplotlib", "rich"},

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields
+from itertools import pairwise
 from typing import Any
 
 from regexp.config.augmentation_schema import STEPS
@@ -62,16 +63,28 @@ def find_cautions(config: Config, experiment: str | None, overrides: Sequence[st
 
 def _find_idle_layer_options(config: Config) -> Iterator[str]:
     model = config.model
-    if not isinstance(model, MLPConfig) or model.hidden_sizes:
+    if not isinstance(model, MLPConfig):
         return
-    defaults = MLPConfig()
-    for key, value, default in (
-        ("normalization", config.normalization.name, "none"),
-        ("model.activation", model.activation, defaults.activation),
-        ("model.dropout", model.dropout, defaults.dropout),
-    ):
-        if value != default:
-            yield f"{key}={format_value(value)} has no effect with model.hidden_sizes=[]: there is no hidden layer"
+    defaults, sizes = MLPConfig(), f"model.hidden_sizes={format_value(model.hidden_sizes)}"
+    settings = {"normalization": (config.normalization.name, "none")}
+    for name in ("activation", "dropout", "residual", "drop_path"):
+        settings[f"model.{name}"] = getattr(model, name), getattr(defaults, name)
+    changes = {key: f"{key}={format_value(value)}" for key, (value, default) in settings.items() if value != default}
+    if not model.hidden_sizes:
+        for change in changes.values():
+            yield f"{change} has no effect with {sizes}: there is no hidden layer"
+        return
+    for key in ("model.residual", "model.drop_path"):
+        if key not in changes:
+            continue
+        if not model.residual:
+            yield f"{changes[key]} has no effect with model.residual=false: it drops residual layers"
+        elif not any(before == size for before, size in pairwise(model.hidden_sizes)):
+            example = f"model.hidden_sizes={format_value([model.hidden_sizes[-1]] * 2)}"
+            yield (
+                f"{changes[key]} has no effect with {sizes}: no hidden layer has as many units as the one before it; "
+                f"for example {example}"
+            )
 
 
 def _find_idle_schedules(config: Config) -> Iterator[str]:

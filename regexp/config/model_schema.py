@@ -20,7 +20,7 @@ class ModelConfig:
     # Whether it needs images: the features of a table have no neighbours.
     needs_images: ClassVar[bool] = False
 
-    name: str = shared("mlp", "architecture of the network", choices=("mlp", "cnn"))
+    name: str = shared("mlp", "architecture of the network", choices=("mlp", "cnn", "resnet"))
 
 
 @dataclass
@@ -29,13 +29,30 @@ class NetworkConfig(ModelConfig):
 
     activation: str = shared("relu", "activation function after each hidden layer", choices=ACTIVATIONS)
     dropout: float = per_run(
-        0.0, "probability of dropping a hidden unit after the activation function", at_least=0, below=1, example=0.2
+        0.0,
+        "probability of dropping a hidden unit, or a channel of a convolution, after the activation function",
+        at_least=0,
+        below=1,
+        example=0.2,
     )
     init: str = shared("torch", "distribution of the initial weights; torch: that of nn.Linear", choices=INITS)
 
 
 @dataclass
-class MLPConfig(NetworkConfig):
+class ResidualConfig(NetworkConfig):
+    """The keys of networks that may have residual connections."""
+
+    drop_path: float = per_run(
+        0.0,
+        "probability of dropping the last residual block for an image, of block i of n i / n of it: stochastic depth",
+        at_least=0,
+        below=1,
+        example=0.1,
+    )
+
+
+@dataclass
+class MLPConfig(ResidualConfig):
     """A multi-layer perceptron: fully connected layers."""
 
     architecture: ClassVar[str] = "models.mlp.MLPArchitecture"
@@ -44,6 +61,9 @@ class MLPConfig(NetworkConfig):
     name: str = shared("mlp", "fully connected layers")
     hidden_sizes: list[int] = shared(
         [128], "number of units in each hidden layer; []: logistic regression", each_at_least=1, each_at_most=1_000_000
+    )
+    residual: bool = shared(
+        False, "add its input to the output of each hidden layer that has as many units as the hidden layer before it"
     )
 
 
@@ -68,9 +88,26 @@ class CNNConfig(NetworkConfig):
     )
 
 
+@dataclass
+class ResNetConfig(ResidualConfig):
+    """A residual network for small images (He et al. 2015)."""
+
+    architecture: ClassVar[str] = "models.resnet.ResNetArchitecture"
+
+    name: str = shared("resnet", "residual blocks of two convolutions, in three stages")
+    depth: int = shared(
+        1,
+        "number of blocks in each of the three stages; n: the ResNet of 6n + 2 layers, 3: ResNet-20",
+        at_least=1,
+        at_most=200,
+    )
+    width: int = shared(16, "number of channels in the first stage; later ones double it", at_least=1, at_most=100_000)
+
+
 MODEL_SCHEMAS: dict[str, type[ModelConfig]] = {
     "mlp": MLPConfig,
     "cnn": CNNConfig,
+    "resnet": ResNetConfig,
 }
 
 

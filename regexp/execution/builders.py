@@ -119,7 +119,7 @@ def explain_device_errors() -> Iterator[None]:
     except (RuntimeError, MemoryError, OSError) as error:
         if is_out_of_memory(error):
             raise OutOfMemory(
-                "not enough memory; use smaller model.hidden_sizes, batch_size or data.image_size, or fewer runs"
+                "not enough memory; use a smaller model, batch_size or data.image_size, or fewer runs"
             ) from error
         if is_device_lost(error):
             raise DeviceLost(

@@ -160,6 +160,8 @@ class CNNArchitecture:
     def _convolve(self, in_channels: int, channels: int) -> list[nn.Module]:
         """Return a convolution that keeps height and width."""
         before, after = (self.kernel_size - 1) // 2, self.kernel_size // 2
+        bias = not self.normalization.shifts
         if before == after:
-            return [nn.Conv2d(in_channels, channels, self.kernel_size, padding=before)]
-        return [nn.ZeroPad2d((before, after, before, after)), nn.Conv2d(in_channels, channels, self.kernel_size)]
+            return [nn.Conv2d(in_channels, channels, self.kernel_size, padding=before, bias=bias)]
+        padding = nn.ZeroPad2d((before, after, before, after))
+        return [padding, nn.Conv2d(in_channels, channels, self.kernel_size, bias=bias)]

@@ -1,5 +1,6 @@
 """The multi-layer perceptron, for K runs at once and for one."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from regexp.models.initialization import draw_weights
 from regexp.models.layers import ACTIVATIONS, Dropout, Linear
 from regexp.models.normalization import BatchNorm, Normalization
+from regexp.models.residual import Residual, depth_fractions, make_drop_path
 from regexp.models.stacking import keep_rows, row_state
 from regexp.utils.device import move_together
 from regexp.utils.keyed_draws import draw_keys, draw_table
@@ -30,6 +32,7 @@ class MLPArchitecture:
         activation: the activation function, a key of layers.ACTIVATIONS.
         normalization: the normalization of hidden layers.
         init: the distribution of the initial weights, one of config.model_schema.INITS.
+        residual: whether hidden layers have residual connections.
     """
 
     in_features: int
@@ -38,6 +41,7 @@ class MLPArchitecture:
     activation: str
     normalization: Normalization
     init: str = "torch"
+    residual: bool = False
 
     @classmethod
     def from_options(cls, input_shape: tuple[int, ...], num_classes: int, options: Mapping[str, Any]) -> Self:
@@ -55,6 +59,7 @@ class MLPArchitecture:
             activation=options["model.activation"],
             normalization=normalization,
             init=options["model.init"],
+            residual=options.get("model.residual", False),
         )
 
     @classmethod
@@ -79,18 +84,32 @@ class MLPArchitecture:
         sizes = "-".join(str(size) for size in (self.in_features, *self.hidden_sizes, self.num_classes))
         if not self.hidden_sizes:
             return sizes
-        return ", ".join([sizes, *self.normalization.describe(), self.activation])
+        residual = ["residual"] if any(self.residual_layers) else []
+        return ", ".join([sizes, *residual, *self.normalization.describe(), self.activation])
+
+    @property
+    def residual_layers(self) -> list[bool]:
+        """For each hidden layer, whether its input is added to its output.
+
+        It is where both have the same size, as in He et al. 2015, without a projection where they have not. The first
+        hidden layer's input is an image: its size says nothing.
+        """
+        sizes = (None, *self.hidden_sizes)
+        return [self.residual and before == size for before, size in pairwise(sizes)]
 
     def make_model(self, seeds: Sequence[int], rates: Sequence[Mapping[str, float]]) -> "MLP":
         """Return K MLPs with initial weights, on the CPU and in float32; `seeds` and `rates` are [K]."""
-        dropout = [run_rates.get("dropout", 0.0) for run_rates in rates]
-        model = MLP(self, torch.tensor(dropout, dtype=torch.float64))
+        names = ("dropout", "drop_path")
+        values = torch.tensor(
+            [[run_rates.get(name, 0.0) for name in names] for run_rates in rates], dtype=torch.float64
+        )
+        model = MLP(self, *values.view(-1, 2).unbind(1))
         initialize(model, seeds)
         return model
 
     def make_module(self, rates: Mapping[str, float] = {}) -> nn.Sequential:
         """Return one run's model, of torch's own layers."""
-        dropout = rates.get("dropout", 0.0)
+        dropout, drop_path = rates.get("dropout", 0.0), rates.get("drop_path", 0.0)
         return nn.Sequential(
             *_make_layers(
                 self,
@@ -98,6 +117,7 @@ class MLPArchitecture:
                 linear=nn.Linear,
                 normalize=self.normalization.for_units,
                 dropout=lambda size: nn.Dropout(dropout),
+                drop_path=lambda fraction: make_drop_path(drop_path * fraction),
             )
         )
 
@@ -113,20 +133,30 @@ class MLP(nn.Module):
     Parameters and buffers have the names that they have in MLPArchitecture.make_module, with a leading run axis.
 
     Attributes:
-        dropout: [K], float64 on the CPU: each run's probability.
+        dropout: [K], float64 on the CPU: each run's probability of dropping a unit.
+        drop_path: [K], float64 on the CPU: each run's probability of dropping the last residual layer for an image.
     """
 
-    def __init__(self, architecture: MLPArchitecture, dropout: Tensor) -> None:
-        """Make K MLPs with uninitialized weights; `dropout` is [K], float64 on the CPU."""
+    def __init__(self, architecture: MLPArchitecture, dropout: Tensor, drop_path: Tensor | None = None) -> None:
+        """Make K MLPs with uninitialized weights.
+
+        Args:
+            architecture: the shape of each MLP.
+            dropout: [K], float64 on the CPU.
+            drop_path: [K], float64 on the CPU; None for zeros.
+        """
         num_runs = len(dropout)
         super().__init__()
         self.architecture, self.dropout = architecture, dropout
+        self.drop_path = torch.zeros_like(dropout) if drop_path is None else drop_path
+        # A layer with one feature for an image drops the image.
         self.layers = _make_layers(
             architecture,
             flatten=nn.Flatten(2),
             linear=lambda in_features, out_features: Linear(num_runs, in_features, out_features),
             normalize=lambda size: architecture.normalization.for_stacked_units(num_runs, size),
             dropout=lambda size: Dropout(size, dropout),
+            drop_path=lambda fraction: Dropout(1, self.drop_path * fraction),
         )
         for i, layer in enumerate(self.layers):
             self.add_module(str(i), layer)  # the names that nn.Sequential gives
@@ -142,7 +172,7 @@ class MLP(nn.Module):
     @property
     def overwritten_gradients(self) -> list[str]:
         """The names of the parameters of Linear."""
-        names = [name for name, layer in self.named_children() if isinstance(layer, Linear)]
+        names = [name for name, layer in self.named_modules() if isinstance(layer, Linear)]
         return [f"{name}.{parameter}" for name in names for parameter in ("weight", "bias")]
 
     def begin_epoch(self, seeds: Sequence[int], epoch: int, batch_sizes: Sequence[int]) -> None:
@@ -150,41 +180,50 @@ class MLP(nn.Module):
 
         A step of a run has one key for all layers: they differ in their tables.
         """
-        for layer in self.layers:
+        for layer in self.modules():
             if isinstance(layer, BatchNorm):
                 layer.begin_epoch(len(batch_sizes))
-        layers = self._dropout_layers()
-        if not layers or not self.dropout.any():
+        layers = {name: layer for name, layer in self._random_layers().items() if any(layer.probabilities)}
+        if not layers:
             return
         streams = [random_stream(seed, "dropout", epoch) for seed in seeds]
         keys = torch.stack([draw_keys(len(batch_sizes), stream) for stream in streams])  # [K, steps, 2]
-        tables = [
-            draw_table(f"dropout/{i}", epoch, max(batch_sizes) * layer.features) for i, layer in enumerate(layers)
-        ]
-        keys, *tables = move_together([keys, *tables], layers[0].scale.device)
-        for layer, table in zip(layers, tables, strict=True):
+        tables = [draw_table(name, epoch, max(batch_sizes) * layer.features) for name, layer in layers.items()]
+        device = next(iter(layers.values())).scale.device
+        keys, *tables = move_together([keys, *tables], device)
+        for layer, table in zip(layers.values(), tables, strict=True):
             layer.begin_epoch(table, keys)
 
     def select_runs(self, rows: Tensor) -> "MLP":
         """Return a copy with the runs at `rows` [K'] alone, on the same device."""
         state = {name: tensor[rows] for name, tensor in self.state_dict().items()}
-        selected = MLP(self.architecture, self.dropout[rows.cpu()])
+        host_rows = rows.cpu()
+        selected = MLP(self.architecture, self.dropout[host_rows], self.drop_path[host_rows])
         selected.load_state_dict(state, assign=True)
         return selected.to(rows.device, state["1.weight"].dtype)
 
     def keep_runs(self, rows: Tensor) -> None:
         """Remove all runs but those at `rows` [K']."""
-        keep_rows(self.layers, rows)
-        self.dropout = self.dropout[rows.cpu()]
-        for dropout in self._dropout_layers():
-            dropout.probabilities = self.dropout.tolist()
+        keep_rows(self.modules(), rows)
+        host_rows = rows.cpu()
+        self.dropout, self.drop_path = self.dropout[host_rows], self.drop_path[host_rows]
+        for layer in self._random_layers().values():
+            layer.probabilities = [layer.probabilities[k] for k in host_rows.tolist()]
 
     def run_state(self, k: int) -> dict[str, Tensor]:
         """Return run k's parameters and buffers, which `make_module` loads; views, not copies."""
         return row_state(self, k)
 
-    def _dropout_layers(self) -> list[Dropout]:
-        return [layer for layer in self.layers if isinstance(layer, Dropout)]
+    def _random_layers(self) -> dict[str, Dropout]:
+        """Return the layers of dropout and of stochastic depth, by the names of their tables of draws."""
+        layers: dict[str, Dropout] = {}
+        counts = Counter[str]()
+        for path, layer in self.named_modules():
+            if isinstance(layer, Dropout):
+                kind = "drop_path" if path.endswith("drop_path") else "dropout"
+                layers[f"{kind}/{counts[kind]}"] = layer
+                counts[kind] += 1
+        return layers
 
 
 def _make_layers(
@@ -193,6 +232,7 @@ def _make_layers(
     linear: Callable[[int, int], nn.Module],
     normalize: Callable[[int], list[nn.Module]],
     dropout: Callable[[int], nn.Module],
+    drop_path: Callable[[float], nn.Module],
 ) -> list[nn.Module]:
     """Return the layers of an MLP in order. Both the stacked and the plain MLP are made here.
 
@@ -202,12 +242,17 @@ def _make_layers(
         linear: makes a linear layer, given in_features and out_features.
         normalize: makes the normalization layer in a list, given the number of features.
         dropout: makes a dropout layer, given the number of features.
+        drop_path: makes a layer of stochastic depth, given the fraction of the rate that its depth calls for.
     """
     layers = [flatten]
     in_features = architecture.in_features
-    for size in architecture.hidden_sizes:
-        layers += [linear(in_features, size), *normalize(size)]
-        layers += [ACTIVATIONS[architecture.activation](), dropout(size)]
+    fractions = iter(depth_fractions(sum(architecture.residual_layers)))
+    for size, is_residual in zip(architecture.hidden_sizes, architecture.residual_layers, strict=True):
+        hidden_layer = [linear(in_features, size), *normalize(size)]
+        hidden_layer += [ACTIVATIONS[architecture.activation](), dropout(size)]
+        if is_residual:
+            hidden_layer = [Residual(nn.Sequential(*hidden_layer), drop_path(next(fractions)))]
+        layers += hidden_layer
         in_features = size
     return [*layers, linear(in_features, architecture.num_classes)]
 
@@ -223,7 +268,7 @@ def initialize(model: MLP, seeds: Sequence[int]) -> None:
         seeds: [K], the seed of each run.
     """
     generators = [random_stream(seed, "initialization") for seed in seeds]
-    for layer in model.layers:
+    for layer in model.modules():
         if isinstance(layer, Linear):
             for k, generator in enumerate(generators):
                 weight, bias = torch.empty(layer.weight.shape[1:]), torch.zeros(layer.bias.shape[1:])

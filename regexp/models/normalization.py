@@ -42,6 +42,11 @@ class Normalization:
             options.get("normalization.groups", cls.groups),
         )
 
+    @property
+    def shifts(self) -> bool:
+        """Whether the layers add a bias for each unit or channel, so that the layer before them needs none."""
+        return self.name in ("batch", "layer", "group")
+
     def describe(self) -> list[str]:
         """Return the name of torch's layer, in a list that is empty without normalization."""
         groups = f"GroupNorm({self.groups})"

@@ -25,6 +25,8 @@ IDLE = {
     "keep": ("force=true keep=true", "keep=true has no effect with force=true"),
     "model.activation": (f"{LINEAR} model.activation=gelu", "model.activation=gelu has no effect with"),
     "model.dropout": (f"{LINEAR} model.dropout=0.5", "model.dropout=0.5 has no effect with model.hidden_sizes=[]"),
+    "model.residual": ("model.residual=true", "no hidden layer has as many units as the one before it; for example"),
+    "model.drop_path": ("model.drop_path=0.1", "model.drop_path=0.1 has no effect with model.residual=false"),
     "normalization.eps": (f"{LINEAR} normalization=layer", "normalization=layer has no effect with"),
     "normalization.groups": (f"{LINEAR} normalization=group", "normalization=group has no effect with"),
     "normalization.momentum": (f"{LINEAR} normalization=batch", "normalization=batch has no effect with"),
@@ -87,6 +89,8 @@ EFFECTIVE = {
     "model.channels": "are at least one",
     "model.kernel_size": "at least 1, which mixes channels",
     "model.pooling": "there is at least one pooling",
+    "model.depth": "at least 1",
+    "model.width": "at least 1",
     "model.init": "also draws the output layer",
     "optimizer.lr": "above 0",
     "optimizer.weight_decay": "0 is off",
@@ -132,6 +136,8 @@ def test_an_option_without_effect_is_refused(key: str) -> None:
         LINEAR,
         f"{LINEAR} model.init=orthogonal",
         "normalization=batch model.dropout=0.5 model.activation=gelu",
+        "model.hidden_sizes=[9,9] model.residual=true model.drop_path=0.2",
+        "model=resnet model.drop_path=0.2",
         "epochs=7 early_stopping.patience=5",
         "early_stopping.min_delta=0.1",
         "data=mnist data.root=pictures",
@@ -156,6 +162,20 @@ def test_an_option_without_effect_is_refused(key: str) -> None:
 )
 def test_an_option_with_effect_gets_none(line: str) -> None:
     assert warnings_of(line) == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ("model.hidden_sizes=[] model.residual=true", ["model.residual=true", "there is no hidden layer"]),
+        ("model.hidden_sizes=[9,8] model.residual=true", ["model.residual=true", "hidden_sizes=[9,8]", "[8,8]"]),
+        ("model.residual=true model.drop_path=0.1", ["model.residual=true", "model.drop_path=0.1", "[128,128]"]),
+    ],
+)
+def test_residual_connections_that_are_nowhere_get_a_warning(line: str, parts: list[str]) -> None:
+    text = "\n".join(warnings_of(line))
+    assert text.count("has no effect") == line.count("residual=") + line.count("drop_path=")
+    assert all(part in text for part in parts), text
 
 
 def test_early_stopping_before_a_plateau_gets_a_warning() -> None:

@@ -129,7 +129,7 @@ def test_a_single_run_that_does_not_fit_in_memory_says_what_to_make_smaller(
 
     monkeypatch.setattr(Cohort, "forward", limited)
     assert run_regexp(monkeypatch, "-m", *SHORT, "seed=0,1") == 4
-    assert "not enough memory; use smaller model.hidden_sizes" in capsys.readouterr().err
+    assert "not enough memory; use a smaller model" in capsys.readouterr().err
     assert len(list(Path("outputs").rglob("failure.json"))) == 2
 
 

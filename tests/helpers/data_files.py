@@ -135,7 +135,8 @@ def small_dataset_overrides(name: str, directory: Path) -> list[str]:
     if name in IDX_DATASETS:
         return [f"data={name}", f"data.root={write_idx(directory, name)}", "data.val_size=10"]
     if name in CIFAR_DATASETS:
-        return [f"data={name}", f"data.root={write_cifar(directory, name)}", "data.val_size=10"]
+        count = 200 // len(CIFAR_DATASETS[name].train_files)
+        return [f"data={name}", f"data.root={write_cifar(directory, name, count)}", "data.val_size=10"]
     if name == "svhn":
         return [f"data={name}", f"data.root={write_svhn(directory)}", "data.val_size=10"]
     if name == "image_folder":

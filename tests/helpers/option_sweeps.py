@@ -20,7 +20,9 @@ from regexp.config.schema import OPTIONS, DeviceConfig, LossConfig
 from regexp.runs.run import Run
 from regexp.utils.messages import format_value
 
-SHORT = ["epochs=2", "model.hidden_sizes=[16,8]", "batch_size=16"]
+SHORT = ["epochs=2", "batch_size=16"]
+# For each key of models that decides their size: a value for small networks.
+SMALL_SIZES = {"hidden_sizes": "[16,16,8]", "channels": "[8,8]", "width": "8"}
 # The two runs of each sweep train together, and differ in what runs may differ in.
 RUNS = (["seed=0"], ["seed=1", "optimizer.lr=0.02", "model.dropout=0.5", "optimizer.l1=1e-4", "optimizer.clip_norm=1"])
 # The runs to compare where figures round differently: before BatchNorm the gradients of biases are but rounding,
@@ -65,12 +67,15 @@ def choose_overrides(i: int, directory: Path) -> list[str]:
     overrides = [f"augmentation={AUGMENTATION[i % len(AUGMENTATION)]}"]
     overrides.append(f"+augmentation.extra={{_target_: {STEP_TARGETS[i % len(STEP_TARGETS)]}}}")
     for group, options in SCHEMAS.items():
-        option, schema = list(options.items())[i % len(options)]
+        # An option further in every round, so that each meets all values of keys that have as many.
+        option, schema = list(options.items())[(i + i // len(options)) % len(options)]
         if group == "data":
             overrides += small_dataset_overrides(option, directory)
             overrides += ["data.train_size=90"] if option == "digits" else []
         elif option:
             overrides.append(f"{group}={option}")
+        sizes = SMALL_SIZES if group == "model" else {}
+        overrides += [f"model.{item.name}={sizes[item.name]}" for item in fields(schema) if item.name in sizes]
         occurrence = i // len(options)
         for name, values in find_values(schema).items():
             overrides.append(f"{group}.{name}={format_value(values[occurrence % len(values)])}")

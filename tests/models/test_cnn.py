@@ -36,6 +36,9 @@ def test_the_layers_are_in_their_order(normalization: str, channel_layer: Any, u
     expected = [*block, *block, nn.Flatten, nn.Linear, unit_layer, nn.GELU, nn.Dropout, nn.Linear]
     assert [type(layer) for layer in module] == [layer for layer in expected if layer is not None]
     assert all(layer.p == 0.3 for layer in module if isinstance(layer, nn.Dropout | nn.Dropout2d))
+    assert {layer.bias is None for layer in module if isinstance(layer, nn.Conv2d)} == {
+        normalization not in ("none", "rms")
+    }
     num_groups = 2 if normalization == "group" else 1
     assert all(layer.num_groups == num_groups for layer in module if isinstance(layer, nn.GroupNorm))
     assert module(torch.rand(2, 1, 28, 28)).shape == (2, 10)

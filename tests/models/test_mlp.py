@@ -1,6 +1,7 @@
 """The stacked MLP against torch's own, run by run."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from functools import partial
 from itertools import combinations
 
@@ -8,11 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
+from torchvision.ops import StochasticDepth
 
 from regexp.config.model_schema import INITS
 from regexp.models.layers import ACTIVATIONS, Dropout
 from regexp.models.mlp import MLP, MLPArchitecture, initialize
 from regexp.models.normalization import Normalization
+from regexp.models.residual import Residual
 from regexp.utils.rng import random_stream
 
 close = partial(assert_close, rtol=0, atol=1e-12)
@@ -23,9 +26,14 @@ NORMALIZATIONS = ("none", "batch", "layer", "group", "rms")
 
 
 def make_architecture(
-    hidden: Sequence[int] = (8, 4), activation: str = "relu", normalization: str = "batch", init: str = "torch"
+    hidden: Sequence[int] = (8, 4),
+    activation: str = "relu",
+    normalization: str = "batch",
+    init: str = "torch",
+    residual: bool = False,
 ) -> MLPArchitecture:
-    return MLPArchitecture(24, tuple(hidden), 3, activation, Normalization(normalization, 1e-4, 0.2, groups=2), init)
+    norm = Normalization(normalization, 1e-4, 0.2, groups=2)
+    return MLPArchitecture(24, tuple(hidden), 3, activation, norm, init, residual)
 
 
 def make_model(architecture: MLPArchitecture, dropout: Sequence[float] = (0.0,) * len(SEEDS)) -> MLP:
@@ -58,9 +66,11 @@ every_architecture = pytest.mark.parametrize(
         for normalization in NORMALIZATIONS
         for hidden in ([], [6], [8, 4])
         for activation in ACTIVATIONS
-    ],
+    ]
+    + [make_architecture((8, 8, 4, 4), "relu", normalization, residual=True) for normalization in NORMALIZATIONS],
     ids=lambda architecture: (
         f"{architecture.normalization.name}-{architecture.activation}-{list(architecture.hidden_sizes)}"
+        f"{'-residual' if architecture.residual else ''}"
     ),
 )
 
@@ -106,6 +116,24 @@ def test_the_plain_model_has_torchs_layers_in_order(normalization: str) -> None:
     assert repr(make_architecture([6], "gelu", normalization).make_module({"dropout": 0.3})) == repr(expected)
 
 
+def test_a_residual_layer_adds_its_input_to_its_output() -> None:
+    architecture = make_architecture((24, 8, 8, 6, 6, 6), normalization="none", residual=True)
+    assert architecture.residual_layers == [False, False, True, False, True, True]
+    assert architecture.describe() == "24-24-8-8-6-6-6-3, residual, relu"
+    module, x = architecture.make_module({"drop_path": 0.3}), torch.randn(5, 24)
+    rates = [layer.p for layer in module.modules() if isinstance(layer, StochasticDepth)]
+    assert rates == pytest.approx([0.1, 0.2, 0.3])
+    assert all(layer.mode == "row" for layer in module.modules() if isinstance(layer, StochasticDepth))
+    expected = x
+    for layer in module.eval():
+        if isinstance(layer, Residual):
+            linear, activation, _ = layer.layers
+            expected = expected + activation(linear(expected))
+        else:
+            expected = layer(expected)
+    close(module(x), expected)
+
+
 @pytest.mark.parametrize("rows", [[0], [2, 3], [3, 1, 0], [0, 1, 2, 3]], ids=str)
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_selected_runs_are_the_requested_rows(rows: list[int], normalization: str) -> None:
@@ -138,10 +166,17 @@ def test_selected_runs_get_the_same_gradients() -> None:
         close(parameter.grad, model.get_parameter(name).grad[[3, 1]])
 
 
-def test_selected_runs_keep_their_dropout() -> None:
-    x = random_images()[:1]
-    model = make_model(make_architecture(), [0.1, 0.2, 0.6, 0.0])
-    selected = model.select_runs(torch.tensor([0, 2]))
+@pytest.mark.parametrize("keeps", [False, True])
+def test_selected_and_kept_runs_keep_their_rates(keeps: bool) -> None:
+    x, architecture = random_images()[:1], make_architecture((8, 8, 8), residual=True)
+    dropout, drop_path = torch.tensor([[0.1, 0.2, 0.6, 0.0], [0.5, 0.0, 0.3, 0.0]], dtype=torch.float64)
+    model = MLP(architecture, dropout, drop_path).double()
+    initialize(model, SEEDS)
+    selected = deepcopy(model)
+    if keeps:
+        selected.keep_runs(torch.tensor([0, 2]))
+    else:
+        selected = model.select_runs(torch.tensor([0, 2]))
     logits = []
     for stacked, runs in ((model, range(4)), (selected, [0, 2])):
         stacked.begin_epoch(list(runs), 1, [x.shape[1]])

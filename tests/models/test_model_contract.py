@@ -51,6 +51,21 @@ def test_a_run_computes_the_same_as_a_plain_module_with_its_weights(
         torch.testing.assert_close(logits[k], module(images[0]))
 
 
+@pytest.mark.parametrize("normalization", OPTIONS["normalization"])
+@pytest.mark.parametrize("model", OPTIONS["model"])
+def test_every_normalization_fits_every_model(model: str, normalization: str) -> None:
+    architecture = make_architecture(compose_job([f"model={model}", f"normalization={normalization}"]).config)
+    stacked, images = architecture.make_model(SEEDS, [{}] * 3), torch.rand(1, BATCH, *IMAGE_SHAPE)
+    for training in (True, False):
+        logits = stacked.train(training)(images, [3])
+        modules = [architecture.make_module().train(training) for _ in SEEDS]
+        for k, module in enumerate(modules):
+            module.load_state_dict(architecture.make_model(SEEDS, [{}] * 3).run_state(k))
+            if not training:
+                module.load_state_dict(stacked.run_state(k))
+            torch.testing.assert_close(logits[k], module(images[0]))
+
+
 def test_an_architecture_can_be_rebuilt_from_stored_weights(
     architecture: Architecture, config: Config, rates: list[dict[str, float]]
 ) -> None:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from helpers.cohorts import DOUBLE, MemoryRecorder, QuietReporter, make_cohort, train_runs
 from helpers.data_files import small_dataset_overrides, write_idx
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 from regexp.config.compose import compose_job
 from regexp.config.hydra_config.search_path import CONF
@@ -29,19 +30,24 @@ LOSSES = ("objective", "train_loss", "val_loss")
 
 
 class RecordedDropout(nn.Module):
-    """An nn.Dropout that draws its masks as one run of a cohort does; `keys` are those of the epoch's next steps."""
+    """An nn.Dropout that draws its masks as one run of a cohort does; `keys` are those of the epoch's next steps.
 
-    def __init__(self, p: float, name: str) -> None:
+    With `of_images`, it drops whole images, as torchvision.ops.StochasticDepth does.
+    """
+
+    def __init__(self, p: float, name: str, of_images: bool) -> None:
         super().__init__()
-        self.p, self.name, self.epoch = p, name, 0
+        self.p, self.name, self.of_images, self.epoch = p, name, of_images, 0
         self.keys: list[Tensor] = []
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
-        draws = keyed_draws(draw_table(self.name, self.epoch, x.numel()), self.keys.pop(0)[None])[0, : x.numel()]
+        batch_size, features = len(x), 1 if self.of_images else x.shape[1]
+        table = draw_table(self.name, self.epoch, batch_size * features)
+        draws = keyed_draws(table, self.keys.pop(0)[None])[0, : batch_size * features]
         shares = (draws.double() + 2**15) / 2**16  # [0, 1)
-        keep = shares.view(x.shape[1], x.shape[0]).t() >= round(self.p * 2**16) / 2**16
+        keep = shares.view(features, batch_size).t() >= round(self.p * 2**16) / 2**16
         return x * keep / (1 - self.p)
 
 
@@ -54,18 +60,19 @@ def train_plain_loop(overrides: Sequence[str]) -> tuple[nn.Sequential, dict[str,
     config = compose_job(overrides).config
     cohort, _ = make_cohort(overrides)
     data, seed = cohort.dataset, config.seed
-    model = cohort.model.architecture.make_module().double()
+    settings = make_settings(config, data)
+    model = cohort.model.architecture.make_module(settings.rates).double()
     model.load_state_dict(cohort.model.run_state(0))
     dropouts = []
-    for i, layer in enumerate(model):
-        if isinstance(layer, nn.Dropout):
-            model[i] = RecordedDropout(config.model.dropout, f"dropout/{len(dropouts)}")
-            dropouts.append(model[i])
+    for kind, prefix in ((nn.Dropout, "dropout"), (StochasticDepth, "drop_path")):
+        layers = [(path, layer) for path, layer in model.named_modules() if isinstance(layer, kind)]
+        for i, (path, layer) in enumerate(layers):
+            dropouts.append(RecordedDropout(layer.p, f"{prefix}/{i}", kind is StochasticDepth))
+            model.set_submodule(path, dropouts[-1])
     optimizer_config = config.optimizer
     optimizer = torch.optim.Adam(model.parameters(), optimizer_config.lr, weight_decay=optimizer_config.weight_decay)
     smoothing = config.loss.label_smoothing
     history: dict[str, list[float]] = {name: [] for name in LOSSES}
-    settings = make_settings(config, data)
     for epoch in range(1, config.epochs + 1):
         model.train()
         keys = draw_keys(cohort.steps_per_epoch, random_stream(seed, "dropout", epoch))
@@ -96,6 +103,7 @@ REFERENCE_RUNS = {
     "batch": ["normalization=batch", "augmentation=affine"],
     "layer": ["normalization=layer", "augmentation=shift", "model.activation=gelu"],
     "dropout": ["model.dropout=0.3", "model.hidden_sizes=[32,16]", "loss.label_smoothing=0.1"],
+    "residual": ["model.residual=true", "model.hidden_sizes=[9,9,9]", "model.drop_path=0.4", "model.dropout=0.2"],
     "penalty": ["optimizer.l1=0.003", "optimizer.clip_norm=0.7"],
     "decay": ["optimizer.weight_decay=0.01", "model.hidden_sizes=[]", "batch_size=100"],
 }
