@@ -42,6 +42,10 @@ def test_the_synonym_of_an_option_is_suggested(composer: Composer, word: str) ->
         ("+model.batch_norm=true", "normalization=batch"),
         ("--batch-norm true", "normalization=batch"),
         ("layernorm=true", "normalization=layer"),
+        ("arch=resnet", "model=resnet"),
+        ("model=ResNet", "model=resnet"),
+        ("normalization=GroupNorm", "normalization=group"),
+        ("model.stochastic_depth=0.1", "model.drop_path=0.1"),
         ("wd=0.1", "optimizer.weight_decay=0.1"),
         ("optimizer.learning_rate=0.1", "optimizer.lr=0.1"),
         ("n_epochs=3", "epochs=3"),
@@ -79,7 +83,7 @@ def test_what_was_meant_is_suggested(composer: Composer, line: str, suggestion: 
 @pytest.mark.parametrize(
     "line",
     [
-        *("nonsense=1", "foo=3", "model.size=3", "model.depth=3", "loss.focal=1", "num_workers=4", "verbose=true"),
+        *("nonsense=1", "foo=3", "model.size=3", "model.embedding=3", "loss.focal=1", "num_workers=4", "verbose=true"),
         *(
             "optimizer=lion",
             "normalization=instance",

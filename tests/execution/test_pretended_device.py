@@ -59,7 +59,7 @@ def test_runs_on_a_device_come_out_as_on_the_cpu(
     if i > 0:  # a forecast takes as long as all the rest
         monkeypatch.setattr(forecast, "MAX_SECONDS", 0.0)
     overrides = choose_overrides(i, tmp_path / "data")
-    if "model=mlp" not in overrides:  # convolutions in bfloat16 round so differently that small cohorts learn differently
+    if "model=mlp" not in overrides:  # convolutions in bfloat16 round so differently that they learn differently
         overrides = [word for word in overrides if word != "device.precision=bfloat16"]
     if device == "mps" and "device.precision=float64" in overrides:
         pytest.skip("mps has no float64")
