@@ -93,6 +93,7 @@ class ResNetConfig(ResidualConfig):
     """A residual network for small images (He et al. 2015)."""
 
     architecture: ClassVar[str] = "models.resnet.ResNetArchitecture"
+    needs_images: ClassVar[bool] = True
 
     name: str = shared("resnet", "residual blocks of two convolutions, in three stages")
     depth: int = shared(

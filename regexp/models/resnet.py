@@ -53,23 +53,24 @@ class ResNetArchitecture:
     input_shape: tuple[int, int, int] = field(default=(0, 0, 0), compare=False)
 
     @classmethod
-    def from_options(cls, input_shape: tuple[int, int, int], num_classes: int, options: Mapping[str, Any]) -> Self:
+    def from_options(cls, input_shape: tuple[int, ...], num_classes: int, options: Mapping[str, Any]) -> Self:
         """Return the architecture for images of a shape [C, H, W] and a flat configuration.
 
         Raises:
             ConfigError: the normalization does not suit the width.
         """
+        in_channels, height, width = input_shape
         normalization = Normalization.from_options(options)
         normalization.check_sizes({"model.width": (options["model.width"],)})
         return cls(
-            in_channels=input_shape[0],
+            in_channels=in_channels,
             depth=options["model.depth"],
             width=options["model.width"],
             num_classes=num_classes,
             activation=options["model.activation"],
             normalization=normalization,
             init=options["model.init"],
-            input_shape=input_shape,
+            input_shape=(in_channels, height, width),
         )
 
     @classmethod
