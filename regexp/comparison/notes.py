@@ -12,6 +12,7 @@ from regexp.comparison.loading import format_count
 from regexp.comparison.rows import Row, paired_differences, test_differences
 from regexp.comparison.statistics import ALPHA, MAX_SIGN_FLIP_PAIRS, wilson_interval
 from regexp.comparison.verdicts import format_estimate
+from regexp.config.data_schema import DATA_SOURCES
 from regexp.config.metric_registry import RUN_METRICS
 from regexp.runs.run_record import RunRecord
 from regexp.utils.messages import join_words, split_command
@@ -87,31 +88,39 @@ def _explain_test_set(comparison: Comparison) -> Iterator[str]:
     estimate = None if best is None else best.estimate(metric)
     if best is None or estimate is None or len(sizes) != 1:
         return
-    size = sizes.pop()
+    size, units = sizes.pop(), _count_noun(comparison)
     if not size:
         return
     low, high = (100 * bound for bound in wilson_interval(estimate.mean, size))
     text = (
-        f"The {split} set is a sample of {size:,} images. An accuracy of {100 * estimate.mean:.2f} % on them puts the "
+        f"The {split} set is a sample of {size:,} {units}. An accuracy of {100 * estimate.mean:.2f} % on them puts the "
         f"accuracy on the population that they are drawn from between {low:.1f} and {high:.1f} % (95 %, Wilson)"
     )
     baseline = comparison.baseline.estimate(metric)
     if baseline is not None and best is not comparison.baseline:
-        # An upper bound for two models on the same images: it assumes that they never get the same image wrong.
+        # An upper bound for two models on the same images: it assumes that they never get the same one wrong.
         error_sum, difference = 2 - estimate.mean - baseline.mean, estimate.mean - baseline.mean
         max_error = 1.96 * math.sqrt(max(0.0, error_sum - difference**2) / size)
         text += f", and its difference to the baseline may be off by up to {100 * max_error:.1f} points"
-    yield f"{text}. Intervals and verdicts apply to these images only."
+    yield f"{text}. Intervals and verdicts apply to these {units} only."
 
 
 def _explain_different_images(comparison: Comparison) -> Iterator[str]:
     split = _reported_split(comparison)
     image_sets = {_image_set(record, split) for record in comparison.records if record.finished}
     if len(image_sets) > 1:
+        units = _count_noun(comparison)
         yield (
-            "The configurations are measured on different images (other data, or another split), so a part of their "
-            "differences may come from the images."
+            f"The configurations are measured on different {units} (other data, or another split), so a part of their "
+            f"differences may come from the {units}."
         )
+
+
+def _count_noun(comparison: Comparison) -> str:
+    """Return the word for what the runs are measured on: "images", or "rows" if all of their data are tables."""
+    names = {record.config.get("data") for record in comparison.records}
+    are_tables = all(name in DATA_SOURCES and DATA_SOURCES[name].is_table for name in names)
+    return "rows" if are_tables else "images"
 
 
 def _reported_split(comparison: Comparison) -> str:

@@ -14,7 +14,9 @@ from regexp.config.data_schema import DATA_SOURCES
 from regexp.data.sources import Source
 from regexp.data.splits import Split, Splits
 from regexp.data.tables.columns import Column
+from regexp.errors import DataError
 from regexp.utils.lazy import load_object
+from regexp.utils.messages import show_bytes
 
 
 def read_splits(source: Source) -> Splits:
@@ -27,6 +29,12 @@ def read_splits(source: Source) -> Splits:
     splits = _read_cache(source) if data_source.cached else None
     if splits is None:
         splits = load_object(data_source.read)(source)
+        if len(labels := np.unique(splits.train.labels)) < 2:
+            only_class = show_bytes(splits.classes[int(labels[0])])
+            raise DataError(
+                f"data={source.name}: all {len(splits.train):,} training {data_source.unit}s are of one class, "
+                f"{only_class}; at least two are needed"
+            )
         if data_source.cached:
             _write_cache(source, splits)
     return splits

@@ -110,7 +110,8 @@ class Run:
 
         The model takes images [n, C, H, W] in floating point, scaled to [0, 1] (uint8 / 255), in the run's precision,
         and returns logits [n, classes]. The images need no other preparation, except that a run whose augmentation
-        crops images takes their centre, of the crop's size.
+        crops images takes their centre, of the crop's size. The model of a table takes rows [n, features] encoded as
+        `summary["features"]` says: (x - mean) / std of a number, and 1 where a row has the category, else 0.
 
         Args:
             weights: "best", "last", or "kept": the best if the run restores them, else the last.

@@ -1,6 +1,7 @@
 """The contract that every data set of the configuration keeps, and the way from files to a finished run."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from regexp.config.schema import OPTIONS, source_arguments
 from regexp.data import sources
 from regexp.data.dataset import Dataset, Images
 from regexp.data.downloads.idx import IDX_DATASETS
-from regexp.data.readers import _read_cache
+from regexp.data.readers import _read_cache, read_splits
 from regexp.data.sources import Source, cache_directory, locate
+from regexp.data.splits import Splits
 from regexp.errors import ConfigError, DataError
 from regexp.execution import grouping
 from regexp.execution.builders import _read_dataset_once, load_dataset
@@ -170,6 +172,21 @@ def test_class_names_are_torchvisions(name: str) -> None:
 
     original = getattr(torchvision.datasets, IDX_DATASETS[name].loader).classes
     assert list(IDX_DATASETS[name].classes) == [name.split(" - ")[0] for name in original]
+
+
+@pytest.mark.parametrize("name", DATA_SOURCES)
+def test_a_data_set_of_one_class_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = small_dataset_overrides(name, tmp_path / "files")
+    source = locate(*source_arguments(compose_job(overrides).config))
+    read = load_object(DATA_SOURCES[name].read)
+
+    def read_one_class(source: Source) -> Splits:
+        splits: Splits = read(source)
+        return replace(splits, train=replace(splits.train, labels=np.zeros_like(splits.train.labels)))
+
+    monkeypatch.setattr(f"regexp.{DATA_SOURCES[name].read}", read_one_class)
+    with pytest.raises(DataError, match=f"data={name}: all .* training (images|rows) are of one class, .*at least two"):
+        read_splits(source)
 
 
 def test_digits_ignore_the_root(tmp_path: Path) -> None:
