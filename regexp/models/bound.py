@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
+from regexp.models.module_tensors import find_owner, get_tensor, list_shared_names
 from regexp.models.protocol import Architecture
 from regexp.models.stacking import slices_of_runs
 from regexp.utils.rng import RandomStates, random_stream
@@ -33,6 +34,7 @@ class BoundModel:
     def __init__(self, architecture: Architecture, modules: Sequence[nn.Module]) -> None:
         """Bind modules, which must have the same tensors."""
         self.architecture, self.modules = architecture, list(modules)
+        self._names = list_shared_names(self.modules[0])
         self._random_states: RandomStates | None = None
         self._bind()
 
@@ -40,10 +42,10 @@ class BoundModel:
         """Stack the modules' tensors by name, and make each module's own tensors views of their rows."""
         self._parameters: dict[str, nn.Parameter] = {}
         self._constants: dict[str, Tensor] = {}  # buffers, and parameters that are not trained
-        for names in _find_tensors(self.modules[0]):
-            tensors = [_get_tensor(module, names[0]).detach() for module in self.modules]
+        for names in self._names:
+            tensors = [get_tensor(module, names[0]).detach() for module in self.modules]
             stacked = torch.stack(tensors)
-            is_trained = _get_tensor(self.modules[0], names[0]).requires_grad
+            is_trained = get_tensor(self.modules[0], names[0]).requires_grad
             if is_trained:
                 parameter = self._parameters[names[0]] = nn.Parameter(stacked)
                 parameter.grad = torch.zeros_like(stacked)
@@ -51,12 +53,12 @@ class BoundModel:
                 self._constants[names[0]] = stacked
             for k, module in enumerate(self.modules):
                 row: Tensor = stacked[k]
-                if isinstance(_get_tensor(module, names[0]), nn.Parameter):
+                if isinstance(get_tensor(module, names[0]), nn.Parameter):
                     row = nn.Parameter(row, is_trained)
                     if is_trained and parameter.grad is not None:
                         row.grad = parameter.grad[k]
                 for name in names:
-                    owner, leaf = _find_owner(module, name)
+                    owner, leaf = find_owner(module, name)
                     if isinstance(row, nn.Parameter):
                         owner._parameters[leaf] = row
                     else:
@@ -125,7 +127,7 @@ class BoundModel:
     def run_state(self, k: int) -> dict[str, Tensor]:
         """Return run k's parameters and buffers by name; views, not copies."""
         rows = {name: tensor[k] for name, tensor in self.state_dict().items()}
-        return {name: rows[names[0]] for names in _find_tensors(self.modules[k]) for name in names}
+        return {name: rows[names[0]] for names in self._names for name in names}
 
 
 @final
@@ -181,27 +183,3 @@ def measure_forward(module: nn.Module, input_shape: Sequence[int]) -> tuple[int,
     for handle in handles:
         handle.remove()
     return num_values, counter.get_total_flops() // 2
-
-
-def _find_tensors(module: nn.Module) -> list[list[str]]:
-    """Return the names of the parameters and persistent buffers of a module; a shared tensor has several."""
-    names: dict[int, list[str]] = {}
-    for name, tensor in module.named_parameters(remove_duplicate=False):
-        names.setdefault(id(tensor), []).append(name)
-    for name, buffer in module.named_buffers(remove_duplicate=False):
-        owner, leaf = _find_owner(module, name)
-        if leaf not in owner._non_persistent_buffers_set:
-            names.setdefault(id(buffer), []).append(name)
-    return list(names.values())
-
-
-def _find_owner(module: nn.Module, name: str) -> tuple[nn.Module, str]:
-    """Return the submodule that a tensor belongs to, and the tensor's name there."""
-    path, _, leaf = name.rpartition(".")
-    return module.get_submodule(path), leaf
-
-
-def _get_tensor(module: nn.Module, name: str) -> Tensor:
-    owner, leaf = _find_owner(module, name)
-    tensor: Tensor = getattr(owner, leaf)
-    return tensor

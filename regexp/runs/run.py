@@ -144,12 +144,12 @@ class Run:
         if weights == "last":
             tensors = {key.removeprefix("model/"): value for key, value in tensors.items() if key.startswith("model/")}
         schema = OPTIONS["model"][self.config["model"]]
-        rates = {name: self.config[f"model.{name}"] for name in rate_names(schema)}
+        rates = {name: self.config.get(f"model.{name}", 0.0) for name in rate_names(schema)}
         try:
             architecture = load_object(schema.architecture).from_state(tensors, self.config)
             model: nn.Module = architecture.make_module(rates)
             dtype = next(tensor.dtype for tensor in tensors.values() if tensor.is_floating_point())
-            model.to(dtype).load_state_dict(tensors)
+            load_object("models.module_tensors.load_tensors")(model.to(dtype), tensors)
         except (LookupError, RuntimeError, ValueError, StopIteration) as error:
             raise RunError(f"{path} does not hold the weights of this run: {first_line(error)}") from error
         return model.eval()

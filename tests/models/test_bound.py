@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +11,15 @@ import torch.nn.functional as F
 from helpers.cohorts import DOUBLE, MemoryRecorder, QuietReporter, make_cohort
 from torch import Tensor, nn
 
+from regexp import load_run, run
 from regexp.config.compose import compose_job
+from regexp.data.dataset import scale
 from regexp.execution.builders import load_dataset, make_architecture
+from regexp.models import cnn
 from regexp.models.bound import BoundModel, measure_forward
 from regexp.models.initialization import make_modules
 from regexp.models.mlp import MLPArchitecture
+from regexp.models.module_tensors import load_tensors
 from regexp.training.loop import train
 from regexp.training.member import Checkpoint
 from regexp.utils.rng import draw_from, random_stream
@@ -144,8 +149,8 @@ def assert_equal_columns(recorder: MemoryRecorder, expected: MemoryRecorder, tol
 def test_a_module_trains_in_a_cohort_as_it_does_alone(module: type[nn.Module]) -> None:
     runs = [["seed=1"], ["seed=2", "optimizer.lr=0.02", "epochs=2"], ["seed=1", "optimizer.clip_norm=0.5"], ["seed=3"]]
     together = train_module(module, *runs)
-    for run, recorder in zip(runs, together, strict=True):
-        [alone] = train_module(module, run)
+    for words, recorder in zip(runs, together, strict=True):
+        [alone] = train_module(module, words)
         assert_equal_columns(recorder, alone, 1e-9)
         for name, tensor in alone.final_result.checkpoint.tensors.items():
             torch.testing.assert_close(recorder.final_result.checkpoint.tensors[name], tensor, rtol=1e-9, atol=1e-9)
@@ -219,6 +224,75 @@ def test_shared_tensors_stay_shared_and_all_their_names_are_stored() -> None:
     assert all(module.second.weight is module.first.weight for module in model.modules)
     assert {name for name, _ in model.named_parameters()} == {"first.weight", "first.bias", "second.bias"}
     Unusual().load_state_dict(model.run_state(0))
+
+
+class TiedBuffers(nn.Module):
+    """A buffer with two names, which training changes."""
+
+    first: Tensor
+    second: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, CLASSES)
+        self.register_buffer("first", torch.zeros(3))
+        self.register_buffer("second", self.first)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.first += 1
+        y: Tensor = self.layer(x.flatten(1)) + self.second.sum()
+        return y
+
+
+def test_shared_buffers_stay_shared() -> None:
+    model = Architecture(TiedBuffers).make_model([0, 1], [{}, {}])
+    model.to(torch.device("cpu"), torch.float64).keep_runs(torch.tensor([1]))
+    [module] = model.modules
+    before = module(torch.zeros(1, 1, 8, 8, dtype=torch.float64))
+    assert torch.equal(module.second, torch.ones(3, dtype=torch.float64))
+    assert torch.equal(model.state_dict()["first"], module.second[None])
+    torch.testing.assert_close(module(torch.zeros(1, 1, 8, 8, dtype=torch.float64)), before + 3)
+
+
+def test_a_shared_tensor_is_loaded_from_any_of_its_names() -> None:
+    model = Architecture(Unusual).make_model([4], [{}])
+    for name in ("first.weight", "second.weight"):
+        state = model.run_state(0)
+        del state["first.weight" if name == "second.weight" else "second.weight"]
+        module = Unusual()
+        load_tensors(module, state)
+        assert module.first.weight is module.second.weight
+        assert torch.equal(module.first.weight, model.state_dict()["first.weight"][0])
+    del state["second.weight"]
+    with pytest.raises(RuntimeError, match=r"Missing key.*first\.weight"):
+        load_tensors(Unusual(), state)
+
+
+class UnusualArchitecture(Architecture):
+    """An architecture of modules with shared weights, in the place of one in the schema."""
+
+    @classmethod
+    def from_options(cls, *_: Any) -> Any:
+        return cls(Unusual)
+
+    from_state = from_options
+
+
+def test_a_run_with_shared_weights_can_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cnn, "CNNArchitecture", UnusualArchitecture)
+    overrides = ["model=cnn", *COMMON, "early_stopping=none"]
+    recorded = run(overrides, outputs=tmp_path, quiet=True)
+    test = load_dataset(compose_job(overrides).config).test
+    assert test is not None
+    for weights, key in (("kept", "test"), ("last", "test_last")):
+        model = load_run(recorded.directory).model(weights)
+        assert isinstance(model, Unusual)
+        assert model.first.weight is model.second.weight
+        with torch.no_grad():
+            loss = F.cross_entropy(model(scale(test.images, torch.float64)), test.labels)
+        assert recorded.summary is not None
+        assert float(loss) == pytest.approx(recorded.summary[key]["loss"], abs=1e-9)
 
 
 def test_selected_runs_are_evaluated_with_their_own_tensors() -> None:
