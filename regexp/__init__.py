@@ -9,9 +9,9 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 if TYPE_CHECKING:
-    from regexp.api import Run, compare, load_run, run, sweep
+    from regexp.api import Arrays, Run, compare, load_run, run, sweep
 
-__all__ = ["Run", "compare", "load_run", "run", "sweep"]
+__all__ = ["Arrays", "Run", "compare", "load_run", "run", "sweep"]
 
 
 def __getattr__(name: str) -> Any:

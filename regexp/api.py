@@ -8,16 +8,19 @@ from regexp.comparison.export import RowRecords, make_row_records
 from regexp.comparison.loading import collect
 from regexp.config.compose import compose_jobs
 from regexp.config.words.homes import expand_home
+from regexp.data.arrays import Arrays
 from regexp.errors import ConfigError
 from regexp.execution.terminal import Terminal
 from regexp.execution.train import train
 from regexp.runs.run import Run, load_run
 from regexp.runs.sweep_record import SweepRecord
 
-__all__ = ["Run", "compare", "load_run", "run", "sweep"]
+__all__ = ["Arrays", "Run", "compare", "load_run", "run", "sweep"]
 
 
-def run(overrides: Sequence[str] = (), outputs: Path | str = "outputs", quiet: bool = False) -> Run:
+def run(
+    overrides: Sequence[str] = (), outputs: Path | str = "outputs", quiet: bool = False, data: Arrays | None = None
+) -> Run:
     """Train one run, as `regexp OVERRIDES...` does on the command line.
 
     A run that has finished before is not trained again but returned at once; one that was interrupted is resumed.
@@ -26,6 +29,7 @@ def run(overrides: Sequence[str] = (), outputs: Path | str = "outputs", quiet: b
         overrides: the overrides, each a string such as "normalization=batch" or "seed=1".
         outputs: the directory below which the run is recorded.
         quiet: whether to print nothing; warnings then go to Python's `warnings`.
+        data: images and labels in memory, in the place of the option data=...; None for that.
 
     Returns:
         The run. One that diverged is returned as well, with the status "diverged".
@@ -46,11 +50,15 @@ def run(overrides: Sequence[str] = (), outputs: Path | str = "outputs", quiet: b
     """
     if isinstance(overrides, str):
         raise ConfigError(f'{overrides!r}: overrides must be a list of strings, such as ["seed=1"]')
-    return sweep([overrides], outputs, quiet)[0]
+    return sweep([overrides], outputs, quiet, data=data)[0]
 
 
 def sweep(
-    runs: Sequence[Sequence[str]], outputs: Path | str = "outputs", quiet: bool = False, workers: int | None = None
+    runs: Sequence[Sequence[str]],
+    outputs: Path | str = "outputs",
+    quiet: bool = False,
+    workers: int | None = None,
+    data: Arrays | None = None,
 ) -> list[Run]:
     """Train several runs, in as few cohorts as their configurations allow.
 
@@ -62,6 +70,7 @@ def sweep(
         quiet: whether to print nothing; warnings then go to Python's `warnings`.
         workers: the number of processes that train at the same time; None for as many as the cores, the memory and the
             work allow, 1 for this process.
+        data: images and labels in memory for all runs, in the place of the option data=...; None for that.
 
     Returns:
         The runs, in the order of their overrides.
@@ -84,11 +93,25 @@ def sweep(
         raise ConfigError(f'{runs!r}: a sweep is a list of runs, each a list of overrides: [["seed=0"], ["seed=1"]]')
     if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
         raise ConfigError(f"workers={workers!r}: must be None or a whole number of at least 1")
+    if data is not None:
+        runs = _choose_data(runs, data)
     jobs = compose_jobs(runs)
     terminal = Terminal(quiet)
     for warning in dict.fromkeys(warning for job in jobs for warning in job.warnings):
         terminal.console.print_warning(warning)
     return train(jobs, expand_home(outputs), terminal, SweepRecord(workers=workers) if len(runs) > 1 else None)
+
+
+def _choose_data(runs: Sequence[Sequence[str]], data: Arrays) -> list[list[str]]:
+    """Return the overrides of runs with those that choose arrays in memory."""
+    for overrides in runs:
+        for override in overrides:
+            if override.startswith(("data=", "data.path=", "data.root=")):
+                raise ConfigError(f"{override} with data=Arrays(...): both choose the data; leave one of them out")
+    if not isinstance(data, Arrays):
+        raise ConfigError(f"data={type(data).__name__}: must be regexp.Arrays(images, labels), or None")
+    choice = ["data=arrays", f"data.path={data.save()}"]
+    return [[*choice, *overrides] for overrides in runs]
 
 
 def compare(

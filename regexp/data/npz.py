@@ -4,6 +4,7 @@ import difflib
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from regexp.config.words.homes import expand_home
 from regexp.data.brightness import Brightness, convert_to_bytes, describe_darkness, measure_brightness
 from regexp.data.labels import find_classes, index_labels
-from regexp.data.sources import Source, SourceFiles
+from regexp.data.sources import Source, SourceFiles, arrays_directory
 from regexp.data.splits import Split, Splits
 from regexp.errors import DataError
 from regexp.utils.messages import show_bytes
@@ -41,7 +42,11 @@ def find_npz(name: str, root: str | None, path: str | None) -> SourceFiles:
 
 def read_npz(source: Source) -> Splits:
     """Read the user's file of arrays, as `read_arrays` does."""
-    return read_arrays(source.root, source.scale)
+    splits = read_arrays(source.root, source.scale)
+    if source.root.parent != arrays_directory():
+        return splits
+    size = source.root.stat().st_size
+    return replace(splits, notes={"kept in": f"{show_bytes(str(source.root))} ({size / 1e6:,.1f} MB)", **splits.notes})
 
 
 def read_arrays(path: Path, scale: float | None = None) -> Splits:
@@ -182,4 +187,6 @@ def _error(path: Path, message: str) -> DataError:
 
 
 def _where(path: Path) -> str:
+    if path.parent == arrays_directory():  # the user has never seen this file
+        return "data=Arrays(...)"
     return f"data=arrays: {show_bytes(str(path))}"

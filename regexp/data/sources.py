@@ -78,6 +78,11 @@ def cache_directory() -> Path:
         raise StorageError(f"there is no place for the cache; set REGEXP_CACHE=DIR ({error})") from error
 
 
+def arrays_directory() -> Path:
+    """Return the directory of arrays that were handed to Python's functions: `arrays` in the cache."""
+    return cache_directory() / "arrays"
+
+
 def data_directory(root: str | None) -> Path:
     """Return the directory of downloaded data sets: `root`, else $REGEXP_DATA_ROOT, else `data` in the cache."""
     return expand_home(root or os.environ.get("REGEXP_DATA_ROOT") or cache_directory() / "data")

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from regexp.config.fields import iterate_fields
@@ -84,6 +85,7 @@ def make_label(overrides: Sequence[str]) -> str:
         key, _, value = override.partition("=")
         plain_key = key.lstrip("+~")
         if (plain_key not in IGNORED_KEYS or plain_key in path_keys) and not plain_key.startswith("hydra"):
+            value = _shorten_path(value) if plain_key == "data.path" else value
             changes[plain_key] = ("~" if key.startswith("~") else "", value)
     names = short_names(list(changes))
     parts = []
@@ -108,6 +110,13 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
         names[key] = ".".join(parts[-2:]) if len(parts) >= 3 else parts[-1]
     uses = Counter(names.values())
     return {key: name if uses[name] == 1 else key for key, name in names.items()}
+
+
+def _shorten_path(path: str) -> str:
+    """Return the path of the data; for arrays in memory, whose file is named by a hash, the beginning of the hash."""
+    from regexp.data.sources import arrays_directory
+
+    return Path(path).stem[:8] if Path(path).parent == arrays_directory() else path
 
 
 def _safe_value(value: str) -> str:

@@ -120,6 +120,10 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
         r"column full name holds 3 different texts in 3 rows, such as 'Ann B.', so it names the rows; type "
         r"'data.drop=\[full name\]'$",
     ),
+    "many texts": (
+        "x,class\n" + "".join(f"t{i % 1001},{'ab'[i % 2]}\n" for i in range(2002)),
+        r"column x holds 1,001 different texts in 2,002 rows, such as 't0', and 1,000 are the most; type 'data\.drop=",
+    ),
     "one class": ("x,class\n1,a\n2,a\n3,a\n", "column class has only one class; at least two are needed"),
     "no label": ("x,class\n1,a\n2,\n3,b\n4,?\n", r"2 of 4 rows have no label, the first in line 3; remove them"),
     "measurements": (

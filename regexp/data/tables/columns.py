@@ -15,8 +15,10 @@ from regexp.utils.messages import list_first
 MISSING_WORDS = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none"})
 # The category of missing texts.
 MISSING_CATEGORY = ""
-# A column of texts with more different values than this, and than half of the rows, names the rows.
-_MAX_CATEGORIES = 20
+# A column with more different texts than this, and than half of the rows, names the rows.
+_MIN_NAMES = 20
+# Each category is a feature: more of them in a column would fill the memory.
+_MAX_CATEGORIES = 1000
 # How many columns with missing values a message describes.
 _MAX_GAPS = 3
 _DECIMAL_COMMA = re.compile(r"[+-]?[\d.]+,\d+")
@@ -82,10 +84,12 @@ def type_columns(
         texts = np.where(is_missing, MISSING_CATEGORY, np.array(cells, np.str_))
         different, codes = np.unique(texts, return_inverse=True)
         categories: list[str] = different.tolist()
-        if len(categories) == len(cells) or len(categories) > max(_MAX_CATEGORIES, len(cells) // 2):
+        names_rows = len(categories) == len(cells) or len(categories) > max(_MIN_NAMES, len(cells) // 2)
+        if names_rows or len(categories) > _MAX_CATEGORIES:
+            reason = "so it names the rows" if names_rows else f"and {_MAX_CATEGORIES:,} are the most"
             problems.append(
                 f"column {name} holds {len(categories):,} different texts in {len(cells):,} rows, such as "
-                f"{categories[0] or categories[-1]!r}, so it names the rows; type {suggest_list('data.drop', [name])}"
+                f"{categories[0] or categories[-1]!r}, {reason}; type {suggest_list('data.drop', [name])}"
             )
         columns.append(Column(name, tuple(categories)))
         values.append(codes.ravel().astype(np.float64))
