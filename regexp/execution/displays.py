@@ -258,6 +258,8 @@ def make_progress(name: str, console: Console, with_count: bool = True) -> Progr
 def print_header(console: Console, facts: Mapping[str, str]) -> None:
     """Print facts, each with its name in bold at the left; a warning among them is given also where none is printed."""
     header = Table.grid(padding=(0, 2, 0, 0))
+    header.add_column()
+    header.add_column(overflow="fold")  # a path is shown whole
     for name, text in facts.items():
         header.add_row(f"[bold]{name}[/bold]", escape(text))
     console.print(header)
