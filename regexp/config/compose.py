@@ -19,15 +19,18 @@ HYDRA_VERSION = "1.3"
 # command line is not composed again when Hydra calls the launcher; and that of Python's calls, which has no name.
 _composers: dict[str, Composer] = {}
 _DEFAULT = ""
+_SCHEMA = "schema"  # the group that holds the type of every option
 
 
 def register_schema() -> None:
     """Register the type of every key with Hydra; the files in conf/ refer to them as `schema/...`."""
     store = ConfigStore.instance()
-    store.store(group="schema", name="config", node=make_hydra_schema(), package="_global_")
+    if _SCHEMA in store.repo:  # it takes 40 ms
+        return
+    store.store(group=_SCHEMA, name="config", node=make_hydra_schema(), package="_global_")
     for group, options in OPTIONS.items():
         for option, schema in options.items():
-            store.store(group=f"schema/{group}", name=option, node=schema)
+            store.store(group=f"{_SCHEMA}/{group}", name=option, node=schema)
 
 
 def compose_job(overrides: Sequence[str]) -> Job:

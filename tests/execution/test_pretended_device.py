@@ -50,8 +50,16 @@ def find_tolerance(overrides: Sequence[str]) -> float:
     return 1e-2 if "device.precision=bfloat16" in overrides else 1e-4
 
 
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("i", range(count_sweeps()))
+# On one device enough to use all options; the other one differs in a few places, which the first sweeps reach.
+NUM_FAST = {"cuda:1": len(AUGMENTATION), "mps": 3}
+SWEEPS = [
+    pytest.param(i, device, marks=[pytest.mark.slow] if NUM_FAST[device] <= i < count_sweeps() - 1 else [])
+    for device in DEVICES
+    for i in range(count_sweeps())
+]
+
+
+@pytest.mark.parametrize(("i", "device"), SWEEPS)
 def test_runs_on_a_device_come_out_as_on_the_cpu(
     i: int, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,23 +128,27 @@ def test_large_layers_come_out_as_on_the_cpu(name: str, tmp_path: Path, monkeypa
         assert_equal_results(train_sweep(overrides, "cuda:1", tmp_path / "device", runs), expected_runs, 1e-4)
 
 
-@pytest.mark.parametrize("optimizer", list(OPTIONS["optimizer"]))
+@pytest.mark.parametrize(
+    ("optimizer", "device"), [*((name, DEVICES[0]) for name in OPTIONS["optimizer"]), ("adam", DEVICES[1])]
+)
 def test_many_learning_rates_come_out_as_on_the_cpu(
-    optimizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    optimizer: str, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where many runs differ, a GPU updates all of them at once by rules of the package, the CPU by torch's kernels."""
     monkeypatch.setattr(forecast, "MAX_SECONDS", 0.0)
     overrides = ["epochs=1", "model.hidden_sizes=[4]", "data.train_size=96", "batch_size=16", f"optimizer={optimizer}"]
     runs = [[f"optimizer.lr={i}e-3", f"optimizer.weight_decay=0.00{i % 3}"] for i in range(1, MANY_RUNS + 1)]
     expected_runs = train_sweep(overrides, "cpu", tmp_path / "cpu", runs)
-    for device in DEVICES:
-        with pretend_device(device):
-            assert_equal_results(train_sweep(overrides, device, tmp_path / device, runs), expected_runs, 1e-4)
+    with pretend_device(device):
+        assert_equal_results(train_sweep(overrides, device, tmp_path / device, runs), expected_runs, 1e-4)
 
 
-@pytest.mark.parametrize(("first", "second"), [("cuda:1", "cuda:1"), ("mps", "mps"), ("cpu", "cuda:1")])
+@pytest.mark.parametrize(
+    ("first", "second"), [("cuda:1", "cuda:1"), pytest.param("mps", "mps", marks=pytest.mark.slow), ("cpu", "cuda:1")]
+)
 def test_an_interrupted_sweep_goes_on(first: str, second: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On its device, and on another one: the draws do not depend on the device."""
+    monkeypatch.setattr(forecast, "MAX_SECONDS", 0.0)
     overrides = [*COMMON, "epochs=3", "normalization=batch", "optimizer=rmsprop", "schedule=plateau"]
     overrides += ["augmentation=strong", "+augmentation.noise.std=0.1"]
     expected_runs = train_sweep(overrides, "cpu", tmp_path / "cpu")
@@ -151,9 +163,14 @@ def test_an_interrupted_sweep_goes_on(first: str, second: str, tmp_path: Path, m
     assert_equal_results(runs, expected_runs, 1e-4)
 
 
-@pytest.mark.parametrize(("device", "graphs"), [("cuda:1", False), ("cuda:1", True), ("mps", False)])
-def test_runs_leave_their_cohort_one_by_one(device: str, graphs: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("device", "graphs"), [("cuda:1", False), ("cuda:1", True), pytest.param("mps", False, marks=pytest.mark.slow)]
+)
+def test_runs_leave_their_cohort_one_by_one(
+    device: str, graphs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Runs that differ in seed, learning rate, dropout, patience and epochs, of which one diverges."""
+    monkeypatch.setattr(forecast, "MAX_SECONDS", 0.0)
     differences = (
         ["seed=1", "epochs=2", "optimizer.lr=0.01"],
         ["seed=2", "epochs=3", "model.dropout=0.2"],

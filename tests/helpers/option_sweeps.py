@@ -15,6 +15,7 @@ from helpers.data_files import small_dataset_overrides
 
 import regexp
 from regexp.config.augmentation_schema import STEPS_BY_TARGET
+from regexp.config.data_schema import DATA_SOURCES
 from regexp.config.hydra_config.search_path import CONF
 from regexp.config.schema import OPTIONS, DeviceConfig, LossConfig
 from regexp.runs.run import Run
@@ -30,8 +31,10 @@ RUNS = (["seed=0"], ["seed=1", "optimizer.lr=0.02", "model.dropout=0.5", "optimi
 ROBUST_RUNS = tuple([word for word in run if not word.startswith("optimizer.l1=")] for run in RUNS)
 # Keys of no interest here, with a test of their own, or whose other values are too large for small data sets.
 LEFT_OUT = ("name", "train_size", "kind", "index", "threads", "graphs", "scale")
+TABLES = [name for name, source in DATA_SOURCES.items() if source.is_table]
 SCHEMAS: dict[str, dict[str, type[Any]]] = {
-    **{group: options for group, options in OPTIONS.items() if group != "device"},
+    **{group: options for group, options in OPTIONS.items() if group not in ("data", "device")},
+    "data": {name: schema for name, schema in OPTIONS["data"].items() if name not in TABLES},
     "device": {"": DeviceConfig},
     "loss": {"": LossConfig},
 }
@@ -53,7 +56,14 @@ def find_values(schema: type[Any]) -> dict[str, list[Any]]:
 
 
 def count_sweeps() -> int:
-    """Return how many sweeps it takes to use everything, where each uses an option of every group."""
+    """Return how many sweeps it takes to use everything, where each uses an option of every group.
+
+    The last ones train on tables, with the model and the augmentation that suit these.
+    """
+    return _count_image_sweeps() + len(TABLES)
+
+
+def _count_image_sweeps() -> int:
     counts = [len(AUGMENTATION), len(STEP_TARGETS)]
     for options in SCHEMAS.values():
         for schema in options.values():
@@ -64,6 +74,9 @@ def count_sweeps() -> int:
 
 def choose_overrides(i: int, directory: Path) -> list[str]:
     """Return the overrides of the i-th sweep, whose data set is written into a directory that does not exist yet."""
+    if i >= (num_image_sweeps := _count_image_sweeps()):
+        data = small_dataset_overrides(TABLES[i - num_image_sweeps], directory)
+        return [*SHORT, *data, "model=mlp", "model.hidden_sizes=[16,8]", "+augmentation.noise.std=0.1"]
     overrides = [f"augmentation={AUGMENTATION[i % len(AUGMENTATION)]}"]
     overrides.append(f"+augmentation.extra={{_target_: {STEP_TARGETS[i % len(STEP_TARGETS)]}}}")
     for group, options in SCHEMAS.items():
@@ -71,7 +84,7 @@ def choose_overrides(i: int, directory: Path) -> list[str]:
         option, schema = list(options.items())[(i + i // len(options)) % len(options)]
         if group == "data":
             overrides += small_dataset_overrides(option, directory)
-            overrides += ["data.train_size=90"] if option == "digits" else []
+            overrides += ["data.train_size=90"] if option.startswith(("digits", "cifar")) else []
         elif option:
             overrides.append(f"{group}={option}")
         sizes = SMALL_SIZES if group == "model" else {}

@@ -108,8 +108,14 @@ def missing_device() -> str:
     return next(kind for kind in ("cuda", "mps") if kind not in available_kinds())
 
 
-@pytest.mark.parametrize("state", ["nothing", "finished", "interrupted"])
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("workers", "state"),
+    [
+        *((1, state) for state in ("nothing", "finished", "interrupted")),
+        (2, "interrupted"),
+        *(pytest.param(2, state, marks=pytest.mark.slow) for state in ("nothing", "finished")),
+    ],
+)
 def test_a_missing_device_leaves_all_as_it_was(
     state: str, workers: int, missing_device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
