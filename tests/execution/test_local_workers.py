@@ -108,7 +108,7 @@ def test_figures_do_not_depend_on_the_number_of_workers_and_the_parent_needs_no_
 
 
 def test_a_sweep_whose_worker_is_killed_ends_complete() -> None:
-    command = [*COMMAND, "epochs=300"]
+    command = [*COMMAND, "epochs=150"]
     with start(command) as process:
         wait_for_checkpoints()
         os.kill(workers_of(process.pid)[0], signal.SIGKILL)
@@ -120,7 +120,7 @@ def test_a_sweep_whose_worker_is_killed_ends_complete() -> None:
     assert count("default/*/failure.json") == 0
     for path in Path("outputs").glob("default/*/metrics.csv"):
         epochs = [int(line.split(",")[0]) for line in path.read_text().splitlines()[1:]]
-        assert epochs == list(range(1, 301))
+        assert epochs == list(range(1, 151))
 
 
 @pytest.mark.slow

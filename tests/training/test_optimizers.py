@@ -132,11 +132,17 @@ MIXTURES = [
     ("cc", [1]),
     ("c", [0]),
 ]
+REMOVAL_STEPS = (0, 1, 10)
+# Each mixture meets one of the steps, and all of them in the slow suite.
+REMOVALS = [
+    pytest.param(*mixture, step, marks=[] if i % len(REMOVAL_STEPS) == j else [pytest.mark.slow])
+    for i, mixture in enumerate(MIXTURES)
+    for j, step in enumerate(REMOVAL_STEPS)
+]
 
 
 @every_optimizer
-@pytest.mark.parametrize(("mixture", "staying"), MIXTURES, ids=str)
-@pytest.mark.parametrize("removal_step", [0, 1, 10])
+@pytest.mark.parametrize(("mixture", "staying", "removal_step"), REMOVALS, ids=str)
 @pytest.mark.parametrize("max_kernel_groups", [9, 0], ids=["kernels", "rule"])
 def test_every_run_moves_as_with_its_own_torch_optimizer(
     optimizer_name: str,
