@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +62,19 @@ def beat(heartbeat: Path, offset: float) -> Iterator[None]:
 
 def race(start: Any, end: Any, results: Any, rounds: int) -> None:
     """Claim one run in each round at the same time as other processes, and report whether that succeeded."""
-    for number in range(rounds):
-        identity = Identity(f"config{number}", "data", "code")
-        with Claims(print) as claims:
-            start.wait()
-            try:
-                claims.acquire(EXPERIMENT, identity)
-                results.put(number)
-            except RunBusy:
-                pass
-            end.wait()  # until all have tried
+    try:
+        for number in range(rounds):
+            identity = Identity(f"config{number}", "data", "code")
+            with Claims(print) as claims:
+                start.wait()
+                with suppress(RunBusy):
+                    claims.acquire(EXPERIMENT, identity)
+                    results.put(number)
+                end.wait()  # until all have tried
+    except Exception:
+        for barrier in (start, end):
+            barrier.abort()  # the others do not wait for this process
+        raise
 
 
 def test_exactly_one_of_several_processes_gets_a_claim() -> None:
@@ -86,6 +89,7 @@ def test_exactly_one_of_several_processes_gets_a_claim() -> None:
     record = {**describe_this_process(), "pid": ended_process.pid}
     (EXPERIMENT / ".claims" / "holder.json").write_text(json.dumps(record))
     context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # imported once, and not by each process
     start, end, results = context.Barrier(PROCESSES), context.Barrier(PROCESSES), context.Queue()
     processes = [context.Process(target=race, args=(start, end, results, rounds)) for _ in range(PROCESSES)]
     for process in processes:
