@@ -1,7 +1,8 @@
 """The public functions for Python and notebooks: run, sweep, load_run and compare."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from regexp.comparison.compare import compare_collection
 from regexp.comparison.export import RowRecords, make_row_records
@@ -14,12 +15,21 @@ from regexp.execution.terminal import Terminal
 from regexp.execution.train import train
 from regexp.runs.run import Run, load_run
 from regexp.runs.sweep_record import SweepRecord
+from regexp.user_code.python_objects import find_unknown_sources, name_python_object
+from regexp.user_code.targets import PYTHON_PREFIX
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["Arrays", "Run", "compare", "load_run", "run", "sweep"]
 
 
 def run(
-    overrides: Sequence[str] = (), outputs: Path | str = "outputs", quiet: bool = False, data: Arrays | None = None
+    overrides: Sequence[str] = (),
+    outputs: Path | str = "outputs",
+    quiet: bool = False,
+    data: Arrays | None = None,
+    model: "Callable[..., nn.Module] | None" = None,
 ) -> Run:
     """Train one run, as `regexp OVERRIDES...` does on the command line.
 
@@ -30,6 +40,9 @@ def run(
         outputs: the directory below which the run is recorded.
         quiet: whether to print nothing; warnings then go to Python's `warnings`.
         data: images and labels in memory, in the place of the option data=...; None for that.
+        model: a class or function that makes the network, a torch.nn.Module from images [B, C, H, W] to logits
+            [B, classes]; its keyword arguments are `model.options.NAME=VALUE` among the overrides, and `classes` and
+            `in_shape` ([C, H, W]) where it has parameters of these names. None for the model that the overrides choose.
 
     Returns:
         The run. One that diverged is returned as well, with the status "diverged".
@@ -50,7 +63,7 @@ def run(
     """
     if isinstance(overrides, str):
         raise ConfigError(f'{overrides!r}: overrides must be a list of strings, such as ["seed=1"]')
-    return sweep([overrides], outputs, quiet, data=data)[0]
+    return sweep([overrides], outputs, quiet, data=data, model=model)[0]
 
 
 def sweep(
@@ -59,6 +72,7 @@ def sweep(
     quiet: bool = False,
     workers: int | None = None,
     data: Arrays | None = None,
+    model: "Callable[..., nn.Module] | None" = None,
 ) -> list[Run]:
     """Train several runs, in as few cohorts as their configurations allow.
 
@@ -71,6 +85,8 @@ def sweep(
         workers: the number of processes that train at the same time; None for as many as the cores, the memory and the
             work allow, 1 for this process.
         data: images and labels in memory for all runs, in the place of the option data=...; None for that.
+        model: the class or function that makes the networks of all runs, as for `run`. One of a notebook or a script
+            trains in this process; one of a module that can be imported also in others.
 
     Returns:
         The runs, in the order of their overrides.
@@ -95,9 +111,15 @@ def sweep(
         raise ConfigError(f"workers={workers!r}: must be None or a whole number of at least 1")
     if data is not None:
         runs = _choose_data(runs, data)
+    warnings: Sequence[str] = ()
+    if model is not None:
+        target = name_python_object(model)
+        runs = _choose_model(runs, target)
+        if target.startswith(PYTHON_PREFIX):  # other processes cannot import it
+            workers, warnings = 1, find_unknown_sources(target)
     jobs = compose_jobs(runs)
     terminal = Terminal(quiet)
-    for warning in dict.fromkeys(warning for job in jobs for warning in job.warnings):
+    for warning in dict.fromkeys([*warnings, *(warning for job in jobs for warning in job.warnings)]):
         terminal.console.print_warning(warning)
     return train(jobs, expand_home(outputs), terminal, SweepRecord(workers=workers) if len(runs) > 1 else None)
 
@@ -112,6 +134,15 @@ def _choose_data(runs: Sequence[Sequence[str]], data: Arrays) -> list[list[str]]
         raise ConfigError(f"data={type(data).__name__}: must be regexp.Arrays(images, labels), or None")
     choice = ["data=arrays", f"data.path={data.save()}"]
     return [[*choice, *overrides] for overrides in runs]
+
+
+def _choose_model(runs: Sequence[Sequence[str]], target: str) -> list[list[str]]:
+    """Return the overrides of runs with those that choose a target of the user's own as the model."""
+    for overrides in runs:
+        for override in overrides:
+            if override.startswith(("model=", "model.target=")):
+                raise ConfigError(f"{override} with model=...: both choose the model; leave one of them out")
+    return [["model=module", f"model.target={target}", *overrides] for overrides in runs]
 
 
 def compare(

@@ -18,12 +18,14 @@ from regexp.cli.program import program
 from regexp.cli.verify import make_parser
 from regexp.config.compose import compose_job, extend_options
 from regexp.config.metric_registry import CURVES
-from regexp.config.schema import cohort_key, flatten
+from regexp.config.schema import cohort_key, flatten, list_targets
 from regexp.config.words.homes import expand_home
 from regexp.errors import ConfigError, DoubtfulResult, RunError
 from regexp.execution.terminal import Terminal
 from regexp.runs.identity import IGNORED_KEYS
 from regexp.runs.run import Run, find_runs
+from regexp.user_code.targets import normalize_target
+from regexp.utils.messages import join_words
 
 COMPARED_COLUMNS = ("objective", *CURVES)
 # How far a run's metrics may differ in float64 between training alone and in a cohort.
@@ -101,7 +103,7 @@ class MetricDifference:
 
 
 def verify(
-    directory: Path, count: int, labels: Sequence[str], seed: int, float64: bool
+    directory: Path, count: int, labels: Sequence[str], seed: int, float64: bool, code: Sequence[str] = ()
 ) -> dict[str, list[MetricDifference]]:
     """Train runs again, each alone, and print how far each differs from its record, beside the spread between seeds.
 
@@ -111,6 +113,7 @@ def verify(
         labels: the runs to train again, by the names of their directories.
         seed: the seed of the draw.
         float64: whether to train the runs in float64, together as well, and compare that instead of the records.
+        code: the targets of the user's own that may run; records name code, and do not decide that it runs.
 
     Returns:
         The differences of each run that was trained again, by its label.
@@ -129,6 +132,7 @@ def verify(
         candidates = [TrainingRecord.from_run(Run(directory / label)) for label in labels]
     else:
         candidates = random.Random(seed).sample(records, len(records))
+    candidates = [record for record in candidates if _may_run(record, code, terminal)]
     chosen_records = _choose_records(candidates, len(labels) or count, bool(labels), float64, terminal)
     references = chosen_records
     differences: dict[str, list[MetricDifference]] = {}
@@ -189,6 +193,18 @@ def _locate_runs(directory: Path, labels: Sequence[str]) -> tuple[Path, Sequence
         if label not in known_labels:
             raise ConfigError(f"--run {label}: is not in {directory}, which holds {'  '.join(known_labels)}")
     return directory, list(dict.fromkeys(labels))
+
+
+def _may_run(record: TrainingRecord, code: Sequence[str], terminal: Terminal) -> bool:
+    """Return whether the user allows the code that a run needs; print what to type if not."""
+    targets: list[str] = []
+    with suppress(ConfigError):  # it is reported when the run is prepared
+        targets = list_targets(compose_job(record.overrides).config)
+    forbidden_targets = [text for text in targets if text not in map(normalize_target, code)]
+    if forbidden_targets:
+        typed_code = join_words(["--code", *forbidden_targets])
+        terminal.print_line(f"skipped {record.label}: it needs code of your own, which runs only with {typed_code}")
+    return not forbidden_targets
 
 
 def _choose_records(
@@ -277,7 +293,7 @@ def main() -> None:
         if arguments.runs < 1:
             parser.error(f"--runs {arguments.runs}: must be at least 1")
         extend_options(arguments.config_dir, arguments.config_name)
-        verify(arguments.directory, arguments.runs, arguments.run, arguments.seed, arguments.float64)
+        verify(arguments.directory, arguments.runs, arguments.run, arguments.seed, arguments.float64, arguments.code)
 
 
 if __name__ == "__main__":

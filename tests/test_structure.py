@@ -17,6 +17,7 @@ PACKAGE = Path(regexp.__file__).parent
 LIBRARIES: dict[str, set[str]] = {
     "errors": set(),
     "utils": {"torch", "rich"},
+    "user_code": set(),
     "config": {"hydra", "omegaconf", "yaml"},
     "data": {"torch", "torchvision", "numpy", "scipy", "PIL", "safetensors", "pyarrow"},
     "augmentation": {"torch", "torchvision"},
@@ -26,7 +27,7 @@ LIBRARIES: dict[str, set[str]] = {
     "comparison": {"numpy", "scipy", "matplotlib", "rich"},
     "execution": {"torch", "hydra", "omegaconf", "rich", "PIL", "safetensors", "loky"},
     "cli": {"hydra", "omegaconf"},
-    "api": set(),
+    "api": {"torch"},
     "preview": set(),
     "verify": {"rich"},
     "__init__": set(),
@@ -34,7 +35,20 @@ LIBRARIES: dict[str, set[str]] = {
     "plugins": {"hydra", "omegaconf"},
 }
 # Packages whose files import torch only inside the functions that need it.
-LIGHT = {"errors", "config", "runs", "comparison", "cli", "api", "preview", "verify", "__init__", "__main__", "plugins"}
+LIGHT = {
+    "errors",
+    "user_code",
+    "config",
+    "runs",
+    "comparison",
+    "cli",
+    "api",
+    "preview",
+    "verify",
+    "__init__",
+    "__main__",
+    "plugins",
+}
 ORDER = list(LIBRARIES)
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 

@@ -33,6 +33,13 @@ def make_parser(tolerance: float) -> FlagParser:
         help=f"train both alone and together in float64, and fail if they differ by more than {tolerance:g}",
     )
     parser.add_argument(
+        "--code",
+        metavar="TARGET",
+        nargs="+",
+        default=[],
+        help="code of your own that may run, such as net.py:Net: runs that need other code are skipped",
+    )
+    parser.add_argument(
         "--config-dir", "-cd", metavar="DIR", help="the directory of further options that the runs were trained with"
     )
     parser.add_argument(

@@ -5,7 +5,7 @@ This module imports no torch.
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from regexp.comparison.compare import Comparison
 from regexp.comparison.loading import format_count
@@ -14,6 +14,7 @@ from regexp.comparison.statistics import ALPHA, MAX_SIGN_FLIP_PAIRS, wilson_inte
 from regexp.comparison.verdicts import format_estimate
 from regexp.config.data_schema import DATA_SOURCES
 from regexp.config.metric_registry import RUN_METRICS
+from regexp.runs.identity import split_code_hash
 from regexp.runs.run_record import RunRecord
 from regexp.utils.messages import join_words, split_command
 from regexp.utils.next_commands import command_prefix
@@ -245,10 +246,22 @@ def explain_exclusions(comparison: Comparison) -> Iterator[str]:
             "Rows have different seeds: a mean is over all seeds of its row, a difference over the seeds that both "
             "rows have."
         )
-    if (versions := len({record.code for record in finished_records})) > 1:
+    if (versions := len({split_code_hash(record.code)[0] for record in finished_records})) > 1:
         yield f"The runs were trained by {versions} versions of the code that shapes results."
+    yield from _find_changed_targets(finished_records)
     yield from (remark if remark.endswith(".") else f"{remark}." for remark in comparison.remarks)
     yield from comparison.collection.remarks
+
+
+def _find_changed_targets(records: Sequence[RunRecord]) -> Iterator[str]:
+    """Yield a note for each target of the user's own that has changed between runs."""
+    versions: dict[str, set[str]] = {}
+    for record in records:
+        targets = ", ".join(str(value) for key, value in record.config.items() if key.endswith(".target"))
+        versions.setdefault(targets, set()).add(split_code_hash(record.code)[1])
+    for targets, hashes in versions.items():
+        if len(hashes) > 1:
+            yield f"The runs of {targets} were trained by {len(hashes)} versions of its code."
 
 
 def _best_row(rows: list[Row]) -> Row | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from regexp.config.augmentation_schema import STEPS
 from regexp.config.data_schema import DATA_SOURCES
-from regexp.config.model_schema import MLPConfig
+from regexp.config.model_schema import MLPConfig, ModuleConfig
 from regexp.config.optimizer_schema import CosineConfig, OneCycleConfig, PlateauConfig, StepConfig
 from regexp.config.schema import Config
 from regexp.utils.counts import format_size, resolve_count
@@ -63,6 +63,8 @@ def find_cautions(config: Config, experiment: str | None, overrides: Sequence[st
 
 def _find_idle_layer_options(config: Config) -> Iterator[str]:
     model = config.model
+    if isinstance(model, ModuleConfig) and config.normalization.name != "none":
+        yield f"normalization={config.normalization.name} has no effect with model=module, which has its own layers"
     if not isinstance(model, MLPConfig):
         return
     defaults, sizes = MLPConfig(), f"model.hidden_sizes={format_value(model.hidden_sizes)}"

@@ -1,10 +1,12 @@
 """Composing overrides into checked configurations before torch is imported, with all mistakes reported at once."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
 
 from regexp.config.composing.composer import Composer
 from regexp.config.hydra_config.search_path import make_loader
@@ -30,7 +32,11 @@ def register_schema() -> None:
     store.store(group=_SCHEMA, name="config", node=make_hydra_schema(), package="_global_")
     for group, options in OPTIONS.items():
         for option, schema in options.items():
-            store.store(group=f"{_SCHEMA}/{group}", name=option, node=schema)
+            node = OmegaConf.structured(schema)
+            for item in fields(schema):
+                if item.metadata.get("is_open", False):
+                    OmegaConf.set_struct(node[item.name], False)  # so that the keys need no +
+            store.store(group=f"{_SCHEMA}/{group}", name=option, node=node)
 
 
 def compose_job(overrides: Sequence[str]) -> Job:

@@ -25,7 +25,9 @@ def shared(default: Any, help: str, **constraints: Any) -> Any:
         default: the default value.
         help: what the field means, for `regexp --help` and docs/configuration.md.
         **constraints: which values are allowed (see regexp.config.constraints), `example`, a value to suggest in
-            messages, `identity`, whether the field can change a run's result, and `is_path`, whether a text is a path.
+            messages, `identity`, whether the field can change a run's result, `is_path`, whether a text is a path,
+            `is_target`, whether it names code of the user's own (see user_code.targets), and `is_open`, whether a
+            mapping takes keys of the user's choice.
     """
     return _make_field(default, help, "shared", constraints)
 
@@ -55,5 +57,8 @@ def iterate_fields(node: Any, prefix: str = "") -> Iterator[tuple[str, Any, dict
         elif isinstance(value, dict) and value and all(is_dataclass(step) for step in value.values()):
             for name, step in value.items():
                 yield from iterate_fields(step, f"{key}.{name}.")
+        elif item.metadata.get("is_open", False):
+            for name, entry in value.items():
+                yield f"{key}.{name}", entry, {**item.metadata, "default": None}
         else:
             yield key, value, dict(item.metadata)

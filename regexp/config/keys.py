@@ -3,7 +3,7 @@
 import difflib
 import types
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -74,10 +74,12 @@ def _list_schema_keys(node: Any, prefix: str) -> list[Key]:
     """Return the keys of an instance of a schema class, with a prefix before their names."""
     hints = get_type_hints(type(node))
     descriptions = {item.name: describe_type(hints[item.name]) for item in fields(node)}
-    return [
+    keys = [
         Key(prefix + name, value, metadata, descriptions.get(name, ""), type(node))
         for name, value, metadata in iterate_fields(node)
     ]
+    open_fields = [item for item in fields(node) if item.metadata.get("is_open", False)]
+    return [*keys, *(Key(prefix + item.name, {}, dict(item.metadata), "a mapping", type(node)) for item in open_fields)]
 
 
 def describe_type(hint: Any) -> str:
@@ -92,8 +94,22 @@ def describe_type(hint: Any) -> str:
 
 
 def find_key(name: str) -> Key | None:
-    """Return the key with this dotted name, one of an augmentation step included, or None."""
-    return next((key for key in (*list_keys(), *list_step_keys()) if key.name == name), None)
+    """Return the key with this dotted name, one of an augmentation step or in an open mapping included, or None."""
+    for key in (*list_keys(), *list_step_keys()):
+        if key.name == name:
+            return key
+        if key.metadata.get("is_open", False) and name.startswith(f"{key.name}."):
+            return replace(key, name=name, default=None, type_description="any value")
+    return None
+
+
+def find_open_key(group: str, option: str | None) -> Key | None:
+    """Return the key of an option that is a mapping of keys of the user's choice, such as model.options, or None."""
+    for key in list_keys():
+        is_in_option = key.name.partition(".")[0] == group and (not key.options or option in key.options)
+        if is_in_option and key.metadata.get("is_open", False):
+            return key
+    return None
 
 
 def suggest_keys(name: str, groups: Sequence[str] = tuple(OPTIONS)) -> list[str]:

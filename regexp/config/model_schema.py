@@ -1,9 +1,10 @@
 """The typed schema of models: their keys, defaults and constraints, and the registry of the schemas."""
 
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from regexp.config.fields import per_run, shared
+from regexp.user_code.targets import normalize_target
 
 ACTIVATIONS = ("relu", "gelu", "tanh", "sigmoid", "silu", "leaky_relu")
 INITS = ("torch", "kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "orthogonal")
@@ -20,7 +21,7 @@ class ModelConfig:
     # Whether it needs images: the features of a table have no neighbours.
     needs_images: ClassVar[bool] = False
 
-    name: str = shared("mlp", "architecture of the network", choices=("mlp", "cnn", "resnet"))
+    name: str = shared("mlp", "architecture of the network", choices=("mlp", "cnn", "resnet", "module"))
 
 
 @dataclass
@@ -105,10 +106,29 @@ class ResNetConfig(ResidualConfig):
     width: int = shared(16, "number of channels in the first stage; later ones double it", at_least=1, at_most=100_000)
 
 
+@dataclass
+class ModuleConfig(ModelConfig):
+    """A torch module of the user's own."""
+
+    architecture: ClassVar[str] = "models.module.ModuleArchitecture"
+
+    name: str = shared("module", "a torch module of your own")
+    target: str | None = shared(
+        None, "class or function that makes the module: FILE.py:NAME, or MODULE:NAME", is_target=True
+    )
+    options: dict[str, Any] = shared({}, "keyword arguments of the target, one a key", is_open=True)
+
+    def __post_init__(self) -> None:
+        """Make equal targets equal values."""
+        if isinstance(self.target, str):
+            self.target = normalize_target(self.target)
+
+
 MODEL_SCHEMAS: dict[str, type[ModelConfig]] = {
     "mlp": MLPConfig,
     "cnn": CNNConfig,
     "resnet": ResNetConfig,
+    "module": ModuleConfig,
 }
 
 

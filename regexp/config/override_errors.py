@@ -11,7 +11,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationErr
 
 from regexp.config.augmentation_schema import STEPS
 from regexp.config.constraints import can_convert, describe_wrong_type, find_violations
-from regexp.config.keys import closest_match, find_key, suggest_keys, suggest_overrides
+from regexp.config.keys import closest_match, find_key, find_open_key, suggest_keys, suggest_overrides
 from regexp.config.overrides import Groups
 from regexp.config.suggestions.patterns import describe_interval, describe_range, describe_target, describe_unnamed_step
 from regexp.config.suggestions.synonyms import find_choice
@@ -174,14 +174,22 @@ def _describe_missing_key(override: Override, cfg: DictConfig, choices: Mapping[
         return f"{text}: there is no such key{did_you_mean([choice])}"
     group, _, rest = name.partition(".")
     option, key = choices.get(group), find_key(name)
+    open_key = find_open_key(group, option)
     step = rest.partition(".")[0]
     if group == "augmentation" and step in STEPS and step not in cfg.augmentation and (key or rest == step):
         return f"{text}: augmentation={option} has no step {step}; to add it type {quote_word('+' + text.lstrip('+'))}"
     if key is not None and key.options:
         options_with_key = " and ".join(f"{group}={candidate}" for candidate in key.options)
         verb = "has" if len(key.options) == 1 else "have"
-        return f"{text}: {group}={option} has no such key; {options_with_key} {verb} it"
+        suggestion = did_you_mean([f"{open_key.name}.{rest}={typed_value}"] if open_key is not None else [])
+        return f"{text}: {group}={option} has no such key; {options_with_key} {verb} it{suggestion}"
     suggestions = suggest_keys(name, tuple(groups))
+    if (
+        open_key is not None
+        and "." not in rest
+        and not any(_is_available(suggestion, choices) for suggestion in suggestions)
+    ):
+        suggestions = [f"{open_key.name}.{rest}"]
     # Suggest keys that the chosen options have, if there are any among them.
     suggestions = [suggestion for suggestion in suggestions if _is_available(suggestion, choices)] or suggestions
     corrected_overrides = []

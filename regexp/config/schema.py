@@ -203,6 +203,15 @@ def identity_items(config: Config) -> dict[str, Any]:
     return {**items, "augmentation": list(config.augmentation)}
 
 
+def list_targets(config: Config) -> list[str]:
+    """Return the values of all keys of a configuration that name code of the user's own."""
+    return [
+        value
+        for _, value, metadata in iterate_fields(config)
+        if metadata.get("is_target", False) and isinstance(value, str)
+    ]
+
+
 def source_arguments(config: Config) -> tuple[Any, ...]:
     """Return the arguments of data.sources.locate for a configuration."""
     keys = ("name", "root", "path", "image_size", "grayscale", "scale")

@@ -14,9 +14,11 @@ from regexp.config.constraints import can_convert, describe_wrong_type, find_vio
 from regexp.config.data_schema import DATA_SOURCES
 from regexp.config.fields import iterate_fields
 from regexp.config.keys import closest_match, find_key, suggest_overrides
-from regexp.config.model_schema import CNNConfig
+from regexp.config.model_schema import CNNConfig, ModuleConfig
 from regexp.config.schema import OPTIONS, Config
 from regexp.errors import ConfigError
+from regexp.user_code.python_objects import get_python_object
+from regexp.user_code.targets import PYTHON_PREFIX, find_target
 from regexp.utils.counts import format_size, resolve_count
 from regexp.utils.messages import did_you_mean, first_line, format_value
 
@@ -82,7 +84,20 @@ def convert(cfg: DictConfig) -> tuple[Config, list[str], bool]:
             continue
         for violation in find_violations(value, metadata):
             problems.append(f"{name}={format_value(value)}: {violation}{suggest_value(name, value, metadata)}")
+        if metadata.get("is_target", False) and value is not None:
+            problems += _find_target_problems(name, value)
     return config, problems, types_are_right
+
+
+def _find_target_problems(key: str, text: str) -> Iterator[str]:
+    """Yield the problem of a key that names code of the user's own, if there is no such code."""
+    try:
+        if text.startswith(PYTHON_PREFIX):
+            get_python_object(text)
+        else:
+            find_target(text)
+    except ConfigError as error:
+        yield f"{key}={error}"
 
 
 def _suggest(key: str) -> str:
@@ -206,6 +221,8 @@ def find_combination_problems(config: Config) -> Iterator[str]:
         yield f"device.graphs=true with device={config.device.kind}: only cuda has graphs; leave device.graphs out"
     if isinstance(config.model, CNNConfig) and not config.model.channels:
         yield "model.channels=[]: needs at least one number; use model=mlp for no convolutions"
+    if isinstance(config.model, ModuleConfig) and config.model.target is None:
+        yield "model=module: needs a class or function; type model.target=FILE.py:NAME"
     if config.device.graphs and not config.model.can_be_captured:
         yield f"device.graphs=true with model={config.model.name}: only an mlp can be captured; leave device.graphs out"
     if config.device.graphs:

@@ -17,7 +17,7 @@ from regexp.augmentation.image_by_image import wrap_torchvision_transform
 from regexp.augmentation.pipeline import Pipeline, Transform
 from regexp.config.augmentation_schema import TorchvisionConfig
 from regexp.config.model_schema import rate_names
-from regexp.config.schema import Config, flatten, source_arguments, stream_key
+from regexp.config.schema import Config, flatten, list_targets, source_arguments, stream_key
 from regexp.data.dataset import Dataset, add_label_noise, read_dataset
 from regexp.data.sources import locate
 from regexp.errors import ConfigError, DataError, DeviceLost, OutOfMemory
@@ -34,6 +34,7 @@ from regexp.training.parameter_groups import Hyperparameters
 from regexp.training.schedules import Plateau, Schedule, constant, cosine, onecycle, step
 from regexp.training.streams import ImageStream
 from regexp.training.update_rules import OPTIMIZERS
+from regexp.user_code.loading import explain_user_failures
 from regexp.utils.device import choose_backend, choose_threads, is_device_lost, is_out_of_memory
 from regexp.utils.lazy import load_object
 from regexp.utils.messages import first_line
@@ -129,10 +130,26 @@ def explain_device_errors() -> Iterator[None]:
         raise
 
 
+@contextmanager
+def explain_errors(config: Config) -> Iterator[None]:
+    """Replace errors of a device, and of the user's own code, by errors that say what to do.
+
+    Args:
+        config: the configuration of one of the runs that the `with` statement trains.
+
+    Raises:
+        ConfigError: a line of the user's own code led to an exception.
+        OutOfMemory, DeviceLost: as in `explain_device_errors`.
+    """
+    with explain_user_failures(list_targets(config)), explain_device_errors():
+        yield
+
+
 def make_architecture(config: Config, dataset: Dataset) -> Architecture:
     """Make the architecture of a configuration's model on this data."""
     architecture: type[Architecture] = load_object(config.model.architecture)
-    return architecture.from_options(dataset.input_shape, len(dataset.classes), flatten(config))
+    with explain_user_failures(list_targets(config)):
+        return architecture.from_options(dataset.input_shape, len(dataset.classes), flatten(config))
 
 
 def make_settings(config: Config, dataset: Dataset) -> RunSettings:

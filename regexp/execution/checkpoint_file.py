@@ -17,16 +17,20 @@ from regexp.utils.atomic_io import sync_directory, write_beside
 LAST, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
 
 
-def save_checkpoint(directory: Path, checkpoint: Checkpoint, files: Mapping[str, AppendedFile]) -> None:
+def save_checkpoint(
+    directory: Path, checkpoint: Checkpoint, files: Mapping[str, AppendedFile], description: Mapping[str, str]
+) -> None:
     """Make a checkpoint the last one of a run, and the last one the previous one.
 
     Args:
         directory: the directory of the run.
         checkpoint: the checkpoint.
         files: the files that grow while the run trains; the checkpoint records their states.
+        description: further metadata of the file: what the model is made for.
     """
     state = {**checkpoint.metadata, **{name: file.state() for name, file in files.items()}}
-    temporary = write_beside(directory / LAST, encode_tensors(checkpoint.tensors, {"state": json.dumps(state)}))
+    metadata = {**description, "state": json.dumps(state)}
+    temporary = write_beside(directory / LAST, encode_tensors(checkpoint.tensors, metadata))
     with suppress(FileNotFoundError):
         os.replace(directory / LAST, directory / PREVIOUS)
     os.replace(temporary, directory / LAST)

@@ -22,15 +22,9 @@ DRAW_BYTES = 64
 USABLE_FRACTION = 0.5
 
 
-def count_parameters(architecture: Architecture) -> int:
-    """Return the number of parameters of one run."""
-    with torch.device("meta"):
-        return sum(parameter.numel() for parameter in architecture.make_module().parameters())
-
-
 def count_flop(architecture: Architecture, batch_size: int) -> int:
     """Return the floating-point operations of a run's step; the backward pass takes twice those of the forward pass."""
-    return 3 * batch_size * architecture.flop
+    return 3 * batch_size * architecture.costs.flop
 
 
 def estimate_run_bytes(architecture: Architecture, batch_size: int, optimizer_values: int, dtype: torch.dtype) -> int:
@@ -42,8 +36,8 @@ def estimate_run_bytes(architecture: Architecture, batch_size: int, optimizer_va
         optimizer_values: the number of values that the optimizer keeps for each parameter.
         dtype: the type of the parameters.
     """
-    parameter_values = count_parameters(architecture) * (VALUES_PER_PARAMETER + optimizer_values)
-    activation_values = batch_size * architecture.num_activations * VALUES_PER_ACTIVATION
+    parameter_values = architecture.costs.num_parameters * (VALUES_PER_PARAMETER + optimizer_values)
+    activation_values = batch_size * architecture.costs.num_activations * VALUES_PER_ACTIVATION
     return (parameter_values + activation_values) * dtype.itemsize
 
 

@@ -141,7 +141,8 @@ class RunRecorder:
                 for parent in (self.directory.parent, self.directory.parent.parent):
                     sync_directory(parent)
                 self.has_checkpoint = True
-            save_checkpoint(self.directory, checkpoint, {"metrics": self.metrics, "events": self.events.file})
+            files = {"metrics": self.metrics, "events": self.events.file}
+            save_checkpoint(self.directory, checkpoint, files, self._describe_model())
 
     def record_interruption(self, checkpoint: Checkpoint) -> None:
         """Save the checkpoint of a run that stops before its end."""
@@ -158,7 +159,7 @@ class RunRecorder:
         self.record_checkpoint(result.checkpoint)
         with explain_storage_errors(self.directory):
             if result.best is not None:
-                best_weights = encode_tensors(result.checkpoint.tensors_of("best"), {})
+                best_weights = encode_tensors(result.checkpoint.tensors_of("best"), self._describe_model())
                 write_atomically(self.directory / "best.safetensors", best_weights)
             self._end_events(result)
             append_to_log(self.directory, f"{result.status} after epoch {result.last.epoch}")
@@ -168,6 +169,10 @@ class RunRecorder:
             (self.directory / PREVIOUS).unlink(missing_ok=True)
             content = json.dumps(self._summarize(result), indent=2)
             write_atomically(self.directory / "summary.json", content.encode())
+
+    def _describe_model(self) -> dict[str, str]:
+        """Return the metadata of files of weights: what the model has to be made for to take them."""
+        return {"input_shape": json.dumps(list(self.image_shape)), "num_classes": str(len(self.classes))}
 
     def _end_events(self, result: RunResult) -> None:
         """Write the final scores, the pictures and the session to the event file."""

@@ -13,9 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from regexp.config.metric_registry import METRICS
+from regexp.config.model_schema import NetworkConfig
+from regexp.config.schema import OPTIONS, list_targets
 from regexp.execution.planning import PlannedCohort, distinguishing_values, forecast_seconds
 from regexp.runs.directories import PlannedRun
-from regexp.runs.identity import short_names
+from regexp.runs.identity import short_names, split_code_hash
 from regexp.runs.logdirs import make_current_logdir, make_logdir
 from regexp.runs.run import Run
 from regexp.utils import next_commands
@@ -84,7 +86,7 @@ class Terminal:
             return
         one = len(other_code) == 1
         they, them = ("It", "it") if one else ("They", "them")
-        subject = f"{len(other_code)} finished {'run was' if one else 'runs were'} trained by other code"
+        subject = f"{len(other_code)} finished {'run was' if one else 'runs were'} trained by {_name_code(other_code)}"
         if other_code[0].finished:
             self.print_line(f"{subject}; keep=true keeps {them}.")
         else:
@@ -174,6 +176,16 @@ class Terminal:
         self.print_line(f"try      {next_commands.command_prefix()}regexp {_suggest_overrides(run)}")
 
 
+def _name_code(planned_runs: Sequence[PlannedRun]) -> str:
+    """Return what has changed since finished runs were trained: the user's own code alone, or other code."""
+    targets: set[str] = set()
+    for planned in planned_runs:
+        if split_code_hash(planned.other_code)[0] != split_code_hash(planned.identity.code)[0]:
+            return "other code"
+        targets.update(list_targets(planned.job.config))
+    return f"another version of {', '.join(sorted(targets))}"
+
+
 def _other_devices(planned_runs: Sequence[PlannedRun]) -> list[str]:
     """Return the kinds of device that trained finished runs for which the user has typed another kind."""
     kinds: dict[str, None] = {}
@@ -229,11 +241,16 @@ def _format_scores(scores: Mapping[str, float | None]) -> list[str]:
 
 
 def _suggest_overrides(run: Run) -> str:
-    """Return the overrides of the run with another normalization, the comparison that a newcomer would make next."""
+    """Return the words of the comparison that a newcomer would make next.
+
+    That is the run with another normalization or, where its model has none, with more seeds.
+    """
     words = sys.argv[1:] if Path(sys.argv[0]).name in ("regexp", "__main__.py") else run.record["overrides"]
     if {"-m", "--multirun"} & set(words):  # the launcher trains run by run
         words = run.record["overrides"]
     kept_words = [word for word in words if not word.startswith(("normalization", "force"))]
+    if not issubclass(OPTIONS["model"][run.config["model"]], NetworkConfig):
+        return join_words(["-m", *(word for word in kept_words if not word.startswith("seed=")), "seed=0,1,2"])
     normalization = "layer" if run.config["normalization"] == "batch" else "batch"
     return join_words([*kept_words, f"normalization={normalization}"])
 

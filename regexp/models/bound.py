@@ -11,7 +11,6 @@ from typing import Self, final
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.utils.flop_counter import FlopCounterMode
 
 from regexp.models.module_tensors import find_owner, get_tensor, list_shared_names
 from regexp.models.protocol import Architecture
@@ -158,28 +157,3 @@ class SelectedRuns:
     def state_dict(self) -> dict[str, Tensor]:
         """Return all parameters and buffers by name, each [K', ...]; views, not copies."""
         return dict(self._state)
-
-
-def measure_forward(module: nn.Module, input_shape: Sequence[int]) -> tuple[int, int]:
-    """Return the number of values that the layers of a module produce for one image, and its operations.
-
-    Args:
-        module: a module on the meta device, where nothing is computed.
-        input_shape: [C, H, W] of an image.
-
-    Returns:
-        The number of values, and that of the floating-point operations in products of matrices and convolutions.
-    """
-    num_values = 0
-
-    def count_values(layer: nn.Module, arguments: object, output: object) -> None:
-        nonlocal num_values
-        if isinstance(output, Tensor) and not list(layer.children()):
-            num_values += output.numel() // 2
-
-    handles = [layer.register_forward_hook(count_values) for layer in module.modules()]
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        module(torch.empty(2, *input_shape, device="meta"))  # BatchNorm refuses a single image
-    for handle in handles:
-        handle.remove()
-    return num_values, counter.get_total_flops() // 2

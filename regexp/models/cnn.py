@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self, final
 
-import torch
 from torch import Tensor, nn
 
 from regexp.errors import ConfigError
-from regexp.models.bound import BoundModel, measure_forward
+from regexp.models.bound import BoundModel
+from regexp.models.costs import ModelCosts, estimate_costs
 from regexp.models.initialization import make_modules
 from regexp.models.layers import ACTIVATIONS
 from regexp.models.normalization import Normalization
@@ -73,16 +73,6 @@ class CNNArchitecture:
         return cls._from_sizes(in_channels, flat_features, num_classes, options, shape)
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor], options: Mapping[str, Any]) -> Self:
-        """Return the architecture of one run's stored weights and its flat configuration."""
-        names = sorted((name for name in state if name.endswith(".weight")), key=lambda name: int(name.split(".")[0]))
-        convolutions = [state[name] for name in names if state[name].dim() == 4]
-        dense_layers = [state[name] for name in names if state[name].dim() == 2]
-        in_channels = convolutions[0].shape[1]
-        sizes = in_channels, dense_layers[0].shape[1], len(dense_layers[-1])
-        return cls._from_sizes(*sizes, options, (in_channels, 0, 0))
-
-    @classmethod
     def _from_sizes(
         cls,
         in_channels: int,
@@ -109,20 +99,9 @@ class CNNArchitecture:
         )
 
     @cached_property
-    def _forward_costs(self) -> tuple[int, int]:
-        """The number of values that the layers produce for one image, and the floating-point operations."""
-        with torch.device("meta"):
-            return measure_forward(self.make_module(), self.input_shape)
-
-    @property
-    def num_activations(self) -> int:
-        """The number of values that the layers produce for one image."""
-        return self._forward_costs[0]
-
-    @property
-    def flop(self) -> int:
-        """The floating-point operations of a forward pass of one image."""
-        return self._forward_costs[1]
+    def costs(self) -> ModelCosts:
+        """What a run's model costs."""
+        return estimate_costs(self.make_module, self.input_shape)
 
     def describe(self) -> str:
         """Return sizes, normalization and activation in words: "conv 32-64 (3x3), dense 3136-128-10, relu"."""

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from math import prod
 from typing import Any, Self, final
@@ -10,6 +11,7 @@ from typing import Any, Self, final
 import torch
 from torch import Tensor, nn
 
+from regexp.models.costs import ModelCosts, estimate_costs
 from regexp.models.initialization import draw_weights
 from regexp.models.layers import ACTIVATIONS, Dropout, Linear
 from regexp.models.normalization import BatchNorm, Normalization
@@ -62,22 +64,10 @@ class MLPArchitecture:
             residual=options.get("model.residual", False),
         )
 
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor], options: Mapping[str, Any]) -> Self:
-        """Return the architecture of one run's stored weights and its flat configuration."""
-        weight_names = [name for name in state if name.endswith(".weight")]
-        output_name = max(weight_names, key=lambda name: int(name.split(".")[0]))
-        return cls.from_options((state["1.weight"].shape[1],), len(state[output_name]), options)
-
-    @property
-    def num_activations(self) -> int:
-        """The number of units of all layers."""
-        return sum(self.hidden_sizes) + self.num_classes
-
-    @property
-    def flop(self) -> int:
-        """The floating-point operations of a forward pass of one image."""
-        return 2 * sum(a * b for a, b in pairwise((self.in_features, *self.hidden_sizes, self.num_classes)))
+    @cached_property
+    def costs(self) -> ModelCosts:
+        """What a run's model costs."""
+        return estimate_costs(self.make_module, (self.in_features,))
 
     def describe(self) -> str:
         """Return sizes, normalization and activation in words: "784-128-10, BatchNorm, relu"."""

@@ -6,6 +6,8 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor, nn
 
+from regexp.models.costs import ModelCosts
+
 
 class Predictor(Protocol):
     """K networks that are evaluated. Parameters and buffers are stacked: [K, ...], slice k is run k's.
@@ -89,7 +91,7 @@ class Model(Predictor, Protocol):
 
 
 class Architecture(Protocol):
-    """The shape of a network. Together with the weights it suffices to rebuild one run's model."""
+    """The shape of a network, from which one run's model is built for its weights."""
 
     @classmethod
     def from_options(cls, input_shape: tuple[int, ...], num_classes: int, options: Mapping[str, Any]) -> Self:
@@ -102,24 +104,9 @@ class Architecture(Protocol):
         """
         ...
 
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor], options: Mapping[str, Any]) -> Self:
-        """Return the architecture of stored weights.
-
-        Args:
-            state: one run's parameters and buffers by name.
-            options: the flat configuration.
-        """
-        ...
-
     @property
-    def num_activations(self) -> int:
-        """The number of values that the layers produce for one image, from which a cohort's memory is estimated."""
-        ...
-
-    @property
-    def flop(self) -> int:
-        """The floating-point operations of a forward pass of one image, in matrix products and convolutions."""
+    def costs(self) -> ModelCosts:
+        """What a run's model costs."""
         ...
 
     def describe(self) -> str:

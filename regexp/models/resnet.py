@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self, final
 
-import torch
 from torch import Tensor, nn
 
-from regexp.models.bound import BoundModel, measure_forward
+from regexp.models.bound import BoundModel
+from regexp.models.costs import ModelCosts, estimate_costs
 from regexp.models.initialization import make_modules
 from regexp.models.layers import ACTIVATIONS
 from regexp.models.normalization import Normalization
@@ -40,7 +40,7 @@ class ResNetArchitecture:
         activation: the activation function, a key of layers.ACTIVATIONS.
         normalization: the normalization after convolutions.
         init: the distribution of the initial weights, one of config.model_schema.INITS.
-        input_shape: [C, H, W] of the images; (C, 0, 0) where that is unknown.
+        input_shape: [C, H, W] of the images.
     """
 
     in_channels: int
@@ -73,27 +73,10 @@ class ResNetArchitecture:
             input_shape=(in_channels, height, width),
         )
 
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor], options: Mapping[str, Any]) -> Self:
-        """Return the architecture of one run's stored weights and its flat configuration."""
-        last_name = max((name for name in state if name.endswith(".bias")), key=lambda name: int(name.split(".")[0]))
-        return cls.from_options((state["0.weight"].shape[1], 0, 0), len(state[last_name]), options)
-
     @cached_property
-    def _forward_costs(self) -> tuple[int, int]:
-        """The number of values that the layers produce for one image, and the floating-point operations."""
-        with torch.device("meta"):
-            return measure_forward(self.make_module(), self.input_shape)
-
-    @property
-    def num_activations(self) -> int:
-        """The number of values that the layers produce for one image."""
-        return self._forward_costs[0]
-
-    @property
-    def flop(self) -> int:
-        """The floating-point operations of a forward pass of one image."""
-        return self._forward_costs[1]
+    def costs(self) -> ModelCosts:
+        """What a run's model costs."""
+        return estimate_costs(self.make_module, self.input_shape)
 
     def describe(self) -> str:
         """Return depth, sizes, normalization and activation: "ResNet-8, conv 1-16-32-64, dense 64-10, relu"."""

@@ -35,8 +35,8 @@ class PlannedRun:
         identity: the hashes that decide the run's result.
         directory: the directory of the run.
         finished: whether the run in it has ended and is only shown, not trained.
-        other_code: whether a finished run of the same configuration and data was trained by other code. It is kept with
-            keep=true, and otherwise set aside.
+        other_code: the hash of the other code that trained a finished run of the same configuration and data, which is
+            kept with keep=true and otherwise set aside; empty if there is no such run.
         claim: the claim of this process on the run; None where it is not to be trained.
         problem: the error that prevents the run from being stored; None if nothing does.
         note: what the user should know about its directory.
@@ -48,7 +48,7 @@ class PlannedRun:
     identity: Identity
     directory: Path
     finished: bool
-    other_code: bool = False
+    other_code: str = ""
     claim: Claim | None = None
     problem: StorageError | None = None
     note: str = ""

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from regexp.config.fields import iterate_fields
-from regexp.config.schema import Config, identity_items
+from regexp.config.schema import Config, identity_items, list_targets
 from regexp.runs.code_hash import code_hash
+from regexp.user_code.source_hash import hash_user_code
 from regexp.utils.messages import format_value
 
 # The keys that cannot change a result, and that labels therefore leave out. The choice of a `device` changes no random
@@ -29,7 +30,7 @@ class Identity:
     Attributes:
         config: the hash of the configuration, without the keys that cannot change the result.
         data: the fingerprint of the data set's files.
-        code: the hash of the code that shapes results.
+        code: the hash of the code that shapes results; after a + follows that of the user's own, if there is any.
     """
 
     config: str
@@ -40,7 +41,18 @@ class Identity:
 def identify(config: Config, fingerprint: str) -> Identity:
     """Return the identity of a run of a configuration on the data with this fingerprint."""
     canonical = json.dumps(identity_items(config), sort_keys=True)
-    return Identity(_hash(canonical.encode()), fingerprint, code_hash())
+    code = _join_code_hashes(code_hash(), hash_user_code(list_targets(config)))
+    return Identity(_hash(canonical.encode()), fingerprint, code)
+
+
+def split_code_hash(code: str) -> tuple[str, str]:
+    """Return the two parts of an identity's code: the hash of regexp's own, and that of the user's own or ""."""
+    package_hash, _, user_hash = code.partition("+")
+    return package_hash, user_hash
+
+
+def _join_code_hashes(package_hash: str, user_hash: str) -> str:
+    return f"{package_hash}+{user_hash}" if user_hash else package_hash
 
 
 def seed_group(config: Config, fingerprint: str) -> str:

@@ -187,13 +187,13 @@ class Reservation:
         run, other_run = self._find_runs()
         trained_by = find_holder(self.experiment, self.identity)
         if other_run is not None and self.job.config.keep:
-            return self._plan(other_run.directory, finished=True, other_code=True)
+            return self._plan(other_run.directory, finished=True, other_code=_code_of(other_run))
         if run is not None and not self._is_trained_anew(run):
             return self._plan(run.directory, is_finished(run), trained_by=trained_by)
         directory = self.labelled_directory
         if directory.exists():
             directory = directory.with_name(f"{directory.name}-{self.identity.config[:6]}")
-        return self._plan(directory, finished=False, other_code=other_run is not None, trained_by=trained_by)
+        return self._plan(directory, finished=False, other_code=_code_of(other_run), trained_by=trained_by)
 
     def reserve(self, claims: Claims) -> PlannedRun:
         """Reserve a directory for the run, or find the directory of the same run under another label."""
@@ -214,7 +214,9 @@ class Reservation:
         run, other_run = self._find_runs()
         run_index = self.run_index
         if other_run is not None and self.job.config.keep:
-            return self._plan(run_index.put_back(other_run, claims).directory, finished=True, other_code=True)
+            return self._plan(
+                run_index.put_back(other_run, claims).directory, finished=True, other_code=_code_of(other_run)
+            )
         replaced_directory = None
         if other_run is not None:
             replaced_directory = run_index.set_aside(other_run.directory, claims)
@@ -227,7 +229,7 @@ class Reservation:
             return self._plan(run.directory, finished=False)
         if run is not None:
             replaced_directory = run_index.set_aside(run.directory, claims)
-        planned = self._plan(self._make_directory(claims), finished=False, other_code=other_run is not None)
+        planned = self._plan(self._make_directory(claims), finished=False, other_code=_code_of(other_run))
         return replace(planned, replaced_directory=replaced_directory)
 
     def _make_directory(self, claims: Claims) -> Path:
@@ -248,7 +250,7 @@ class Reservation:
                         raise
                     # Another process has just made a directory of this name.
 
-    def _plan(self, directory: Path, finished: bool, other_code: bool = False, trained_by: str = "") -> PlannedRun:
+    def _plan(self, directory: Path, finished: bool, other_code: str = "", trained_by: str = "") -> PlannedRun:
         return PlannedRun(
             self.job, self.identity, directory, finished, other_code, claim=self.claim, trained_by=trained_by
         )
@@ -277,3 +279,8 @@ class Reservation:
         if config.force or not looks_for_other_code:
             return run, None
         return run, self.run_index.find_trained_by_other_code(self.identity, among_set_aside=config.keep)
+
+
+def _code_of(run: Run | None) -> str:
+    """Return the hash of the code that trained a run; "" without a run."""
+    return "" if run is None else str(run.record["identity"]["code"])

@@ -2,15 +2,16 @@
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regexp.config.model_schema import rate_names
 from regexp.config.schema import OPTIONS
 from regexp.config.words.homes import expand_home
-from regexp.errors import RunError
+from regexp.errors import ConfigError, RunError
 from regexp.runs.tensor_file import read_tensors
+from regexp.user_code.python_objects import register_object
 from regexp.utils.atomic_io import read_text
 from regexp.utils.lazy import load_object
 from regexp.utils.messages import first_line
@@ -105,8 +106,8 @@ class Run:
         except (OSError, ValueError, TypeError, csv.Error) as error:
             raise RunError(f"{path} is broken: {str(error)[:200]}") from error
 
-    def model(self, weights: str = "kept") -> "nn.Module":
-        """Return the trained model as torch's own layers, on the CPU and in evaluation mode.
+    def model(self, weights: str = "kept", target: "Callable[..., nn.Module] | str | None" = None) -> "nn.Module":
+        """Return the trained model as a torch module, on the CPU and in evaluation mode.
 
         The model takes images [n, C, H, W] in floating point, scaled to [0, 1] (uint8 / 255), in the run's precision,
         and returns logits [n, classes]. The images need no other preparation, except that a run whose augmentation
@@ -115,12 +116,15 @@ class Run:
 
         Args:
             weights: "best", "last", or "kept": the best if the run restores them, else the last.
+            target: for a run of model=module, the class or function that makes its module, or its name such as
+                "net.py:Net". Code of the user's own runs only where this call names it, never because a file does.
 
         Returns:
             The model.
 
         Raises:
-            RunError: these weights were not stored, or their file is broken.
+            ConfigError: the run is of model=module and there is no `target`, or it makes no module.
+            RunError: these weights were not stored, or their file is broken, or the module does not fit them.
             ValueError: `weights` is none of these words.
 
         Example:
@@ -138,15 +142,28 @@ class Run:
         if not path.exists():
             raise RunError(f"{self.directory} has no {weights} weights: {path.name} is missing ({self.status})")
         try:
-            tensors, _ = read_tensors(path)
+            tensors, metadata = read_tensors(path)
         except RunError as error:
             raise RunError(f"{error}. force=true trains the run again.") from error
         if weights == "last":
             tensors = {key.removeprefix("model/"): value for key, value in tensors.items() if key.startswith("model/")}
         schema = OPTIONS["model"][self.config["model"]]
         rates = {name: self.config.get(f"model.{name}", 0.0) for name in rate_names(schema)}
+        architecture_class, options = load_object(schema.architecture), self.config
+        if (recorded_target := options.get("model.target")) is not None:
+            if target is None:
+                raise ConfigError(
+                    f"{self.directory}: its model is made by code of your own, {recorded_target}, which runs only "
+                    f"where you name it; type model(target={recorded_target!r}), or pass the class or function"
+                )
+            options = {**options, "model.target": register_object(target) if callable(target) else target}
+        elif target is not None:
+            raise ConfigError(f"{self.directory}: is of model={options['model']}, which needs no target")
+        if "input_shape" not in metadata:
+            raise RunError(f"{path} is of an earlier version, which did not store what its model is made for")
         try:
-            architecture = load_object(schema.architecture).from_state(tensors, self.config)
+            input_shape, num_classes = json.loads(metadata["input_shape"]), int(metadata["num_classes"])
+            architecture = architecture_class.from_options(tuple(input_shape), num_classes, options)
             model: nn.Module = architecture.make_module(rates)
             dtype = next(tensor.dtype for tensor in tensors.values() if tensor.is_floating_point())
             load_object("models.module_tensors.load_tensors")(model.to(dtype), tensors)

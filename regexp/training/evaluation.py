@@ -62,7 +62,7 @@ def evaluate(
     functions = {name: load_object(metric.function) for name, metric in METRICS.items()}
     sums = {name: torch.zeros(num_runs, dtype=backend.sum_dtype, device=backend.device) for name in functions}
     predictions = []
-    values_per_image = prod(split.images.shape[1:]) + num_runs * model.architecture.num_activations
+    values_per_image = prod(split.images.shape[1:]) + num_runs * model.architecture.costs.num_activations
     chunk_size = max(1, BYTES_AT_ONCE[backend.device.type] // (values_per_image * backend.dtype.itemsize))
     labels = split.labels.expand(num_runs, -1) if labels is None else labels
     for images, chunk_labels in zip(split.images.split(chunk_size), labels.split(chunk_size, 1), strict=True):

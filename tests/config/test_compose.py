@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from helpers.command_lines import REQUIRED_OVERRIDES
 from helpers.commands import record_calls
 from omegaconf import OmegaConf
 
@@ -29,10 +30,6 @@ GROUPS = {
 ALL_OPTIONS = [(group, option) for group, options in GROUPS.items() for option in options]
 
 
-# The overrides that an option requires.
-REQUIRED_OVERRIDES = {"arrays": ["data.path=x.npz"], "table": ["data.path=x.csv"], "image_folder": ["data.root=x"]}
-
-
 @pytest.mark.parametrize(("group", "option"), ALL_OPTIONS)
 def test_every_option_composes(group: str, option: str) -> None:
     config = compose_job([f"{group}={option}", *REQUIRED_OVERRIDES.get(option, [])]).config
@@ -50,8 +47,12 @@ def test_every_option_file_lists_all_keys_of_its_schema(group: str, option: str)
 @pytest.mark.parametrize("group", ["normalization", "optimizer", "schedule", "model"])
 def test_values_in_conf_are_the_defaults_of_the_schema(group: str) -> None:
     for option, option_schema in OPTIONS[group].items():
-        composed = getattr(compose_job([f"{group}={option}"]).config, group)
-        assert composed == option_schema(name=option)
+        required = {
+            words.partition(".")[2].partition("=")[0]: words.partition("=")[2]
+            for words in REQUIRED_OVERRIDES.get(option, [])
+        }
+        composed = getattr(compose_job([f"{group}={option}", *REQUIRED_OVERRIDES.get(option, [])]).config, group)
+        assert composed == option_schema(name=option, **required)
 
 
 @pytest.mark.parametrize("option", GROUPS["augmentation"])

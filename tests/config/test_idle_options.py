@@ -92,6 +92,8 @@ EFFECTIVE = {
     "model.depth": "at least 1",
     "model.width": "at least 1",
     "model.init": "also draws the output layer",
+    "model.target": "makes the module",
+    "model.options": "are the target's own",
     "optimizer.lr": "above 0",
     "optimizer.weight_decay": "0 is off",
     "optimizer.l1": "0 is off",

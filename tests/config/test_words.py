@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.command_lines import compose, find_problems
+from helpers.command_lines import REQUIRED_OVERRIDES, compose, find_problems
 
 from regexp.config.compose import compose_jobs, make_composer
 from regexp.config.composing.composer import Composer
@@ -14,9 +14,9 @@ from regexp.config.schema import Config
 from regexp.config.words.value_kinds import find_value_kind
 from regexp.errors import ConfigError
 
-# The overrides that an option requires.
-REQUIRED_OVERRIDES = {"arrays": ["data.path=x.npz"], "table": ["data.path=x.csv"], "image_folder": ["data.root=x"]}
-TEXT_KEYS = [key for key in list_keys() if (kind := find_value_kind(key.name)) is not None and kind.is_text]
+ALL_TEXT_KEYS = [key for key in list_keys() if (kind := find_value_kind(key.name)) is not None and kind.is_text]
+# What names code of the user's own cannot be any text.
+TEXT_KEYS = [key for key in ALL_TEXT_KEYS if not key.metadata.get("is_target", False)]
 COUNT_KEYS = [key for key in list_keys() if (kind := find_value_kind(key.name)) and kind.content == "count"]
 STEP_COUNT_KEYS = [key for key in list_step_keys() if key.type_description == "a whole number"]
 NUMBER_KEYS = [key for key in (*list_keys(), *list_step_keys()) if "number" in key.type_description]
@@ -47,8 +47,8 @@ def write_text(key: Key, text: str) -> str:
 
 
 def test_the_keys_that_hold_text_are_found() -> None:
-    assert {key.name for key in TEXT_KEYS} == {
-        *("name", "tags", "data.root", "data.path", "data.label", "data.drop", "data.categorical")
+    assert {key.name for key in ALL_TEXT_KEYS} == {
+        *("name", "tags", "data.root", "data.path", "data.label", "data.drop", "data.categorical", "model.target")
     }
 
 

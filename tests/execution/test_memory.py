@@ -94,7 +94,7 @@ def test_the_peak_memory_of_a_cohort_is_at_most_1_5_times_that_of_its_weights(ep
     stream_bytes = 2 * memory.estimate_stream_bytes(data.shape, len(data.train), torch.float32)
     image_bytes = sum(split.images.nbytes for split in splits) + stream_bytes
     # Each parameter has its value, its gradient, two moments and its best value.
-    weight_bytes = len(runs) * memory.count_parameters(architecture) * 4 * 5
+    weight_bytes = len(runs) * architecture.costs.num_parameters * 4 * 5
     assert weight_bytes < counter.peak <= 1.5 * weight_bytes + image_bytes
 
 

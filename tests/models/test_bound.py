@@ -1,7 +1,7 @@
 """Plain modules on the run axis train as they do alone, whatever they hold and draw."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from regexp.config.compose import compose_job
 from regexp.data.dataset import scale
 from regexp.execution.builders import load_dataset, make_architecture
 from regexp.models import cnn
-from regexp.models.bound import BoundModel, measure_forward
+from regexp.models.bound import BoundModel
+from regexp.models.costs import ModelCosts, measure_costs
 from regexp.models.initialization import make_modules
 from regexp.models.mlp import MLPArchitecture
 from regexp.models.module_tensors import load_tensors
@@ -82,8 +83,7 @@ class Architecture:
     """An architecture of modules of one class, for images of digits."""
 
     module: Callable[[], nn.Module]
-    num_activations: int = 1000
-    flop: int = 1000
+    costs: ModelCosts = field(default_factory=lambda: ModelCosts(1000, 1000, 1000))
 
     def make_model(self, seeds: Sequence[int], rates: Sequence[Mapping[str, float]]) -> BoundModel:
         return BoundModel(self, make_modules(self, seeds, rates))
@@ -100,8 +100,6 @@ class Architecture:
     @classmethod
     def from_options(cls, input_shape: tuple[int, int, int], num_classes: int, options: Mapping[str, Any]) -> Any:
         raise NotImplementedError
-
-    from_state = from_options
 
 
 @dataclass(frozen=True)
@@ -317,6 +315,6 @@ def test_a_forward_pass_changes_no_global_generator() -> None:
 
 def test_values_and_operations_of_a_forward_pass_are_counted() -> None:
     with torch.device("meta"):
-        values, flop = measure_forward(Convolutional(), (1, 8, 8))
-    assert values == 4 * 4 * 36 + CLASSES  # four layers on 6x6 pixels, and the head
-    assert flop == 2 * (4 * 9 * 36 + 144 * CLASSES)
+        costs = measure_costs(Convolutional(), torch.empty(2, 1, 8, 8))
+    assert costs.num_activations == 4 * 4 * 36 + CLASSES  # four layers on 6x6 pixels, and the head
+    assert costs.flop == 2 * (4 * 9 * 36 + 144 * CLASSES)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.command_lines import REQUIRED_OVERRIDES
 
 from regexp.config.compose import compose_job
 from regexp.config.model_schema import INITS, NetworkConfig, rate_names
@@ -17,7 +18,9 @@ IMAGE_SHAPE, CLASSES, BATCH = (2, 8, 6), 4, 5
 
 @pytest.fixture(params=OPTIONS["model"])
 def config(request: pytest.FixtureRequest) -> Config:
-    return compose_job([f"model={request.param}", "normalization=batch"]).config
+    overrides = [f"model={request.param}", *REQUIRED_OVERRIDES.get(request.param, [])]
+    overrides.append("model.options.p=0.0" if request.param == "module" else "normalization=batch")
+    return compose_job(overrides).config
 
 
 @pytest.fixture
@@ -70,10 +73,10 @@ def test_an_architecture_can_be_rebuilt_from_stored_weights(
     architecture: Architecture, config: Config, rates: list[dict[str, float]]
 ) -> None:
     state = architecture.make_model(SEEDS, rates).run_state(1)
-    rebuilt = type(architecture).from_state(state, flatten(config))
+    rebuilt = type(architecture).from_options(IMAGE_SHAPE, CLASSES, flatten(config))
     rebuilt.make_module(rates[1]).load_state_dict(state)
     assert rebuilt == architecture
-    assert architecture.num_activations >= CLASSES
+    assert architecture.costs.num_activations >= CLASSES
     assert str(CLASSES) in architecture.describe()
 
 
