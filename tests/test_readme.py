@@ -38,6 +38,7 @@ ARGUMENTS = [
 
 @pytest.mark.parametrize("words", ARGUMENTS, ids=" ".join)
 def test_every_command_composes(composer: Composer, words: list[str]) -> None:
+    Path("examples").symlink_to(ROOT / "examples")
     arguments = read_arguments(words)
     assert composer.compose_command_line(arguments.overrides, arguments.multirun)
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 
 @dataclass(frozen=True)
@@ -23,8 +22,15 @@ class ModelCosts:
     flop: int
 
 
+def count_parameters(module: nn.Module) -> int:
+    """Return the number of values in the parameters of a module."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
 def measure_costs(module: nn.Module, images: Tensor) -> ModelCosts:
     """Return what a module costs, by passing images [B, C, H, W] through it."""
+    from torch.utils.flop_counter import FlopCounterMode  # it imports torch's compiler, which takes seconds
+
     num_values = 0
 
     def count_values(layer: nn.Module, arguments: object, output: object) -> None:
@@ -37,8 +43,7 @@ def measure_costs(module: nn.Module, images: Tensor) -> ModelCosts:
         module(images)
     for handle in handles:
         handle.remove()
-    num_parameters = sum(parameter.numel() for parameter in module.parameters())
-    return ModelCosts(num_parameters, num_values // len(images), counter.get_total_flops() // len(images))
+    return ModelCosts(count_parameters(module), num_values // len(images), counter.get_total_flops() // len(images))
 
 
 def estimate_costs(make_module: Callable[[], nn.Module], input_shape: Sequence[int]) -> ModelCosts:

@@ -11,7 +11,7 @@ from typing import Any, Self, final
 import torch
 from torch import Tensor, nn
 
-from regexp.models.costs import ModelCosts, estimate_costs
+from regexp.models.costs import ModelCosts, count_parameters
 from regexp.models.initialization import draw_weights
 from regexp.models.layers import ACTIVATIONS, Dropout, Linear
 from regexp.models.normalization import BatchNorm, Normalization
@@ -67,7 +67,10 @@ class MLPArchitecture:
     @cached_property
     def costs(self) -> ModelCosts:
         """What a run's model costs."""
-        return estimate_costs(self.make_module, (self.in_features,))
+        with torch.device("meta"):
+            num_parameters = count_parameters(self.make_module())
+        sizes = (self.in_features, *self.hidden_sizes, self.num_classes)
+        return ModelCosts(num_parameters, sum(sizes[1:]), flop=2 * sum(a * b for a, b in pairwise(sizes)))
 
     def describe(self) -> str:
         """Return sizes, normalization and activation in words: "784-128-10, BatchNorm, relu"."""

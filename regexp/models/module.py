@@ -6,6 +6,7 @@ from typing import Any, Self, final
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.parameter import is_lazy
 
 from regexp.errors import ConfigError
@@ -117,7 +118,7 @@ class ModuleArchitecture:
                 saved_values[tensor.data_ptr()] = tensor.numel()
             return tensor
 
-        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        with torch.inference_mode(mode=False), torch.enable_grad(), saved_tensors_hooks(count, lambda tensor: tensor):
             logits = module(self._draw_probes())
         self._check_logits(logits, "in training mode")
         if new_names := dict(module.named_parameters()).keys() - parameters.keys():

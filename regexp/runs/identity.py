@@ -132,7 +132,8 @@ def _shorten_path(path: str) -> str:
 
 
 def _safe_value(value: str) -> str:
-    """Return the value of an override without the brackets, quotes and commas of a list."""
+    """Return the value of an override without Hydra's escapes, and the brackets, quotes and commas of a list."""
+    value = re.sub(r"\\(.)", r"\1", value)
     return "none" if value == "[]" else value.strip("[]'\"").replace(",", "-")
 
 

@@ -7,7 +7,7 @@ import torch
 from helpers.command_lines import REQUIRED_OVERRIDES
 
 from regexp.config.compose import compose_job
-from regexp.config.model_schema import INITS, NetworkConfig, rate_names
+from regexp.config.model_schema import INITS, MODEL_SCHEMAS, NetworkConfig, rate_names
 from regexp.config.schema import OPTIONS, Config, flatten
 from regexp.models.protocol import Architecture
 from regexp.utils.lazy import load_object
@@ -55,7 +55,7 @@ def test_a_run_computes_the_same_as_a_plain_module_with_its_weights(
 
 
 @pytest.mark.parametrize("normalization", OPTIONS["normalization"])
-@pytest.mark.parametrize("model", OPTIONS["model"])
+@pytest.mark.parametrize("model", [name for name, schema in MODEL_SCHEMAS.items() if issubclass(schema, NetworkConfig)])
 def test_every_normalization_fits_every_model(model: str, normalization: str) -> None:
     architecture = make_architecture(compose_job([f"model={model}", f"normalization={normalization}"]).config)
     stacked, images = architecture.make_model(SEEDS, [{}] * 3), torch.rand(1, BATCH, *IMAGE_SHAPE)

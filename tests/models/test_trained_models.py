@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from helpers.cohorts import DOUBLE, MemoryRecorder, QuietReporter, make_cohort, train_runs
+from helpers.command_lines import REQUIRED_OVERRIDES
 
 from regexp import load_run, run
 from regexp.config.compose import compose_job
@@ -21,6 +22,7 @@ OPTIONS_OF_MODELS = {
     "mlp": ["model.hidden_sizes=[8,8,8]", "model.residual=true"],
     "cnn": ["model.channels=[2,4]", "model.hidden_sizes=[6]"],
     "resnet": ["model.width=2"],
+    "module": REQUIRED_OVERRIDES["module"],
 }
 
 
@@ -72,7 +74,8 @@ def test_the_loaded_model_gives_the_stored_test_figures(runs: list[list[str]], t
     test = load_dataset(compose_job(runs[3]).config).test
     assert test is not None
     with torch.no_grad():
-        logits = load_run(recorded.directory).model()(scale(test.images, torch.float64))
+        model = load_run(recorded.directory).model(target=recorded.config.get("model.target"))
+        logits = model(scale(test.images, torch.float64))
     assert recorded.summary is not None
     stored = recorded.summary["test"]
     assert float(F.cross_entropy(logits, test.labels)) == pytest.approx(stored["loss"], abs=1e-9)
