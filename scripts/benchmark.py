@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from benchmarks.timing import Rows
 
 DATA_ROOT = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
-PARTS = ("speed", "busy", "threads", "joblib", "width", "runs")
+PARTS = ("speed", "busy", "threads", "joblib", "width", "runs", "bound")
 GPU_PARTS = ("graphs",)
 PARTS_HELP = "parts to measure (default: all that need no GPU)"
 
@@ -91,6 +91,7 @@ def run_benchmarks(arguments: argparse.Namespace) -> "dict[str, Rows]":
 
 def run_sweep_benchmarks(arguments: argparse.Namespace, add: "Callable[[str, Rows], None]") -> None:
     """Run the requested parts of the sweep benchmark, and save their plots."""
+    from benchmarks.bound import benchmark_bound
     from benchmarks.busy import benchmark_busy
     from benchmarks.graphs import benchmark_graphs
     from benchmarks.launchers import benchmark_joblib
@@ -108,6 +109,7 @@ def run_sweep_benchmarks(arguments: argparse.Namespace, add: "Callable[[str, Row
         "joblib": lambda: benchmark_joblib(root, size, *command_sizes),
         "width": lambda: benchmark_width(root, epochs, size),
         "runs": lambda: benchmark_runs(root, epochs, size),
+        "bound": lambda: benchmark_bound(root, epochs, size),
         "graphs": lambda: benchmark_graphs(root, epochs, size),
     }
     measured = {}

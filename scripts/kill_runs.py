@@ -212,7 +212,7 @@ def read_figures(directory: Path) -> dict[str, Any]:
     run = load_run(directory)
     assert run.summary is not None
     keys = ("status", "epochs", "best_epoch", "best", "last", "test", "test_last", "lr", "images")
-    weights = {}
+    weights: dict[str, Any] = {}
     for name in ("best.safetensors", "checkpoint.safetensors"):
         tensors, _ = read_tensors(directory / name)
         weights |= {f"{name} {key}": tensor.tolist() for key, tensor in tensors.items()}

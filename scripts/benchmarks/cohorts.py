@@ -8,7 +8,8 @@ from typing import Any
 
 from regexp.config.compose import compose_jobs
 from regexp.execution.builders import build_cohort
-from regexp.runs.directories import plan_runs
+from regexp.runs.claims import Claims
+from regexp.runs.reservation import plan_runs
 from regexp.training.loop import train
 from regexp.utils.signals import StopRequest
 
@@ -50,7 +51,9 @@ class EpochwiseCohort:
         began = time.perf_counter()
         common = [f"data.root={root}", f"epochs={epochs}"]
         jobs = compose_jobs([[*overrides, *common] for overrides in runs])
-        self.cohort = build_cohort(plan_runs(jobs, outputs))
+        with Claims(print) as claims:
+            planned_runs = plan_runs(jobs, outputs, claims)
+        self.cohort = build_cohort(planned_runs)
         self.setup_seconds = time.perf_counter() - began
         self.size, self.epochs = len(runs), epochs
         self.recording_seconds: list[float] = []

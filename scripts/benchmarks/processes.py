@@ -15,7 +15,7 @@ from loky.backend import get_context
 from benchmarks.cohorts import EpochwiseCohort
 from regexp.config.compose import compose_jobs
 from regexp.execution.planning import PlannedCohort, split_cohort
-from regexp.runs.directories import plan_runs
+from regexp.runs.reservation import plan_runs
 from regexp.utils.system_limits import count_cores
 
 
@@ -37,7 +37,7 @@ class EpochwiseWorkers:
             epochs: the number of epochs that the runs train.
             outputs: the directory in which the runs write their files.
         """
-        planned_runs = plan_runs(compose_jobs([[*run, f"data.root={root}"] for run in runs]), outputs, dry_run=True)
+        planned_runs = plan_runs(compose_jobs([[*run, f"data.root={root}"] for run in runs]), outputs)  # claims none
         overrides = dict(zip(planned_runs, runs, strict=True))
         context = get_context("loky")
         self.size, self.recording_seconds = len(runs), list[float]()

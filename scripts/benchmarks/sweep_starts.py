@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from benchmarks.timing import Rows, compare_with, take_turns
 from benchmarks.versions import DIGITS_SWEEP
@@ -33,10 +34,10 @@ def benchmark_sweep_starts(repeats: int) -> dict[str, Rows]:
             grid = [f"seed=range({count // 10})", f"model.dropout={','.join(f'0.{i}' for i in range(10))}"]
             kilobytes[count].append(run_command(["-m", *grid, "hydra.launcher.dry_run=true"], cwd))
 
-        functions = {
+        functions: dict[str, Callable[[], object]] = {
             help_name: lambda: run_command(["--help"], cwd),
             finished_name: lambda: run_command(FINISHED_SWEEP, cwd),
-            **{f"dry run of {count:,} runs": lambda count=count: dry_run(count) for count in DRY_RUNS},
+            **{f"dry run of {count:,} runs": partial(dry_run, count) for count in DRY_RUNS},
         }
         seconds = {name: turns[1:] for name, turns in take_turns(functions, repeats + 1).items()}
     small, large = (f"dry run of {count:,} runs" for count in DRY_RUNS)

@@ -9,7 +9,7 @@ from typing import Any
 Rows = dict[str, dict[str, Any]]
 
 
-def take_turns(functions: Mapping[str, Callable[[], None]], turns: int) -> dict[str, list[float]]:
+def take_turns(functions: Mapping[str, Callable[[], object]], turns: int) -> dict[str, list[float]]:
     """Call functions in rotation, and return the seconds of every call.
 
     Args:

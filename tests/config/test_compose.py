@@ -85,6 +85,14 @@ def test_every_field_has_a_mark_and_help(schema_class: type[Any]) -> None:
             assert item.metadata["help"], item.name
 
 
+@pytest.mark.parametrize("experiment", GROUPS["experiment"])
+@pytest.mark.parametrize("model", OPTIONS["model"])
+def test_an_experiment_without_a_model_of_its_own_suits_every_model(experiment: str, model: str) -> None:
+    if "override /model" not in (CONF / "experiment" / f"{experiment}.yaml").read_text():
+        words = [f"experiment={experiment}", f"model={model}", *REQUIRED_OVERRIDES.get(model, [])]
+        assert compose_job(words).config.model.name == model
+
+
 def test_the_experiment_lesson_has_the_lessons_values() -> None:
     config = compose_job(["experiment=lesson"]).config
     assert flatten(config) | {"data.root": None} == flatten(config)

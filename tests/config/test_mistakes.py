@@ -270,6 +270,30 @@ def test_a_mistake_in_a_file_is_an_error_that_names_it(
         assert part in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "words", "problem"),
+    [
+        ("model: {channels: [2]}", "model=resnet", "sets model.channels, and model=resnet has no such key"),
+        ("model: {channels: [2]}", "", "sets model.channels, and model=mlp has no such key"),
+        ("optimizer: {betas: [0, 0]}", "optimizer=sgd", "sets optimizer.betas, and optimizer=sgd has no such key"),
+    ],
+)
+def test_an_experiment_that_sets_a_key_of_another_option_is_an_error_that_names_both(
+    tmp_path: Path, content: str, words: str, problem: str
+) -> None:
+    file = tmp_path / "experiment" / "custom.yaml"
+    file.parent.mkdir()
+    file.write_text(f"# @package _global_\n{content}")
+    with pytest.raises(ConfigError) as error:
+        make_composer(str(tmp_path)).compose_command_line(["experiment=custom", *words.split()], False)
+    assert str(error.value) == f"{file}: {problem}; leave one of the two out"
+
+
+def test_an_experiment_of_ours_that_does_not_fit_a_model_is_named(composer: Composer) -> None:
+    [problem] = find_problems(composer, "experiment=mnist_cnn", "model=resnet")
+    assert problem.startswith("experiment=mnist_cnn: sets model.channels, and model=resnet has no such key; leave one")
+
+
 def test_a_file_that_is_not_text_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "augmentation").mkdir()
     (tmp_path / "augmentation" / "custom.yaml").write_bytes(b"\xff\xfe\x00")

@@ -69,8 +69,29 @@ def describe_file_error(
         match = closest_match(missing_group[1], list(groups))
         suggestion = did_you_mean([match] if match else [])
         return f"{place}: override /{missing_group[1]}: there is no such group{suggestion}"
+    if option_name is not None and (problem := _describe_lacking_key(text, choices)) is not None:
+        return f"{file if is_users_file else option_name[1].replace('/', '=')}: {problem}"
     lines = dict.fromkeys(line.strip().replace("\t", " ") for line in text.splitlines() if line.strip())
     return " ".join(line for line in lines if not re.match(r"(full_key|\w+_type)[:=]", line)) or type(error).__name__
+
+
+def _describe_lacking_key(text: str, choices: Sequence[str]) -> str | None:
+    """Return the message for a file that sets a key which the chosen option of a group lacks; None for other errors.
+
+    Args:
+        text: what Hydra says.
+        choices: the overrides that choose options, each GROUP=OPTION.
+    """
+    match = re.search(r"Key '(\w+)' not in '(\w+)'", text)
+    if match is None:
+        return None
+    key, schema_name = match.groups()
+    for group, options in OPTIONS.items():
+        owners = [f"{group}={option}" for option, schema in options.items() if schema.__name__ == schema_name]
+        if owners:
+            choice = next((choice for choice in choices if choice in owners), owners[0])
+            return f"sets {group}.{key}, and {choice} has no such key; leave one of the two out"
+    return None
 
 
 def _iterate_causes(error: BaseException | None) -> Iterator[BaseException]:
