@@ -158,11 +158,20 @@ def _to_layout(path: Path, key: str, array: NDArray[Any]) -> NDArray[Any]:
         raise _error(
             path,
             f"{key} has shape {list(array.shape)}; images are [N, H, W], [N, H, W, C] or [N, C, H, W] "
-            "with 1 or 3 channels C",
+            f"with 1 or 3 channels C{_suggest_channels(array.shape)}",
         )
     if array.size == 0:
         raise _error(path, f"{key} is empty: its shape is {list(array.shape)}")
     return array
+
+
+def _suggest_channels(shape: Sequence[int]) -> str:
+    """Return the end of a message about images of another number of channels: how to choose some of four or two."""
+    if len(shape) == 4 and shape[3] in (2, 4):
+        return f"; to leave out transparency, save images[..., :{shape[3] - 1}]"
+    if len(shape) == 4 and shape[1] in (2, 4):
+        return f"; to leave out transparency, save images[:, :{shape[1] - 1}]"
+    return ""
 
 
 def _measure(path: Path, key: str, images: NDArray[Any], scale: float | None) -> Brightness:

@@ -17,6 +17,7 @@ from regexp.errors import ConfigError
 ALL_TEXT_KEYS = [key for key in list_keys() if (kind := find_value_kind(key.name)) is not None and kind.is_text]
 # What names code of the user's own cannot be any text.
 TEXT_KEYS = [key for key in ALL_TEXT_KEYS if not key.metadata.get("is_target", False)]
+LIST_KEYS = [key for key in TEXT_KEYS if "a list" in key.type_description]
 COUNT_KEYS = [key for key in list_keys() if (kind := find_value_kind(key.name)) and kind.content == "count"]
 STEP_COUNT_KEYS = [key for key in list_step_keys() if key.type_description == "a whole number"]
 NUMBER_KEYS = [key for key in (*list_keys(), *list_step_keys()) if "number" in key.type_description]
@@ -65,6 +66,15 @@ def test_what_is_typed_for_a_text_is_that_text(composer: Composer, key: Key) -> 
     assert [read_value(job.config, key.name) for job in compose(composer, "-m", *others, sweep)] == expected
     choice = f"{key.name}=choice({sweep.partition('=')[2]})"
     assert [read_value(job.config, key.name) for job in compose(composer, "-m", *others, choice)] == expected
+
+
+@pytest.mark.parametrize(
+    "key", [key for key in TEXT_KEYS if "a list" in key.type_description], ids=lambda key: key.name
+)
+def test_an_empty_list_of_texts_is_one(composer: Composer, key: Key) -> None:
+    assert read_value(compose(composer, *words_for(key), f"{key.name}=[]")[0].config, key.name) == []
+    jobs = compose(composer, "-m", *words_for(key), f"{key.name}=[a],[ ],[b, c]")
+    assert [read_value(job.config, key.name) for job in jobs] == [["a"], [], ["b", "c"]]
 
 
 def test_what_is_written_for_a_text_or_an_option_is_that_text(tmp_path: Path) -> None:

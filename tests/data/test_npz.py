@@ -1,5 +1,6 @@
 """Arrays in .npz files: every layout that is read, and the errors about everything else."""
 
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -238,4 +239,21 @@ def test_the_path_must_be_set_and_be_a_file(tmp_path: Path) -> None:
 def test_an_array_with_a_misspelt_name_is_not_ignored(tmp_path: Path) -> None:
     path = write_arrays(tmp_path / "own.npz", test_image=[[[0]]], notes=[1])
     with pytest.raises(DataError, match=r"test_image is not read; did you mean test_images\?"):
+        read_arrays(path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "choice"),
+    [
+        ((30, 6, 5, 4), "images[..., :3]"),
+        ((30, 6, 5, 2), "images[..., :1]"),
+        ((30, 4, 6, 5), "images[:, :3]"),
+        ((30, 2, 6, 5), "images[:, :1]"),
+    ],
+)
+def test_images_with_transparency_are_told_how_to_leave_it_out(
+    tmp_path: Path, shape: tuple[int, ...], choice: str
+) -> None:
+    path = write_arrays(tmp_path / "own.npz", images=np.zeros(shape, np.uint8))
+    with pytest.raises(DataError, match=rf"to leave out transparency, save {re.escape(choice)}$"):
         read_arrays(path)

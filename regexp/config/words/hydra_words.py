@@ -144,8 +144,10 @@ def _convert_argument(argument: str, kind: ValueKind) -> str:
     if not kind.is_list:
         return _convert_element(argument if _is_path(argument, kind) else argument.strip(" \t"), kind)
     entries = unwrap(argument, "[]")
-    if entries is None or not entries.strip():
+    if entries is None:
         return _convert_element(argument, kind)
+    if not entries.strip():
+        return argument
     texts = (_convert_element(entry.strip(" \t"), kind) for entry in split_elements(entries))
     return f"[{','.join(texts)}]"
 
