@@ -65,12 +65,18 @@ def test_equal_contents_are_the_same_data_and_others_are_not() -> None:
     assert run(SHORT, data=equal, quiet=True).directory == first.directory
     assert (first.directory / "summary.json").stat().st_mtime_ns == modified
     [path] = arrays_directory().iterdir()
+    inode = path.stat().st_ino
+    assert replace(ARRAYS).save() == path
+    assert path.stat().st_ino == inode  # it is not written again
     path.unlink()
     assert run(SHORT, data=equal, quiet=True).directory == first.directory
     assert (first.directory / "summary.json").stat().st_mtime_ns == modified
     changed_images = IMAGES.copy()
     changed_images[0, 0, 0] ^= 1
-    others = [replace(ARRAYS, images=changed_images), replace(ARRAYS, test_images=None, test_labels=None)]
+    others = [
+        replace(ARRAYS, images=changed_images),
+        replace(ARRAYS, test_images=None, test_labels=None, val_images=IMAGES[:9], val_labels=LABELS[:9]),
+    ]
     fingerprints = {data_of(first), *(data_of(run(SHORT, data=other, quiet=True)) for other in others)}
     assert len(fingerprints) == 3
     assert first.directory.name == f"data=arrays,path={path.stem[:8]},epochs=2,hidden_sizes=8"
