@@ -10,6 +10,7 @@ import pytest
 import torch
 from helpers.commands import run_regexp
 from helpers.data_files import CLASSES, make_pixels
+from helpers.own_module import Drawing
 
 from regexp import Arrays, compare, run, sweep
 from regexp.data.sources import arrays_directory
@@ -142,6 +143,11 @@ def test_the_output_names_the_file_and_its_size(capsys: pytest.CaptureFixture[st
     [path] = arrays_directory().iterdir()
     output = "".join(capsys.readouterr().out.split())
     assert f"keptin{path}(0.0MB)" in output
+
+
+def test_arrays_train_a_module_of_the_users_own() -> None:
+    runs = sweep([[*SHORT[:1], f"seed={seed}"] for seed in (0, 1)], data=ARRAYS, model=Drawing, quiet=True)
+    assert [trained_run.status for trained_run in runs] == ["completed"] * 2
 
 
 def test_other_overrides_work_with_arrays() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import own_module
 from helpers.commands import run_regexp
 from helpers.data_files import write_table
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -93,6 +94,7 @@ def test_the_output_speaks_of_features(
 @pytest.mark.parametrize("model", OPTIONS["model"])
 def test_every_model_takes_rows_or_says_what_to_type(name: str, model: str, overrides: list[str]) -> None:
     words = [f"data={name}", *(overrides[1:3] if name == "table" else []), f"model={model}", "epochs=1"]
+    words += [f"model.target={own_module.__file__}:Drawing"] if model == "module" else []
     if OPTIONS["model"][model].needs_images:
         with pytest.raises(ConfigError, match=f"^model={model} with data={name}: needs images, .* use model=mlp$"):
             compose_job(words)
