@@ -94,7 +94,8 @@ def test_epochs_in_a_graph_come_out_as_on_the_cpu(i: int, tmp_path: Path, monkey
     """The second epoch is captured; the third and the fourth differ from it in all that is drawn and scheduled."""
     monkeypatch.setattr(forecast, "MAX_SECONDS", 0.0)
     words = [word for word in choose_overrides(i, tmp_path / "data") if not word.startswith("model")]  # but an MLP
-    overrides = [*words, "model.hidden_sizes=[16,8]", "epochs=4", "early_stopping=none"]
+    network = ["model.hidden_sizes=[16,16]", "model.residual=true", "model.drop_path=0.3"]
+    overrides = [*words, *network, "epochs=4", "early_stopping=none"]
     monkeypatch.setitem(MAX_KERNEL_GROUPS, "cpu", 0)  # rules, as in a graph: kernels round in another order
     expected_runs = train_sweep(overrides, "cpu", tmp_path / "cpu")
     with pretend_device():
