@@ -185,6 +185,11 @@ def test_labels_may_be_whole_numbers_in_their_order(file: Path) -> None:
     assert splits.train.labels.tolist() == [2, 1, 0, 2]
 
 
+def test_none_may_be_a_class(file: Path) -> None:
+    splits = read(write_table(file, [(1, "none"), (2, "mild"), (3, "None"), (4, "mild")], "x,class"))
+    assert splits.classes == ("None", "mild", "none")
+
+
 @pytest.mark.parametrize("start", [0, 1])
 def test_a_column_that_counts_the_rows_gets_a_warning(file: Path, start: int) -> None:
     rows = [(start + i, x, label) for i, (x, _, label) in enumerate(ROWS)]

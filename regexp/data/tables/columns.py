@@ -13,6 +13,8 @@ from regexp.utils.messages import list_first
 
 # Cells, in lower case, that stand for a missing value.
 MISSING_WORDS = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none"})
+# The same for labels, of which "none" may be a class.
+MISSING_LABELS = MISSING_WORDS - {"none"}
 # The category of missing texts.
 MISSING_CATEGORY = ""
 # A column with more different texts than this, and than half of the rows, names the rows.

@@ -67,7 +67,7 @@ def read_table(source: "Source") -> "Splits":
 
     from regexp.data.labels import find_classes, index_labels
     from regexp.data.splits import Split, Splits
-    from regexp.data.tables.columns import MISSING_WORDS, read_numbers, type_columns
+    from regexp.data.tables.columns import MISSING_LABELS, read_numbers, type_columns
 
     options = source.table
     assert options is not None
@@ -76,7 +76,7 @@ def read_table(source: "Source") -> "Splits":
     table = read_parquet(source.root) if is_parquet else read_csv(source.root)
     label = _check_names(source.root, list(table.columns), options)
     cells = table.columns[label]
-    missing_rows = [i for i, cell in enumerate(cells) if cell.lower() in MISSING_WORDS]
+    missing_rows = [i for i, cell in enumerate(cells) if cell.lower() in MISSING_LABELS]
     if missing_rows:
         raise table_error(
             table.path,
