@@ -148,7 +148,7 @@ def explain_errors(config: Config) -> Iterator[None]:
 def make_architecture(config: Config, dataset: Dataset) -> Architecture:
     """Make the architecture of a configuration's model on this data."""
     architecture: type[Architecture] = load_object(config.model.architecture)
-    with explain_user_failures(list_targets(config)):
+    with explain_errors(config):
         return architecture.from_options(dataset.input_shape, len(dataset.classes), flatten(config))
 
 

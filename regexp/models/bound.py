@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from regexp.errors import ConfigError
 from regexp.models.module_tensors import find_owner, get_tensor, list_shared_names
 from regexp.models.protocol import Architecture
 from regexp.models.stacking import slices_of_runs
@@ -28,11 +29,18 @@ class BoundModel:
     Attributes:
         architecture: the architecture of the modules.
         modules: [K], the modules.
+        copies_images: whether each module gets a copy of its images.
     """
 
-    def __init__(self, architecture: Architecture, modules: Sequence[nn.Module]) -> None:
-        """Bind modules, which must have the same tensors."""
-        self.architecture, self.modules = architecture, list(modules)
+    def __init__(self, architecture: Architecture, modules: Sequence[nn.Module], copies_images: bool = False) -> None:
+        """Bind modules, which must have the same tensors.
+
+        Args:
+            architecture: the architecture of the modules.
+            modules: [K], the modules.
+            copies_images: whether each module gets a copy of its images, because it changes them.
+        """
+        self.architecture, self.modules, self.copies_images = architecture, list(modules), copies_images
         self._names = list_shared_names(self.modules[0])
         self._random_states: RandomStates | None = None
         self._bind()
@@ -41,6 +49,7 @@ class BoundModel:
         """Stack the modules' tensors by name, and make each module's own tensors views of their rows."""
         self._parameters: dict[str, nn.Parameter] = {}
         self._constants: dict[str, Tensor] = {}  # buffers, and parameters that are not trained
+        self._buffers: list[list[tuple[nn.Module, str, Tensor]]] = [[] for _ in self.modules]
         for names in self._names:
             tensors = [get_tensor(module, names[0]).detach() for module in self.modules]
             stacked = torch.stack(tensors)
@@ -62,6 +71,7 @@ class BoundModel:
                         owner._parameters[leaf] = row
                     else:
                         owner._buffers[leaf] = row
+                        self._buffers[k].append((owner, leaf, row))
 
     def __call__(self, images: Tensor, runs_per_stream: Sequence[int]) -> Tensor:
         """Return the logits [K, B, classes] of images [S, B, C, H, W]; runs_per_stream[s] runs read slice s."""
@@ -72,13 +82,28 @@ class BoundModel:
         logits = []
         for k, module in enumerate(self.modules):
             with states.of_run(k):
-                logits.append(module(images[slices[k]]))
+                logits.append(module(_take_images(images, slices[k], self.copies_images)))
+            for owner, leaf, row in self._buffers[k]:
+                buffer = owner._buffers[leaf]
+                if buffer is not row and buffer is not None:  # the module has assigned a new one
+                    row.copy_(buffer.detach())
+                    owner._buffers[leaf] = row
         return torch.stack(logits)
 
     def train(self, mode: bool = True) -> Self:
-        """Set training mode, or with False evaluation mode, as torch.nn.Module does."""
-        for module in self.modules:
+        """Set training mode, or with False evaluation mode, as torch.nn.Module does.
+
+        Raises:
+            ConfigError: a module has replaced the data of a parameter, which then is no row of the stacked tensor.
+        """
+        for k, module in enumerate(self.modules):
             module.train(mode)
+            for name, stacked in self._parameters.items():
+                if not get_tensor(module, name).is_set_to(stacked[k]):
+                    raise ConfigError(
+                        f"{self.architecture.describe()}: replaces the parameter {name}, or its data, in forward; "
+                        f"change it in place, as {name}.data.clamp_(0, 1) does"
+                    )
         return self
 
     def eval(self) -> Self:
@@ -116,7 +141,8 @@ class BoundModel:
     def select_runs(self, rows: Tensor) -> "SelectedRuns":
         """Return copies of the tensors of the runs at `rows` [K'], to be evaluated."""
         state = {name: tensor[rows] for name, tensor in self.state_dict().items()}
-        return SelectedRuns(self.architecture, [self.modules[k] for k in rows.tolist()], state)
+        modules = [self.modules[k] for k in rows.tolist()]
+        return SelectedRuns(self.architecture, modules, state, self.copies_images)
 
     def keep_runs(self, rows: Tensor) -> None:
         """Remove all runs but those at `rows` [K']."""
@@ -133,9 +159,23 @@ class BoundModel:
 class SelectedRuns:
     """Some of the runs of a bound model, with weights of their own. Implements models.protocol.Predictor."""
 
-    def __init__(self, architecture: Architecture, modules: Sequence[nn.Module], state: Mapping[str, Tensor]) -> None:
-        """Take modules [K'], whose own tensors stay as they are, and the tensors [K', ...] to use instead."""
+    def __init__(
+        self,
+        architecture: Architecture,
+        modules: Sequence[nn.Module],
+        state: Mapping[str, Tensor],
+        copies_images: bool,
+    ) -> None:
+        """Take some modules of a bound model.
+
+        Args:
+            architecture: the architecture of the modules.
+            modules: [K'], the modules, whose own tensors stay as they are.
+            state: the tensors [K', ...] to use instead.
+            copies_images: as in `BoundModel`.
+        """
         self.architecture, self.modules, self._state = architecture, modules, dict(state)
+        self._copies_images = copies_images
 
     def __call__(self, images: Tensor, runs_per_stream: Sequence[int]) -> Tensor:
         """Return the logits [K', B, classes] of images [S, B, C, H, W]; runs_per_stream[s] runs read slice s."""
@@ -145,7 +185,7 @@ class SelectedRuns:
         for k, module in enumerate(self.modules):
             row = {name: tensor[k] for name, tensor in self._state.items()}
             with states.of_run(k):
-                logits.append(functional_call(module, row, (images[slices[k]],)))
+                logits.append(functional_call(module, row, (_take_images(images, slices[k], self._copies_images),)))
         return torch.stack(logits)
 
     def eval(self) -> Self:
@@ -157,3 +197,8 @@ class SelectedRuns:
     def state_dict(self) -> dict[str, Tensor]:
         """Return all parameters and buffers by name, each [K', ...]; views, not copies."""
         return dict(self._state)
+
+
+def _take_images(images: Tensor, i: int, copies: bool) -> Tensor:
+    """Return slice i [B, C, H, W] of images [S, B, C, H, W]. A copy is for modules that change their images."""
+    return images[i].clone() if copies else images[i]

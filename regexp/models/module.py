@@ -63,7 +63,7 @@ class ModuleArchitecture:
         for seed in seeds:
             with draw_from(random_stream(seed, "initialization")):
                 modules.append(self.make_module())
-        return BoundModel(self, modules)
+        return BoundModel(self, modules, copies_images=True)  # it costs far less than a module
 
     def make_module(self, rates: Mapping[str, float] | None = None) -> nn.Module:
         """Return one run's model. Lazy layers have seen images, so that all parameters exist.

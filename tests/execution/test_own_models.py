@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from regexp import compare, load_run, run, sweep
 from regexp.cli.compare import main as compare_main
 from regexp.config.compose import compose_job
-from regexp.errors import ConfigError, Interrupted, RunError
+from regexp.errors import ConfigError, Interrupted, OutOfMemory, RunError
 from regexp.runs.run import find_runs
 from regexp.utils.signals import StopRequest
 from regexp.verify import main as verify_main
@@ -156,6 +156,20 @@ def test_a_mistake_in_the_module_is_the_users_with_status_2_and_leaves_the_other
     assert "ValueError: a mistake of the user's (test_own_models.py, line " in str(error.value.__cause__ or error.value)
     statuses = {trained.directory.name: trained.status for trained in find_runs(Path("outputs/default"))}
     assert sorted(statuses.values()) == ["completed", "failed"]
+
+
+def test_a_shortage_of_memory_in_the_module_is_one() -> None:
+    Path("net.py").write_text(
+        "import torch\nfrom torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self, classes):\n"
+        "        super().__init__()\n"
+        "        self.layer = nn.Linear(64, classes)\n"
+        "    def forward(self, x):\n"
+        "        return self.layer(x.flatten(1)) + torch.empty(2**50).sum()\n"
+    )
+    with pytest.raises(OutOfMemory, match="not enough memory"):
+        run(["model=module", "model.target=net.py:Net", "epochs=1"], quiet=True)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from regexp import load_run, run
 from regexp.config.compose import compose_job
 from regexp.data.dataset import scale
+from regexp.errors import ConfigError
 from regexp.execution.builders import load_dataset, make_architecture
 from regexp.models import cnn
 from regexp.models.bound import BoundModel
@@ -78,6 +79,24 @@ class Unusual(nn.Module):
         return self.second(self.first(x.flatten(1)).relu() * self.mask).relu() @ self.frozen
 
 
+class Assigning(nn.Module):
+    """A buffer that is assigned anew, images that are changed in place, and a weight that is computed from others."""
+
+    mean: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.utils.parametrizations.spectral_norm(nn.Linear(64, CLASSES))
+        self.register_buffer("mean", torch.zeros(64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * x.flatten(1).mean(0)
+        x.mul_(2)
+        y: Tensor = self.layer(x.flatten(1) - self.mean)
+        return y
+
+
 @dataclass(frozen=True)
 class Architecture:
     """An architecture of modules of one class, for images of digits."""
@@ -86,7 +105,7 @@ class Architecture:
     costs: ModelCosts = field(default_factory=lambda: ModelCosts(1000, 1000, 1000))
 
     def make_model(self, seeds: Sequence[int], rates: Sequence[Mapping[str, float]]) -> BoundModel:
-        return BoundModel(self, make_modules(self, seeds, rates))
+        return BoundModel(self, make_modules(self, seeds, rates), copies_images=True)
 
     def make_module(self, rates: Mapping[str, float] = {}) -> nn.Module:
         return self.module()
@@ -119,7 +138,7 @@ class BoundMLP:
         return BoundModel(self, modules)
 
 
-MODULES = (Convolutional, Drawing, Unusual)
+MODULES = (Convolutional, Drawing, Unusual, Assigning)
 COMMON = [DOUBLE, "epochs=4", "data.train_size=300", "optimizer.lr=0.01", "optimizer.weight_decay=0.01"]
 
 
@@ -185,7 +204,7 @@ def test_a_module_trains_as_in_a_plain_loop(module: type[nn.Module], monkeypatch
         for batch in batches_of_cohort():
             optimizer.zero_grad()
             with draw_from(stream):
-                logits = plain(batch.images[0])
+                logits = plain(batch.images[0].clone())
                 stream.set_state(torch.get_rng_state())
             F.cross_entropy(logits, batch.labels[0]).backward()
             optimizer.step()
@@ -222,6 +241,24 @@ def test_shared_tensors_stay_shared_and_all_their_names_are_stored() -> None:
     assert all(module.second.weight is module.first.weight for module in model.modules)
     assert {name for name, _ in model.named_parameters()} == {"first.weight", "first.bias", "second.bias"}
     Unusual().load_state_dict(model.run_state(0))
+
+
+class Replacing(nn.Module):
+    """A parameter whose data is replaced in the forward pass, after which the optimizer would not reach it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.layer.weight.data = self.layer.weight.data.clamp(-0.1, 0.1)
+        y: Tensor = self.layer(x.flatten(1))
+        return y
+
+
+def test_a_parameter_whose_data_is_replaced_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"replaces the parameter layer\.weight, or its data, in forward"):
+        train_module(Replacing, ["seed=1"])
 
 
 class TiedBuffers(nn.Module):
