@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.command_lines import REQUIRED_OVERRIDES
 from helpers.data_files import small_dataset_overrides
 
 import regexp
@@ -87,6 +88,7 @@ def choose_overrides(i: int, directory: Path) -> list[str]:
             overrides += ["data.train_size=90"] if option.startswith(("digits", "cifar")) else []
         elif option:
             overrides.append(f"{group}={option}")
+            overrides += [*REQUIRED_OVERRIDES["module"], "model.options.p=0"] if option == "module" else []
         sizes = SMALL_SIZES if group == "model" else {}
         overrides += [f"model.{item.name}={sizes[item.name]}" for item in fields(schema) if item.name in sizes]
         occurrence = i // len(options)
@@ -113,6 +115,8 @@ def train_sweep(
     """
     kind, _, index = device.partition(":")
     words = [*overrides, f"device={kind}", f"device.index={index or 'null'}"]
+    if "model=module" in overrides:  # whose own layers drop units
+        runs = [[word for word in run if not word.startswith("model.dropout=")] for run in runs]
     return regexp.sweep([[*words, *run] for run in runs], outputs, quiet=True, workers=1)
 
 
