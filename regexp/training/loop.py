@@ -13,7 +13,7 @@ from regexp.training.cohort import Cohort
 from regexp.training.epoch_graph import EpochGraph
 from regexp.training.evaluation import count_confusions, evaluate
 from regexp.training.loss import training_loss
-from regexp.training.member import Member, Reporter, RunResult
+from regexp.training.member import Member, Reporter, RunResult, call_recorders
 from regexp.training.metrics import EpochMetrics
 from regexp.utils.signals import StopRequest
 
@@ -44,8 +44,7 @@ def train(cohort: Cohort, reporter: Reporter, stop_request: StopRequest) -> None
         test_and_drop_finished_runs(cohort)
         if stop_request.requested:
             checkpoints = cohort.checkpoints(range(len(cohort.members)))
-            for member, checkpoint in zip(cohort.members, checkpoints, strict=True):
-                member.call_recorder(member.recorder.record_interruption, checkpoint)
+            call_recorders(cohort.members, "record_interruption", checkpoints)
             return
 
 
@@ -91,8 +90,7 @@ def write_checkpoints_if_due(cohort: Cohort) -> None:
     start = time.perf_counter()
     if start - cohort.last_checkpoint_time >= CHECKPOINT_SHARE * cohort.checkpoint_seconds:
         rows = [k for k, member in enumerate(cohort.members) if member.status is None]
-        for k, checkpoint in zip(rows, cohort.checkpoints(rows), strict=True):
-            cohort.members[k].call_recorder(cohort.members[k].recorder.record_checkpoint, checkpoint)
+        call_recorders([cohort.members[k] for k in rows], "record_checkpoint", cohort.checkpoints(rows))
         cohort.last_checkpoint_time = time.perf_counter()
         cohort.checkpoint_seconds = cohort.last_checkpoint_time - start
 
@@ -137,20 +135,23 @@ def _test_and_record(cohort: Cohort, rows: Sequence[int]) -> None:
         confusion_matrices,
         cohort.checkpoints(rows),
     )
+    results = []
     for member, values, last_values, confusion_matrix, checkpoint in zip(*columns, strict=True):
         assert member.last is not None
         assert member.status is not None
-        result = RunResult(
-            status=member.status,
-            best=member.best,
-            last=member.last,
-            test=None if dataset.test is None else _values_if_finite(values),
-            test_last=None if dataset.test is None else _values_if_finite(last_values),
-            confusion_matrix=confusion_matrix,
-            checkpoint=checkpoint,
-            seconds=member.seconds,
+        results.append(
+            RunResult(
+                status=member.status,
+                best=member.best,
+                last=member.last,
+                test=None if dataset.test is None else _values_if_finite(values),
+                test_last=None if dataset.test is None else _values_if_finite(last_values),
+                confusion_matrix=confusion_matrix,
+                checkpoint=checkpoint,
+                seconds=member.seconds,
+            )
         )
-        member.call_recorder(member.recorder.record_result, result)
+    call_recorders(members, "record_result", results)
 
 
 def _values_if_finite(values: Mapping[str, float]) -> Mapping[str, float] | None:
