@@ -251,7 +251,7 @@ def _suggest_overrides(run: Run) -> str:
     kept_words = [word for word in words if not word.startswith(("normalization", "force"))]
     if not issubclass(OPTIONS["model"][run.config["model"]], NetworkConfig):
         return join_words(["-m", *(word for word in kept_words if not word.startswith("seed=")), "seed=0,1,2"])
-    normalization = "layer" if run.config["normalization"] == "batch" else "batch"
+    normalization = "layer" if run.config.get("normalization") == "batch" else "batch"  # run.json may be damaged
     return join_words([*kept_words, f"normalization={normalization}"])
 
 

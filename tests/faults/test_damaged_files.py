@@ -238,8 +238,8 @@ def test_weights_without_a_checksum_are_those_of_an_earlier_version(tmp_path: Pa
     from safetensors.torch import save_file
 
     finished = run(RUN, tmp_path, quiet=True)
-    tensors, _ = read_tensors(finished.directory / "best.safetensors")
-    save_file(tensors, finished.directory / "best.safetensors")
+    tensors, metadata = read_tensors(finished.directory / "best.safetensors")
+    save_file(tensors, finished.directory / "best.safetensors", metadata)
     finished.model()
 
 

@@ -34,7 +34,8 @@ ROBUST_RUNS = tuple([word for word in run if not word.startswith("optimizer.l1="
 LEFT_OUT = ("name", "train_size", "kind", "index", "threads", "graphs", "scale")
 TABLES = [name for name, source in DATA_SOURCES.items() if source.is_table]
 SCHEMAS: dict[str, dict[str, type[Any]]] = {
-    **{group: options for group, options in OPTIONS.items() if group not in ("data", "device")},
+    **{group: options for group, options in OPTIONS.items() if group not in ("data", "model", "device")},
+    "model": {name: schema for name, schema in OPTIONS["model"].items() if name != "module"},  # needs a target
     "data": {name: schema for name, schema in OPTIONS["data"].items() if name not in TABLES},
     "device": {"": DeviceConfig},
     "loss": {"": LossConfig},
