@@ -36,7 +36,7 @@ class NetworkConfig(ModelConfig):
         below=1,
         example=0.2,
     )
-    init: str = shared("torch", "distribution of the initial weights; torch: that of nn.Linear", choices=INITS)
+    init: str = shared("torch", "distribution of the initial weights; torch: that of torch's own layers", choices=INITS)
 
 
 @dataclass
