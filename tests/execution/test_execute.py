@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -86,6 +87,20 @@ def test_a_run_that_cannot_be_recorded_fails_alone(
         # The failed run was trained again alone, where float32 rounds differently.
         for row, expected in zip(rows, expected_rows, strict=True):
             assert row == (pytest.approx(expected, abs=1e-4) if run.config["seed"] == 1 else expected)
+
+
+def test_the_runs_of_a_cohort_are_recorded_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each waits until all are being recorded."""
+    monkeypatch.setattr(forecast, "MAX_SECONDS", 0.0)  # it records runs too
+    barrier, record_result = threading.Barrier(3), RunRecorder.record_result
+
+    def wait_for_others(self: RunRecorder, result: Any) -> None:
+        barrier.wait(20)
+        record_result(self, result)
+
+    monkeypatch.setattr(RunRecorder, "record_result", wait_for_others)
+    runs = sweep([[*SHORT, f"seed={seed}"] for seed in range(3)], quiet=True)
+    assert {run.status for run in runs} == {"completed"}
 
 
 def test_a_single_run_that_cannot_be_recorded_raises_its_own_error(monkeypatch: pytest.MonkeyPatch) -> None:
