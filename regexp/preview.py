@@ -83,11 +83,12 @@ def write_preview(job: Job, outputs: Path) -> tuple[Path, Mapping[str, str]]:
     """
     if DATA_SOURCES[job.config.data.name].is_table:
         raise ConfigError(f"data={job.config.data.name}: is a table, which has no images to show")
-    from regexp.execution.builders import load_dataset, make_stream
+    from regexp.execution.builders import explain_errors, load_dataset, make_stream
     from regexp.execution.images import draw_augmentation_grid, encode_png
 
-    dataset = load_dataset(job.config)
-    picture = encode_png(draw_augmentation_grid(dataset, make_stream(job.config, dataset)))
+    with explain_errors([job.config]):
+        dataset = load_dataset(job.config)
+        picture = encode_png(draw_augmentation_grid(dataset, make_stream(job.config, dataset)))
     path = outputs / "preview" / make_label(job.overrides) / "augmentation.png"
     with explain_storage_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)

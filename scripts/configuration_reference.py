@@ -31,8 +31,9 @@ add a step with `+`, and remove one with `~`:
 uv run regexp augmentation=lesson augmentation.rotate.degrees=15 ~augmentation.flip +augmentation.noise.std=0.1
 ```
 
-A step with another name needs a `_target_`: one of regexp's transforms (`regexp.augmentation.RandomRotation`), or one
-of torchvision's (`torchvision.transforms.RandomSolarize`), which is applied image by image and takes far longer.
+A step with another name needs a `_target_`: one of regexp's transforms (`regexp.augmentation.RandomRotation`), one of
+torchvision's (`torchvision.transforms.RandomSolarize`), which is applied image by image and takes far longer, or
+[one of your own](guide.md#a-transform-of-your-own) (`aug.py:Invert`).
 """
 _HYDRA_HEAD = """\
 ## Hydra's own keys

@@ -20,7 +20,7 @@ LIBRARIES: dict[str, set[str]] = {
     "user_code": set(),
     "config": {"hydra", "omegaconf", "yaml"},
     "data": {"torch", "torchvision", "numpy", "scipy", "PIL", "safetensors", "pyarrow"},
-    "augmentation": {"torch", "torchvision"},
+    "augmentation": {"torch", "torchvision", "numpy"},
     "models": {"torch", "torchvision"},
     "training": {"torch"},
     "runs": {"tensorboard", "torch", "safetensors"},

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Generator, Tensor
@@ -34,6 +34,7 @@ class ImageByImage:
     takes_uint8: bool
     transform: Callable[[Tensor], Tensor] = field(repr=False, compare=False)
     output_size = staticmethod(keep_size)
+    is_batched: ClassVar[bool] = False
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
         """Draw `seed` [count], the seed of torchvision's draws for each image. Arguments as in Operation.draw."""

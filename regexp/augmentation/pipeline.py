@@ -20,6 +20,7 @@ from regexp.augmentation.geometry import GeometricTransform
 from regexp.augmentation.image_by_image import ImageByImage
 from regexp.augmentation.pixels import Operation, PixelDraws
 from regexp.augmentation.resampling import Resampling
+from regexp.augmentation.user_transform import UserTransform
 from regexp.config.augmentation_schema import STEPS
 from regexp.utils.device import move_together
 from regexp.utils.keyed_draws import draw_keys, draw_table, keyed_draws
@@ -150,7 +151,9 @@ class Pipeline:
 
     def unbatched_transforms(self) -> list[str]:
         """Return the names of the transforms that are applied image by image."""
-        return [transform.name for transform in self.transforms if isinstance(transform, ImageByImage)]
+        slow_kinds = (ImageByImage, UserTransform)
+        transforms = [transform for transform in self.transforms if isinstance(transform, slow_kinds)]
+        return [transform.name for transform in transforms if not transform.is_batched]
 
 
 def _merge_geometric(transforms: Sequence[Transform]) -> list[Operation]:

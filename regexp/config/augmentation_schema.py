@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from regexp.config.fields import per_run, shared
+from regexp.user_code.targets import normalize_target
 from regexp.utils.counts import normalize_size
 
 INTERPOLATIONS = ("nearest", "bilinear")
+# The key by which a step of the user's own takes single images. None of their arguments has such a name.
+BATCHED_KEY = "_batched_"
 
 
 def _interpolation(default: str) -> Any:
@@ -220,6 +223,19 @@ class TorchvisionConfig:
     arguments: dict[str, Any] = field(
         default_factory=dict, metadata={"default": {}, "mark": "per_run", "help": "arguments of the class"}
     )
+
+
+@dataclass
+class UserTransformConfig:
+    """A transform of the user's own."""
+
+    target: str = per_run("", "class or function: FILE.py:NAME, or MODULE:NAME", is_target=True, key="_target_")
+    batched: bool = per_run(True, "whether it takes batches of images, rather than single ones", key=BATCHED_KEY)
+    arguments: dict[str, Any] = per_run({}, "keyword arguments of the target", is_open=True, is_inline=True)
+
+    def __post_init__(self) -> None:
+        """Make equal targets equal values."""
+        self.target = normalize_target(self.target)
 
 
 # The registry of steps: a new one is a class here, its entry, and the transform that it names.

@@ -26,8 +26,9 @@ def shared(default: Any, help: str, **constraints: Any) -> Any:
         help: what the field means, for `regexp --help` and docs/configuration.md.
         **constraints: which values are allowed (see regexp.config.constraints), `example`, a value to suggest in
             messages, `identity`, whether the field can change a run's result, `is_path`, whether a text is a path,
-            `is_target`, whether it names code of the user's own (see user_code.targets), and `is_open`, whether a
-            mapping takes keys of the user's choice.
+            `is_target`, whether it names code of the user's own (see user_code.targets), `is_open`, whether a mapping
+            takes keys of the user's choice, `is_inline`, whether these stand beside the other keys rather than below
+            their own, and `key`, the name of the key where it is not that of the field.
     """
     return _make_field(default, help, "shared", constraints)
 
@@ -51,14 +52,15 @@ def iterate_fields(node: Any, prefix: str = "") -> Iterator[tuple[str, Any, dict
         prefix: the text before the name of every field, such as "optimizer.".
     """
     for item in fields(node):
-        key, value = prefix + item.name, getattr(node, item.name)
+        key, value = prefix + item.metadata.get("key", item.name), getattr(node, item.name)
         if is_dataclass(value):
             yield from iterate_fields(value, f"{key}.")
         elif isinstance(value, dict) and value and all(is_dataclass(step) for step in value.values()):
             for name, step in value.items():
                 yield from iterate_fields(step, f"{key}.{name}.")
         elif item.metadata.get("is_open", False):
+            parent = prefix if item.metadata.get("is_inline", False) else f"{key}."
             for name, entry in value.items():
-                yield f"{key}.{name}", entry, {**item.metadata, "default": None}
+                yield f"{parent}{name}", entry, {**item.metadata, "default": None}
         else:
             yield key, value, dict(item.metadata)

@@ -1,7 +1,6 @@
 """Checks of a composed configuration: the constraints of every key, and combinations of keys."""
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -9,21 +8,18 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from regexp.config.augmentation_schema import STEPS, STEPS_BY_TARGET, TorchvisionConfig
+from regexp.config.augmentation_schema import STEPS, TorchvisionConfig, UserTransformConfig
+from regexp.config.checks.augmentation_steps import make_step
+from regexp.config.checks.targets import find_target_problems
 from regexp.config.constraints import can_convert, describe_wrong_type, find_violations, suggest_value
 from regexp.config.data_schema import DATA_SOURCES
 from regexp.config.fields import iterate_fields
-from regexp.config.keys import closest_match, find_key, suggest_overrides
+from regexp.config.keys import find_key, suggest_overrides
 from regexp.config.model_schema import CNNConfig, ModuleConfig
 from regexp.config.schema import OPTIONS, Config
 from regexp.errors import ConfigError
-from regexp.user_code.python_objects import get_python_object
-from regexp.user_code.targets import PYTHON_PREFIX, find_target
 from regexp.utils.counts import format_size, resolve_count
 from regexp.utils.messages import did_you_mean, first_line, format_value
-
-_OUR_TARGETS = "regexp.augmentation."
-_TORCHVISION_TARGET = r"torchvision\.transforms\.(v2\.)?[A-Z]\w*"
 
 
 def validate(cfg: DictConfig) -> Config:
@@ -62,7 +58,7 @@ def convert(cfg: DictConfig) -> tuple[Config, list[str], bool]:
     steps = {}
     for name, step in config.augmentation.items():
         try:
-            steps[name] = _make_step(f"augmentation.{name}", step)
+            steps[name] = make_step(f"augmentation.{name}", step)
         except ConfigError as error:
             problems += str(error).splitlines()
     config.augmentation = steps
@@ -85,19 +81,8 @@ def convert(cfg: DictConfig) -> tuple[Config, list[str], bool]:
         for violation in find_violations(value, metadata):
             problems.append(f"{name}={format_value(value)}: {violation}{suggest_value(name, value, metadata)}")
         if metadata.get("is_target", False) and value is not None:
-            problems += _find_target_problems(name, value)
+            problems += find_target_problems(name, value)
     return config, problems, types_are_right
-
-
-def _find_target_problems(key: str, text: str) -> Iterator[str]:
-    """Yield the problem of a key that names code of the user's own, if there is no such code."""
-    try:
-        if text.startswith(PYTHON_PREFIX):
-            get_python_object(text)
-        else:
-            find_target(text)
-    except ConfigError as error:
-        yield f"{key}={error}"
 
 
 def _suggest(key: str) -> str:
@@ -135,75 +120,6 @@ def find_unknown_keys(cfg: DictConfig, schema: Any, prefix: str = "") -> Iterato
             yield from find_unknown_keys(value, getattr(schema, name), f"{prefix}{name}.")
 
 
-def _make_step(key: str, step: Any) -> Any:
-    """Return an augmentation step as a typed object.
-
-    Args:
-        key: the dotted key of the step, augmentation.NAME.
-        step: the value of that key in the configuration.
-
-    Raises:
-        ConfigError: lists every problem of the step.
-    """
-    if not isinstance(step, dict):
-        raise ConfigError(f"{key}={format_value(step)}: a step must be a mapping of keys; drop a step with ~{key}")
-    name = key.rpartition(".")[2]
-    arguments = dict(step)
-    if "_target_" in arguments:
-        target = arguments.pop("_target_")
-        transform = str(target).removeprefix(_OUR_TARGETS)
-        if transform not in STEPS_BY_TARGET:
-            match = closest_match(transform, list(STEPS_BY_TARGET)) if str(target).startswith(_OUR_TARGETS) else None
-            if match is not None:
-                suggestion = did_you_mean([_OUR_TARGETS + match])
-                raise ConfigError(f"{key}._target_={target}: there is no such transform{suggestion}")
-            if problems := list(_find_forbidden_targets(key, step)):
-                raise ConfigError("\n".join(problems))
-            return TorchvisionConfig(str(target), arguments)
-        name = STEPS_BY_TARGET[transform]
-    if name not in STEPS:
-        match = closest_match(name, list(STEPS))
-        suggestion = did_you_mean([f"augmentation.{match}"] if match else [])
-        raise ConfigError(f"{key}: there is no such step{suggestion}; the steps are {', '.join(STEPS)}")
-    problems = []
-    for argument, value in arguments.items():
-        schema_key = find_key(f"augmentation.{name}.{argument}")
-        if schema_key is None:
-            field_names = [item.name for item in fields(STEPS[name])]
-            match = closest_match(str(argument), field_names)
-            suggestion = did_you_mean([f"{key}.{match}"] if match else [])
-            key_names = ", ".join(field_names)
-            problems.append(f"{key}.{argument}: there is no such key{suggestion}; the keys of {name} are {key_names}")
-            continue
-        is_count = isinstance(value, float) and value.is_integer() and abs(value) < 1e15
-        if is_count and schema_key.type_description == "a whole number":
-            arguments[argument] = value = int(value)
-        if not can_convert(value, schema_key):
-            problems.append(describe_wrong_type(f"{key}.{argument}", value, schema_key))
-    if problems:
-        raise ConfigError("\n".join(problems))
-    return OmegaConf.to_object(OmegaConf.merge(STEPS[name], arguments))
-
-
-def _find_forbidden_targets(key: str, node: Any) -> Iterator[str]:
-    """Yield a problem for each `_target_` of a step, at any depth, that cannot be a transform of torchvision.
-
-    The object that a target names is called, so no other object may be named.
-    """
-    if isinstance(node, dict):
-        target = node.get("_target_")
-        if "_target_" in node and not (isinstance(target, str) and re.fullmatch(_TORCHVISION_TARGET, target)):
-            yield (
-                f"{key}._target_={format_value(target)}: only transforms are allowed: torchvision.transforms.NAME, "
-                "torchvision.transforms.v2.NAME or regexp.augmentation.NAME"
-            )
-        for name, entry in node.items():
-            yield from _find_forbidden_targets(f"{key}.{name}", entry)
-    elif isinstance(node, list):
-        for i, entry in enumerate(node):
-            yield from _find_forbidden_targets(f"{key}[{i}]", entry)
-
-
 def find_combination_problems(config: Config) -> Iterator[str]:
     """Yield the problems of values that are valid on their own but not together."""
     for group in OPTIONS:
@@ -231,6 +147,11 @@ def find_combination_problems(config: Config) -> Iterator[str]:
                 yield (
                     f"device.graphs=true with augmentation.{name}: {step.target} is applied image by image on the CPU, "
                     "and a CUDA graph cannot hold that; leave device.graphs out"
+                )
+            if isinstance(step, UserTransformConfig):
+                yield (
+                    f"device.graphs=true with augmentation.{name}: {step.target} is code of your own, and a CUDA graph "
+                    "cannot hold its draws; leave device.graphs out"
                 )
     optimizer, schedule = config.optimizer, config.schedule
     if getattr(optimizer, "nesterov", False) and getattr(optimizer, "momentum", 0) == 0:

@@ -5,7 +5,7 @@ Configuration objects stop here: the packages that builders call take plain argu
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from functools import cache, lru_cache, partial
@@ -15,7 +15,8 @@ from torch import Tensor
 
 from regexp.augmentation.image_by_image import wrap_torchvision_transform
 from regexp.augmentation.pipeline import Pipeline, Transform
-from regexp.config.augmentation_schema import TorchvisionConfig
+from regexp.augmentation.user_transform import wrap_user_transform
+from regexp.config.augmentation_schema import TorchvisionConfig, UserTransformConfig
 from regexp.config.model_schema import rate_names
 from regexp.config.schema import Config, flatten, list_targets, source_arguments, stream_key
 from regexp.data.dataset import Dataset, add_label_noise, read_dataset
@@ -70,7 +71,9 @@ def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
 
     @cache
     def draw_preview(key: str) -> Png:  # drawn once for each stream
-        return encode_png(draw_augmentation_grid(dataset, streams[key]))
+        # A recorder keeps errors to itself, so they are explained here.
+        with explain_errors([planned.job.config for planned in planned_runs]):
+            return encode_png(draw_augmentation_grid(dataset, streams[key]))
 
     members = []
     for planned, settings, checkpoint in zip(planned_runs, run_settings, checkpoints, strict=True):
@@ -131,17 +134,18 @@ def explain_device_errors() -> Iterator[None]:
 
 
 @contextmanager
-def explain_errors(config: Config) -> Iterator[None]:
+def explain_errors(configs: Iterable[Config]) -> Iterator[None]:
     """Replace errors of a device, and of the user's own code, by errors that say what to do.
 
     Args:
-        config: the configuration of one of the runs that the `with` statement trains.
+        configs: the configurations of the runs that the `with` statement trains.
 
     Raises:
         ConfigError: a line of the user's own code led to an exception.
         OutOfMemory, DeviceLost: as in `explain_device_errors`.
     """
-    with explain_user_failures(list_targets(config)), explain_device_errors():
+    targets = dict.fromkeys(target for config in configs for target in list_targets(config))
+    with explain_user_failures(list(targets)), explain_device_errors():
         yield
 
 
@@ -196,8 +200,12 @@ def make_pipeline(config: Config, shape: tuple[int, ...]) -> Pipeline:
     channels, height, width = shape if len(shape) == 3 else (1, 1, *shape)
     steps: list[Transform] = []
     for name, step_config in config.augmentation.items():
+        size = Pipeline(steps, height, width, channels).output_size
+        if isinstance(step_config, UserTransformConfig):
+            key = f"augmentation.{name}"
+            steps.append(_make_user_transform(key, step_config, (channels, *size), config.batch_size))
+            continue
         try:
-            size = Pipeline(steps, height, width, channels).output_size
             steps.append(make_transform(step_config, (channels, *size), is_table=len(shape) == 1))
             Pipeline(steps, height, width, channels)
         except ConfigError as error:
@@ -215,6 +223,16 @@ def make_transform(step_config: Any, shape: tuple[int, int, int], is_table: bool
     options = {name: tuple(value) if isinstance(value, list) else value for name, value in asdict(step_config).items()}
     transform: Transform = load_object(step_config.table_transform if is_table else step_config.transform)(**options)
     return transform
+
+
+def _make_user_transform(
+    key: str, step_config: UserTransformConfig, shape: tuple[int, int, int], batch_size: int
+) -> Transform:
+    """Make a transform of the user's own; see `wrap_user_transform`."""
+    split = partial(batch_sizes, batch_size=batch_size)
+    arguments = step_config.arguments
+    with explain_user_failures([step_config.target]):
+        return wrap_user_transform(key, step_config.target, arguments, step_config.batched, shape, split)
 
 
 def make_hyperparameters(config: Config, steps_per_epoch: int) -> Hyperparameters:

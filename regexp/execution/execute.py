@@ -79,7 +79,7 @@ def train_cohort(
         OutOfMemory: the cohort does not fit in the memory of its device.
         DeviceLost: the GPU stopped working.
     """
-    with builders.explain_errors(planned_runs[0].job.config):
+    with builders.explain_errors(planned.job.config for planned in planned_runs):
         cohort = builders.build_cohort(planned_runs)
         for planned in planned_runs:
             if damage := describe_damage(planned.directory):

@@ -52,7 +52,8 @@ def measure_costs(planned_runs: Sequence[PlannedRun]) -> CohortCosts:
         RegexpError: the cohort cannot be built, or does not fit in memory.
     """
     sample = planned_runs[:: math.ceil(len(planned_runs) / TRIED_RUNS)]
-    with builders.explain_errors(planned_runs[0].job.config), tempfile.TemporaryDirectory() as directory:
+    configs = [planned.job.config for planned in planned_runs]
+    with builders.explain_errors(configs), tempfile.TemporaryDirectory() as directory:
         # Recorded elsewhere, and from their beginning, so that nothing changes in the runs' own directories.
         trial = [replace(planned, directory=Path(directory, str(i))) for i, planned in enumerate(sample)]
         for planned in trial:

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from regexp.errors import ConfigError, RegexpError
 from regexp.user_code.failures import describe_failure, find_user_frame, is_backward_failure
@@ -64,8 +65,8 @@ def load_target(text: str) -> Callable[..., Any]:
     return loaded_target.function
 
 
-def _list_paths(text: str) -> list[str]:
-    """Return the source files of a target, and the directory of its package."""
+def list_paths(text: str) -> list[str]:
+    """Return the source files of a target, and the directory of its package, for `describe_failure`."""
     if text.startswith(PYTHON_PREFIX):
         return list_code_files(text)
     try:
@@ -94,7 +95,7 @@ def explain_user_failures(texts: Sequence[str]) -> Iterator[None]:
         raise
     except Exception as error:
         for text in texts:
-            paths = _list_paths(text)
+            paths = list_paths(text)
             if find_user_frame(error, paths) is not None:
                 raise ConfigError(f"{text}: {describe_failure(error, paths)}") from error
         if texts and is_backward_failure(error):
@@ -125,12 +126,48 @@ def call_target(text: str, options: Mapping[str, Any], offered: Mapping[str, Any
     return function(**arguments)
 
 
-def _check_arguments(text: str, signature: inspect.Signature, arguments: Mapping[str, Any], key: str) -> None:
-    """Raise ConfigError if a signature does not take keyword arguments; see `call_target`."""
+def make_function(
+    text: str, options: Mapping[str, Any], inputs: Sequence[str], key: str, offered: Mapping[str, Any] = {}
+) -> Callable[..., Any]:
+    """Return the function of tensors that a target stands for: an instance of its class, or the function with options.
+
+    Args:
+        text: the target.
+        options: keyword arguments, of the class once, or of the function at every call.
+        inputs: what the function is called with, such as "logits" and "labels", for messages.
+        key: the key that sets the options.
+        offered: as in `call_target`.
+
+    Raises:
+        ConfigError: as in `call_target`; or instances of the class cannot be called.
+    """
+    target = load_target(text)
+    if isinstance(target, type):
+        instance = call_target(text, options, offered, key)
+        if not callable(instance):
+            raise ConfigError(f"{text}: its instances cannot be called; define __call__(self, {', '.join(inputs)})")
+        return cast("Callable[..., Any]", instance)
+    try:
+        signature = inspect.signature(target)
+    except (TypeError, ValueError):  # some compiled functions have none
+        return partial(target, **options)
+    arguments = {**{name: value for name, value in offered.items() if name in signature.parameters}, **options}
+    _check_arguments(text, signature, arguments, key, inputs)
+    return partial(target, **arguments)
+
+
+def _check_arguments(
+    text: str, signature: inspect.Signature, arguments: Mapping[str, Any], key: str, inputs: Sequence[str] = ()
+) -> None:
+    """Raise ConfigError if a signature does not take `inputs` followed by keyword arguments; see `make_function`."""
+    positional_kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    positional = [name for name, parameter in signature.parameters.items() if parameter.kind in positional_kinds]
+    input_parameters = positional[: len(inputs)]
     parameters = [
         parameter.name
         for parameter in signature.parameters.values()
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        and parameter.name not in input_parameters
     ]
     takes_any = any(parameter.kind == parameter.VAR_KEYWORD for parameter in signature.parameters.values())
     problems = []
@@ -146,7 +183,7 @@ def _check_arguments(text: str, signature: inspect.Signature, arguments: Mapping
     if problems:
         raise ConfigError("\n".join(problems))
     try:
-        signature.bind(**arguments)
+        signature.bind(*inputs, **arguments)
     except TypeError as error:
         raise ConfigError(f"{text}: {error}") from error
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 import torch
 
+_CPU = torch.device("cpu")
+
 
 def random_stream(seed: int, name: str, epoch: int = 0) -> torch.Generator:
     """Return the random generator, on the CPU, that a run uses for one purpose in one epoch.
@@ -66,7 +68,7 @@ class RandomStates:
 
 
 @contextmanager
-def draw_from(stream: torch.Generator) -> Iterator[None]:
-    """Let torch's global generator on the CPU draw from a random stream, and set it back afterwards."""
-    with RandomStates([stream], torch.device("cpu")).of_run(0):
+def draw_from(stream: torch.Generator, device: torch.device = _CPU) -> Iterator[None]:
+    """Let torch's global generators draw from a random stream, those of a device too, and set them back afterwards."""
+    with RandomStates([stream], device).of_run(0):
         yield

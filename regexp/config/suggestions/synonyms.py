@@ -42,7 +42,6 @@ SYNONYMS = {
     "smoothing": "loss.label_smoothing",
     "noise": "data.label_noise",
     "datadir": "data.root",
-    "target": "data.label",
     "labelcolumn": "data.label",
     "targetcolumn": "data.label",
     "dropcolumns": "data.drop",

@@ -1,0 +1,1 @@
+"""Checks of parts of a configuration that have rules of their own."""
