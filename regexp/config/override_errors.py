@@ -173,10 +173,9 @@ def _describe_missing_key(override: Override, cfg: DictConfig, choices: Mapping[
     if (choice := find_choice(name, typed_value)) is not None:
         return f"{text}: there is no such key{did_you_mean([choice])}"
     group, _, rest = name.partition(".")
-    step = cfg.augmentation.get(rest.partition(".")[0]) if group == "augmentation" and "." in rest else None
-    if isinstance(step, DictConfig) and "_target_" in step:  # whose keys are those of a class
-        return f"{text}: there is no such key{did_you_mean([f'+{text.lstrip("+")}'])}"
-    group, _, rest = name.partition(".")
+    node = cfg.augmentation.get(rest.partition(".")[0]) if group == "augmentation" and "." in rest else None
+    if isinstance(node, DictConfig) and "_target_" in node:  # whose keys are those of a class
+        return f"{text}: there is no such key{did_you_mean([f'+{text}'])}"
     option, key = choices.get(group), find_key(name)
     open_key = find_open_key(group, option)
     step = rest.partition(".")[0]

@@ -152,7 +152,7 @@ def explain_errors(configs: Iterable[Config]) -> Iterator[None]:
 def make_architecture(config: Config, dataset: Dataset) -> Architecture:
     """Make the architecture of a configuration's model on this data."""
     architecture: type[Architecture] = load_object(config.model.architecture)
-    with explain_errors(config):
+    with explain_errors([config]):
         return architecture.from_options(dataset.input_shape, len(dataset.classes), flatten(config))
 
 
