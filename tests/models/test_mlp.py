@@ -182,6 +182,8 @@ def test_selected_and_kept_runs_keep_their_rates(keeps: bool) -> None:
         stacked.begin_epoch(list(runs), 1, [x.shape[1]])
         logits.append(stacked(x, [len(runs)]))
     close(logits[1], logits[0][[0, 2]])
+    probabilities = [layer.probabilities for layer in selected.modules() if isinstance(layer, Dropout)]
+    assert probabilities == [[0.1, 0.6], [0.1, 0.6], [0.25, 0.15], [0.1, 0.6], [0.5, 0.3]]
 
 
 def test_dropout_layers_and_epochs_draw_different_masks() -> None:
