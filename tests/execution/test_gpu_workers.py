@@ -10,6 +10,7 @@ import pytest
 from regexp.config.compose import compose_jobs
 from regexp.execution.executors import local_workers, worker
 from regexp.execution.executors.local_workers import LocalWorkers
+from regexp.execution.planning import PlannedCohort
 from regexp.execution.terminal import Terminal
 from regexp.runs.reservation import plan_runs
 from regexp.utils.signals import StopRequest
@@ -37,7 +38,7 @@ class StandIn:
 
     def request(self, function: Callable[..., Any], *arguments: Any) -> None:
         planned = function is worker.plan_cohorts
-        everything = worker.Plan([(range(RUNS), 0, None, "")], self.num_gpus)
+        everything = worker.Plan([(range(RUNS), PlannedCohort([]))], self.num_gpus)
         self.events.append(everything if planned else worker.TrainingResult([], interrupted=False))
 
     def receive(self) -> Iterator[Any]:
