@@ -142,27 +142,38 @@ def _describe(value: Any, description: SourceDescription, name: str = "") -> Non
 
 def _read_source(value: Any, description: SourceDescription) -> str:
     """Return the source of a class, function or module; where there is none, note that and return ""."""
+    functions = list(_find_functions(value)) if isinstance(value, type) else []
+    files = {function.__code__.co_filename for function in functions}
     try:
-        return textwrap.dedent(inspect.getsource(value))
+        # Python takes the classes of a notebook for those of a script that runs it.
+        if not files or inspect.getsourcefile(value) in files:
+            return textwrap.dedent(inspect.getsource(value))
     except (OSError, TypeError):
-        # Python finds no source of a notebook's classes, but that of their methods.
-        functions = list(_find_functions(value)) if isinstance(value, type) else []
-        try:
-            sources = [textwrap.dedent(inspect.getsource(function)) for function in functions]
-        except (OSError, TypeError):
-            sources = []
-        if not sources:
-            description.unknown.append(getattr(value, "__qualname__", str(value)))
-        plain_values = [f"{name}={item!r}" for name, item in vars(value).items() if isinstance(item, _PLAIN_TYPES)]
-        return "\n".join([*sources, *sorted(plain_values)])
+        pass
+    if isinstance(value, type):  # Python finds no source of a notebook's classes, but that of their methods
+        for name, attribute in vars(value).items():
+            if not name.startswith("__") and not list(_unwrap_functions(attribute)):
+                _describe(attribute, description, f"{value.__qualname__}.{name}")
+    try:
+        sources = [textwrap.dedent(inspect.getsource(function)) for function in functions]
+    except (OSError, TypeError):
+        sources = []
+    if not sources:
+        description.unknown.append(getattr(value, "__qualname__", str(value)))
+    return "\n".join(sources)
+
+
+def _unwrap_functions(attribute: Any) -> Iterator[types.FunctionType]:
+    """Yield the functions that an attribute of a class consists of: itself, that of a class method or a property."""
+    for function in (attribute, getattr(attribute, "__func__", None), getattr(attribute, "fget", None)):
+        if isinstance(function, types.FunctionType):
+            yield function
 
 
 def _find_functions(class_: type) -> Iterator[types.FunctionType]:
     """Yield the functions in the body of a class, those of properties and class methods too."""
-    for value in vars(class_).values():
-        for function in (value, getattr(value, "__func__", None), getattr(value, "fget", None)):
-            if isinstance(function, types.FunctionType):
-                yield function
+    for attribute in vars(class_).values():
+        yield from _unwrap_functions(attribute)
 
 
 def _find_references(function: types.FunctionType) -> Iterator[tuple[str, Any]]:

@@ -93,6 +93,7 @@ class Block:
 
 class Net(Block):
     size = 5
+    sizes = [1, 2]
 
     def forward(self, x):
         return super().forward(x)
@@ -106,6 +107,7 @@ class Net(Block):
         ("x * WIDTH", "x + WIDTH", True),
         ("return helper(x)", "return helper(2 * x)", True),
         ("size = 5", "size = 6", True),
+        ("sizes = [1, 2]", "sizes = [1, 3]", True),
         ("super().forward(x)", "super().forward(-x)", True),
         ("WIDTH = 3", "WIDTH = 3\nOTHER = 1", False),
     ],
