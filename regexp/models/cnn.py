@@ -38,7 +38,7 @@ class CNNArchitecture:
         activation: the activation function, a key of layers.ACTIVATIONS.
         normalization: the normalization after convolutions and hidden dense layers.
         init: the distribution of the initial weights, one of config.model_schema.INITS.
-        input_shape: [C, H, W] of the images; (C, 0, 0) where that is unknown.
+        input_shape: [C, H, W] of the images.
     """
 
     in_channels: int
