@@ -149,7 +149,7 @@ class NoiseConfig:
     """Gaussian noise clipped to [0, 1], as torchvision.transforms.v2.GaussianNoise."""
 
     transform: ClassVar[str] = "augmentation.noise.GaussianNoise"
-    table_transform: ClassVar[str] = "augmentation.noise.make_feature_noise"
+    table_transform: ClassVar[str] = "augmentation.noise.GaussianNoise"
 
     std: float = per_run(
         0.1,
