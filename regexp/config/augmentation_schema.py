@@ -1,8 +1,8 @@
 """The typed schema of augmentation: the keys of each step, their defaults and constraints. Lengths are in pixels.
 
-`transform` is the path of a step's class, for utils.lazy; the fields are the arguments of that class. A step that suits
-rows of a table has another class for them: `table_transform`. A field that by itself switches its step off says at
-which value: `off`. Where several do so together, each says at which: `neutral`.
+`transform` is the path of a step's class, for utils.lazy; the fields are the arguments of that class. A step with
+`suits_tables` also changes rows of features. A field that by itself switches its step off says at which value: `off`.
+Where several do so together, each says at which: `neutral`.
 """
 
 from dataclasses import dataclass, field
@@ -149,7 +149,7 @@ class NoiseConfig:
     """Gaussian noise clipped to [0, 1], as torchvision.transforms.v2.GaussianNoise."""
 
     transform: ClassVar[str] = "augmentation.noise.GaussianNoise"
-    table_transform: ClassVar[str] = "augmentation.noise.GaussianNoise"
+    suits_tables: ClassVar[bool] = True
 
     std: float = per_run(
         0.1,

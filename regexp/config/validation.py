@@ -210,8 +210,8 @@ def _find_needs_of_images(config: Config) -> Iterator[str]:
     if config.model.needs_images:
         yield f"model={config.model.name} with data={name}: needs images, and a table has none; use model=mlp"
     for step_name, step in config.augmentation.items():
-        if not hasattr(step, "table_transform"):
-            suited_steps = ", ".join(kind for kind, schema in STEPS.items() if hasattr(schema, "table_transform"))
+        if not hasattr(step, "suits_tables"):
+            suited_steps = ", ".join(kind for kind, schema in STEPS.items() if hasattr(schema, "suits_tables"))
             yield (
                 f"augmentation.{step_name} with data={name}: needs images, and a table has none; drop the step with "
                 f"~augmentation.{step_name} (steps that suit tables: {suited_steps})"

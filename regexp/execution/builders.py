@@ -206,22 +206,22 @@ def make_pipeline(config: Config, shape: tuple[int, ...]) -> Pipeline:
             steps.append(_make_user_transform(key, step_config, (channels, *size), config.batch_size))
             continue
         try:
-            steps.append(make_transform(step_config, (channels, *size), is_table=len(shape) == 1))
+            steps.append(make_transform(step_config, (channels, *size)))
             Pipeline(steps, height, width, channels)
         except ConfigError as error:
             raise ConfigError(f"augmentation.{name}.{error}") from error
     return Pipeline(steps, height, width, channels)
 
 
-def make_transform(step_config: Any, shape: tuple[int, int, int], is_table: bool = False) -> Transform:
-    """Make the transform of an augmentation step for images of this shape, [C, H, W], or for rows of a table.
+def make_transform(step_config: Any, shape: tuple[int, int, int]) -> Transform:
+    """Make the transform of an augmentation step for images of this shape, [C, H, W].
 
     The class of the step's configuration decides the transform; the user may call the step anything.
     """
     if isinstance(step_config, TorchvisionConfig):
         return wrap_torchvision_transform(step_config.target, step_config.arguments, shape)
     options = {name: tuple(value) if isinstance(value, list) else value for name, value in asdict(step_config).items()}
-    transform: Transform = load_object(step_config.table_transform if is_table else step_config.transform)(**options)
+    transform: Transform = load_object(step_config.transform)(**options)
     return transform
 
 
