@@ -105,7 +105,7 @@ def test_every_model_takes_rows_or_says_what_to_type(name: str, model: str, over
 @pytest.mark.parametrize("step", STEPS)
 def test_every_step_takes_rows_or_says_what_to_type(step: str, overrides: list[str]) -> None:
     words = [*overrides, f"+augmentation.{step}={{}}"]
-    if hasattr(STEPS[step], "table_transform"):
+    if hasattr(STEPS[step], "suits_tables"):
         assert run(words, quiet=True).status == "completed"
         return
     with pytest.raises(ConfigError, match=f"augmentation.{step} with data=table: needs images.*~augmentation.{step}"):
