@@ -1,12 +1,13 @@
 """Composing overrides into checked configurations before torch is imported, with all mistakes reported at once."""
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from regexp.config.composing.composer import Composer
 from regexp.config.hydra_config.search_path import make_loader
@@ -29,14 +30,22 @@ def register_schema() -> None:
     store = ConfigStore.instance()
     if _SCHEMA in store.repo:  # it takes 40 ms
         return
-    store.store(group=_SCHEMA, name="config", node=make_hydra_schema(), package="_global_")
+    store.store(group=_SCHEMA, name="config", node=_make_node(make_hydra_schema()), package="_global_")
     for group, options in OPTIONS.items():
-        for option, schema in options.items():
-            node = OmegaConf.structured(schema)
-            for item in fields(schema):
-                if item.metadata.get("is_open", False):
-                    OmegaConf.set_struct(node[item.name], False)  # so that the keys need no +
-            store.store(group=f"{_SCHEMA}/{group}", name=option, node=node)
+        for option, option_schema in options.items():
+            store.store(group=f"{_SCHEMA}/{group}", name=option, node=_make_node(option_schema()))
+
+
+def _make_node(schema: Any) -> DictConfig:
+    """Return the node of an instance of a schema class; the keys of its open mappings need no +."""
+    node = OmegaConf.structured(schema)
+    for item in fields(schema):
+        if is_dataclass(value := getattr(schema, item.name)):
+            node[item.name] = _make_node(value)
+        elif item.metadata.get("is_open", False):
+            OmegaConf.set_struct(node[item.name], False)
+    assert isinstance(node, DictConfig)
+    return node
 
 
 def compose_job(overrides: Sequence[str]) -> Job:

@@ -19,6 +19,7 @@ from regexp.config.optimizer_schema import (
     SGDConfig,
     StepConfig,
 )
+from regexp.user_code.targets import normalize_target
 
 
 @dataclass
@@ -85,10 +86,19 @@ class EarlyStoppingConfig:
 
 @dataclass
 class LossConfig:
-    """The loss: cross entropy, changed by terms of which each field is the weight.
+    """The loss: cross entropy, or one of the user's own, changed by terms.
 
-    A field names the function of its term in `function`, for utils.lazy (see training.loss).
+    A field that is the weight of a term names the function of its term in `function`, for utils.lazy (see
+    training.loss).
     """
+
+    target: str | None = shared(
+        None,
+        "function of logits [B, classes] and labels [B] that returns losses [B], or class of such objects, to minimize "
+        "instead of the cross entropy: FILE.py:NAME, or MODULE:NAME; null: cross entropy",
+        is_target=True,
+    )
+    options: dict[str, Any] = shared({}, "keyword arguments of loss.target, one a key", is_open=True)
 
     label_smoothing: float = per_run(
         0.0,
@@ -98,6 +108,11 @@ class LossConfig:
         below=1,
         example=0.1,
     )
+
+    def __post_init__(self) -> None:
+        """Make equal targets equal values."""
+        if isinstance(self.target, str):
+            self.target = normalize_target(self.target)
 
 
 @dataclass

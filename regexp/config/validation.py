@@ -153,6 +153,7 @@ def find_combination_problems(config: Config) -> Iterator[str]:
                     f"device.graphs=true with augmentation.{name}: {step.target} is code of your own, and a CUDA graph "
                     "cannot hold its draws; leave device.graphs out"
                 )
+    yield from _find_loss_problems(config)
     optimizer, schedule = config.optimizer, config.schedule
     if getattr(optimizer, "nesterov", False) and getattr(optimizer, "momentum", 0) == 0:
         yield "optimizer.nesterov=true with optimizer.momentum=0: Nesterov needs momentum; use optimizer.momentum=0.9"
@@ -165,6 +166,24 @@ def find_combination_problems(config: Config) -> Iterator[str]:
     if warmup_epochs > 0 and warmup_epochs >= config.epochs:
         yield f"schedule.warmup_epochs={format_value(warmup_epochs)}: must be below epochs={config.epochs}"
     yield from _find_data_problems(config)
+
+
+def _find_loss_problems(config: Config) -> Iterator[str]:
+    """Yield the problems of a loss of the user's own, or of options without one."""
+    loss = config.loss
+    if loss.target is None:
+        for name in loss.options:
+            yield f"loss.options.{name}: cross entropy has no options; type loss.target=FILE.py:NAME as well"
+        return
+    for item in fields(loss):
+        value = getattr(loss, item.name)
+        if "function" in item.metadata and value != 0:
+            yield (
+                f"loss.{item.name}={format_value(value)} with loss.target={loss.target}: changes only cross entropy; "
+                "leave it out, or make it part of your loss"
+            )
+    if config.device.graphs:
+        yield f"device.graphs=true with loss.target={loss.target}: a CUDA graph cannot hold it; leave device.graphs out"
 
 
 def _find_data_problems(config: Config) -> Iterator[str]:

@@ -30,13 +30,14 @@ from regexp.models.protocol import Architecture
 from regexp.runs.directories import PlannedRun
 from regexp.training.batches import batch_sizes
 from regexp.training.cohort import Cohort
+from regexp.training.loss import UserLoss
 from regexp.training.member import Member, RunSettings
 from regexp.training.parameter_groups import Hyperparameters
 from regexp.training.schedules import Plateau, Schedule, constant, cosine, onecycle, step
 from regexp.training.streams import ImageStream
 from regexp.training.update_rules import OPTIMIZERS
 from regexp.user_code.loading import explain_user_failures
-from regexp.utils.device import choose_backend, choose_threads, is_device_lost, is_out_of_memory
+from regexp.utils.device import Backend, choose_backend, choose_threads, is_device_lost, is_out_of_memory
 from regexp.utils.lazy import load_object
 from regexp.utils.messages import first_line
 
@@ -89,6 +90,7 @@ def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
         config.batch_size,
         dataset,
         backend,
+        make_user_loss(config, dataset, backend),
     )
 
 
@@ -156,6 +158,16 @@ def make_architecture(config: Config, dataset: Dataset) -> Architecture:
         return architecture.from_options(dataset.input_shape, len(dataset.classes), flatten(config))
 
 
+def make_user_loss(config: Config, dataset: Dataset, backend: Backend) -> UserLoss | None:
+    """Make and try the loss of a configuration if it is one of the user's own; otherwise return None."""
+    if config.loss.target is None:
+        return None
+    with explain_errors([config]):
+        loss = UserLoss(config.loss.target, config.loss.options, len(dataset.classes))
+        loss.to(backend.device, backend.dtype)
+        return loss
+
+
 def make_settings(config: Config, dataset: Dataset) -> RunSettings:
     """Make the settings of a run, in which it may differ from the other runs of its cohort."""
     steps_per_epoch = len(batch_sizes(len(dataset.train), config.batch_size))
@@ -164,7 +176,11 @@ def make_settings(config: Config, dataset: Dataset) -> RunSettings:
         seed=config.seed,
         epochs=config.epochs,
         rates={name: getattr(config.model, name) for name in rate_names(type(config.model))},
-        loss_terms={item.metadata["function"]: getattr(config.loss, item.name) for item in fields(config.loss)},
+        loss_terms={
+            item.metadata["function"]: getattr(config.loss, item.name)
+            for item in fields(config.loss)
+            if "function" in item.metadata
+        },
         patience=math.inf if early_stopping.patience is None else early_stopping.patience,
         min_delta=early_stopping.min_delta,
         monitor=early_stopping.monitor,

@@ -144,7 +144,7 @@ def _measure_recording(cohort: Cohort) -> tuple[float, float]:
 
 
 def _train_step(cohort: Cohort, batch: Batch) -> None:
-    losses = training_loss(cohort.forward(batch.images), batch, cohort.loss_terms)
+    losses = training_loss(cohort.forward(batch.images), batch, cohort.loss_terms, cohort.user_loss)
     losses.sum().backward()
     cohort.step(losses, len(batch))
 

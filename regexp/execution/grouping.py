@@ -91,4 +91,5 @@ def _check_device_and_data(config: Config) -> tuple[Backend, tuple[int, ...]]:
     if config.normalization.name == "batch" and min(batch_sizes(len(dataset.train), config.batch_size)) == 1:
         unit = DATA_SOURCES[config.data.name].unit
         raise ConfigError(f"normalization=batch: a single training {unit} has no variance; use more training {unit}s")
+    builders.make_user_loss(config, dataset, backend)
     return backend, dataset.shape

@@ -13,7 +13,7 @@ from regexp.data.dataset import Dataset
 from regexp.models.protocol import Architecture
 from regexp.training.batches import Batch, EpochImages, batch_sizes, draw_epoch
 from regexp.training.early_stopping import EarlyStopping
-from regexp.training.loss import LossTerm
+from regexp.training.loss import LossTerm, UserLoss
 from regexp.training.member import Checkpoint, Member
 from regexp.training.metrics import EpochMetrics
 from regexp.training.optimizers import StackedOptimizer
@@ -41,6 +41,7 @@ class Cohort:
         next_images: the images of the next epoch, where they have been drawn already; None elsewhere.
         runs_per_stream: [S], how many consecutive runs read each image stream.
         best_weights: parameters and buffers of the best epoch so far, by name, [K, ...].
+        user_loss: the loss of all runs, if it is one of the user's own.
         loss_terms: the loss terms that any run uses, with the weights [K] of the runs.
         measured_labels: [K, n], the labels that each run trains on, of the images on which training metrics are
             measured; None where all runs train on the data set's own.
@@ -61,6 +62,7 @@ class Cohort:
         batch_size: int,
         dataset: Dataset,
         backend: Backend,
+        user_loss: UserLoss | None = None,
     ) -> None:
         """Begin the runs, or go on from their checkpoints.
 
@@ -72,12 +74,13 @@ class Cohort:
             batch_size: images in a step of each run.
             dataset: the data set, on the device.
             backend: the device and precision.
+            user_loss: the loss of all runs, if it is one of the user's own.
         """
         # Runs that share a stream stand together, and within it those that share hyperparameters.
         order = sorted(range(len(members)), key=lambda k: _sort_key(members[k]))
         self.members = [members[k] for k in order]
         self.all_members = tuple(self.members)
-        self.batch_size, self.dataset, self.backend = batch_size, dataset, backend
+        self.batch_size, self.dataset, self.backend, self.user_loss = batch_size, dataset, backend, user_loss
         self.uses_graphs = backend.graphs and len(members) <= MAX_GRAPH_RUNS
         self.steps_per_epoch = len(batch_sizes(len(dataset.train), batch_size))
         run_settings = [member.settings for member in self.members]
@@ -93,11 +96,7 @@ class Cohort:
         self.next_images: EpochImages | None = None
         self.last_checkpoint_time = time.perf_counter()
         self.checkpoint_seconds = 0.0
-        checkpoints_to_load: dict[int, Checkpoint] = {}
-        for k, i in enumerate(order):
-            checkpoint = checkpoints[i]
-            if checkpoint is not None:
-                checkpoints_to_load[k] = checkpoint
+        checkpoints_to_load = {k: checkpoint for k, i in enumerate(order) if (checkpoint := checkpoints[i]) is not None}
         for k, checkpoint in checkpoints_to_load.items():
             self._restore(k, checkpoint)
         hyperparameters = [settings.hyperparameters for settings in run_settings]
@@ -163,6 +162,8 @@ class Cohort:
         self.images, self.next_images = images.keep_streams(self.stream_keys), None
         seeds = [member.settings.seed for member in self.members]
         self.model.begin_epoch(seeds, self.epoch, batch_sizes(len(self.dataset.train), self.batch_size))
+        if self.user_loss is not None:
+            self.user_loss.begin_epoch(seeds, self.epoch, self.backend.device)
         self.optimizer.begin_epoch(self.steps_per_epoch)
         self.objective_sums.zero_()
         self.gradient_norm_sums.zero_()

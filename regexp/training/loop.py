@@ -52,7 +52,7 @@ def train_one_epoch(cohort: Cohort) -> None:
     """Take the optimizer steps of an epoch. Nothing here waits for the device."""
     for batch in cohort.batches():  # images [S, B, C, H, W], labels [K, B]
         logits = cohort.forward(batch.images)  # [K, B, classes]
-        losses = training_loss(logits, batch, cohort.loss_terms)  # [K]
+        losses = training_loss(logits, batch, cohort.loss_terms, cohort.user_loss)  # [K]
         losses.sum().backward()  # runs share no parameters: each gets its own gradient
         cohort.step(losses, len(batch))  # also sets the gradients to zero
 

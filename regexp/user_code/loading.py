@@ -126,9 +126,7 @@ def call_target(text: str, options: Mapping[str, Any], offered: Mapping[str, Any
     return function(**arguments)
 
 
-def make_function(
-    text: str, options: Mapping[str, Any], inputs: Sequence[str], key: str, offered: Mapping[str, Any] = {}
-) -> Callable[..., Any]:
+def make_function(text: str, options: Mapping[str, Any], inputs: Sequence[str], key: str) -> Callable[..., Any]:
     """Return the function of tensors that a target stands for: an instance of its class, or the function with options.
 
     Args:
@@ -136,14 +134,13 @@ def make_function(
         options: keyword arguments, of the class once, or of the function at every call.
         inputs: what the function is called with, such as "logits" and "labels", for messages.
         key: the key that sets the options.
-        offered: as in `call_target`.
 
     Raises:
         ConfigError: as in `call_target`; or instances of the class cannot be called.
     """
     target = load_target(text)
     if isinstance(target, type):
-        instance = call_target(text, options, offered, key)
+        instance = call_target(text, options, {}, key)
         if not callable(instance):
             raise ConfigError(f"{text}: its instances cannot be called; define __call__(self, {', '.join(inputs)})")
         return cast("Callable[..., Any]", instance)
@@ -151,9 +148,8 @@ def make_function(
         signature = inspect.signature(target)
     except (TypeError, ValueError):  # some compiled functions have none
         return partial(target, **options)
-    arguments = {**{name: value for name, value in offered.items() if name in signature.parameters}, **options}
-    _check_arguments(text, signature, arguments, key, inputs)
-    return partial(target, **arguments)
+    _check_arguments(text, signature, options, key, inputs)
+    return partial(target, **options)
 
 
 def _check_arguments(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from regexp.config.compose import compose_job
 from regexp.config.schema import Config
-from regexp.execution.builders import load_dataset, make_architecture, make_settings
+from regexp.execution.builders import load_dataset, make_architecture, make_settings, make_user_loss
 from regexp.training.cohort import Cohort
 from regexp.training.loop import train
 from regexp.training.member import Checkpoint, Member, RunResult
@@ -119,6 +119,7 @@ def make_configured_cohort(
         first.batch_size,
         dataset,
         backend,
+        make_user_loss(first, dataset, backend),
     )
     return cohort, recorders
 
