@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationError
 
 from regexp.config.augmentation_schema import STEPS
@@ -178,6 +178,8 @@ def _describe_missing_key(override: Override, cfg: DictConfig, choices: Mapping[
         return f"{text}: there is no such key{did_you_mean([f'+{text}'])}"
     option, key = choices.get(group), find_key(name)
     open_key = find_open_key(group, option)
+    if group == "loss" and OmegaConf.select(cfg, "loss.target") is None:  # the cross entropy has no options
+        open_key = None
     step = rest.partition(".")[0]
     if group == "augmentation" and step in STEPS and step not in cfg.augmentation and (key or rest == step):
         return f"{text}: augmentation={option} has no step {step}; to add it type {quote_word('+' + text.lstrip('+'))}"

@@ -94,8 +94,7 @@ class LossConfig:
 
     target: str | None = shared(
         None,
-        "function of logits [B, classes] and labels [B] that returns losses [B], or class of such objects, to minimize "
-        "instead of the cross entropy: FILE.py:NAME, or MODULE:NAME; null: cross entropy",
+        "function or class that computes what is minimized: FILE.py:NAME, or MODULE:NAME; null: the cross entropy",
         is_target=True,
     )
     options: dict[str, Any] = shared({}, "keyword arguments of loss.target, one a key", is_open=True)

@@ -49,7 +49,8 @@ def write_text(key: Key, text: str) -> str:
 
 def test_the_keys_that_hold_text_are_found() -> None:
     assert {key.name for key in ALL_TEXT_KEYS} == {
-        *("name", "tags", "data.root", "data.path", "data.label", "data.drop", "data.categorical", "model.target")
+        *("name", "tags", "data.root", "data.path", "data.label", "data.drop", "data.categorical", "model.target"),
+        "loss.target",
     }
 
 
