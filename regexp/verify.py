@@ -17,7 +17,7 @@ from regexp.api import run, sweep
 from regexp.cli.program import program
 from regexp.cli.verify import make_parser
 from regexp.config.compose import compose_job, extend_options
-from regexp.config.metric_registry import CURVES
+from regexp.config.metric_registry import list_curves, list_metrics
 from regexp.config.schema import cohort_key, flatten, list_targets
 from regexp.config.words.homes import expand_home
 from regexp.errors import ConfigError, DoubtfulResult, RunError
@@ -27,7 +27,6 @@ from regexp.runs.run import Run, find_runs
 from regexp.user_code.targets import normalize_target
 from regexp.utils.messages import join_words
 
-COMPARED_COLUMNS = ("objective", *CURVES)
 # How far a run's metrics may differ in float64 between training alone and in a cohort.
 TOLERANCE = 1e-9
 # Keys that may differ between the runs of a seed group: the seed, and what cannot change a result.
@@ -46,7 +45,7 @@ class TrainingRecord:
         provenance: the data, the code, the version of torch and the device.
         cohort_size: the number of runs with which the cohort began.
         metrics: a record for each epoch, with the columns of metrics.csv.
-        best_metrics: the values of COMPARED_COLUMNS at the best epoch.
+        best_metrics: the objective and the metrics of both splits at the best epoch.
     """
 
     label: str
@@ -79,7 +78,7 @@ class TrainingRecord:
                 provenance=provenance,
                 cohort_size=summary["cohort"]["size"],
                 metrics=metrics,
-                best_metrics={metric: best_epoch[metric] for metric in COMPARED_COLUMNS},
+                best_metrics={name: best_epoch[name] for name in ("objective", *list_curves(list_metrics(config)))},
             )
         except (LookupError, TypeError, ValueError, OSError) as error:
             raise RunError(f"{run.directory}: its record is incomplete ({error!r})") from error
@@ -90,7 +89,7 @@ class MetricDifference:
     """The difference of one metric between two trainings of a run.
 
     Attributes:
-        metric: one of COMPARED_COLUMNS.
+        metric: its name, a column of metrics.csv.
         first_epoch: the first epoch that differs; None where none does.
         largest: the largest absolute difference over the epochs that both trainings have.
         seed_spread: the standard deviation over the seed group at the runs' best epochs; None where it has one seed.
@@ -164,7 +163,7 @@ def verify(
 def compare_trainings(
     reference: TrainingRecord, alone: TrainingRecord, seed_group: Sequence[TrainingRecord]
 ) -> list[MetricDifference]:
-    """Return how two trainings of a run differ, for each of COMPARED_COLUMNS.
+    """Return how two trainings of a run differ, for each metric.
 
     Args:
         reference: the training in a cohort.
@@ -172,7 +171,7 @@ def compare_trainings(
         seed_group: the records of all runs of the same configuration, this one included.
     """
     differences = []
-    for metric in COMPARED_COLUMNS:
+    for metric in reference.best_metrics:
         # One training may have stopped earlier: the epochs that both have are compared.
         distances = [abs(a[metric] - b[metric]) for a, b in zip(reference.metrics, alone.metrics, strict=False)]
         first_epoch = next((epoch for epoch, distance in enumerate(distances, 1) if distance > 0), None)

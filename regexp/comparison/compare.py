@@ -17,7 +17,7 @@ from regexp.comparison.grouping import (
 from regexp.comparison.loading import Collection
 from regexp.comparison.rows import Row, average_rows, make_row, paired_differences, test_differences
 from regexp.config.keys import closest_match
-from regexp.config.metric_registry import FINAL_TAGS, RUN_METRICS, Metric
+from regexp.config.metric_registry import Metric, list_final_tags, list_metrics, list_run_metrics
 from regexp.errors import ConfigError
 from regexp.runs.run_record import RunRecord
 from regexp.utils.messages import did_you_mean
@@ -58,6 +58,16 @@ class Comparison:
         """All runs that are compared, also those that have not finished."""
         return [record for cell in self.cells for record in cell.records]
 
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """The metrics that are measured on images, of any of the runs, by name."""
+        return _collect_metrics(self.cells)
+
+    @property
+    def run_metrics(self) -> dict[str, Metric]:
+        """The metrics of finished runs by name, in the order of comparisons."""
+        return list_run_metrics(self.metrics)
+
 
 def compare_collection(
     collection: Collection,
@@ -74,8 +84,8 @@ def compare_collection(
         by: the keys whose values are compared, averaged over the other keys; none: all keys that varied.
         baseline: conditions "key=value" on the row that the others are compared with; keys without a condition keep
             their first value.
-        metric: the metric of the differences, one of RUN_METRICS; None: test accuracy, or validation accuracy where no
-            run has a test accuracy.
+        metric: the metric of the differences, one of those of the runs; None: test accuracy, or validation accuracy
+            where no run has a test accuracy.
         where: conditions that runs must meet.
         sort: a metric, best first, or a key, in the order of its values; None: validation accuracy.
 
@@ -95,7 +105,7 @@ def compare_collection(
         collection = replace(collection, title=f"{collection.title}, where {' and '.join(where)}", missing_runs=[])
     cells = [make_row(configuration) for configuration in configurations]
     levels = {key: list(dict.fromkeys(cell.values[key] for cell in cells)) for key in cells[0].values}
-    chosen_metric = _resolve_metric(metric, cells)
+    chosen_metric, metrics = _resolve_metric(metric, cells), _collect_metrics(cells)
     keys = [resolve_varied_key(key, list(levels), "--by") for key in by] or list(levels)
     averaged_keys = [key for key in levels if key not in keys]
     rows, left_out = average_rows(cells, keys) if averaged_keys else (cells, [])
@@ -121,7 +131,7 @@ def compare_collection(
         metric=chosen_metric,
         keys=keys,
         averaged_keys=averaged_keys,
-        rows=sorted(rows, key=lambda row: _sort_key(row, sort, levels)),
+        rows=sorted(rows, key=lambda row: _sort_key(row, sort, levels, metrics)),
         baseline=baseline_row,
         levels=levels,
         cells=cells,
@@ -131,25 +141,36 @@ def compare_collection(
     )
 
 
+def _collect_metrics(rows: Sequence[Row]) -> dict[str, Metric]:
+    """Return the metrics that any of the runs of some rows has, by name."""
+    metrics: dict[str, Metric] = {}
+    for row in rows:
+        for record in row.records:
+            metrics = {**list_metrics(record.config), **metrics}
+    return metrics
+
+
 def _resolve_metric(name: str | None, rows: Sequence[Row]) -> Metric:
     """Return the metric with this name, or the default metric of these rows."""
+    metrics = _collect_metrics(rows)
+    run_metrics = list_run_metrics(metrics)
     if name is None:
-        return RUN_METRICS["test_accuracy" if any("test_accuracy" in row.scores for row in rows) else "val_accuracy"]
-    plain_name = _without_tag(name)
-    if plain_name not in RUN_METRICS:
-        match = closest_match(name.replace("/", "_"), list(RUN_METRICS))
+        return run_metrics["test_accuracy" if any("test_accuracy" in row.scores for row in rows) else "val_accuracy"]
+    plain_name = _without_tag(name, metrics)
+    if plain_name not in run_metrics:
+        match = closest_match(name.replace("/", "_"), list(run_metrics))
         suggestion = did_you_mean([match] if match else [])
-        raise ConfigError(f"--metric {name}: must be one of {', '.join(RUN_METRICS)}{suggestion}")
+        raise ConfigError(f"--metric {name}: must be one of {', '.join(run_metrics)}{suggestion}")
     if plain_name == "seconds":
         raise ConfigError(
             "--metric seconds: runs that train together share their time, so their seconds cannot be compared"
         )
-    return RUN_METRICS[plain_name]
+    return run_metrics[plain_name]
 
 
-def _without_tag(name: str) -> str:
+def _without_tag(name: str, metrics: Mapping[str, Metric]) -> str:
     """Return the name of a metric that may be typed as the tag that holds it in TensorBoard: "kept/val_loss"."""
-    return next((metric for metric, tag in FINAL_TAGS.items() if tag == name), name)
+    return next((metric for metric, tag in list_final_tags(metrics).items() if tag == name), name)
 
 
 def _find_baseline(rows: Sequence[Row], conditions: Sequence[str]) -> Row:
@@ -178,26 +199,31 @@ def _add_differences(rows: Sequence[Row], baseline: Row, metric: str) -> None:
         difference.has_diverged_runs = any(record.status == "diverged" for record in [*row.records, *baseline.records])
 
 
-def _sort_key(row: Row, sort: str | None, levels: Mapping[str, Sequence[str]]) -> tuple[bool, float]:
+def _sort_key(
+    row: Row, sort: str | None, levels: Mapping[str, Sequence[str]], metrics: Mapping[str, Metric]
+) -> tuple[bool, float]:
     """Return a sort key that puts the best row first, and rows without the metric last.
 
     Args:
         row: the row to sort.
         sort: a metric or a key; None: validation accuracy.
         levels: the values of each key, in the order in which they are sorted.
+        metrics: the metrics of the runs.
 
     Raises:
         ConfigError: `sort` is neither a metric nor a key.
     """
-    if sort is not None and _without_tag(sort) not in RUN_METRICS:
+    run_metrics = list_run_metrics(metrics)
+    name = "val_accuracy" if sort is None else _without_tag(sort, metrics)
+    if sort is not None and name not in run_metrics:
         try:
             key = resolve_key(sort, list(row.values))
         except ConfigError as error:
-            names = [*row.values, *RUN_METRICS]
+            names = [*row.values, *run_metrics]
             match = closest_match(sort.replace("/", "_"), names)
             suggestion = did_you_mean([match] if match else [])
             raise ConfigError(f"--sort {sort}: must be one of {', '.join(names)}{suggestion}") from error
         return (False, levels[key].index(row.values[key]) if row.values[key] != ABSENT else -1)
-    metric = RUN_METRICS["val_accuracy" if sort is None else _without_tag(sort)]
+    metric = run_metrics[name]
     estimate = row.estimate(metric.name)
     return (True, 0.0) if estimate is None else (False, estimate.mean * (-metric.better or 1))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from regexp.comparison.rows import Row
-from regexp.config.metric_registry import COLUMNS
+from regexp.config.metric_registry import list_columns, list_metrics
 from regexp.errors import RunError
 from regexp.runs.run import Run
 
@@ -32,7 +32,8 @@ class Curves:
             if record.finished:
                 try:
                     epochs = Run(record.directory).metrics
-                    complete = len(epochs) == record.last_epoch and all(set(epoch) <= set(COLUMNS) for epoch in epochs)
+                    columns = set(list_columns(list_metrics(record.config)))
+                    complete = len(epochs) == record.last_epoch and all(set(epoch) <= columns for epoch in epochs)
                 except RunError as error:
                     problem = str(error).removeprefix(f"{record.directory}/")
                     self.problems.append(f"no curves of {record.directory}: {problem}")

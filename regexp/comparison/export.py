@@ -21,7 +21,7 @@ from regexp.comparison.verdicts import (
     format_headline,
     format_verdict,
 )
-from regexp.config.metric_registry import RUN_METRICS, Metric
+from regexp.config.metric_registry import Metric
 from regexp.utils.messages import show_bytes
 
 
@@ -43,9 +43,11 @@ def make_row_records(comparison: Comparison) -> RowRecords:
     for row in comparison.rows:
         record: dict[str, Any] = {}
         for key, value in row.values.items():
-            record[f"config.{key}" if key in RUN_METRICS else key] = value  # `epochs` is both a key and a metric
+            record[f"config.{key}" if key in comparison.run_metrics else key] = (
+                value  # `epochs` is both a key and a metric
+            )
         record |= {"seeds": row.seed_count, "runs": len(row.records)}
-        for metric in RUN_METRICS:
+        for metric in comparison.run_metrics:
             record |= _estimate_fields(metric, row.estimate(metric))
         record |= {"metric": comparison.metric.name, "baseline": row is comparison.baseline}
         record |= _difference_fields(row.difference, comparison.metric)

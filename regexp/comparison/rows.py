@@ -14,7 +14,6 @@ from regexp.comparison.statistics import (
     paired_test,
     sd_confidence_interval,
 )
-from regexp.config.metric_registry import RUN_METRICS
 from regexp.runs.run_record import RunRecord
 
 
@@ -127,7 +126,7 @@ def average_rows(cells: Sequence[Row], keys: Sequence[str]) -> tuple[list[Row], 
     for kept_values, group in groups.items():
         members = [group[combination] for combination in common]
         scores = {}
-        for metric in RUN_METRICS:
+        for metric in dict.fromkeys(metric for member in members for metric in member.scores):
             member_scores = [member.scores.get(metric, {}) for member in members]
             seeds = [seed for seed in member_scores[0] if all(seed in by_seed for by_seed in member_scores)]
             if seeds:

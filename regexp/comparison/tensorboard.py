@@ -13,16 +13,13 @@ from pathlib import Path
 from regexp.comparison.compare import Comparison
 from regexp.comparison.curves import Curves
 from regexp.comparison.rows import Row
-from regexp.config.metric_registry import EPOCH_SPLITS, METRICS
+from regexp.config.metric_registry import EPOCH_SPLITS
 from regexp.runs import event_file
 from regexp.utils import next_commands
 from regexp.utils.storage_errors import explain_storage_errors
 
 DIRECTORY_NAME = "bands"
-# The tags that regexp.execution.run_recorder writes, with their columns in metrics.csv.
-COLUMNS_BY_TAG = {f"{split}/{name}": f"{split}_{name}" for split in EPOCH_SPLITS for name in METRICS}
 TITLE = "training and validation"
-CHARTS = {f"{metric.title}: {TITLE}": (f"train/{name}", f"val/{name}") for name, metric in METRICS.items()}
 
 
 def write_bands(comparison: Comparison, curves: Curves) -> int:
@@ -40,22 +37,26 @@ def write_bands(comparison: Comparison, curves: Curves) -> int:
     Raises:
         StorageError: a file cannot be written.
     """
+    metrics = comparison.metrics
+    # The tags that regexp.execution.run_recorder writes, with their columns in metrics.csv.
+    columns = {f"{split}/{name}": f"{split}_{name}" for split in EPOCH_SPLITS for name in metrics}
+    charts = {f"{metric.title}: {TITLE}": (f"train/{name}", f"val/{name}") for name, metric in metrics.items()}
     directory = bands_directory(comparison)
     with explain_storage_errors(directory, "compare without --tensorboard"):
         _remove_bands(directory)
         rows = [row for row in comparison.rows if curves.run_count(row) > 1]
         if not rows:
             (directory / "layout").mkdir(parents=True, exist_ok=True)
-            event_file.EventFile.create(directory / "layout").write(0, event_file.layout(TITLE, CHARTS))
+            event_file.EventFile.create(directory / "layout").write(0, event_file.layout(TITLE, charts))
         for row, name in zip(rows, _directory_names(rows), strict=True):
-            curves_by_tag = {tag: curves.mean_and_sd(row, column) for tag, column in COLUMNS_BY_TAG.items()}
+            curves_by_tag = {tag: curves.mean_and_sd(row, column) for tag, column in columns.items()}
             curves_by_tag = {tag: curve for tag, curve in curves_by_tag.items() if curve}
             for kind, sign in (("mean", 0.0), ("mean+sd", 1.0), ("mean-sd", -1.0)):
                 path = directory / name / kind
                 path.mkdir(parents=True, exist_ok=True)
                 file = event_file.EventFile.create(path)
                 if row is rows[0] and kind == "mean":
-                    file.write(0, event_file.layout(TITLE, CHARTS))
+                    file.write(0, event_file.layout(TITLE, charts))
                 for epoch, points in enumerate(zip(*curves_by_tag.values(), strict=True), 1):
                     values = (mean + sign * sd for mean, sd in points)
                     file.write(epoch, *map(event_file.scalar, curves_by_tag, values))

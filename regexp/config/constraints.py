@@ -104,6 +104,9 @@ def find_violations(value: Any, metadata: dict[str, Any]) -> Iterator[str]:
         constraint = name.removeprefix("each_")
         if constraint not in _CONSTRAINTS:
             continue
+        # Whether there is such a choice is known once the whole configuration is.
+        if name == "choices" and re.fullmatch(metadata.get("further_choices", ""), str(value)):
+            continue
         is_kept = _CONSTRAINTS[constraint][0]
         if name.startswith("each_"):
             if not all(is_kept(entry, bound) for entry in value):

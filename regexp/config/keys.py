@@ -43,15 +43,15 @@ class Key:
 @cache
 def list_keys() -> tuple[Key, ...]:
     """Return all keys but those of augmentation steps: top-level keys first, then group by group."""
-    top_level = [key for key in _list_schema_keys(Config(), "") if "." not in key.name and key.name != "augmentation"]
+    top_level = [key for key in list_schema_keys(Config(), "") if "." not in key.name and key.name != "augmentation"]
     group_keys = [key for group in OPTIONS for key in _list_group_keys(group)]
-    return (*top_level, *_list_schema_keys(LossConfig(), "loss."), *group_keys)
+    return (*top_level, *list_schema_keys(LossConfig(), "loss."), *group_keys)
 
 
 @cache
 def list_step_keys() -> tuple[Key, ...]:
     """Return the keys of all augmentation steps, named augmentation.STEP.KEY."""
-    return tuple(key for name, step in STEPS.items() for key in _list_schema_keys(step(), f"augmentation.{name}."))
+    return tuple(key for name, step in STEPS.items() for key in list_schema_keys(step(), f"augmentation.{name}."))
 
 
 def _list_group_keys(group: str) -> Iterator[Key]:
@@ -60,7 +60,7 @@ def _list_group_keys(group: str) -> Iterator[Key]:
     keys: dict[str, Key] = {}
     options_with_key: dict[str, list[str]] = {}
     for option, schema in options.items():
-        for key in _list_schema_keys(schema(), f"{group}."):
+        for key in list_schema_keys(schema(), f"{group}."):
             keys.setdefault(key.name, key)
             options_with_key.setdefault(key.name, []).append(option)
     for name, key in keys.items():
@@ -70,7 +70,7 @@ def _list_group_keys(group: str) -> Iterator[Key]:
         yield Key(name, key.default, key.metadata, key.type_description, key.owner, some_options)
 
 
-def _list_schema_keys(node: Any, prefix: str) -> list[Key]:
+def list_schema_keys(node: Any, prefix: str) -> list[Key]:
     """Return the keys of an instance of a schema class, with a prefix before their names."""
     hints = get_type_hints(type(node))
     descriptions = {item.name: describe_type(hints[item.name]) for item in fields(node)}

@@ -4,7 +4,9 @@ An entry of METRICS is all that a new metric needs beside its function. metrics.
 monitored values of early stopping, and the tables of comparisons follow from it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -39,46 +41,79 @@ METRICS = {
 
 # The splits that are measured after every epoch. The test set is measured once, at the end.
 EPOCH_SPLITS = ("train", "val")
-CURVES = tuple(f"{split}_{name}" for split in EPOCH_SPLITS for name in METRICS)
-# The columns of metrics.csv.
-COLUMNS = ("epoch", "objective", *CURVES, "lr", "seconds")
-# The values that early stopping and the plateau schedule can watch.
-MONITORS = tuple(f"val_{name}" for name, metric in METRICS.items() if metric.better)
-
-
-def lower_is_better(monitor: str, value: float) -> float:
-    """Return a monitored value with its sign chosen so that lower is better."""
-    return -METRICS[monitor.removeprefix("val_")].better * value
-
-
 _SPLIT_TITLES = {"test": "test", "val": "validation", "train": "training"}
+# The section of the configuration that holds the metrics of the user's own.
+_USER_METRICS = "metrics."
+_BETTER = ".better"
 
 
-def _list_run_metrics() -> list[Metric]:
-    """Return the metrics of a finished run in the order of comparisons: accuracy first, and the test set before all."""
-    metrics = []
-    for metric in sorted(METRICS.values(), key=lambda metric: metric.name != "accuracy"):
+def list_metrics(options: Mapping[str, Any]) -> dict[str, Metric]:
+    """Return the metrics of a run by name: those of METRICS, then those of the user's own, which have no `function`.
+
+    Args:
+        options: the flat configuration of the run, as it is recorded too.
+    """
+    metrics = dict(METRICS)
+    for key, value in options.items():
+        name = key.removeprefix(_USER_METRICS).removesuffix(_BETTER)
+        if key == f"{_USER_METRICS}{name}{_BETTER}" and "." not in name:
+            is_fraction = bool(options.get(f"{_USER_METRICS}{name}.percent", False))
+            metrics[name] = Metric(name, name, percent=is_fraction, better=1 if value == "higher" else -1)
+    return metrics
+
+
+def list_curves(metrics: Mapping[str, Metric]) -> tuple[str, ...]:
+    """Return the names of the values that are measured after every epoch: each metric on each split."""
+    return tuple(f"{split}_{name}" for split in EPOCH_SPLITS for name in metrics)
+
+
+def list_columns(metrics: Mapping[str, Metric]) -> tuple[str, ...]:
+    """Return the columns of metrics.csv."""
+    return ("epoch", "objective", *list_curves(metrics), "lr", "seconds")
+
+
+def list_monitors(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+    """Return the values that early stopping and the plateau schedule can watch, each with its metric."""
+    return {f"val_{name}": metric for name, metric in metrics.items() if metric.better}
+
+
+def list_run_metrics(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+    """Return the metrics of a finished run by name, in the order of comparisons.
+
+    Accuracy comes first, and the test set before the other splits.
+    """
+    run_metrics = []
+    for metric in sorted(metrics.values(), key=lambda metric: metric.name != "accuracy"):
         for split, title in _SPLIT_TITLES.items():
             name = f"{split}_{metric.name}"
-            metrics.append(replace(metric, name=name, title=f"{title} {metric.title}", function=""))
-    return [
-        *metrics,
+            run_metrics.append(replace(metric, name=name, title=f"{title} {metric.title}", function=""))
+    run_metrics += [
         Metric("gap", "gap"),
         Metric("best_epoch", "best epoch"),
         Metric("epochs", "epochs"),
         Metric("seconds", "seconds"),
     ]
+    return {metric.name: metric for metric in run_metrics}
 
 
-RUN_METRICS = {metric.name: metric for metric in _list_run_metrics()}
-# The tags with which the event file of a finished run ends, by the name of the metric that each holds. TensorBoard's
-# HParams page averages them over seeds, as tables of comparisons average the metrics. It begins with the first five
-# tags by name, so these names sort before those of the curves. It shows a tag with the name of a hyperparameter in the
-# column of that hyperparameter, so no tag is called `epochs`.
-FINAL_TAGS = {
-    **{f"val_{name}": f"kept/val_{name}" for name in METRICS},
-    **{f"test_{name}": f"test/{name}" for name in METRICS},
-    "gap": "gap",
-    "epochs": "train/epochs",
-    "best_epoch": "train/best_epoch",
-}
+def list_final_tags(metrics: Mapping[str, Metric]) -> dict[str, str]:
+    """Return the tags with which the event file of a finished run ends, by the name of the metric that each holds.
+
+    TensorBoard's HParams page averages them over seeds, as tables of comparisons average the metrics. It begins with
+    the first five tags by name, so these names sort before those of the curves. It shows a tag with the name of a
+    hyperparameter in the column of that hyperparameter, so no tag is called `epochs`.
+    """
+    return {
+        **{f"val_{name}": f"kept/val_{name}" for name in metrics},
+        **{f"test_{name}": f"test/{name}" for name in metrics},
+        "gap": "gap",
+        "epochs": "train/epochs",
+        "best_epoch": "train/best_epoch",
+    }
+
+
+# What a run without metrics of the user's own has.
+COLUMNS = list_columns(METRICS)
+MONITORS = tuple(list_monitors(METRICS))
+RUN_METRICS = list_run_metrics(METRICS)
+FINAL_TAGS = list_final_tags(METRICS)

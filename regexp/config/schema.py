@@ -77,7 +77,12 @@ class EarlyStoppingConfig:
     min_delta: float = per_run(
         0.0, "amount by which a value must be better than the best one to count as an improvement", at_least=0
     )
-    monitor: str = per_run("val_loss", "metric that decides what an improvement is", choices=MONITORS)
+    monitor: str = per_run(
+        "val_loss",
+        "metric that decides what an improvement is; also val_NAME of a metric of your own",
+        choices=MONITORS,
+        further_choices=r"val_\w+",
+    )
     restore_best: bool = per_run(
         True,
         "keep the weights of the epoch with the best monitored value, regardless of min_delta; false: the last weights",
@@ -107,6 +112,23 @@ class LossConfig:
         below=1,
         example=0.1,
     )
+
+    def __post_init__(self) -> None:
+        """Make equal targets equal values."""
+        if isinstance(self.target, str):
+            self.target = normalize_target(self.target)
+
+
+@dataclass
+class UserMetricConfig:
+    """A metric of the user's own."""
+
+    target: str | None = shared(
+        None, "function or class that computes it: FILE.py:NAME, or MODULE:NAME", is_target=True
+    )
+    options: dict[str, Any] = shared({}, "keyword arguments of the target, one a key", is_open=True)
+    better: str = shared("higher", "which values are better", choices=("higher", "lower"))
+    percent: bool = shared(False, "whether it is a fraction, to be shown in percent")
 
     def __post_init__(self) -> None:
         """Make equal targets equal values."""
@@ -169,6 +191,9 @@ class Config:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    metrics: dict[str, Any] = shared(
+        {}, "metrics of your own by name: metrics.NAME.target, .options, .better, .percent", is_open=True
+    )
     device: DeviceConfig = field(default_factory=DeviceConfig)
 
 

@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from regexp.config.augmentation_schema import STEPS, TorchvisionConfig, UserTransformConfig
 from regexp.config.checks.augmentation_steps import make_step
+from regexp.config.checks.metrics import find_monitor_problem, make_metric
 from regexp.config.checks.targets import find_target_problems
 from regexp.config.constraints import can_convert, describe_wrong_type, find_violations, suggest_value
 from regexp.config.data_schema import DATA_SOURCES
@@ -62,6 +63,13 @@ def convert(cfg: DictConfig) -> tuple[Config, list[str], bool]:
         except ConfigError as error:
             problems += str(error).splitlines()
     config.augmentation = steps
+    metrics = {}
+    for name, node in config.metrics.items():
+        try:
+            metrics[str(name)] = make_metric(str(name), node)
+        except ConfigError as error:
+            problems += str(error).splitlines()
+    config.metrics = metrics
     types_are_right = not unknown_keys  # with them came values of any type
     sections = set(cfg)
     for name, value, metadata in iterate_fields(config):
@@ -154,6 +162,7 @@ def find_combination_problems(config: Config) -> Iterator[str]:
                     "cannot hold its draws; leave device.graphs out"
                 )
     yield from _find_loss_problems(config)
+    yield from find_monitor_problem(config)
     optimizer, schedule = config.optimizer, config.schedule
     if getattr(optimizer, "nesterov", False) and getattr(optimizer, "momentum", 0) == 0:
         yield "optimizer.nesterov=true with optimizer.momentum=0: Nesterov needs momentum; use optimizer.momentum=0.9"

@@ -17,6 +17,7 @@ from regexp.augmentation.image_by_image import wrap_torchvision_transform
 from regexp.augmentation.pipeline import Pipeline, Transform
 from regexp.augmentation.user_transform import wrap_user_transform
 from regexp.config.augmentation_schema import TorchvisionConfig, UserTransformConfig
+from regexp.config.metric_registry import list_metrics, list_monitors
 from regexp.config.model_schema import rate_names
 from regexp.config.schema import Config, flatten, list_targets, source_arguments, stream_key
 from regexp.data.dataset import Dataset, add_label_noise, read_dataset
@@ -32,6 +33,7 @@ from regexp.training.batches import batch_sizes
 from regexp.training.cohort import Cohort
 from regexp.training.loss import UserLoss
 from regexp.training.member import Member, RunSettings
+from regexp.training.metrics import UserMetric
 from regexp.training.parameter_groups import Hyperparameters
 from regexp.training.schedules import Plateau, Schedule, constant, cosine, onecycle, step
 from regexp.training.streams import ImageStream
@@ -91,6 +93,7 @@ def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
         dataset,
         backend,
         make_user_loss(config, dataset, backend),
+        make_user_metrics(config, dataset),
     )
 
 
@@ -168,6 +171,15 @@ def make_user_loss(config: Config, dataset: Dataset, backend: Backend) -> UserLo
         return loss
 
 
+def make_user_metrics(config: Config, dataset: Dataset) -> list[UserMetric]:
+    """Make and try the metrics of the user's own of a configuration."""
+    with explain_errors([config]):
+        return [
+            UserMetric(name, metric.target, metric.options, len(dataset.classes))
+            for name, metric in config.metrics.items()
+        ]
+
+
 def make_settings(config: Config, dataset: Dataset) -> RunSettings:
     """Make the settings of a run, in which it may differ from the other runs of its cohort."""
     steps_per_epoch = len(batch_sizes(len(dataset.train), config.batch_size))
@@ -184,6 +196,7 @@ def make_settings(config: Config, dataset: Dataset) -> RunSettings:
         patience=math.inf if early_stopping.patience is None else early_stopping.patience,
         min_delta=early_stopping.min_delta,
         monitor=early_stopping.monitor,
+        better=list_monitors(list_metrics(flatten(config)))[early_stopping.monitor].better,
         restore_best=early_stopping.restore_best,
         hyperparameters=make_hyperparameters(config, steps_per_epoch),
         stream=make_stream(config, dataset),

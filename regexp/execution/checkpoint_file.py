@@ -71,7 +71,9 @@ def _read(directory: Path, name: str) -> Checkpoint:
         AppendedFile.at_checkpoint(directory, state["events"])
         metrics = AppendedFile.at_checkpoint(directory, state["metrics"])
         with metrics.path.open(encoding="utf-8") as file:
-            if file.readline().rstrip("\n") != ",".join(COLUMNS):
+            columns = file.readline().rstrip("\n").split(",")
+            # Those of metrics of the user's own are those of the run's configuration.
+            if not set(COLUMNS) <= set(columns):
                 raise ValueError(f"{metrics.path.name} has columns of another version")
         return Checkpoint(tensors, {**state, "file": name})
     except KeyError as error:

@@ -68,6 +68,8 @@ def _max_runs_in_memory(config: Config, backend: Backend, num_workers: int) -> i
     architecture = builders.make_architecture(config, dataset)
     optimizer_values = builders.count_optimizer_values(config)
     run_bytes = memory.estimate_run_bytes(architecture, config.batch_size, optimizer_values, backend.dtype)
+    if config.metrics:
+        run_bytes += memory.estimate_logit_bytes(dataset, backend.dtype)
     # Each run may have its own stream.
     stream_bytes = memory.estimate_stream_bytes(dataset.shape, len(dataset.train), backend.dtype)
     num_sharing = num_workers if backend.device.type == "cpu" else 1  # each worker has a GPU of its own
@@ -92,4 +94,5 @@ def _check_device_and_data(config: Config) -> tuple[Backend, tuple[int, ...]]:
         unit = DATA_SOURCES[config.data.name].unit
         raise ConfigError(f"normalization=batch: a single training {unit} has no variance; use more training {unit}s")
     builders.make_user_loss(config, dataset, backend)
+    builders.make_user_metrics(config, dataset)
     return backend, dataset.shape

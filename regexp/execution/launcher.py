@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from regexp.config.compose import composer_for_loader
 from regexp.config.hydra_config.sweepers import is_search
 from regexp.config.job import Job
+from regexp.config.schema import flatten
 from regexp.errors import DIVERGED, RunBusy
 from regexp.execution.displays import print_header
 from regexp.execution.executors.choice import choose_executor
@@ -82,7 +83,7 @@ def launch(
         if busy is not None and (run is None or run.summary is None):
             value = busy
         elif run is None:  # another process has only just begun it
-            value = worst_value(job.config.early_stopping.monitor)
+            value = worst_value(flatten(job.config))
         else:
             value = Objective.of(run)
         results.append(LazyJobReturn(job, number, value))

@@ -5,6 +5,7 @@ from math import prod
 
 import torch
 
+from regexp.data.dataset import Dataset
 from regexp.models.protocol import Architecture
 from regexp.training import evaluation
 from regexp.training.batches import IMAGES_AT_ONCE
@@ -39,6 +40,13 @@ def estimate_run_bytes(architecture: Architecture, batch_size: int, optimizer_va
     parameter_values = architecture.costs.num_parameters * (VALUES_PER_PARAMETER + optimizer_values)
     activation_values = batch_size * architecture.costs.num_activations * VALUES_PER_ACTIVATION
     return (parameter_values + activation_values) * dtype.itemsize
+
+
+def estimate_logit_bytes(dataset: Dataset, dtype: torch.dtype) -> int:
+    """Return the bytes that a run adds where metrics of the user's own need the logits of a whole split at once."""
+    splits = (dataset.measured, dataset.validation, dataset.test)
+    num_images = max(len(split) for split in splits if split is not None)
+    return 2 * num_images * len(dataset.classes) * dtype.itemsize  # in chunks, and all together
 
 
 def estimate_stream_bytes(shape: Sequence[int], num_images: int, dtype: torch.dtype) -> int:

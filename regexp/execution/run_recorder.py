@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from regexp.config.metric_registry import COLUMNS, FINAL_TAGS, METRICS
+from regexp.config.metric_registry import list_columns, list_final_tags, list_metrics
 from regexp.config.schema import flatten
 from regexp.data.dataset import Dataset
 from regexp.execution.checkpoint_file import LAST, PREVIOUS, save_checkpoint
@@ -34,6 +34,9 @@ class RunRecorder:
         directory: the directory of the run.
         metrics: metrics.csv.
         events: the event file.
+        metric_names: the names of the run's metrics.
+        columns: the columns of metrics.csv.
+        final_tags: the tags with which the event file ends, by the name of the metric that each holds.
         has_checkpoint: whether a checkpoint of the run is on the disk.
     """
 
@@ -62,6 +65,12 @@ class RunRecorder:
         self.metadata, self.preview, self.has_checkpoint = metadata, preview, metadata is not None
         self.image_shape, self.classes, self.architecture = dataset.input_shape, dataset.classes, architecture
         self.data_notes, self.features = dataset.notes, dataset.features
+        metrics = list_metrics(flatten(planned.job.config))
+        self.metric_names, self.columns, self.final_tags = (
+            list(metrics),
+            list_columns(metrics),
+            list_final_tags(metrics),
+        )
         splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
         self.image_counts = {name: 0 if split is None else len(split) for name, split in splits.items()}
 
@@ -86,7 +95,7 @@ class RunRecorder:
         for path in (*weights, *self.directory.glob("events.out.tfevents.*")):
             path.unlink(missing_ok=True)
         self.events = EventFile.create(self.directory)
-        self.metrics = AppendedFile.create(self.directory / "metrics.csv", f"{','.join(COLUMNS)}\n".encode())
+        self.metrics = AppendedFile.create(self.directory / "metrics.csv", f"{','.join(self.columns)}\n".encode())
         config = flatten(self.planned.job.config)
         cells = {key: format_value(value, mark_fractions=True).replace("|", "\\|") for key, value in config.items()}
         rows = "\n".join(f"| {key} | {cell} |" for key, cell in cells.items())
@@ -118,15 +127,15 @@ class RunRecorder:
         # TensorBoard's HParams page shows the first five tags of a run. These tags sort after the final ones.
         curves = {
             "train/objective": metrics.objective,
-            **{f"train/{name}": metrics.values[f"train_{name}"] for name in METRICS},
+            **{f"train/{name}": metrics.values[f"train_{name}"] for name in self.metric_names},
             "train/lr": metrics.lr,
             "train/seconds": metrics.seconds,
             "train/gradient_norm": metrics.gradient_norm,
-            **{f"val/{name}": metrics.values[f"val_{name}"] for name in METRICS},
+            **{f"val/{name}": metrics.values[f"val_{name}"] for name in self.metric_names},
             "val/gap": metrics.gap,
         }
         with explain_storage_errors(self.directory):
-            self.metrics.append((",".join(str(row[name]) for name in COLUMNS) + "\n").encode())
+            self.metrics.append((",".join(str(row[name]) for name in self.columns) + "\n").encode())
             self.events.write(metrics.epoch, *(event_file.scalar(tag, value) for tag, value in curves.items()))
 
     def record_checkpoint(self, checkpoint: Checkpoint) -> None:
@@ -191,9 +200,9 @@ class RunRecorder:
         self.events.write(
             last.epoch,
             *(
-                event_file.scalar(FINAL_TAGS[name], value)
+                event_file.scalar(self.final_tags[name], value)
                 for name, value in scores.items()
-                if name in FINAL_TAGS and math.isfinite(value)
+                if name in self.final_tags and math.isfinite(value)
             ),
             *pictures,
             event_file.image("confusion", *encode_png(draw_confusion_matrix(result.confusion_matrix, self.classes))),

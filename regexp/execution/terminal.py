@@ -12,7 +12,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from regexp.config.metric_registry import METRICS
+from regexp.config.metric_registry import Metric, list_metrics
 from regexp.config.model_schema import NetworkConfig
 from regexp.config.schema import OPTIONS, list_targets
 from regexp.execution.planning import PlannedCohort, distinguishing_values, forecast_seconds
@@ -206,32 +206,33 @@ def _scores_table(run: Run, summary: dict[str, Any]) -> Table:
     title = f"epoch {epoch} of {summary['epochs']} ({ending}), {summary['seconds']:.1f} s"
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("")
-    for metric in METRICS.values():
+    metrics = list_metrics(run.config)
+    for metric in metrics.values():
         table.add_column(metric.title, justify="right")
     # A run of an earlier version may lack a metric that is new.
-    train = {name: scores.get(f"train_{name}") for name in METRICS}
-    validation = {name: scores.get(f"val_{name}") for name in METRICS}
-    table.add_row("training", *_format_scores(train))
-    table.add_row("validation", *_format_scores(validation))
+    train = {name: scores.get(f"train_{name}") for name in metrics}
+    validation = {name: scores.get(f"val_{name}") for name in metrics}
+    table.add_row("training", *_format_scores(metrics, train))
+    table.add_row("validation", *_format_scores(metrics, validation))
     # A gap is positive where the validation images do worse than the training images.
     gaps: dict[str, float | None] = {}
-    for name, metric in METRICS.items():
+    for name, metric in metrics.items():
         train_value, val_value = train[name], validation[name]
         if train_value is None or val_value is None:
             gaps[name] = None
         else:
             gaps[name] = train_value - val_value if metric.better > 0 else val_value - train_value
     if all(gap is not None for gap in gaps.values()):
-        table.add_row("gap", *_format_scores(gaps))
+        table.add_row("gap", *_format_scores(metrics, gaps))
     if summary["test"] is not None:
-        table.add_row("test", *_format_scores(summary["test"]))
+        table.add_row("test", *_format_scores(metrics, summary["test"]))
     return table
 
 
-def _format_scores(scores: Mapping[str, float | None]) -> list[str]:
+def _format_scores(metrics: Mapping[str, Metric], scores: Mapping[str, float | None]) -> list[str]:
     """Return the value of every metric as the table shows it."""
     texts = []
-    for name, metric in METRICS.items():
+    for name, metric in metrics.items():
         value = scores.get(name)
         if value is None:
             texts.append("-")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regexp.config.metric_registry import CURVES, METRICS
+from regexp.config.metric_registry import list_curves, list_metrics
 from regexp.errors import RunError
 from regexp.runs.claims import find_holder
 from regexp.runs.identity import DATA_PATH_KEYS, IGNORED_KEYS, Identity, data_paths
@@ -131,8 +131,9 @@ def _metric_values(summary: dict[str, Any], config: dict[str, Any]) -> dict[str,
     keeps_best = summary["best"] is not None and bool(config["early_stopping.restore_best"])
     kept_values = summary["best"] if keeps_best else summary["last"]
     test_values = summary["test"] or {}
-    values = {name: kept_values[name] for name in CURVES if name in kept_values or name in _REQUIRED}
-    values |= {f"test_{name}": test_values.get(name) for name in METRICS}
+    metrics = list_metrics(config)
+    values = {name: kept_values[name] for name in list_curves(metrics) if name in kept_values or name in _REQUIRED}
+    values |= {f"test_{name}": test_values.get(name) for name in metrics}
     values |= {name: summary[name] for name in ("best_epoch", "epochs", "seconds")}
     if values["val_loss"] is not None and values["train_loss"] is not None:
         values["gap"] = values["val_loss"] - values["train_loss"]

@@ -15,7 +15,7 @@ from regexp.training.batches import Batch, EpochImages, batch_sizes, draw_epoch
 from regexp.training.early_stopping import EarlyStopping
 from regexp.training.loss import LossTerm, UserLoss
 from regexp.training.member import Checkpoint, Member
-from regexp.training.metrics import EpochMetrics
+from regexp.training.metrics import EpochMetrics, UserMetric
 from regexp.training.optimizers import StackedOptimizer
 from regexp.utils.device import Backend, move_together
 from regexp.utils.lazy import load_object
@@ -42,6 +42,7 @@ class Cohort:
         runs_per_stream: [S], how many consecutive runs read each image stream.
         best_weights: parameters and buffers of the best epoch so far, by name, [K, ...].
         user_loss: the loss of all runs, if it is one of the user's own.
+        user_metrics: metrics of the user's own.
         loss_terms: the loss terms that any run uses, with the weights [K] of the runs.
         measured_labels: [K, n], the labels that each run trains on, of the images on which training metrics are
             measured; None where all runs train on the data set's own.
@@ -63,6 +64,7 @@ class Cohort:
         dataset: Dataset,
         backend: Backend,
         user_loss: UserLoss | None = None,
+        user_metrics: Sequence[UserMetric] = (),
     ) -> None:
         """Begin the runs, or go on from their checkpoints.
 
@@ -75,12 +77,14 @@ class Cohort:
             dataset: the data set, on the device.
             backend: the device and precision.
             user_loss: the loss of all runs, if it is one of the user's own.
+            user_metrics: metrics of the user's own.
         """
         # Runs that share a stream stand together, and within it those that share hyperparameters.
         order = sorted(range(len(members)), key=lambda k: _sort_key(members[k]))
         self.members = [members[k] for k in order]
         self.all_members = tuple(self.members)
-        self.batch_size, self.dataset, self.backend, self.user_loss = batch_size, dataset, backend, user_loss
+        self.batch_size, self.dataset, self.backend = batch_size, dataset, backend
+        self.user_loss, self.user_metrics = user_loss, user_metrics
         self.uses_graphs = backend.graphs and len(members) <= MAX_GRAPH_RUNS
         self.steps_per_epoch = len(batch_sizes(len(dataset.train), batch_size))
         run_settings = [member.settings for member in self.members]
@@ -227,12 +231,10 @@ class Cohort:
             [rows] = move_together([torch.tensor(is_best).nonzero().flatten()], self.backend.device)
             for name, tensor in self.model.state_dict().items():
                 self.best_weights[name].index_copy_(0, rows, tensor.index_select(0, rows))
-        scores = []
-        for member, run_metrics in zip(self.members, metrics, strict=True):
-            score = run_metrics.score(member.settings.monitor)
+        scores = [member.score(run_metrics) for member, run_metrics in zip(self.members, metrics, strict=True)]
+        for member, score in zip(self.members, scores, strict=True):
             if (plateau := member.settings.hyperparameters.plateau) is not None:
                 plateau.update(score)
-            scores.append(score)
         stops: list[bool] = self.early_stopping.update(torch.tensor(scores, dtype=torch.float64)).tolist()
         return stops
 

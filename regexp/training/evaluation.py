@@ -1,6 +1,6 @@
 """Evaluation: the metrics of K runs on the images of a split."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from regexp.config.metric_registry import METRICS
 from regexp.data.dataset import Images, scale
 from regexp.models.protocol import Predictor
+from regexp.training.metrics import UserMetric
 from regexp.utils.device import Backend
 from regexp.utils.lazy import load_object
 
@@ -23,7 +24,8 @@ class Evaluation:
     """The metrics of K runs on the same images, in evaluation mode and without label smoothing.
 
     Attributes:
-        values: the mean over the images of every metric in metric_registry.METRICS, by name, [K]; losses are in nats.
+        values: the mean over the images of every metric in metric_registry.METRICS, by name, [K], losses in nats; then
+            the metrics of the user's own.
         predictions: [K, N], the predicted classes, on the device; None where they were not asked for.
     """
 
@@ -44,6 +46,7 @@ def evaluate(
     backend: Backend,
     predict: bool = False,
     labels: Tensor | None = None,
+    user_metrics: Sequence[UserMetric] = (),
 ) -> Evaluation:
     """Evaluate all runs of a model on the same images, and leave the model in evaluation mode.
 
@@ -54,6 +57,7 @@ def evaluate(
         backend: the device and precision.
         predict: whether to return the predictions.
         labels: [K, N], each run's own labels; None for those of the split.
+        user_metrics: the metrics of the user's own, which see the logits of all images of the split at once.
 
     Returns:
         Every metric for every run.
@@ -61,7 +65,7 @@ def evaluate(
     model.eval()
     functions = {name: load_object(metric.function) for name, metric in METRICS.items()}
     sums = {name: torch.zeros(num_runs, dtype=backend.sum_dtype, device=backend.device) for name in functions}
-    predictions = []
+    predictions, all_logits = [], []
     values_per_image = prod(split.images.shape[1:]) + num_runs * model.architecture.costs.num_activations
     chunk_size = max(1, BYTES_AT_ONCE[backend.device.type] // (values_per_image * backend.dtype.itemsize))
     labels = split.labels.expand(num_runs, -1) if labels is None else labels
@@ -71,9 +75,16 @@ def evaluate(
         logits = logits.to(backend.dtype)
         for name, function in functions.items():
             sums[name] += function(logits, chunk_labels)
+        if user_metrics:
+            all_logits.append(logits)
         if predict:
             predictions.append(logits.argmax(-1))  # [K, B]
     values = {name: total / len(split) for name, total in sums.items()}
+    if user_metrics:
+        split_logits = torch.cat(all_logits, 1)  # [K, N, classes]
+        for metric in user_metrics:
+            numbers = [metric(split_logits[k], labels[k]) for k in range(num_runs)]
+            values[metric.name] = torch.tensor(numbers, dtype=backend.sum_dtype, device=backend.device)
     return Evaluation(values, torch.cat(predictions, 1) if predict else None)
 
 

@@ -61,8 +61,16 @@ def evaluate_epoch(cohort: Cohort) -> list[EpochMetrics]:
     """Return the epoch's metrics, [K]. This is the one place in an epoch that waits for the device."""
     dataset = cohort.dataset
     num_runs = len(cohort.members)
-    train = evaluate(cohort.model, num_runs, dataset.measured, cohort.backend, labels=cohort.measured_labels)
-    validation = evaluate(cohort.model, num_runs, dataset.validation, cohort.backend)
+    user_metrics = cohort.user_metrics
+    train = evaluate(
+        cohort.model,
+        num_runs,
+        dataset.measured,
+        cohort.backend,
+        labels=cohort.measured_labels,
+        user_metrics=user_metrics,
+    )
+    validation = evaluate(cohort.model, num_runs, dataset.validation, cohort.backend, user_metrics=user_metrics)
     values = {f"train_{name}": value for name, value in train.values.items()}
     values |= {f"val_{name}": value for name, value in validation.values.items()}
     objectives = cohort.objective_sums / len(dataset.train)
@@ -120,12 +128,13 @@ def _test_and_record(cohort: Cohort, rows: Sequence[int]) -> None:
     dataset = cohort.dataset
     split = dataset.validation if dataset.test is None else dataset.test
     model = cohort.model.select_runs(index)
-    last_evaluation = evaluate(model, len(rows), split, cohort.backend)
+    user_metrics = cohort.user_metrics
+    last_evaluation = evaluate(model, len(rows), split, cohort.backend, user_metrics=user_metrics)
     keeps_best = [member.settings.restore_best and member.best is not None for member in members]
     positions = torch.tensor(keeps_best).nonzero().flatten().to(cohort.backend.device)
     for name, tensor in model.state_dict().items():
         tensor.index_copy_(0, positions, cohort.best_weights[name].index_select(0, index[positions]))
-    kept_evaluation = evaluate(model, len(rows), split, cohort.backend, predict=True)
+    kept_evaluation = evaluate(model, len(rows), split, cohort.backend, predict=True, user_metrics=user_metrics)
     assert kept_evaluation.predictions is not None
     confusion_matrices = count_confusions(kept_evaluation.predictions, split.labels, len(dataset.classes)).cpu()
     columns = (

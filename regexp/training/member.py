@@ -29,7 +29,8 @@ class RunSettings:
         loss_terms: the weight of each loss term (see training.loss), by the path of its function.
         patience: epochs in a row without improvement that end the run; inf for never.
         min_delta: the amount by which a value must be better than the best one to count as an improvement.
-        monitor: the monitored value, one of config.metric_registry.MONITORS.
+        monitor: the monitored value: val_NAME of a metric.
+        better: 1 where larger values of it are better, -1 where smaller ones are.
         restore_best: whether the run keeps its best weights; otherwise its last.
         hyperparameters: those of the optimizer.
         stream: the image stream.
@@ -43,6 +44,7 @@ class RunSettings:
     patience: float
     min_delta: float
     monitor: str
+    better: int
     restore_best: bool
     hyperparameters: Hyperparameters
     stream: ImageStream
@@ -156,12 +158,15 @@ class Member:
             self.status, self.failure = "failed", error
             self.recorder.record_failure(error)
 
+    def score(self, metrics: EpochMetrics) -> float:
+        """Return the value that the run monitors, with its sign chosen so that lower is better; see EpochMetrics."""
+        return metrics.score(self.settings.monitor, self.settings.better)
+
     def update(self, metrics: EpochMetrics) -> bool:
         """Keep an epoch's metrics, and return whether it is the best so far. An epoch whose score is NaN never is."""
         self.last = metrics
         self.seconds += metrics.seconds
-        best_score = math.inf if self.best is None else self.best.score(self.settings.monitor)
-        is_best = metrics.score(self.settings.monitor) < best_score
+        is_best = self.score(metrics) < (math.inf if self.best is None else self.score(self.best))
         if is_best:
             self.best = metrics
         return is_best

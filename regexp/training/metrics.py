@@ -1,14 +1,21 @@
 """Metrics of a run: the functions that the registry of metrics names, and the values of one epoch."""
 
 import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Self, final
 
+import torch
 from torch import Tensor
 
-from regexp.config.metric_registry import lower_is_better
+from regexp.errors import ConfigError
 from regexp.training.loss import cross_entropy
+from regexp.user_code.failures import describe_failure
+from regexp.user_code.loading import list_paths, make_function
+from regexp.utils.rng import draw_from, random_stream
+
+_PROBES_PER_CLASS = 4  # logits that a metric of the user's own is tried on
 
 
 def summed_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -35,6 +42,68 @@ def count_correct(logits: Tensor, labels: Tensor) -> Tensor:
         [K], whole numbers.
     """
     return (logits.argmax(-1) == labels).sum(1)
+
+
+@final
+class UserMetric:
+    """A metric of the user's own: a number for all images of a split, which need not be a mean over images.
+
+    Attributes:
+        name: its name.
+        target: the function or class (see user_code.targets).
+    """
+
+    def __init__(self, name: str, target: str, options: Mapping[str, Any], num_classes: int) -> None:
+        """Make the metric, and try it on random logits.
+
+        Args:
+            name: its name.
+            target: a function of logits [N, classes] and labels [N], or a class whose instances are called with these.
+            options: the keyword arguments of the class once, or of the function at every call.
+            num_classes: the number of classes.
+
+        Raises:
+            ConfigError: there are no such parameters, or the result is no number.
+        """
+        self.name, self.target = name, target
+        key = f"metrics.{name}"
+        with draw_from(random_stream(0, "probes")):
+            self._function = make_function(target, options, ["logits", "labels"], f"{key}.options")
+            labels = torch.arange(num_classes).repeat(_PROBES_PER_CLASS)
+            logits = torch.randn(len(labels), num_classes)
+            try:
+                value = self(logits, labels)
+            except ConfigError as error:
+                raise ConfigError(f"{key}.target={error}") from error
+            except Exception as error:  # code that is not ours may raise anything
+                raise ConfigError(
+                    f"{key}.target={target}: fails for {_describe_inputs(logits)}: "
+                    f"{describe_failure(error, list_paths(target))}"
+                ) from error
+        if math.isnan(value):
+            raise ConfigError(f"{key}.target={target}: returns NaN for {_describe_inputs(logits)}")
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> float:
+        """Return the metric of one run for logits [N, classes] and labels [N]. Waits for the device.
+
+        Raises:
+            ConfigError: the function does not return a number.
+        """
+        with torch.no_grad(), draw_from(random_stream(0, "evaluation"), logits.device):
+            value = self._function(logits, labels)
+        if isinstance(value, Tensor) and value.dim() == 0:
+            value = value.item()
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            returned = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise ConfigError(
+                f"{self.target}: returns {returned} for {_describe_inputs(logits)}; must return one number for all "
+                "images, a float or a tensor of shape []"
+            )
+        return float(value)
+
+
+def _describe_inputs(logits: Tensor) -> str:
+    return f"logits {list(logits.shape)} and labels [{len(logits)}]"
 
 
 @dataclass(frozen=True)
@@ -70,12 +139,16 @@ class EpochMetrics:
         """The gap val_loss - train_loss, in nats: a measure of overfitting alone, since both are measured alike."""
         return self.values["val_loss"] - self.values["train_loss"]
 
-    def score(self, monitor: str) -> float:
+    def score(self, monitor: str, better: int) -> float:
         """Return the monitored value with its sign chosen so that lower is better.
 
         It is NaN, which is never better, where a loss is not finite.
+
+        Args:
+            monitor: the column of the value.
+            better: 1 where larger values are better, -1 where smaller ones are.
         """
-        return lower_is_better(monitor, self.values[monitor]) if self.is_finite() else math.nan
+        return -better * self.values[monitor] if self.is_finite() else math.nan
 
     def is_finite(self) -> bool:
         """Return whether no loss is infinite or NaN."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from regexp.config.compose import compose_job
 from regexp.config.schema import Config
-from regexp.execution.builders import load_dataset, make_architecture, make_settings, make_user_loss
+from regexp.execution.builders import load_dataset, make_architecture, make_settings, make_user_loss, make_user_metrics
 from regexp.training.cohort import Cohort
 from regexp.training.loop import train
 from regexp.training.member import Checkpoint, Member, RunResult
@@ -120,6 +120,7 @@ def make_configured_cohort(
         dataset,
         backend,
         make_user_loss(first, dataset, backend),
+        make_user_metrics(first, dataset),
     )
     return cohort, recorders
 

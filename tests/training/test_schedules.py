@@ -20,7 +20,7 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 
-from regexp.config.metric_registry import MONITORS
+from regexp.config.metric_registry import METRICS, MONITORS
 from regexp.config.optimizer_schema import SGDConfig
 from regexp.config.schema import OPTIONS, Config, EarlyStoppingConfig
 from regexp.execution.builders import make_hyperparameters
@@ -130,7 +130,12 @@ def test_every_run_has_the_learning_rates_of_its_own_torch_scheduler(name: str, 
             assert optimizer.learning_rates() == pytest.approx([expected[k][step] for k in rows], rel=1e-12)
         for k, run in zip(rows, runs, strict=True):
             if run.plateau is not None:
-                run.plateau.update(epoch_metrics(epoch, k).score(configs[k].early_stopping.monitor))
+                run.plateau.update(
+                    epoch_metrics(epoch, k).score(
+                        configs[k].early_stopping.monitor,
+                        METRICS[configs[k].early_stopping.monitor.removeprefix("val_")].better,
+                    )
+                )
         staying = [i for i, k in enumerate(rows) if EPOCHS[k] > epoch]
         ended = [weight.detach()[i].item() for i, k in enumerate(rows) if EPOCHS[k] == epoch]
         assert ended == pytest.approx([-sum(expected[k]) for k in rows if EPOCHS[k] == epoch], rel=1e-12)

@@ -1,10 +1,11 @@
 """The objective of a run: the value that a searching sweeper optimizes."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self, final
 
-from regexp.config.metric_registry import METRICS
+from regexp.config.metric_registry import list_metrics, list_monitors
 from regexp.runs.run import Run
 
 
@@ -37,10 +38,10 @@ class Objective(float):
         summary: dict[str, Any] = run.summary or {}
         monitor = run.config["early_stopping.monitor"]
         best_value = (summary.get("best") or {}).get(monitor)
-        return cls(worst_value(monitor) if best_value is None else best_value, run.directory.absolute())
+        return cls(worst_value(run.config) if best_value is None else best_value, run.directory.absolute())
 
 
-def worst_value(monitor: str) -> float:
-    """Return the worst possible value of a monitored metric: an accuracy of 0 or a loss of inf."""
-    metric = METRICS[monitor.removeprefix("val_")]
+def worst_value(options: Mapping[str, Any]) -> float:
+    """Return the worst value of the metric that a flat configuration monitors: an accuracy of 0, a loss of inf."""
+    metric = list_monitors(list_metrics(options))[options["early_stopping.monitor"]]
     return 0.0 if metric.percent and metric.better > 0 else -metric.better * math.inf
