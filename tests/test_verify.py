@@ -14,14 +14,16 @@ from helpers.commands import run_main
 
 from regexp import Run, run, sweep
 from regexp.config.compose import make_composer
+from regexp.config.metric_registry import METRICS, list_curves
 from regexp.errors import ConfigError, RunError
 from regexp.execution.terminal import Terminal
 from regexp.execution.train import train
 from regexp.training.cohort import Cohort
-from regexp.verify import COMPARED_COLUMNS, MetricDifference, TrainingRecord, _prepare, main, verify
+from regexp.verify import MetricDifference, TrainingRecord, _prepare, main, verify
 
 SHORT = ["epochs=4", "model.hidden_sizes=[8]"]
 DIRECTORY = Path("outputs/default")
+COMPARED_COLUMNS = ("objective", *list_curves(METRICS))
 NO_DIFFERENCE = [(metric, None, 0.0) for metric in COMPARED_COLUMNS]
 
 

@@ -58,6 +58,7 @@ REFUSED = {
     "optimizer.nesterov": ("optimizer=sgd optimizer.momentum=0 optimizer.nesterov=true", "Nesterov needs momentum"),
     "optimizer.centered": ("optimizer=rmsprop optimizer.centered=true optimizer.alpha=0", "the variance is always 0"),
     "schedule.warmup_epochs": ("schedule=cosine schedule.warmup_epochs=100", "must be below epochs=100"),
+    "loss.options": ("loss.options.gamma=2", "cross entropy has no options"),
     "device.graphs": ("device=cpu device.graphs=true", "only cuda has graphs"),
 }
 # The keys that have an effect whatever the others are, or whose value is the word for having none (0, null, false).
@@ -69,6 +70,8 @@ EFFECTIVE = {
     "batch_size": "decides the steps; beyond the number of images all are one batch",
     "force": "false is off",
     "loss.label_smoothing": "0 is off",
+    "loss.target": "null is cross entropy",
+    "metrics": "{} is off",
     "data.train_size": "null and 1.0 are all",
     "data.split_seed": "what it draws depends on the files: the header says where it draws nothing",
     "data.validation": "decides what validates",
