@@ -48,13 +48,24 @@ def name_python_object(target: Any) -> str:
         raise ConfigError(f"model={target!r}: must be a class or a function that returns a module")
     name, module = getattr(target, "__qualname__", ""), getattr(target, "__module__", None)
     if module not in (None, "__main__") and isinstance(target, type | types.FunctionType) and "<" not in name:
-        file, target_text = inspect.getsourcefile(target), f"{module}:{name}"
+        file, target_text = _find_source_file(target), f"{module}:{name}"
         with suppress(ConfigError):
             found_file = find_target(target_text).file
             if file is not None and found_file is not None and found_file.resolve() == Path(file).resolve():
                 is_script = "." not in module and found_file.resolve().parent == Path.cwd()
                 return f"{found_file.name}:{name}" if is_script else target_text
     return register_object(target)
+
+
+def _find_source_file(target: type | types.FunctionType) -> str | None:
+    """Return the file that defines a class or function; None if that is not known.
+
+    Python looks for the file of a class in its module, which loading another target may have removed from sys.modules.
+    """
+    with suppress(TypeError):
+        return inspect.getsourcefile(target)
+    functions = _find_functions(target) if isinstance(target, type) else iter((target,))
+    return next((function.__code__.co_filename for function in functions), None)
 
 
 def register_object(target: Callable[..., Any]) -> str:

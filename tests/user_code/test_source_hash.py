@@ -1,6 +1,7 @@
 """The hash of the user's own code: it changes with all that the code computes with, and with nothing else."""
 
 import linecache
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -154,6 +155,15 @@ def test_an_object_of_a_file_is_its_ordinary_target(monkeypatch: pytest.MonkeyPa
     Path("package/inner.py").write_text("class Net: pass\n")
     package.inner.Net = type("Net", (), {"__module__": "package.inner"})
     assert name_python_object(net.Block) == "blocks.py:First"
+
+
+def test_a_class_is_found_after_another_target_has_removed_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    Path("removed.py").write_text("class Net:\n    def forward(self, x):\n        return x\n")
+    import removed  # type: ignore[import-not-found]
+
+    monkeypatch.delitem(sys.modules, "removed")
+    assert name_python_object(removed.Net) == "removed.py:Net"
 
 
 def test_what_cannot_be_called_is_refused() -> None:
