@@ -11,8 +11,8 @@ from regexp.errors import DataError
 
 # Above this number of classes, most of which have a single image, labels are probably measurements or times.
 _MANY_CLASSES = 1000
-# Floating point counts no further without gaps, and int64 no further at all.
-_MAX_FLOAT, _MAX_INT = 2**53, 2**63 - 1
+# int64 counts no further.
+_MAX_INT = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,14 @@ def _to_whole_numbers(where: str, key: str, array: NDArray[Any]) -> NDArray[np.i
             f"{where}: {key} holds {column.dtype} values that are not whole numbers; labels are whole numbers, or "
             "strings"
         )
-    low, high, limit = column.min().item(), column.max().item(), _MAX_FLOAT if kind == "f" else _MAX_INT
+    low, high, limit = column.min().item(), column.max().item(), _MAX_INT
+    if kind == "f":  # counts without gaps to here; the next number may be another one that was rounded
+        limit = min(2 ** (np.finfo(column.dtype).nmant + 1) - 1, _MAX_INT)
     if high > limit or low < -limit:
-        raise DataError(f"{where}: {key} holds {low} to {high}; labels are whole numbers up to {limit}, or strings")
+        of_type = f" of {column.dtype}" if kind == "f" else ""
+        raise DataError(
+            f"{where}: {key} holds {low} to {high}; labels are whole numbers up to {limit}{of_type}, or strings"
+        )
     return column.astype(np.int64)
 
 

@@ -19,7 +19,7 @@ WHOLE_TYPES = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "i
 
 @given(st.sampled_from(WHOLE_TYPES), st.lists(st.integers(-(2**63), 2**63 - 1), min_size=2, max_size=30))
 def test_the_classes_are_the_numbers_that_occur(dtype: str, numbers: list[int]) -> None:
-    low, high = (-(2**24), 2**24) if "float" in dtype else (0, 1) if dtype == "bool" else (None, None)
+    low, high = (1 - 2**24, 2**24 - 1) if "float" in dtype else (0, 1) if dtype == "bool" else (None, None)
     if low is None:
         low, high = max(np.iinfo(dtype).min, -(2**63) + 1), min(np.iinfo(dtype).max, 2**63 - 1)
     labels = np.array([low + number % (high - low + 1) for number in numbers], dtype)
@@ -51,6 +51,14 @@ def test_large_and_missing_numbers_cost_no_classes(tmp_path: Path, values: Any, 
     assert splits.train.labels.tolist() == (np.arange(30) % 3).tolist()
     assert splits.test is not None
     assert splits.test.labels.tolist() == [1]
+
+
+@pytest.mark.parametrize(("dtype", "digits"), [("float16", 11), ("float32", 24), ("float64", 53)])
+def test_numbers_that_may_have_been_rounded_are_refused(dtype: str, digits: int) -> None:
+    highest = 2**digits - 1
+    assert find_classes("x", "labels", np.array([5, highest], dtype), None).names == ("5", str(highest))
+    with pytest.raises(DataError, match=f"whole numbers up to {highest} of {dtype}, or strings"):
+        find_classes("x", "labels", np.array([5, highest + 1], dtype), None)
 
 
 def test_labels_that_are_times_are_refused(tmp_path: Path) -> None:

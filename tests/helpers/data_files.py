@@ -4,13 +4,18 @@ import csv
 import struct
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.io
 from PIL import Image
 
+from regexp.config.data_schema import TableOptions
 from regexp.data.downloads.cifar import CIFAR_DATASETS
 from regexp.data.downloads.idx import IDX_DATASETS
+from regexp.data.readers import read_splits
+from regexp.data.sources import locate
+from regexp.data.splits import Splits
 
 CLASSES = ("cats & dogs", "grüne Äpfel", "猫")
 
@@ -128,6 +133,12 @@ def write_table(path: Path, rows: Sequence[Sequence[object]] | None = None, head
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header.split(","), *rows])
     return path
+
+
+def read_table(path: Path, label: str | None = "class", **options: Any) -> Splits:
+    """Read a table with these options."""
+    values = {"drop": (), "categorical": (), "missing": "error", **options}
+    return read_splits(locate("table", path=str(path), table=TableOptions(label, **values)))
 
 
 def small_dataset_overrides(name: str, directory: Path) -> list[str]:

@@ -13,8 +13,8 @@ from regexp.utils.messages import list_first
 
 # Cells, in lower case, that stand for a missing value.
 MISSING_WORDS = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none"})
-# The same for labels, of which "none" may be a class.
-MISSING_LABELS = MISSING_WORDS - {"none"}
+# NaN with a sign or a payload, as C prints it; Python reads the sign, too, and would take the cell for a number.
+_NAN = re.compile(r"[+-]?nan(\(\w*\))?")
 # The category of missing texts.
 MISSING_CATEGORY = ""
 # A column with more different texts than this, and than half of the rows, names the rows.
@@ -37,6 +37,12 @@ class Column:
 
     name: str
     categories: tuple[str, ...] | None
+
+
+def is_missing_value(cell: str) -> bool:
+    """Return whether a cell stands for a missing value."""
+    word = cell.lower()
+    return word in MISSING_WORDS or _NAN.fullmatch(word) is not None
 
 
 def type_columns(
@@ -65,7 +71,7 @@ def type_columns(
     gaps: dict[str, tuple[int, int]] = {}
     for name in names:
         cells = table.columns[name]
-        is_missing = np.array([cell.lower() in MISSING_WORDS for cell in cells])
+        is_missing = np.array([is_missing_value(cell) for cell in cells])
         if missing == "error" and is_missing.any():
             gaps[name] = int(is_missing.sum()), int(is_missing.argmax())
             continue

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from regexp.data.tables.raw_table import RawTable, table_error
+from regexp.data.tables.raw_table import RawTable, clean_cell, table_error
 from regexp.errors import DataError
 
 PARQUET_MARK = b"PAR1"
@@ -38,8 +38,8 @@ def read_parquet(path: Path) -> RawTable:
         if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
             raise table_error(path, f"column {name} holds {column.type}; columns are numbers, texts, dates or booleans")
         if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-            text_columns.add(name)
-        columns[name] = [_write_cell(value) for value in column.to_pylist()]
+            text_columns.add(clean_cell(name))
+        columns[clean_cell(name)] = [_write_cell(value) for value in column.to_pylist()]
     if table.num_rows == 0 or len(columns) < 2:
         raise table_error(path, f"holds {len(columns)} columns and {table.num_rows} rows")
     if len(columns) < table.num_columns:
@@ -48,4 +48,7 @@ def read_parquet(path: Path) -> RawTable:
 
 
 def _write_cell(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+    """Return a value as a text: a whole number without a point, whatever the type of its column."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "" if value is None else clean_cell(str(value))

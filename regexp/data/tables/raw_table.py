@@ -1,5 +1,6 @@
 """The cells of a table as its file holds them, and the messages about them."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ class RawTable:
 
     Attributes:
         path: the file.
-        columns: the cells of each column by its name, as texts without spaces at their ends.
+        columns: the cells of each column by its name, as `clean_cell` returns them.
         place: the word for a row's place in the file, "line" or "row".
         places: the place of each row.
         text_columns: the names of the columns that hold texts, whatever they look like.
@@ -35,6 +36,15 @@ class RawTable:
     def locate(self, i: int) -> str:
         """Return where row i is in the file: "line 17"."""
         return f"{self.place} {self.places[i]:,}"
+
+
+def clean_cell(text: str) -> str:
+    """Return the text of a cell, or the name of a column, without spaces at its ends and in Unicode's form NFC.
+
+    A letter with an accent is one character or two, and the same text in both. Clean cells, not a whole file: NFC turns
+    the Greek question mark into a semicolon.
+    """
+    return unicodedata.normalize("NFC", text.strip())
 
 
 def table_error(path: Path, message: str) -> DataError:

@@ -1,6 +1,9 @@
 """The user's own table in a file."""
 
+import dataclasses
 import difflib
+import itertools
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +13,7 @@ from regexp.config.words.homes import expand_home
 from regexp.data.sources import SourceFiles
 from regexp.data.tables.csv_file import read_csv, read_header
 from regexp.data.tables.parquet_file import PARQUET_MARK, read_parquet
-from regexp.data.tables.raw_table import RawTable, suggest_list, table_error
+from regexp.data.tables.raw_table import RawTable, clean_cell, suggest_list, table_error
 from regexp.errors import ConfigError, DataError
 from regexp.utils.messages import did_you_mean, show_bytes
 
@@ -31,6 +34,7 @@ _OTHER_FILES = {
 _MAX_NAMES = 20
 # Above this number of classes, which have few rows each, labels that are numbers are probably measurements.
 _MAX_NUMBERS, _MIN_ROWS = 20, 10
+_WHOLE_NUMBER = re.compile(r"[+-]?\d+")
 
 
 def find_table(name: str, root: str | None, path: str | None, options: TableOptions) -> SourceFiles:
@@ -52,12 +56,15 @@ def find_table(name: str, root: str | None, path: str | None, options: TableOpti
         if head.startswith(mark):
             raise table_error(file, problem)
     if head != PARQUET_MARK:  # pyarrow is not needed to recognize a finished run
-        _check_names(file, list(filter(None, read_header(file))), options)
+        _check_names(file, list(filter(None, read_header(file))), _clean_options(options))
     return SourceFiles(file, [file])
 
 
 def read_table(source: "Source") -> "Splits":
     """Read the user's table; its test set is split off later.
+
+    The classes are the different texts of the labels as written, so that 10 and 010 are two. Numbers are in their
+    order.
 
     Raises:
         DataError: the file, a column or a label is broken; the message says where.
@@ -67,16 +74,16 @@ def read_table(source: "Source") -> "Splits":
 
     from regexp.data.labels import find_classes, index_labels
     from regexp.data.splits import Split, Splits
-    from regexp.data.tables.columns import MISSING_LABELS, read_numbers, type_columns
+    from regexp.data.tables.columns import is_missing_value, read_numbers, type_columns
 
-    options = source.table
-    assert options is not None
+    assert source.table is not None
+    options = _clean_options(source.table)
     with source.root.open("rb") as content:
         is_parquet = content.read(len(PARQUET_MARK)) == PARQUET_MARK
     table = read_parquet(source.root) if is_parquet else read_csv(source.root)
     label = _check_names(source.root, list(table.columns), options)
     cells = table.columns[label]
-    missing_rows = [i for i, cell in enumerate(cells) if cell.lower() in MISSING_LABELS]
+    missing_rows = [i for i, cell in enumerate(cells) if is_missing_value(cell) and cell.lower() != "none"]
     if missing_rows:
         raise table_error(
             table.path,
@@ -84,18 +91,49 @@ def read_table(source: "Source") -> "Splits":
             f"{table.locate(missing_rows[0])}; remove them, or write their {label}",
         )
     where, numbers = f"data=table: {show_bytes(str(table.path))}", read_numbers(cells)
-    labels = np.array(cells, np.str_) if label in table.text_columns or numbers is None else numbers
-    if labels is numbers:
+    labels = np.array(cells, np.str_)
+    is_numeric = numbers is not None and label not in table.text_columns
+    if numbers is not None and is_numeric:
         _check_measurements(table, label, numbers)
     classes = find_classes(where, f"column {label}", labels, None)
+    if is_numeric:
+        classes = dataclasses.replace(classes, names=tuple(sorted(classes.names, key=_read_label)))
     names = [name for name in table.columns if name != label and name not in options.drop]
     if not names:
         raise table_error(table.path, f"no column is left beside {label}")
     columns, values, warnings = type_columns(table, names, options.categorical, options.missing)
+    if is_numeric and (spellings := _find_spellings(classes.names)):
+        warnings.append(
+            f"column {label} holds {' and '.join(spellings)}, which are two classes; if they are one, write both in "
+            "the same way"
+        )
     notes = {"left out": "; ".join(table.left_out), "warning": "; ".join(warnings)}
     notes = {heading: text for heading, text in notes.items() if text}
     split = Split(values, index_labels(where, f"column {label}", labels, classes))
     return Splits(split, None, None, classes.names, notes, tuple(columns))
+
+
+def _clean_options(options: TableOptions) -> TableOptions:
+    """Return options whose names of columns are written as a table holds them."""
+    return dataclasses.replace(
+        options,
+        label=options.label and clean_cell(options.label),
+        drop=tuple(map(clean_cell, options.drop)),
+        categorical=tuple(map(clean_cell, options.categorical)),
+    )
+
+
+def _read_label(text: str) -> tuple[float, str]:
+    """Return what sorts a label that is a number: its size, which is exact for a whole number, then its text."""
+    return int(text) if _WHOLE_NUMBER.fullmatch(text) else float(text), text
+
+
+def _find_spellings(labels: Sequence[str]) -> tuple[str, str] | None:
+    """Return the first two of sorted labels that are one number, such as 010 and 10; None if there are none."""
+    for first, second in itertools.pairwise(labels):
+        if _read_label(first)[0] == _read_label(second)[0]:
+            return first, second
+    return None
 
 
 def _check_names(path: Path, names: Sequence[str], options: TableOptions) -> str:
@@ -142,6 +180,12 @@ def _check_measurements(table: RawTable, label: str, numbers: "NDArray[np.float6
     """Raise DataError if labels look like measurements: fractions, or many different numbers."""
     import numpy as np
 
+    infinite_rows = np.flatnonzero(np.isinf(numbers)).tolist()
+    if infinite_rows:
+        row = infinite_rows[0]
+        raise table_error(
+            table.path, f"column {label}: {table.locate(row)} holds {table.columns[label][row]!r}; no class is infinite"
+        )
     different = np.unique(numbers)
     if (different != np.rint(different)).any() or len(different) > max(_MAX_NUMBERS, len(numbers) // _MIN_ROWS):
         raise table_error(
