@@ -23,6 +23,9 @@ from regexp.errors import ConfigError, DataError, StorageError
 from regexp.utils.lazy import load_object
 from regexp.utils.messages import list_first, show_bytes
 
+# Raise it when a reader makes something else of the same files: older caches are then decoded again.
+READING_VERSION = 2
+
 
 @dataclass(frozen=True)
 class SourceFiles:
@@ -131,7 +134,8 @@ def locate(
         ]
         options = (str(base.resolve()), image_size, grayscale, scale, *table_arguments)
         base_hash = _short_hash(repr(options).encode())
-        cache = cache_directory() / f"{name}-{base_hash}-{_short_hash(repr(stamps).encode())}.safetensors"
+        stamps_hash = _short_hash(repr((READING_VERSION, stamps)).encode())
+        cache = cache_directory() / f"{name}-{base_hash}-{stamps_hash}.safetensors"
         hashed_names = tuple(names) if source_files.names_matter else ()
         fingerprint = read_cached_fingerprint(cache) or _hash_files(
             cache, tuple(files), hashed_names, source_files.unpack

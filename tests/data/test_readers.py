@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 from helpers.cohorts import make_cohort
-from helpers.data_files import CLASSES, small_dataset_overrides, write_arrays, write_image_folder
+from helpers.data_files import CLASSES, small_dataset_overrides, write_arrays, write_image_folder, write_table
 from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from regexp import run, sweep
 from regexp.config.compose import compose_job
-from regexp.config.data_schema import DATA_SCHEMAS, DATA_SOURCES
+from regexp.config.data_schema import DATA_SCHEMAS, DATA_SOURCES, TableOptions
 from regexp.config.hydra_config.search_path import CONF
 from regexp.config.schema import OPTIONS, source_arguments
 from regexp.data import sources
@@ -153,6 +153,19 @@ def test_the_cache_keeps_one_version_of_each_data_set(tmp_path: Path) -> None:
     (root / CLASSES[1] / "005.png").unlink()
     load_uncached(overrides)
     assert len(list(cache_directory().iterdir())) == 2
+
+
+def test_a_cache_of_an_older_reader_is_decoded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = TableOptions("class", (), (), "error")
+    path = str(write_table(tmp_path / "own.csv"))
+    older = locate("table", path=path, table=options)
+    read_splits(older)
+    monkeypatch.setattr("regexp.data.sources.READING_VERSION", -1)
+    source = locate("table", path=path, table=options)
+    assert source.fingerprint == older.fingerprint
+    assert _read_cache(source) is None
+    read_splits(source)
+    assert list(cache_directory().iterdir()) == [source.cache]
 
 
 def test_a_run_on_a_data_set_is_trained_once(overrides: list[str]) -> None:

@@ -48,3 +48,4 @@ def test_a_letter_in_two_parts_is_one_text(name: str, file: Path) -> None:
         splits = read_table(file, drop=("x",), categorical=(typed_name,))
         assert splits.columns == (Column("ké", ("e", "é")), Column("é", ("5", "6")))
         assert read_table(file, typed_name, drop=("x",)).classes == ("5", "6")
+        assert read_table(file, drop=("x", typed_name)).columns == (Column("ké", ("e", "é")),)
