@@ -160,7 +160,7 @@ TEST = {"test_images": GRAY, "test_labels": LABELS}
         ({"labels": LABELS + 0.5}, "labels holds float64 values that are not whole numbers"),
         ({"labels": LABELS * np.nan}, "labels holds float64 values that are not whole numbers"),
         ({"labels": LABELS.astype("M8[s]")}, "labels holds datetime64[s] values that are not whole numbers"),
-        ({"labels": LABELS * 1e17}, "labels holds 0.0 to 2e+17; labels are whole numbers up to 9007199254740992"),
+        ({"labels": LABELS * 1e17}, "labels holds 0.0 to 2e+17; labels are whole numbers up to 9007199254740991"),
         ({"labels": LABELS.astype(np.uint64) + np.uint64(2**63)}, "labels holds 9223372036854775808 to"),
         ({"labels": np.eye(3)[LABELS]}, "labels has shape [6, 3]; labels are [N] or [N, 1]"),
         ({"labels": LABELS * 0}, "labels has only one class"),
