@@ -46,32 +46,32 @@ class BoundModel:
         self._bind()
 
     def _bind(self) -> None:
-        """Stack the modules' tensors by name, and make each module's own tensors views of their rows."""
+        """Stack the modules' tensors by name, and make the data of each module's own tensors views of their rows.
+
+        The tensors stay the same objects: a module may refer to them elsewhere too, and they may have hooks.
+        """
         self._parameters: dict[str, nn.Parameter] = {}
         self._constants: dict[str, Tensor] = {}  # buffers, and parameters that are not trained
-        self._buffers: list[list[tuple[nn.Module, str, Tensor]]] = [[] for _ in self.modules]
+        self._rows: list[list[tuple[nn.Module, str, Tensor, Tensor]]] = [[] for _ in self.modules]  # of constants
         for names in self._names:
-            tensors = [get_tensor(module, names[0]).detach() for module in self.modules]
-            stacked = torch.stack(tensors)
-            is_trained = get_tensor(self.modules[0], names[0]).requires_grad
+            own_tensors = [get_tensor(module, names[0]) for module in self.modules]
+            stacked = torch.stack([tensor.detach() for tensor in own_tensors])
+            is_trained = own_tensors[0].requires_grad
             if is_trained:
-                parameter = self._parameters[names[0]] = nn.Parameter(stacked)
-                parameter.grad = torch.zeros_like(stacked)
+                self._parameters[names[0]] = nn.Parameter(stacked)
+                gradients = torch.zeros_like(stacked)
+                self._parameters[names[0]].grad = gradients
             else:
                 self._constants[names[0]] = stacked
-            for k, module in enumerate(self.modules):
-                row: Tensor = stacked[k]
-                if isinstance(get_tensor(module, names[0]), nn.Parameter):
-                    row = nn.Parameter(row, is_trained)
-                    if is_trained and parameter.grad is not None:
-                        row.grad = parameter.grad[k]
-                for name in names:
-                    owner, leaf = find_owner(module, name)
-                    if isinstance(row, nn.Parameter):
-                        owner._parameters[leaf] = row
-                    else:
-                        owner._buffers[leaf] = row
-                        self._buffers[k].append((owner, leaf, row))
+            for k, tensor in enumerate(own_tensors):
+                tensor.data = stacked[k]
+                owners = [find_owner(self.modules[k], name) for name in names]
+                for owner, leaf in owners:  # a change of type makes several tensors of a shared one
+                    _set_tensor(owner, leaf, tensor)
+                if is_trained:
+                    tensor.grad = gradients[k]
+                else:
+                    self._rows[k] += [(owner, leaf, tensor, stacked[k]) for owner, leaf in owners]
 
     def __call__(self, images: Tensor, runs_per_stream: Sequence[int]) -> Tensor:
         """Return the logits [K, B, classes] of images [S, B, C, H, W]; runs_per_stream[s] runs read slice s."""
@@ -83,11 +83,12 @@ class BoundModel:
         for k, module in enumerate(self.modules):
             with states.of_run(k):
                 logits.append(module(_take_images(images, slices[k], self.copies_images)))
-            for owner, leaf, row in self._buffers[k]:
-                buffer = owner._buffers[leaf]
-                if buffer is not row and buffer is not None:  # the module has assigned a new one
-                    row.copy_(buffer.detach())
-                    owner._buffers[leaf] = row
+            for owner, leaf, tensor, row in self._rows[k]:
+                current = getattr(owner, leaf)
+                if current is not tensor or not tensor.is_set_to(row):  # the module has assigned a new one, or new data
+                    row.copy_(current.detach())
+                    tensor.data = row
+                    _set_tensor(owner, leaf, tensor)
         return torch.stack(logits)
 
     def train(self, mode: bool = True) -> Self:
@@ -197,6 +198,13 @@ class SelectedRuns:
     def state_dict(self) -> dict[str, Tensor]:
         """Return all parameters and buffers by name, each [K', ...]; views, not copies."""
         return dict(self._state)
+
+
+def _set_tensor(owner: nn.Module, leaf: str, tensor: Tensor) -> None:
+    if isinstance(tensor, nn.Parameter):
+        owner._parameters[leaf] = tensor
+    else:
+        owner._buffers[leaf] = tensor
 
 
 def _take_images(images: Tensor, i: int, copies: bool) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 
 from regexp.errors import ConfigError
 from regexp.models.bound import BoundModel
-from regexp.models.costs import ModelCosts, measure_costs
+from regexp.models.costs import ModelCosts, count_parameters, measure_costs
 from regexp.user_code.loading import call_target
 from regexp.utils.rng import draw_from, random_stream
 
@@ -63,6 +63,8 @@ class ModuleArchitecture:
         for seed in seeds:
             with draw_from(random_stream(seed, "initialization")):
                 modules.append(self.make_module())
+        with draw_from(random_stream(0, "probes")):
+            self._check_independence([*modules, self.make_module()])
         return BoundModel(self, modules, copies_images=True)  # it costs far less than a module
 
     def make_module(self, rates: Mapping[str, float] | None = None) -> nn.Module:
@@ -81,7 +83,8 @@ class ModuleArchitecture:
             raise ConfigError(f"{self._key}: puts its tensors on {names}; make them on the CPU, and regexp moves them")
         if any(is_lazy(parameter) for parameter in module.parameters()):
             with torch.no_grad():
-                module.eval()(self._draw_probes())
+                module.eval()  # some return nothing
+                module(self._draw_probes())
             module.train()
         module.float()
         return module
@@ -108,7 +111,8 @@ class ModuleArchitecture:
         if not any(parameter.requires_grad for parameter in parameters.values()):
             raise ConfigError(f"{self._key}: has no parameters that require gradients, so there is nothing to train")
         with torch.no_grad():
-            self._check_logits(module.eval()(self._draw_probes()), "in evaluation mode")
+            module.eval()
+            self._check_logits(module(self._draw_probes()), "in evaluation mode")
         module.train()
         saved_values: dict[int, int] = {}
         ours = {parameter.data_ptr() for parameter in parameters.values()}
@@ -128,10 +132,36 @@ class ModuleArchitecture:
             )
         if not logits.requires_grad:
             raise ConfigError(f"{self._key}: its logits do not depend on any parameter that requires gradients")
-        costs = measure_costs(module, self._draw_probes())
         # Functions produce values too, and those that the backward pass needs are saved.
         num_saved_values = sum(saved_values.values()) // _NUM_PROBES
+        try:
+            costs = measure_costs(module, self._draw_probes())
+        except RuntimeError:  # compiled modules take no hooks
+            costs = ModelCosts(count_parameters(module), 0, 0)
         return replace(costs, num_activations=max(costs.num_activations, num_saved_values))
+
+    def _check_independence(self, modules: Sequence[nn.Module]) -> None:
+        """Raise ConfigError if modules that were made one after the other differ in their tensors or share some.
+
+        Args:
+            modules: the modules of the runs, and one more, so that a run alone is checked too.
+        """
+        names_by_tensor: dict[int, str] = {}
+        first_shapes = {name: tensor.shape for name, tensor in modules[0].state_dict().items()}
+        for module in modules:
+            shapes = {name: tensor.shape for name, tensor in module.state_dict().items()}
+            if different := first_shapes.items() ^ shapes.items():
+                name = min(name for name, _ in different)
+                raise ConfigError(
+                    f"{self._key}: makes modules whose tensors differ ({name}); they must follow from its options alone"
+                )
+            tensors = {id(tensor): name for name, tensor in (*module.named_parameters(), *module.named_buffers())}
+            if shared := tensors.keys() & names_by_tensor.keys():
+                raise ConfigError(
+                    f"{self._key}: its modules share the tensor {tensors[min(shared)]} with each other, so that runs "
+                    "would change each other; make it in __init__"
+                )
+            names_by_tensor |= tensors
 
     def _check_logits(self, logits: Any, mode: str) -> None:
         """Raise ConfigError if the output of a module for the probes is not logits [B, classes]."""

@@ -93,7 +93,7 @@ def explain_user_failures(texts: Sequence[str]) -> Iterator[None]:
         yield
     except RegexpError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         for text in texts:
             paths = list_paths(text)
             if find_user_frame(error, paths) is not None:

@@ -44,6 +44,15 @@ class PretendedTensor(Tensor):
     is_cpu = property(lambda self: False)  # type: ignore[assignment]
     __torch_function__ = torch._C._disabled_torch_function_impl
 
+    @property
+    def data(self) -> Tensor:  # type: ignore[override]
+        """The tensor without its history."""
+        return self.detach()
+
+    @data.setter
+    def data(self, tensor: "PretendedTensor") -> None:
+        self.values = tensor.values
+
     def __repr__(self) -> str:
         return f"PretendedTensor({list(self.shape)}, {self.dtype}, {self.device})"
 

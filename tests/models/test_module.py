@@ -1,5 +1,6 @@
 """Modules of the user's own: what they may be, and what is said of those that cannot be trained."""
 
+from itertools import count
 from typing import Any
 
 import pytest
@@ -115,6 +116,47 @@ class Elsewhere(Linear):
     def __init__(self, classes: int) -> None:
         super().__init__(classes)
         self.to("meta")
+
+
+class Random(Linear):
+    def __init__(self, classes: int) -> None:
+        super().__init__(classes)
+        self.extra = nn.Linear(3, next(_SIZES))
+
+
+_SIZES = count(1)
+_FROZEN = nn.Linear(64, 64).requires_grad_(requires_grad=False)
+
+
+class Sharing(Linear):
+    def __init__(self, classes: int) -> None:
+        super().__init__(classes)
+        self.frozen = _FROZEN
+
+
+class ReturningNothing(Linear):
+    def train(self, mode: bool = True) -> None:  # type: ignore[override]
+        super().train(mode)
+
+
+def test_a_module_whose_train_returns_nothing_is_made() -> None:
+    architecture = make_architecture(ReturningNothing)
+    assert architecture.costs.num_parameters == 65 * CLASSES
+    architecture.make_model([0, 1], [{}] * 2).train().eval()
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (Random, "makes modules whose tensors differ (extra."),
+        (Sharing, "its modules share the tensor frozen."),
+    ],
+)
+def test_modules_that_depend_on_each_other_are_refused(target: Any, message: str) -> None:
+    architecture = make_architecture(target)
+    with pytest.raises(ConfigError) as error:
+        architecture.make_model([0], [{}])  # also alone: runs of other cohorts share the process
+    assert message in str(error.value)
 
 
 def make_number(classes: int) -> int:
