@@ -15,7 +15,8 @@ from regexp.execution.terminal import Terminal
 from regexp.execution.train import train
 from regexp.runs.run import Run, load_run
 from regexp.runs.sweep_record import SweepRecord
-from regexp.user_code.python_objects import find_unknown_sources, name_python_object
+from regexp.user_code.loading import name_python_object
+from regexp.user_code.python_objects import find_unknown_sources
 from regexp.user_code.targets import PYTHON_PREFIX
 
 if TYPE_CHECKING:

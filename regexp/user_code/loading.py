@@ -8,7 +8,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -18,7 +18,13 @@ from typing import Any, cast
 
 from regexp.errors import ConfigError, RegexpError
 from regexp.user_code.failures import describe_failure, find_user_frame, is_backward_failure
-from regexp.user_code.python_objects import get_python_object, list_code_files
+from regexp.user_code.python_objects import (
+    find_importable_name,
+    get_python_object,
+    has_same_code,
+    list_code_files,
+    register_object,
+)
 from regexp.user_code.sources import list_source_files
 from regexp.user_code.targets import PYTHON_PREFIX, Target, find_target
 from regexp.utils.messages import did_you_mean
@@ -102,6 +108,22 @@ def explain_user_failures(texts: Sequence[str]) -> Iterator[None]:
             names = ", ".join(texts)
             raise ConfigError(f"{names}: the backward pass fails: {describe_failure(error, [])}") from error
         raise
+
+
+def name_python_object(target: Any) -> str:
+    """Return the text that stands for a class or function that Python code passes: a target for `load_target`.
+
+    An object of a module that other processes can import gets the text of an ordinary target, if loading that gives the
+    same code. Another one (of a script, a notebook or a function, or changed since) can be used in this process only.
+
+    Raises:
+        ConfigError: it is not a class or a function.
+    """
+    text = find_importable_name(target)
+    with suppress(ConfigError):
+        if text is not None and has_same_code(target, load_target(text)):
+            return text
+    return register_object(target)
 
 
 def call_target(text: str, options: Mapping[str, Any], offered: Mapping[str, Any], key: str) -> Any:

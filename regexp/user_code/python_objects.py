@@ -2,7 +2,6 @@
 
 import inspect
 import secrets
-import sysconfig
 import textwrap
 import types
 from collections.abc import Callable, Iterator
@@ -13,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from regexp.errors import ConfigError
+from regexp.user_code.sources import find_imports, follow_imports, is_library, normalize_source
 from regexp.user_code.targets import PYTHON_PREFIX, find_target
 
 # Values that a source may refer to and that text stands for.
 _PLAIN_TYPES = (int, float, complex, str, bytes, bool, type(None))
+_CONTAINERS = (list, tuple, set, frozenset, dict)
 
 _objects: dict[str, Callable[..., Any]] = {}  # by their text
 _descriptions: dict[str, "SourceDescription"] = {}
@@ -35,17 +36,19 @@ class SourceDescription:
     unknown: list[str] = field(default_factory=list)
 
 
-def name_python_object(target: Any) -> str:
-    """Return the text that stands for a class or function that Python code passes: a target for `load_target`.
+def find_importable_name(target: Any) -> str | None:
+    """Return the text of the target that a class or function of a file is, so that other processes can load it.
 
-    An object of a module that other processes can import gets the text of an ordinary target, which is read from its
-    file again. Another one (of a script, a notebook or a function) can be used in this process only.
+    It is None for what a script, a notebook or a function defines, and where a decorator or the like took the place of
+    what has the name.
 
     Raises:
         ConfigError: it is not a class or a function.
     """
-    if not callable(target):
-        raise ConfigError(f"model={target!r}: must be a class or a function that returns a module")
+    if not callable(target) or (hasattr(target, "state_dict") and not isinstance(target, type)):
+        raise ConfigError(
+            f"model={type(target).__name__}: must be a class, or a function that returns a new module at each call"
+        )
     name, module = getattr(target, "__qualname__", ""), getattr(target, "__module__", None)
     if module not in (None, "__main__") and isinstance(target, type | types.FunctionType) and "<" not in name:
         file, target_text = _find_source_file(target), f"{module}:{name}"
@@ -54,7 +57,7 @@ def name_python_object(target: Any) -> str:
             if file is not None and found_file is not None and found_file.resolve() == Path(file).resolve():
                 is_script = "." not in module and found_file.resolve().parent == Path.cwd()
                 return f"{found_file.name}:{name}" if is_script else target_text
-    return register_object(target)
+    return None
 
 
 def _find_source_file(target: type | types.FunctionType) -> str | None:
@@ -80,14 +83,14 @@ def register_object(target: Callable[..., Any]) -> str:
 
 
 def get_python_object(text: str) -> Callable[..., Any]:
-    """Return an object by the text that `name_python_object` has returned; raise ConfigError if there is none."""
+    """Return an object by the text that `register_object` has returned; raise ConfigError if there is none."""
     if text not in _objects:
         raise ConfigError(f"{text}: names an object of another Python program; pass it again, as model=")
     return _objects[text]
 
 
 def describe_python_source(text: str) -> SourceDescription:
-    """Return the source of an object by the text that `name_python_object` has returned."""
+    """Return the source of an object by the text that `register_object` has returned."""
     get_python_object(text)
     return _descriptions[text]
 
@@ -122,16 +125,22 @@ def _describe(value: Any, description: SourceDescription, name: str = "") -> Non
     if key in description.parts or (is_code and _is_installed(value)):
         return
     if isinstance(value, partial):
-        for part in (value.func, *value.args, *value.keywords.values()):
-            _describe(part, description, f"{name} of partial")
+        for i, part in enumerate((value.func, *value.args, *value.keywords.values())):
+            _describe(part, description, f"{name}.{i}")
         description.parts[f"{key} keywords"] = repr(list(value.keywords))
     elif isinstance(value, types.BuiltinFunctionType):
         description.parts[key] = "built in"
     elif isinstance(value, types.ModuleType):
-        description.parts[key] = _read_source(value, description)
+        _describe_files(value, "", description)
     elif isinstance(value, type | types.FunctionType):
-        description.parts[key] = _read_source(value, description)
+        source = description.parts[key] = _read_source(value, description)
+        _describe_files(inspect.getmodule(value), source, description)
         functions = [value] if isinstance(value, types.FunctionType) else list(_find_functions(value))
+        for function in functions:  # the file may have changed since
+            description.parts[f"{key}.{function.__name__}, line {_first_line(function)}"] = _describe_code(function)
+        for attribute, content in vars(value).items() if isinstance(value, type) else ():
+            if not attribute.startswith("__") and isinstance(content, (*_PLAIN_TYPES, *_CONTAINERS)):
+                _describe(content, description, f"{key}.{attribute}")
         for base in value.__bases__ if isinstance(value, type) else ():
             _describe(base, description)
         for function in functions:
@@ -142,13 +151,62 @@ def _describe(value: Any, description: SourceDescription, name: str = "") -> Non
         _describe(value.__self__, description, f"{key}.self")
     elif isinstance(value, _PLAIN_TYPES):
         description.parts[name] = repr(value)
-    elif isinstance(value, list | tuple | set | frozenset | dict):
+    elif isinstance(value, _CONTAINERS):
         entries = [*value.keys(), *value.values()] if isinstance(value, dict) else list(value)
         for i, entry in enumerate(entries):
             _describe(entry, description, f"{name}[{i}]")
         description.parts[name] = f"{type(value).__name__} of {len(entries)}"
     else:
         description.unknown.append(name or type(value).__name__)
+
+
+def _describe_files(module: types.ModuleType | None, source: str, description: SourceDescription) -> None:
+    """Add the file of a module, unless it is the program itself, and the files that it or some source imports."""
+    file = getattr(module, "__file__", None)
+    files = find_imports(source, Path(file) if file else Path.cwd() / "__main__")
+    if module is not None and module.__name__ != "__main__" and file is not None:
+        files += follow_imports([Path(file).resolve()], [Path(file).resolve().parent])
+    for path in files:
+        description.parts[f"file {path.name} in {path.parent.name}"] = normalize_source(path.read_bytes())
+
+
+def _first_line(function: types.FunctionType) -> int:
+    """Return the number of a lambda's place: several may have one name. Other functions may move."""
+    positions = list(function.__code__.co_positions()) if function.__name__ == "<lambda>" else []
+    return next((position[2] or 0 for position in positions if position[2]), 0)
+
+
+def _describe_code(function: types.FunctionType) -> str:
+    """Return what a function computes, without the numbers of its lines."""
+    return repr(_list_code(function.__code__))
+
+
+def _list_code(code: types.CodeType) -> list[Any]:
+    constants = [_list_code(value) if isinstance(value, types.CodeType) else repr(value) for value in code.co_consts]
+    return [code.co_code.hex(), constants, code.co_names, code.co_varnames, code.co_freevars]
+
+
+def has_same_code(value: Any, other: Any) -> bool:
+    """Return whether two classes, or two functions, compute the same: in code, defaults, attributes and bases."""
+    if isinstance(value, types.FunctionType) and isinstance(other, types.FunctionType):
+        defaults = (repr(each.__defaults__) + repr(each.__kwdefaults__) for each in (value, other))
+        return _describe_code(value) == _describe_code(other) and len(set(defaults)) == 1 and not value.__closure__
+    if not (isinstance(value, type) and isinstance(other, type)):
+        return False
+    ignored_names = ("__module__", "__dict__", "__weakref__", "__doc__", "__annotations__")
+    attributes, other_attributes = (
+        {name: item for name, item in vars(each).items() if name not in ignored_names} for each in (value, other)
+    )
+    same_bases = [base.__qualname__ for base in value.__bases__] == [base.__qualname__ for base in other.__bases__]
+    if attributes.keys() != other_attributes.keys() or not same_bases:
+        return False
+    for name, attribute in attributes.items():
+        functions, other_functions = (list(_unwrap_functions(each[name])) for each in (attributes, other_attributes))
+        if list(map(_describe_code, functions)) != list(map(_describe_code, other_functions)):
+            return False
+        if isinstance(attribute, (*_PLAIN_TYPES, *_CONTAINERS)) and repr(attribute) != repr(other_attributes[name]):
+            return False
+    return True
 
 
 def _read_source(value: Any, description: SourceDescription) -> str:
@@ -215,6 +273,4 @@ def _is_installed(value: Any) -> bool:
     file = getattr(module, "__file__", None)
     if file is None:
         return True  # built in
-    is_ours = module.__name__.partition(".")[0] == "regexp"
-    is_library = any(part in ("site-packages", "dist-packages") for part in Path(file).parts)
-    return is_ours or is_library or file.startswith(sysconfig.get_path("stdlib"))
+    return module.__name__.partition(".")[0] == "regexp" or is_library(Path(file))

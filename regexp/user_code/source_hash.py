@@ -1,12 +1,11 @@
 """The hash of the user's own code, which changes when the code that a target runs may have changed."""
 
-import ast
 import hashlib
 import json
 from collections.abc import Sequence
 
 from regexp.user_code.python_objects import describe_python_source
-from regexp.user_code.sources import find_installed_version, list_source_files
+from regexp.user_code.sources import find_installed_version, list_source_files, normalize_source
 from regexp.user_code.targets import PYTHON_PREFIX, find_target
 
 
@@ -30,17 +29,5 @@ def _describe_code(text: str) -> str:
     version = find_installed_version(target)
     if version is not None:
         return version
-    sources = [(file.name, _normalize_source(file.read_bytes())) for file in list_source_files(target)]
+    sources = [(file.name, normalize_source(file.read_bytes())) for file in list_source_files(target)]
     return json.dumps(sources)
-
-
-def _normalize_source(source: bytes) -> str:
-    """Return Python source without its comments and its layout, or as it is if it is not Python.
-
-    Unlike in the hash of regexp's own code, imports and annotations stay: which module a name comes from can decide
-    what the code computes.
-    """
-    try:
-        return ast.unparse(ast.parse(source))
-    except (SyntaxError, ValueError):
-        return source.decode(errors="replace")

@@ -10,13 +10,13 @@ from torch import nn
 
 from regexp.errors import ConfigError
 from regexp.models.module import ModuleArchitecture
-from regexp.user_code.python_objects import name_python_object
+from regexp.user_code.python_objects import register_object
 
 SHAPE, CLASSES = (1, 8, 8), 10
 
 
 def make_architecture(target: Any, **options: Any) -> ModuleArchitecture:
-    text = target if isinstance(target, str) else name_python_object(target)
+    text = target if isinstance(target, str) else register_object(target)
     flat_options = {"model.target": text, **{f"model.options.{name}": value for name, value in options.items()}}
     return ModuleArchitecture.from_options(SHAPE, CLASSES, flat_options)
 

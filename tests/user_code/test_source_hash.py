@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from regexp.errors import ConfigError
-from regexp.user_code.python_objects import find_unknown_sources, get_python_object, name_python_object
+from regexp.user_code.loading import name_python_object
+from regexp.user_code.python_objects import find_unknown_sources, get_python_object
 from regexp.user_code.source_hash import hash_user_code
 
 SOURCES = {
@@ -167,7 +168,88 @@ def test_a_class_is_found_after_another_target_has_removed_its_module(monkeypatc
 
 
 def test_what_cannot_be_called_is_refused() -> None:
-    with pytest.raises(ConfigError, match="must be a class or a function"):
+    with pytest.raises(ConfigError, match="must be a class, or a function"):
         name_python_object(3)
     with pytest.raises(ConfigError, match="names an object of another Python program"):
         get_python_object("python:Gone")
+
+
+def test_the_packages_of_a_module_count_and_what_is_on_the_search_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("outer/inner").mkdir(parents=True)
+    Path("library").mkdir()
+    monkeypatch.syspath_prepend(str(Path("library").resolve()))
+    files = ["outer/__init__.py", "outer/inner/__init__.py", "library/on_the_path.py"]
+    for name in files:
+        Path(name).write_text("WIDTH = 1\n")
+    Path("outer/inner/net.py").write_text("from . import WIDTH\nimport on_the_path\nclass Net: pass\n")
+    Path("outer/file.py").write_text("from . import WIDTH\nclass Net: pass\n")
+    for text, names in (("outer.inner.net:Net", files), ("outer/file.py:Net", files[:1])):
+        for name in names:
+            before = hash_user_code([text])
+            with Path(name).open("a") as file:
+                file.write("WIDTH = 2\n")
+            assert hash_user_code([text]) != before, name
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "class Net:\n    width = WIDTH\n    def forward(self): pass\n",
+        "class Net:\n    widths = [WIDTH, 1]\n    def forward(self): pass\n",
+        "class Net:\n    def forward(self): pass\nNet.width = WIDTH\n",
+        "from functools import partial\ndef make(a, b): pass\nNet = partial(make, WIDTH, 1)\n",
+    ],
+)
+def test_values_that_a_class_got_from_elsewhere_count(source: str) -> None:
+    hashes = []
+    for width in (8, 8, 64):
+        linecache.cache["<script>"] = (len(source), None, source.splitlines(keepends=True), "<script>")
+        variables: dict[str, Any] = {"__name__": "__main__", "WIDTH": width}
+        exec(compile(source, "<script>", "exec"), variables)
+        hashes.append(hash_object(variables["Net"]))
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_lambdas_of_one_line_differ() -> None:
+    first, second = (lambda x: x + 1), (lambda x: x + 2)  # fmt: skip
+    assert hash_object(first) != hash_object(second)
+
+
+def test_what_the_functions_of_other_files_import_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    Path("settings.py").write_text("WIDTH = 1\n")
+    Path("widths.py").write_text("import settings\ndef find_width(): return settings.WIDTH\n")
+    cells = [
+        "import widths\nclass Net:\n    def forward(self): return widths.find_width()\n",
+        "from widths import find_width\nclass Net:\n    def forward(self): return find_width()\n",
+        "class Net:\n    def forward(self):\n        from widths import find_width\n        return find_width()\n",
+    ]
+    for cell in cells:
+        before = hash_object(run_cell(cell)["Net"])
+        assert hash_object(run_cell(cell)["Net"]) == before
+        with Path("settings.py").open("a") as file:
+            file.write("WIDTH = 2\n")
+        assert hash_object(run_cell(cell)["Net"]) != before
+
+
+def test_what_took_the_place_of_a_name_is_not_loaded_by_that_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    Path("nets.py").write_text(
+        "from functools import wraps\n"
+        "class Net:\n    depth = 8\n    def forward(self): return self.depth\n"
+        "def make(width=16): return width\n"
+        "def widen(function):\n    @wraps(function)\n    def wide(): return function(100)\n    return wide\n"
+        "wide_make = widen(make)\n"
+        "Wide = type('Wide', (Net,), {'__qualname__': 'Net', '__module__': 'nets', 'depth': 100})\n"
+    )
+    import nets  # type: ignore[import-not-found]
+
+    assert name_python_object(nets.Net) == "nets.py:Net"
+    assert name_python_object(nets.make) == "nets.py:make"
+    assert name_python_object(nets.wide_make).startswith("python:")
+    assert name_python_object(nets.Wide).startswith("python:")
+    nets.Net.depth = 50
+    assert name_python_object(nets.Net).startswith("python:")
+    nets.Net.depth = 8
+    Path("nets.py").write_text(Path("nets.py").read_text().replace("return self.depth", "return -self.depth"))
+    assert name_python_object(nets.Net).startswith("python:")  # what was imported before the edit
