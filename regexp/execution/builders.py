@@ -167,7 +167,7 @@ def make_user_loss(config: Config, dataset: Dataset, backend: Backend) -> UserLo
         return None
     with explain_errors([config]):
         loss = UserLoss(config.loss.target, config.loss.options, len(dataset.classes))
-        loss.to(backend.device, backend.dtype)
+        loss.to(backend.dtype)
         return loss
 
 

@@ -20,6 +20,7 @@ from regexp.runs.directories import PlannedRun
 from regexp.runs.identity import short_names, split_code_hash
 from regexp.runs.logdirs import make_current_logdir, make_logdir
 from regexp.runs.run import Run
+from regexp.user_code.targets import PYTHON_PREFIX
 from regexp.utils import next_commands
 from regexp.utils.console import Console
 from regexp.utils.messages import join_words
@@ -173,7 +174,8 @@ class Terminal:
         self.print_line(f"results  {next_commands.relative_path(run.directory)}")
         logs = make_current_logdir(run.directory.parent.parent)
         self.print_line(f"curves   {next_commands.tensorboard_command(logs)}")
-        self.print_line(f"try      {next_commands.command_prefix()}regexp {_suggest_overrides(run)}")
+        if not any(text.startswith(PYTHON_PREFIX) for text in map(str, run.config.values())):  # only Python has it
+            self.print_line(f"try      {next_commands.command_prefix()}regexp {_suggest_overrides(run)}")
 
 
 def _name_code(planned_runs: Sequence[PlannedRun]) -> str:

@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 from regexp.errors import ConfigError
 from regexp.models.bound import BoundModel
 from regexp.models.costs import ModelCosts, count_parameters, measure_costs
+from regexp.user_code.global_draws import refuse_global_draws
 from regexp.user_code.loading import call_target
 from regexp.utils.rng import draw_from, random_stream
 
@@ -48,7 +49,7 @@ class ModuleArchitecture:
         target = options["model.target"]
         arguments = {key.removeprefix(_OPTIONS): value for key, value in options.items() if key.startswith(_OPTIONS)}
         architecture = cls(target, arguments, input_shape, num_classes)
-        with draw_from(random_stream(0, "probes")):
+        with draw_from(random_stream(0, "probes")), refuse_global_draws(f"model.target={target}"):
             module = architecture.make_module()
             return replace(architecture, costs=architecture._try(module))
 
@@ -77,6 +78,8 @@ class ModuleArchitecture:
         module = call_target(self.target, self.options, offered, "model.options")
         if not isinstance(module, nn.Module):
             raise ConfigError(f"{self._key}: returns {type(module).__name__}; must be or return a torch.nn.Module")
+        if any(isinstance(layer, torch.jit.ScriptModule) for layer in module.modules()):
+            raise ConfigError(f"{self._key}: is compiled by torch.jit, which hides its tensors; name the class itself")
         devices = {tensor.device for tensor in (*module.parameters(), *module.buffers())}
         if devices - {torch.device("cpu")}:
             names = ", ".join(sorted(str(device) for device in devices))

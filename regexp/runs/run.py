@@ -134,6 +134,8 @@ class Run:
             >>> model(torch.rand(2, 1, 8, 8)).shape  # two images of digits
             torch.Size([2, 10])
         """
+        if target is not None and not isinstance(target, str) and not callable(target):
+            raise ConfigError(f"target={target!r}: must be a class, a function, or a name such as 'net.py:Net'")
         if weights not in ("kept", "best", "last"):
             raise ValueError(f'weights must be "kept", "best" or "last", not {weights!r}')
         if weights == "kept":

@@ -5,6 +5,7 @@ weight of 0 leaves a run's losses as they are. Each is a field of config.schema.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any, final
 
 import torch
@@ -95,9 +96,16 @@ class UserLoss:
         Raises:
             ConfigError: there are no such parameters, or the results are not losses [B] that can be minimized.
         """
-        self.target = target
+        self.target, self._dtype = target, torch.float32
         with draw_from(random_stream(0, "probes")):
+            # Never called itself: what it remembers would be from other runs.
             self._function = make_function(target, options, ["logits", "labels"], "loss.options")
+            if isinstance(self._function, nn.Module) and any(
+                each.requires_grad for each in self._function.parameters()
+            ):
+                raise ConfigError(
+                    f"loss.target={target}: has parameters that require gradients, and no optimizer trains a loss"
+                )
             logits = torch.randn(1, _NUM_PROBES, num_classes, requires_grad=True)
             labels = torch.randint(num_classes, (1, _NUM_PROBES))
             self.begin_epoch([0], 0, logits.device)
@@ -113,14 +121,25 @@ class UserLoss:
         if not bool(losses.isfinite().all()):
             raise ConfigError(f"loss.target={target}: returns NaN or infinity for {self._describe(logits[0])}")
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Move the tensors of a loss that is a module to a device, and change their type."""
-        if isinstance(self._function, nn.Module):
-            self._function.to(device, dtype)
+    def to(self, dtype: torch.dtype) -> None:
+        """Change the type of the tensors of a loss that is a module."""
+        self._dtype = dtype
 
     def begin_epoch(self, seeds: Sequence[int], epoch: int, device: torch.device) -> None:
-        """Seed the random streams [K] of an epoch, on the device that the loss is computed on."""
+        """Make the loss of each run anew, and seed the random streams [K] of an epoch.
+
+        What an instance remembers then depends on no other run, and is the same after an interruption.
+
+        Args:
+            seeds: [K], the seed of each run.
+            epoch: the number of the epoch.
+            device: the device that the loss is computed on.
+        """
         self._states = RandomStates([random_stream(seed, "loss", epoch) for seed in seeds], device)
+        self._functions = [deepcopy(self._function) for _ in seeds]
+        for function in self._functions:
+            if isinstance(function, nn.Module):
+                function.to(device, self._dtype)
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the losses [K, B] of logits [K, B, classes] and labels [K, B].
@@ -131,7 +150,7 @@ class UserLoss:
         losses = []
         for k in range(len(logits)):
             with self._states.of_run(k):
-                run_losses = self._function(logits[k], labels[k])
+                run_losses = self._functions[k](logits[k], labels[k])
             if not isinstance(run_losses, Tensor) or run_losses.shape != labels[k].shape:
                 returned = list(run_losses.shape) if isinstance(run_losses, Tensor) else type(run_losses).__name__
                 raise ConfigError(

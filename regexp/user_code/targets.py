@@ -135,7 +135,7 @@ def _suggest_file(file: Path, name: str) -> str:
     """Return the end of the message about a missing file: one that is much like it, or where it was looked for."""
     with_suffix = file.with_name(f"{file.name}.py") if file.suffix != ".py" else file
     directory = file.parent if file.parent.is_dir() else Path()
-    names = [path.name for path in directory.glob("*.py")]
+    names = [path.name for path in directory.glob("*.py") if name.partition(".")[0] in _list_names(path)]
     if matches := difflib.get_close_matches(with_suffix.name, names, n=1, cutoff=0.6):
         return did_you_mean([f"{(directory / matches[0]).as_posix()}:{name}"])
     return "" if file.is_absolute() else f" in {Path.cwd()}"

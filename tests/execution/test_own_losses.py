@@ -40,6 +40,27 @@ class Drawing(nn.Module):
         return losses * (1 + self.spread * torch.rand_like(losses))
 
 
+class Remembering:
+    """Cross entropy over its running mean."""
+
+    def __init__(self):
+        self.mean = 1.0
+
+    def __call__(self, logits, labels):
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        self.mean = 0.9 * self.mean + 0.1 * float(losses.mean())
+        return losses / self.mean
+
+
+class Learned(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, logits, labels):
+        return self.scale * F.cross_entropy(logits, labels, reduction="none")
+
+
 def change(logits, labels, kind, after=0):
     losses = F.cross_entropy(logits, labels, reduction="none")
     if len(labels) <= after:
@@ -72,6 +93,18 @@ CROSS_ENTROPY = ["loss.target=torch.nn:CrossEntropyLoss", "loss.options.reductio
 @pytest.fixture(autouse=True)
 def _source() -> None:
     Path("loss.py").write_text(SOURCE)
+
+
+def test_what_a_loss_remembers_is_of_its_run() -> None:
+    runs = [[*WORDS, DOUBLE, "loss.target=loss.py:Remembering", f"seed={seed}"] for seed in range(3)]
+    together = train_runs(*runs)
+    [alone] = train_runs(runs[1])
+    assert together[1].column("objective") == pytest.approx(alone.column("objective"), rel=1e-9)
+
+
+def test_a_loss_with_parameters_is_refused() -> None:
+    with pytest.raises(ConfigError, match="has parameters that require gradients, and no optimizer trains a loss"):
+        UserLoss("loss.py:Learned", {}, 10)
 
 
 def test_cross_entropy_by_another_name_trains_the_same() -> None:

@@ -1,8 +1,10 @@
 """Modules of the user's own: what they may be, and what is said of those that cannot be trained."""
 
+import random
 from itertools import count
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers.command_lines import OWN_MODULES
@@ -106,6 +108,16 @@ class Growing(Linear):
         return logits
 
 
+class NumpyNoise(Linear):
+    def change(self, logits: torch.Tensor) -> Any:
+        return logits + np.random.rand()
+
+
+class PythonNoise(Linear):
+    def change(self, logits: torch.Tensor) -> Any:
+        return logits + random.random()
+
+
 class Frozen(Linear):
     def __init__(self, classes: int) -> None:
         super().__init__(classes)
@@ -175,6 +187,8 @@ def make_number(classes: int) -> int:
         (Undefined, "returns NaN or infinity for images [2, 1, 8, 8] in evaluation mode, before any training"),
         (Detached, "its logits do not depend on any parameter that requires gradients"),
         (Growing, "makes the parameter scale in forward, where the optimizer does not see it"),
+        (NumpyNoise, "draws from the global generator of numpy.random, so that runs would change each other"),
+        (PythonNoise, "draws from the global generator of Python's random"),
         (Frozen, "has no parameters that require gradients"),
         (Elsewhere, "puts its tensors on meta; make them on the CPU"),
         (make_number, "returns int; must be or return a torch.nn.Module"),
