@@ -48,7 +48,7 @@ class Remembering:
 
     def __call__(self, logits, labels):
         losses = F.cross_entropy(logits, labels, reduction="none")
-        self.mean = 0.9 * self.mean + 0.1 * float(losses.mean())
+        self.mean = 0.9 * self.mean + 0.1 * float(losses.detach().mean())
         return losses / self.mean
 
 
