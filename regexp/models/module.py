@@ -150,9 +150,9 @@ class ModuleArchitecture:
             modules: the modules of the runs, and one more, so that a run alone is checked too.
         """
         names_by_tensor: dict[int, str] = {}
-        first_shapes = {name: tensor.shape for name, tensor in modules[0].state_dict().items()}
+        first_shapes = _list_shapes(modules[0])
         for module in modules:
-            shapes = {name: tensor.shape for name, tensor in module.state_dict().items()}
+            shapes = _list_shapes(module)
             if different := first_shapes.items() ^ shapes.items():
                 name = min(name for name, _ in different)
                 raise ConfigError(
@@ -185,3 +185,7 @@ def _describe_type(value: Any) -> str:
         entries = ", ".join(str(list(entry.shape)) if isinstance(entry, Tensor) else "..." for entry in value)
         return f"a {type(value).__name__} of {entries}"
     return type(value).__name__
+
+
+def _list_shapes(module: nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in (*module.named_parameters(), *module.named_buffers())}

@@ -41,4 +41,8 @@ def load_tensors(module: nn.Module, state: Mapping[str, Tensor]) -> None:
         stored_names = [name for name in names if name in state]
         if stored_names:
             complete |= dict.fromkeys(names, state[stored_names[0]])
-    module.load_state_dict(complete)
+    result = module.load_state_dict(complete, strict=False)
+    # What get_extra_state returns need not be a tensor, and is not stored.
+    missing_names = [name for name in result.missing_keys if not name.endswith("_extra_state")]
+    if names := [*missing_names, *result.unexpected_keys]:
+        raise RuntimeError(f"{names[0]} is {'not stored' if missing_names else 'no tensor of the module'}")

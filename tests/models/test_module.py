@@ -147,11 +147,17 @@ class Sharing(Linear):
 
 
 class ReturningNothing(Linear):
+    def get_extra_state(self) -> dict[str, int]:
+        return {"a": 1}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        pass
+
     def train(self, mode: bool = True) -> None:  # type: ignore[override]
         super().train(mode)
 
 
-def test_a_module_whose_train_returns_nothing_is_made() -> None:
+def test_a_module_with_methods_of_its_own_is_made() -> None:
     architecture = make_architecture(ReturningNothing)
     assert architecture.costs.num_parameters == 65 * CLASSES
     architecture.make_model([0, 1], [{}] * 2).train().eval()
