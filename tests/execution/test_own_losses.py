@@ -10,7 +10,7 @@ from helpers.commands import read_summaries, run_main, run_regexp
 from torch import Tensor
 from torch.testing import assert_close
 
-from regexp import run
+from regexp import run, sweep
 from regexp.config.compose import compose_job
 from regexp.errors import ConfigError
 from regexp.training.batches import Batch
@@ -86,13 +86,21 @@ class Broken(torch.autograd.Function):
 open("code_has_run", "a").close()
 '''
 MARKER = Path("code_has_run")
-WORDS = ["data.train_size=200", "early_stopping=none", "epochs=2", "model.hidden_sizes=[8]"]
+WORDS = ["data.train_size=100", "early_stopping=none", "epochs=2", "model.hidden_sizes=[8]"]
 CROSS_ENTROPY = ["loss.target=torch.nn:CrossEntropyLoss", "loss.options.reduction=none"]
 
 
 @pytest.fixture(autouse=True)
 def _source() -> None:
     Path("loss.py").write_text(SOURCE)
+
+
+@pytest.fixture(scope="module")
+def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory whose file is loaded once for several tests."""
+    directory = tmp_path_factory.mktemp("shared")
+    (directory / "loss.py").write_text(SOURCE)
+    return directory
 
 
 def test_what_a_loss_remembers_is_of_its_run() -> None:
@@ -176,8 +184,12 @@ def test_the_loss_of_mixed_images_is_the_mixture_of_the_losses() -> None:
 def test_a_sweep_over_an_option_and_an_edit_and_who_may_run_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [*WORDS, "loss.target=loss.py:focal", "loss.options.gamma=0,2", "seed=0,1", "hydra.launcher.workers=1"]
-    assert run_regexp(monkeypatch, "-m", *words) == 0
+    words = [*WORDS, "epochs=1", "loss.target=loss.py:focal"]
+    sweep(
+        [[*words, f"loss.options.gamma={gamma}", f"seed={seed}"] for gamma in (0, 2) for seed in (0, 1)],
+        quiet=True,
+        workers=1,
+    )
     assert [summary["cohort"]["size"] for summary in read_summaries().values()] == [2, 2, 2, 2]
     MARKER.unlink()
     monkeypatch.setattr("regexp.user_code.loading._loaded_targets", {})
@@ -185,8 +197,8 @@ def test_a_sweep_over_an_option_and_an_edit_and_who_may_run_code(
     assert "which runs only with --code loss.py:focal" in capsys.readouterr().out
     assert not MARKER.exists()
     Path("loss.py").write_text(SOURCE.replace("** gamma", "** (gamma + 1)"))
-    assert run_regexp(monkeypatch, "-m", *words) == 0
-    assert "4 finished runs were trained by another version of loss.py:focal" in capsys.readouterr().out
+    run([*words, "loss.options.gamma=2"])
+    assert "1 finished run was trained by another version of loss.py:focal" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -229,8 +241,9 @@ def test_mistakes_of_the_configuration_are_found_before_any_code_runs(words: str
     ],
 )
 def test_what_cannot_be_minimized_is_told_with_what_was_seen(
-    target: str, options: dict[str, object], message: str
+    target: str, options: dict[str, object], message: str, shared_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(shared_directory)
     with pytest.raises(ConfigError) as error:
         UserLoss(target, options, 10)
     assert message in str(error.value)
@@ -241,8 +254,8 @@ def test_its_mistakes_end_the_command_with_status_2(
 ) -> None:
     assert run_regexp(monkeypatch, *WORDS, "loss.target=loss.py:change", "loss.options.kind=mean") == 2
     assert "must return the loss of each image, here [4], and no mean over them" in capsys.readouterr().err
-    words = [*WORDS, "loss.target=loss.py:change", "loss.options.after=4"]
-    assert run_regexp(monkeypatch, *words, "loss.options.kind=raises") == 2
-    assert "loss.py:change: ValueError: a mistake of the user's (loss.py, line " in capsys.readouterr().err
+    words = [*WORDS, "epochs=1", "loss.target=loss.py:change", "loss.options.after=4"]
+    with pytest.raises(ConfigError, match=r"^loss\.py:change: ValueError: a mistake of the user's \(loss\.py, line "):
+        run([*words, "loss.options.kind=raises"], quiet=True)
     with pytest.raises(ConfigError, match=r"loss\.py:change: .*a mistake of the user's"):
         run([*words, "loss.options.kind=backward"], quiet=True)

@@ -18,7 +18,7 @@ from regexp.runs.run import find_runs
 from regexp.utils.signals import StopRequest
 from regexp.verify import main as verify_main
 
-WORDS = ["model=module", "model.target=net.py:ConvNet", "data.train_size=200", "early_stopping=none", "epochs=3"]
+WORDS = ["model=module", "model.target=net.py:ConvNet", "data.train_size=100", "early_stopping=none", "epochs=2"]
 MARKER = Path("code_has_run")
 
 
@@ -31,7 +31,7 @@ def _net() -> None:
 def test_a_sweep_over_an_option_of_the_module(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [*WORDS, "model.options.width=2,4", "seed=0,1"]
+    words = [*WORDS, "epochs=1", "model.options.width=2,4", "seed=0,1"]
     assert run_regexp(monkeypatch, "-m", *words, "hydra.launcher.workers=1") == 0
     summaries = read_summaries()
     assert len(summaries) == 4
@@ -43,6 +43,7 @@ def test_a_sweep_over_an_option_of_the_module(
     assert "4 already finished" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_workers_load_the_file_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run_regexp(monkeypatch, "-m", *WORDS, "model.options.width=2,4", "hydra.launcher.workers=2") == 0
     in_workers = read_summaries()
@@ -97,7 +98,7 @@ def test_nothing_below_outputs_runs_code(monkeypatch: pytest.MonkeyPatch, capsys
 
 
 def test_the_model_of_a_run_is_made_by_the_target_that_the_call_names() -> None:
-    done = run([*WORDS, "model.options.width=3", "model.options.p=0.0"], quiet=True)
+    done = run([*WORDS, "data.train_size=200", "epochs=3", "model.options.width=3", "model.options.p=0.0"], quiet=True)
     images = torch.rand(5, 1, 8, 8)
     model = load_run(done.directory).model(target="net.py:ConvNet")
     for weights in ("best", "last"):
@@ -132,7 +133,7 @@ class Perceptron(nn.Module):
 
 
 def test_python_passes_a_class_or_a_factory() -> None:
-    words = ["data.train_size=200", "epochs=2", "early_stopping=none"]
+    words = ["data.train_size=100", "epochs=1", "early_stopping=none"]
     runs = sweep(
         [[*words, f"model.options.width={width}", f"seed={seed}"] for width in (4, 8) for seed in (0, 1)],
         quiet=True,

@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from helpers.commands import read_summaries, run_main, run_regexp
 from torch import Tensor
 
 from regexp import compare, load_run, run
+from regexp.config.augmentation_schema import UserTransformConfig
 from regexp.config.compose import compose_job
+from regexp.config.schema import Config
 from regexp.errors import ConfigError, Interrupted
 from regexp.execution.builders import load_dataset, make_pipeline, make_stream
 from regexp.preview import preview
@@ -74,12 +77,20 @@ open("code_has_run", "a").close()
 '''
 MARKER = Path("code_has_run")
 INVERT, DARKEN = "_target_: aug.py:Invert", "_target_: aug.py:darken, _batched_: false"
-WORDS = ["data.train_size=200", "early_stopping=none", "epochs=2", "model.hidden_sizes=[8]"]
+WORDS = ["data.train_size=100", "early_stopping=none", "epochs=1", "model.hidden_sizes=[8]"]
 
 
 @pytest.fixture(autouse=True)
 def _source() -> None:
     Path("aug.py").write_text(SOURCE)
+
+
+@pytest.fixture(scope="module")
+def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory whose file is loaded once for several tests."""
+    directory = tmp_path_factory.mktemp("shared")
+    (directory / "aug.py").write_text(SOURCE)
+    return directory
 
 
 def step(content: str) -> str:
@@ -96,17 +107,17 @@ def draw_images(runs: Sequence[Sequence[str]], epoch: int = 1) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("content", [INVERT, DARKEN])
-@pytest.mark.parametrize("streams_at_once", [1, 8])
-def test_a_stream_has_the_same_images_alone_and_in_company(
-    content: str, streams_at_once: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("regexp.training.batches.BYTES_AT_ONCE", {"cpu": streams_at_once * 200 * 64 * 4})
+def test_a_stream_has_the_same_images_alone_and_in_company(content: str, monkeypatch: pytest.MonkeyPatch) -> None:
     words = [["seed=3", step(content)], ["seed=4", step(content)], ["seed=4"], ["seed=5", step(content)]]
-    torch.manual_seed(1)
-    together = draw_images(words)
-    for run_words, images in zip(words, together, strict=True):
+    alone = []
+    for run_words in words:
         random.seed(7)
-        assert torch.equal(draw_images([run_words])[0], images)
+        alone += draw_images([run_words])
+    torch.manual_seed(1)
+    for streams_at_once in (1, 8):
+        monkeypatch.setattr("regexp.training.batches.BYTES_AT_ONCE", {"cpu": streams_at_once * 100 * 64 * 4})
+        together = draw_images(words)
+        assert all(torch.equal(*pair) for pair in zip(alone, together, strict=True)), streams_at_once
     assert not torch.equal(together[0].sort(0)[0], together[1].sort(0)[0])
     assert not torch.equal(draw_images(words[:1], epoch=2)[0].sort(0)[0], together[0].sort(0)[0])
 
@@ -151,7 +162,7 @@ def test_a_transform_of_single_images_says_that_it_is_applied_image_by_image(
 
 
 def test_an_interrupted_run_resumes_to_the_same_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    words = [*WORDS, step(INVERT), "epochs=3"]
+    words = [*WORDS, step(INVERT), "epochs=2"]
     expected = run(words, "undisturbed", quiet=True)
     with monkeypatch.context() as patch:
         has_begun = property(lambda self: any(Path("outputs").glob("*/*/metrics.csv")))
@@ -163,17 +174,24 @@ def test_an_interrupted_run_resumes_to_the_same_figures(monkeypatch: pytest.Monk
     assert [{**row, "seconds": 0} for row in resumed.metrics] == [{**row, "seconds": 0} for row in expected.metrics]
 
 
-def test_runs_with_and_without_it_train_together_and_a_sweep_over_its_argument_in_workers_as_well(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    words = [*WORDS, step(INVERT), "+augmentation.mine.p=0,0.5", "seed=0,1"]
-    assert run_regexp(monkeypatch, "-m", *words, "hydra.launcher.workers=1") == 0
-    summaries = read_summaries()
-    assert [summary["cohort"]["size"] for summary in summaries.values()] == [4, 4, 4, 4]
+SWEEP = [*WORDS, step(INVERT), "+augmentation.mine.p=0,0.5", "seed=0,1"]
+
+
+def test_runs_of_different_arguments_train_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_regexp(monkeypatch, "-m", *SWEEP, "hydra.launcher.workers=1") == 0
+    assert [summary["cohort"]["size"] for summary in read_summaries().values()] == [4, 4, 4, 4]
     assert {str(row["augmentation.mine.p"]) for row in compare("outputs/default")} == {"0", "0.5"}
+
+
+@pytest.mark.slow
+def test_workers_load_the_file_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_regexp(monkeypatch, "-m", *SWEEP, "hydra.launcher.workers=1") == 0
+    summaries = read_summaries()
     shutil.rmtree("outputs")
-    assert run_regexp(monkeypatch, "-m", *words, "hydra.launcher.workers=2") == 0
-    for label, summary in read_summaries().items():
+    assert run_regexp(monkeypatch, "-m", *SWEEP, "hydra.launcher.workers=2") == 0
+    in_workers = read_summaries()
+    assert in_workers.keys() == summaries.keys()
+    for label, summary in in_workers.items():
         assert summary["last"]["val_loss"] == pytest.approx(summaries[label]["last"]["val_loss"], rel=1e-4)
 
 
@@ -263,9 +281,15 @@ def test_mistakes_of_the_configuration_are_found_before_any_code_runs(content: s
         ("aug.py:scale, factor: -2", "returns values from -2 to -0.00247; images must stay in [0, 1]"),
     ],
 )
-def test_what_cannot_be_applied_is_told_with_what_was_seen(content: str, message: str) -> None:
+def test_what_cannot_be_applied_is_told_with_what_was_seen(
+    content: str, message: str, shared_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shared_directory)
+    target, *arguments = content.split(", ")
+    options = yaml.safe_load("\n".join(arguments)) or {}
+    config = UserTransformConfig(target, options.pop("_batched_", True), options)
     with pytest.raises(ConfigError) as error:
-        make_pipeline(compose_job([*WORDS, step(f"_target_: {content}")]).config, (1, 8, 8))
+        make_pipeline(Config(augmentation={"mine": config}), (1, 8, 8))
     assert message in str(error.value)
 
 
