@@ -261,9 +261,10 @@ def _execute_file(target: Target) -> ModuleType:
 
 def _forget_modules(files: Collection[Path]) -> None:
     """Remove the modules of source files, so that they are imported again: they may have changed since."""
+    file_names = tuple(path.name for path in files)  # resolving all paths takes 0.1 s
     for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if name != "__main__" and file is not None and Path(file).resolve() in files:
+        file = getattr(module, "__file__", None) or ""
+        if name != "__main__" and file.endswith(file_names) and Path(file).resolve() in files:
             del sys.modules[name]
     importlib.invalidate_caches()
 
