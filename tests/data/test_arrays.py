@@ -145,6 +145,7 @@ def test_the_output_names_the_file_and_its_size(capsys: pytest.CaptureFixture[st
     assert f"keptin{path}(0.0MB)" in output
 
 
+@pytest.mark.slow
 def test_arrays_train_a_module_of_the_users_own() -> None:
     runs = sweep([[*SHORT[:1], f"seed={seed}"] for seed in (0, 1)], data=ARRAYS, model=Drawing, quiet=True)
     assert [trained_run.status for trained_run in runs] == ["completed"] * 2

@@ -225,7 +225,8 @@ def test_an_idle_worker_ends_with_its_parent() -> None:
         wait_for(lambda: not is_running(pid))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_reaches_the_workers_once(number: signal.Signals) -> None:
     with start(COMMAND) as process:
         wait_for_checkpoints()

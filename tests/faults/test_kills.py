@@ -13,7 +13,6 @@ SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "kill_runs.py"
 @pytest.mark.parametrize(
     ("training", "kills"),
     [
-        ("single", 2),
         pytest.param("single", 60, marks=pytest.mark.slow),
         pytest.param("sweep", 20, marks=pytest.mark.slow),
         pytest.param("digits", 20, marks=pytest.mark.slow),
