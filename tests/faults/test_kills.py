@@ -10,14 +10,8 @@ from kill_runs import find_differences
 SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "kill_runs.py"
 
 
-@pytest.mark.parametrize(
-    ("training", "kills"),
-    [
-        pytest.param("single", 60, marks=pytest.mark.slow),
-        pytest.param("sweep", 20, marks=pytest.mark.slow),
-        pytest.param("digits", 20, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("training", "kills"), [("single", 60), ("sweep", 20), ("digits", 20)])
 def test_killed_training_ends_with_the_figures_of_undisturbed_training(training: str, kills: int) -> None:
     process = subprocess.run(
         [sys.executable, str(SCRIPT), training, "--kills", str(kills)], capture_output=True, text=True, check=False
