@@ -24,7 +24,7 @@ from regexp.utils.messages import format_value
 
 SHORT = ["epochs=2", "batch_size=16"]
 # For each key of models that decides their size: a value for small networks.
-SMALL_SIZES = {"hidden_sizes": "[16,16,8]", "channels": "[8,8]", "width": "8"}
+SMALL_SIZES = {"hidden_sizes": "[16,16,16]", "channels": "[8,8]", "width": "8"}
 # The two runs of each sweep train together, and differ in what runs may differ in.
 RUNS = (["seed=0"], ["seed=1", "optimizer.lr=0.02", "model.dropout=0.5", "optimizer.l1=1e-4", "optimizer.clip_norm=1"])
 # The runs to compare where figures round differently: before BatchNorm the gradients of biases are but rounding,
