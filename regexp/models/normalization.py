@@ -54,12 +54,21 @@ class Normalization:
         return [name] if (name := names[self.name]) else []
 
     def check_sizes(self, sizes: Mapping[str, tuple[int, ...]]) -> None:
-        """Raise ConfigError if GroupNorm cannot divide the sizes of layers, by the key that sets them, into groups."""
+        """Raise ConfigError if GroupNorm cannot divide the sizes of layers, by the key that sets them, into groups.
+
+        A group of a single unit would always give its bias: there is nothing to normalize it with. Channels
+        have pixels.
+        """
         for key, values in sizes.items():
             for size in values:
                 if self.name == "group" and size % self.groups != 0:
                     raise ConfigError(
                         f"normalization.groups={self.groups}: must divide the sizes of all layers, and {key} has {size}"
+                    )
+                if self.name == "group" and size == self.groups and key == "model.hidden_sizes":
+                    raise ConfigError(
+                        f"normalization.groups={self.groups}: a group needs two units or more, and {key} has {size}; "
+                        "use fewer groups, or more units"
                     )
 
     def for_units(self, size: int) -> list[nn.Module]:

@@ -85,6 +85,7 @@ class Broken(torch.autograd.Function):
 
 open("code_has_run", "a").close()
 '''
+SOURCE_FILE = "loss.py"
 MARKER = Path("code_has_run")
 WORDS = ["data.train_size=100", "early_stopping=none", "epochs=2", "model.hidden_sizes=[8]"]
 CROSS_ENTROPY = ["loss.target=torch.nn:CrossEntropyLoss", "loss.options.reduction=none"]
@@ -92,15 +93,7 @@ CROSS_ENTROPY = ["loss.target=torch.nn:CrossEntropyLoss", "loss.options.reductio
 
 @pytest.fixture(autouse=True)
 def _source() -> None:
-    Path("loss.py").write_text(SOURCE)
-
-
-@pytest.fixture(scope="module")
-def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a directory whose file is loaded once for several tests."""
-    directory = tmp_path_factory.mktemp("shared")
-    (directory / "loss.py").write_text(SOURCE)
-    return directory
+    Path(SOURCE_FILE).write_text(SOURCE)
 
 
 def test_what_a_loss_remembers_is_of_its_run() -> None:

@@ -53,6 +53,7 @@ def change(logits, labels, kind, after=0):
 
 open("code_has_run", "a").close()
 """
+SOURCE_FILE = "metrics.py"
 MARKER = Path("code_has_run")
 WORDS = ["data.train_size=100", "early_stopping=none", "epochs=2", "model.hidden_sizes=[8]"]
 BALANCED = ["metrics.balance.target=metrics.py:balanced", "metrics.balance.percent=true"]
@@ -61,15 +62,7 @@ ENTROPY = ["metrics.entropy.target=metrics.py:Entropy", "metrics.entropy.better=
 
 @pytest.fixture(autouse=True)
 def _source() -> None:
-    Path("metrics.py").write_text(SOURCE)
-
-
-@pytest.fixture(scope="module")
-def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a directory whose file is loaded once for several tests."""
-    directory = tmp_path_factory.mktemp("shared")
-    (directory / "metrics.py").write_text(SOURCE)
-    return directory
+    Path(SOURCE_FILE).write_text(SOURCE)
 
 
 def test_it_is_computed_on_all_images_of_a_split_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

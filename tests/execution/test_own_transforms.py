@@ -75,6 +75,7 @@ def change(images, kind, after=0):
 
 open("code_has_run", "a").close()
 '''
+SOURCE_FILE = "aug.py"
 MARKER = Path("code_has_run")
 INVERT, DARKEN = "_target_: aug.py:Invert", "_target_: aug.py:darken, _batched_: false"
 WORDS = ["data.train_size=100", "early_stopping=none", "epochs=1", "model.hidden_sizes=[8]"]
@@ -82,15 +83,7 @@ WORDS = ["data.train_size=100", "early_stopping=none", "epochs=1", "model.hidden
 
 @pytest.fixture(autouse=True)
 def _source() -> None:
-    Path("aug.py").write_text(SOURCE)
-
-
-@pytest.fixture(scope="module")
-def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a directory whose file is loaded once for several tests."""
-    directory = tmp_path_factory.mktemp("shared")
-    (directory / "aug.py").write_text(SOURCE)
-    return directory
+    Path(SOURCE_FILE).write_text(SOURCE)
 
 
 def step(content: str) -> str:

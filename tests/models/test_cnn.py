@@ -10,6 +10,7 @@ from regexp.config.compose import compose_job
 from regexp.config.schema import flatten
 from regexp.errors import ConfigError
 from regexp.models.cnn import CNNArchitecture
+from regexp.models.mlp import MLPArchitecture
 from regexp.models.normalization import ChannelRMSNorm
 
 
@@ -76,6 +77,17 @@ def test_the_description_gives_all_sizes() -> None:
 def test_groups_must_divide_all_sizes(key: str) -> None:
     with pytest.raises(ConfigError, match=rf"^normalization\.groups=8: must divide .* all layers, and {key} has 12$"):
         make_architecture(f"{key}=[16,12]", "normalization=group")
+
+
+def test_a_group_of_a_single_unit_is_refused_and_of_a_single_channel_is_not() -> None:
+    message = r"a group needs two units or more, and model\.hidden_sizes has 8"
+    options = ["normalization=group", "model.hidden_sizes=[16,8]"]
+    with pytest.raises(ConfigError, match=message):
+        make_architecture(*options)
+    with pytest.raises(ConfigError, match=message):
+        MLPArchitecture.from_options((1, 8, 8), 10, flatten(compose_job(options).config))
+    one_channel_a_group = make_architecture("normalization=group", "model.channels=[8]").make_module().eval()
+    assert one_channel_a_group(torch.rand(1, 1, 28, 28)).shape == (1, 10)
 
 
 def test_rms_norm_of_channels_is_that_of_an_images_values() -> None:
