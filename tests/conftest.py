@@ -1,11 +1,13 @@
 """Fixtures that all tests share: directories of their own, and the data sets."""
 
 import os
+import sys
 
 # One thread here and in the processes that tests start: more gain nothing on small matrices, and wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
-# Lets the first process that a test starts keep torch's compiled Python files, which saves the others seconds.
+# Let the first process keep torch's compiled Python files and those of the tests, which saves the others seconds.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 import logging
 from collections.abc import Iterator

@@ -410,7 +410,7 @@ _VALID_OVERRIDES = [
 ]
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     words=st.lists(st.sampled_from(_VALID_OVERRIDES), max_size=6, unique_by=lambda word: word.lstrip("+").split("=")[0])
 )

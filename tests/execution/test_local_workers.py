@@ -107,6 +107,7 @@ def test_figures_do_not_depend_on_the_number_of_workers_and_the_parent_needs_no_
             assert {**row, "seconds": 0} == pytest.approx({**row_apart, "seconds": 0}, rel=0, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_worker_is_killed_ends_complete() -> None:
     command = [*COMMAND, "epochs=150"]
     with start(command) as process:
