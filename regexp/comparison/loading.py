@@ -1,17 +1,15 @@
 """Reading of the runs of a comparison; files that cannot be read become remarks. Imports no torch."""
 
-import json
-import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from regexp.config.words.homes import expand_home
 from regexp.errors import ConfigError, RunError
+from regexp.runs.listing.finding import SweepMember, find_run_directories, is_set_aside, read_sweep, walk_directories
 from regexp.runs.run import Run
 from regexp.runs.run_record import READ_ERRORS, RunRecord, describe_error, read_run_record
-from regexp.utils.atomic_io import read_text
 from regexp.utils.messages import quote_word
 
 
@@ -30,19 +28,6 @@ class Collection:
     records: list[RunRecord]
     missing_runs: list[tuple[str, ...]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class SweepMember:
-    """A run that a sweep planned.
-
-    Attributes:
-        directory: the directory that the run was given.
-        overrides: the overrides of the run.
-    """
-
-    directory: Path
-    overrides: tuple[str, ...]
 
 
 def collect(paths: Sequence[Path]) -> Collection:
@@ -68,15 +53,15 @@ def collect(paths: Sequence[Path]) -> Collection:
     directories: dict[Path, Path] = {}  # by resolved path: a directory may be named twice
     set_aside = set()
     for path in paths:
-        run_directories = list(_find_run_directories(path))
+        run_directories = list(find_run_directories(path))
         if not run_directories:
             problem = "holds no runs"
             if not path.is_dir():
                 problem = "is not a directory" if path.exists() else "there is no such directory"
             raise ConfigError(f"{path}: {problem}; type a directory of runs, such as outputs/default")
-        set_aside |= {directory.resolve() for directory in run_directories if ".old-" in directory.name}
+        set_aside |= {directory.resolve() for directory in run_directories if is_set_aside(directory)}
         current_directories = {
-            directory.resolve(): directory for directory in run_directories if ".old-" not in directory.name
+            directory.resolve(): directory for directory in run_directories if not is_set_aside(directory)
         }
         directories = current_directories | directories
     if set_aside:
@@ -85,7 +70,7 @@ def collect(paths: Sequence[Path]) -> Collection:
     for parent in dict.fromkeys(directory.parent for directory in directories.values()):
         for file in sorted((parent / "sweeps").glob("*.json")):
             try:
-                members |= {member.directory: member for member in _read_sweep(file)[1]}
+                members |= {member.directory: member for member in read_sweep(file)[1]}
             except RunError as error:
                 collection.remarks.append(str(error))
     order = {directory: i for i, directory in enumerate(members)}
@@ -110,7 +95,7 @@ def _collect_sweep(files: Sequence[Path]) -> Collection:
     collection = Collection("", [])
     directories = []
     for file in files:
-        collection.title, members = _read_sweep(file)
+        collection.title, members = read_sweep(file)
         for member in members:
             if (member.directory / "run.json").exists():
                 directories.append(member.directory)
@@ -122,10 +107,10 @@ def _collect_sweep(files: Sequence[Path]) -> Collection:
 
 def _last_sweep_files() -> list[Path]:
     """Return the files of the sweep that was started last; raise ConfigError if there is none."""
-    sweeps = [directory for directory in _walk(Path("outputs")) if directory.name == "sweeps"]
+    sweeps = [directory for directory in walk_directories(Path("outputs")) if directory.name == "sweeps"]
     files = [file for sweep in sweeps for file in sweep.glob("*.json") if re.fullmatch(r"[\d-]+", file.stem)]
     if not files:
-        directories = sorted({directory.parent for directory in _find_run_directories(Path("outputs"))})
+        directories = sorted({directory.parent for directory in find_run_directories(Path("outputs"))})
         if directories:
             remedy = f"type the directory of runs: regexp-compare {quote_word(str(directories[0]))}"
         else:
@@ -133,47 +118,6 @@ def _last_sweep_files() -> list[Path]:
         raise ConfigError(f"there is no sweep below outputs/ here; {remedy}")
     last_id = max(file.stem for file in files)
     return sorted(file for file in files if file.stem == last_id)
-
-
-def _read_sweep(file: Path) -> tuple[str, list[SweepMember]]:
-    """Return the command and the members of a sweep; raise RunError if its file is broken."""
-    directory = file.parent.parent
-    try:
-        record = json.loads(read_text(file))
-        return str(record["command"]), [
-            SweepMember(directory / member["directory"], tuple(map(str, member["overrides"])))
-            for member in record["members"]
-        ]
-    except (OSError, *READ_ERRORS) as error:
-        remedy = f"type the directory of its runs: {quote_word(str(directory))}"
-        raise RunError(f"{describe_error(error, file)}; {remedy}") from error
-
-
-def _find_run_directories(path: Path) -> Iterator[Path]:
-    """Yield the directories of runs, at any depth: the path itself, or those below it."""
-    return (directory for directory in _walk(path) if (directory / "run.json").exists())
-
-
-def _walk(top: Path) -> Iterator[Path]:
-    """Yield a directory and all directories below it, by name, without hidden ones and those within runs.
-
-    Links are followed, but no directory is visited twice. A sweep has thousands of runs, whose files are not listed.
-    """
-    visited: set[tuple[int, int]] = set()
-    pending = [top]
-    while pending:
-        directory = pending.pop()
-        try:
-            stat = directory.stat()
-            if (stat.st_dev, stat.st_ino) in visited:
-                continue
-            visited.add((stat.st_dev, stat.st_ino))
-            is_run = (directory / "run.json").exists()
-            names = [] if is_run else sorted(entry.name for entry in os.scandir(directory) if entry.is_dir())
-        except OSError:  # it is no directory, or may not be read
-            continue
-        yield directory
-        pending += [directory / name for name in reversed(names) if not name.startswith(".")]
 
 
 def _read_records(sources: Iterable[Run | Path], collection: Collection) -> None:

@@ -1,0 +1,72 @@
+"""Directories of runs below a directory, and the sweeps that planned them. Imports no torch."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from regexp.errors import RunError
+from regexp.runs.run import SET_ASIDE
+from regexp.runs.run_record import READ_ERRORS, describe_error
+from regexp.utils.atomic_io import read_text
+from regexp.utils.messages import quote_word
+
+
+@dataclass(frozen=True)
+class SweepMember:
+    """A run that a sweep planned.
+
+    Attributes:
+        directory: the directory that the run was given.
+        overrides: the overrides of the run.
+    """
+
+    directory: Path
+    overrides: tuple[str, ...]
+
+
+def find_run_directories(path: Path) -> Iterator[Path]:
+    """Yield the directories of runs, at any depth: the path itself, or those below it."""
+    return (directory for directory in walk_directories(path) if (directory / "run.json").exists())
+
+
+def is_set_aside(directory: Path) -> bool:
+    """Return whether a run was set aside because it was trained again."""
+    return SET_ASIDE in directory.name
+
+
+def walk_directories(top: Path) -> Iterator[Path]:
+    """Yield a directory and all directories below it, by name, without hidden ones and those within runs.
+
+    Links are followed, but no directory is visited twice. A sweep has thousands of runs, whose files are not listed.
+    """
+    visited: set[tuple[int, int]] = set()
+    pending = [top]
+    while pending:
+        directory = pending.pop()
+        try:
+            stat = directory.stat()
+            if (stat.st_dev, stat.st_ino) in visited:
+                continue
+            visited.add((stat.st_dev, stat.st_ino))
+            is_run = (directory / "run.json").exists()
+            names = [] if is_run else sorted(entry.name for entry in os.scandir(directory) if entry.is_dir())
+        except OSError:  # it is no directory, or may not be read
+            continue
+        yield directory
+        pending += [directory / name for name in reversed(names) if not name.startswith(".")]
+
+
+def read_sweep(file: Path) -> tuple[str, list[SweepMember]]:
+    """Return the command and the members of a sweep; raise RunError if its file is broken."""
+    directory = file.parent.parent
+    try:
+        record = json.loads(read_text(file))
+        return str(record["command"]), [
+            SweepMember(directory / member["directory"], tuple(map(str, member["overrides"])))
+            for member in record["members"]
+        ]
+    except (OSError, *READ_ERRORS) as error:
+        remedy = f"type the directory of its runs: {quote_word(str(directory))}"
+        raise RunError(f"{describe_error(error, file)}; {remedy}") from error
