@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from regexp.comparison.compare import compare_collection
-from regexp.comparison.export import RowRecords, make_row_records
+from regexp.comparison.formats.records import RowRecords, make_row_records
 from regexp.comparison.loading import collect
 from regexp.config.compose import compose_jobs
 from regexp.config.words.homes import expand_home

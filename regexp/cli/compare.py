@@ -65,9 +65,9 @@ def _make_parser() -> FlagParser:
 def _compare(arguments: argparse.Namespace) -> None:
     # Imported here, so that --help does not wait for scipy.
     from regexp.comparison.compare import compare_collection
+    from regexp.comparison.formats.terminal import Report
     from regexp.comparison.grouping import split_values
     from regexp.comparison.loading import collect
-    from regexp.comparison.report import Report
     from regexp.config.words.homes import expand_home
 
     comparison = compare_collection(
@@ -92,7 +92,7 @@ def _compare(arguments: argparse.Namespace) -> None:
         for problem in curves.problems:
             report.print_aside(problem)
         if arguments.output is not None:
-            from regexp.comparison.plots import write_report
+            from regexp.comparison.plotting.plots import write_report
 
             report.print_aside(f"written  {write_report(comparison, curves, expand_home(arguments.output))}")
         if arguments.tensorboard:

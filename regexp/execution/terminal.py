@@ -146,8 +146,8 @@ class Terminal:
             self._report_run(runs[0], runs[0].summary, finished_before)
         elif len(runs) > 1:
             from regexp.comparison.compare import compare_collection  # imports scipy, which training need not wait for
+            from regexp.comparison.formats.terminal import Report
             from regexp.comparison.loading import collect_runs
-            from regexp.comparison.report import Report
 
             self.console.print()
             comparison = compare_collection(collect_runs(runs, "the sweep"))

@@ -21,10 +21,10 @@ import regexp
 from regexp.cli.compare import main
 from regexp.comparison.compare import compare_collection
 from regexp.comparison.curves import Curves
+from regexp.comparison.formats.tables import TextTable, to_rich_table
+from regexp.comparison.formats.terminal import Report
 from regexp.comparison.loading import collect
 from regexp.comparison.missing_runs import list_unfinished
-from regexp.comparison.report import Report
-from regexp.comparison.tables import TextTable, to_rich_table
 from regexp.config.compose import compose_job
 from regexp.runs.claims import Claims
 from regexp.runs.identity import Identity
@@ -584,7 +584,7 @@ def test_the_command_for_a_missing_run_keeps_added_and_dropped_steps(compare: Co
 
 def test_the_command_imports_no_torch_and_no_scipy_stats() -> None:
     code = (
-        "import sys, regexp.cli.compare, regexp.comparison.compare, regexp.comparison.report\n"
+        "import sys, regexp.cli.compare, regexp.comparison.compare, regexp.comparison.formats.terminal\n"
         "import regexp.comparison.loading, regexp.comparison.missing_runs\n"
         "print([name for name in ('torch', 'scipy.stats', 'matplotlib', 'pandas', 'hydra') if name in sys.modules])"
     )
@@ -603,7 +603,7 @@ def test_runs_that_were_set_aside_are_left_out_and_counted(compare: Command) -> 
 def test_a_narrow_terminal_loses_no_figures(compare: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     write_sweep()
     wide = compare()[1]
-    monkeypatch.setattr("regexp.comparison.report.Console", lambda **options: Console(**options, width=30))
+    monkeypatch.setattr("regexp.comparison.formats.terminal.Console", lambda **options: Console(**options, width=30))
     narrow = compare()[1]
     for line in wide.splitlines():
         if "±" in line and "   " in line:

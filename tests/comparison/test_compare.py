@@ -11,11 +11,11 @@ from scipy import stats
 
 from regexp.comparison.compare import Comparison, compare_collection
 from regexp.comparison.effects import Effect
+from regexp.comparison.formats.tables import tabulate_overview
 from regexp.comparison.grouping import group_by_configuration
 from regexp.comparison.loading import Collection, collect
 from regexp.comparison.notes import make_brief_notes, make_notes
 from regexp.comparison.statistics import count_required_seeds, sd_confidence_interval
-from regexp.comparison.tables import tabulate_overview
 from regexp.comparison.verdicts import INTERACTION, format_verdict
 from regexp.config.metric_registry import RUN_METRICS
 from regexp.errors import ConfigError

@@ -15,10 +15,10 @@ from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_g
 
 from regexp import run, sweep
 from regexp.comparison.compare import Comparison, compare_collection
+from regexp.comparison.formats.tables import tabulate_results
 from regexp.comparison.grouping import ABSENT
 from regexp.comparison.loading import collect
 from regexp.comparison.rows import Row
-from regexp.comparison.tables import tabulate_results
 from regexp.comparison.verdicts import format_metric
 from regexp.config.metric_registry import FINAL_TAGS, RUN_METRICS
 from regexp.errors import RunError

@@ -1,10 +1,10 @@
-"""A comparison as Markdown, CSV and JSON, and as records for Python. Imports no torch."""
+"""A comparison as records for Python, and as CSV and JSON. Imports no torch."""
 
 import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from regexp.comparison.compare import Comparison
@@ -12,13 +12,11 @@ from regexp.comparison.effects import Effect
 from regexp.comparison.notes import make_notes
 from regexp.comparison.rows import Difference
 from regexp.comparison.statistics import Estimate
-from regexp.comparison.tables import TextTable, tabulate_differences, tabulate_effects, tabulate_results
 from regexp.comparison.verdicts import (
     BASELINE_DIFFERENCE,
     INTERACTION,
     MAIN_EFFECT,
     Wording,
-    format_headline,
     format_verdict,
 )
 from regexp.config.metric_registry import Metric
@@ -54,33 +52,6 @@ def make_row_records(comparison: Comparison) -> RowRecords:
         records.append(record)
     records.notes = make_notes(comparison)
     return records
-
-
-def table_to_markdown(table: TextTable) -> str:
-    """Return a table in Markdown, below its title."""
-    alignments = [
-        ":--" if i < table.text_columns or name == "verdict" else "--:" for i, name in enumerate(table.columns)
-    ]
-    lines = [f"**{table.title}**", ""]
-    for row in (table.columns, alignments, *table.rows):
-        cells = [cell.replace("|", "\\|").replace("\nx ", " x ").replace("\n", ", ") for cell in row]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def to_markdown(comparison: Comparison, pictures: Sequence[tuple[str, str]] = ()) -> str:
-    """Return the whole comparison in Markdown.
-
-    Args:
-        comparison: the comparison.
-        pictures: the caption and the file name of each plot to link to.
-    """
-    tables = [tabulate_results(comparison), tabulate_differences(comparison), *tabulate_effects(comparison)]
-    parts = [f"# {comparison.collection.title}", f"{format_headline(comparison)}."]
-    parts += [table_to_markdown(table) for table in tables if table is not None]
-    parts += ["\n".join(f"- {note}" for note in make_notes(comparison))]
-    parts += [f"![{caption}]({file})" for caption, file in pictures]
-    return show_bytes("\n\n".join(parts) + "\n")
 
 
 def to_csv(comparison: Comparison) -> str:

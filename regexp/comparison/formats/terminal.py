@@ -8,8 +8,8 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from regexp.comparison import export, tables
 from regexp.comparison.compare import Comparison
+from regexp.comparison.formats import markdown, records, tables
 from regexp.comparison.missing_runs import list_unfinished
 from regexp.comparison.notes import explain_exclusions, make_brief_notes, make_notes
 from regexp.comparison.verdicts import format_headline
@@ -73,7 +73,7 @@ class Report:
 
         A CSV file has no place for notes on the runs that are left out: they go to standard error.
         """
-        convert = {"md": export.to_markdown, "csv": export.to_csv, "json": export.to_json}[file_format]
+        convert = {"md": markdown.to_markdown, "csv": records.to_csv, "json": records.to_json}[file_format]
         try:
             sys.stdout.write(convert(comparison))
             sys.stdout.flush()

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from regexp.comparison.compare import Comparison
 from regexp.comparison.curves import Curves
-from regexp.comparison.export import to_markdown
+from regexp.comparison.formats.markdown import to_markdown
 from regexp.comparison.rows import Row, average_rows
 from regexp.comparison.statistics import CONFIDENCE_LEVEL
 from regexp.config.metric_registry import RUN_METRICS, Metric

@@ -1,0 +1,36 @@
+"""A comparison in Markdown. Imports no torch."""
+
+from collections.abc import Sequence
+
+from regexp.comparison.compare import Comparison
+from regexp.comparison.formats.tables import TextTable, tabulate_differences, tabulate_effects, tabulate_results
+from regexp.comparison.notes import make_notes
+from regexp.comparison.verdicts import format_headline
+from regexp.utils.messages import show_bytes
+
+
+def table_to_markdown(table: TextTable) -> str:
+    """Return a table in Markdown, below its title."""
+    alignments = [
+        ":--" if i < table.text_columns or name == "verdict" else "--:" for i, name in enumerate(table.columns)
+    ]
+    lines = [f"**{table.title}**", ""]
+    for row in (table.columns, alignments, *table.rows):
+        cells = [cell.replace("|", "\\|").replace("\nx ", " x ").replace("\n", ", ") for cell in row]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def to_markdown(comparison: Comparison, pictures: Sequence[tuple[str, str]] = ()) -> str:
+    """Return the whole comparison in Markdown.
+
+    Args:
+        comparison: the comparison.
+        pictures: the caption and the file name of each plot to link to.
+    """
+    tables = [tabulate_results(comparison), tabulate_differences(comparison), *tabulate_effects(comparison)]
+    parts = [f"# {comparison.collection.title}", f"{format_headline(comparison)}."]
+    parts += [table_to_markdown(table) for table in tables if table is not None]
+    parts += ["\n".join(f"- {note}" for note in make_notes(comparison))]
+    parts += [f"![{caption}]({file})" for caption, file in pictures]
+    return show_bytes("\n\n".join(parts) + "\n")

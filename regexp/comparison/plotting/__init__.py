@@ -1,0 +1,1 @@
+"""Plots of a comparison, in black and white. Imports no torch."""
