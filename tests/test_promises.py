@@ -19,7 +19,7 @@ from regexp.comparison.loading import collect
 from regexp.comparison.missing_runs import list_unfinished
 from regexp.errors import RunBusy, RunError
 from regexp.execution.run_recorder import RunRecorder
-from regexp.runs.run_index import recorded_identity
+from regexp.runs.reserving.run_index import recorded_identity
 from regexp.utils.next_commands import command_prefix
 
 PACKAGE = Path(regexp.__file__).parent

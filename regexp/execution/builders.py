@@ -23,8 +23,8 @@ from regexp.config.schema import Config, flatten, list_targets, source_arguments
 from regexp.data.dataset import Dataset, add_label_noise, read_dataset
 from regexp.data.sources import locate
 from regexp.errors import ConfigError, DataError, DeviceLost, OutOfMemory
-from regexp.execution import memory
 from regexp.execution.checkpoint_file import load_checkpoint
+from regexp.execution.forecasting import memory
 from regexp.execution.images import Png, draw_augmentation_grid, encode_png
 from regexp.execution.run_recorder import RunRecorder
 from regexp.models.protocol import Architecture

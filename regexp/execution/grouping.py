@@ -10,8 +10,9 @@ import torch
 from regexp.config.data_schema import DATA_SOURCES
 from regexp.config.schema import Config, cohort_key
 from regexp.errors import ConfigError
-from regexp.execution import builders, memory
+from regexp.execution import builders
 from regexp.execution.checkpoint_file import load_checkpoint
+from regexp.execution.forecasting import memory
 from regexp.execution.planning import PlannedCohort, split_cohort
 from regexp.runs.directories import PlannedRun, record_failure_of
 from regexp.training.batches import batch_sizes

@@ -19,9 +19,9 @@ from regexp.execution.launching.job_settings import choose_logging_workers, job_
 from regexp.execution.launching.objective import Objective, worst_value
 from regexp.execution.terminal import Terminal
 from regexp.execution.train import train
-from regexp.runs.reservation import plan_runs
+from regexp.runs.reserving.reservation import plan_runs
+from regexp.runs.reserving.run_index import read_run
 from regexp.runs.run import Run
-from regexp.runs.run_index import read_run
 from regexp.runs.sweep_record import SweepRecord
 from regexp.utils.exit_codes import print_error, record_status
 from regexp.utils.processes import typed_command

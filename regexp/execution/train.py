@@ -6,10 +6,10 @@ from pathlib import Path
 from regexp.config.job import Job
 from regexp.execution.executors.choice import choose_executor
 from regexp.execution.terminal import Terminal
-from regexp.runs.claims import Claims
-from regexp.runs.reservation import find_busy_runs, find_unfinished, plan_runs, read_runs
+from regexp.runs.reserving.claims import Claims
+from regexp.runs.reserving.reservation import find_busy_runs, find_unfinished, plan_runs, read_runs
+from regexp.runs.reserving.run_index import is_finished
 from regexp.runs.run import Run
-from regexp.runs.run_index import is_finished
 from regexp.runs.sweep_record import SweepRecord
 from regexp.utils.exit_codes import raise_failures
 from regexp.utils.signals import catch_stop_signals

@@ -19,8 +19,8 @@ from regexp.config.job import Job
 from regexp.config.schema import flatten
 from regexp.errors import DeviceError, RunError, StorageError
 from regexp.runs.appended_file import AppendedFile
-from regexp.runs.claims import Claim
 from regexp.runs.identity import Identity
+from regexp.runs.reserving.claims import Claim
 from regexp.runs.run import Run
 from regexp.utils.atomic_io import append_to_log, write_atomically
 from regexp.utils.processes import typed_command

@@ -9,8 +9,8 @@ from typing import Any
 
 from regexp.config.metric_registry import list_curves, list_metrics
 from regexp.errors import RunError
-from regexp.runs.claims import find_holder
 from regexp.runs.identity import DATA_PATH_KEYS, IGNORED_KEYS, Identity, data_paths
+from regexp.runs.reserving.claims import find_holder
 from regexp.runs.run import Run
 
 # Metrics that every run has; a run of an earlier version may lack one that is new.

@@ -9,7 +9,7 @@ import torch
 from benchmarks.cohorts import LESSON, EpochwiseCohort, limit_images
 from benchmarks.processes import busy_core
 from benchmarks.timing import Rows, counted_turns, summarize_ratios, take_turns
-from regexp.execution.memory import count_flop
+from regexp.execution.forecasting.memory import count_flop
 
 WIDTHS = ([128], [256], [512], [1024], [128, 128], [256, 256], [512, 512], [1024, 1024])
 TRAIN_SIZE = 6000

@@ -26,8 +26,8 @@ from regexp.comparison.formats.terminal import Report
 from regexp.comparison.loading import collect
 from regexp.comparison.missing_runs import list_unfinished
 from regexp.config.compose import compose_job
-from regexp.runs.claims import Claims
 from regexp.runs.identity import Identity
+from regexp.runs.reserving.claims import Claims
 from regexp.utils.console import Console
 from regexp.utils.messages import join_words
 

@@ -17,8 +17,8 @@ from regexp.config.compose import compose_job
 from regexp.config.data_schema import DATA_SOURCES
 from regexp.config.schema import OPTIONS, cohort_key
 from regexp.errors import ConfigError
-from regexp.execution import workload
 from regexp.execution.builders import load_dataset, make_stream
+from regexp.execution.forecasting import workload
 from regexp.preview import preview
 from regexp.training.batches import draw_epoch
 from regexp.verify import verify

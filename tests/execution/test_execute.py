@@ -17,17 +17,17 @@ from regexp import sweep
 from regexp.config.compose import compose_jobs
 from regexp.config.schema import OPTIONS
 from regexp.errors import RunError
-from regexp.execution import forecast, memory
 from regexp.execution.builders import (
     count_optimizer_values,
     load_dataset,
     make_architecture,
     make_hyperparameters,
 )
+from regexp.execution.forecasting import forecast, memory
 from regexp.execution.grouping import group_into_cohorts
 from regexp.execution.planning import distinguishing_values
 from regexp.execution.run_recorder import RunRecorder
-from regexp.runs.reservation import plan_runs
+from regexp.runs.reserving.reservation import plan_runs
 from regexp.runs.run import Run
 from regexp.runs.sweep_record import summarize_overrides
 from regexp.training.cohort import Cohort

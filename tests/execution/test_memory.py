@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from regexp.data.dataset import Images
-from regexp.execution import memory
+from regexp.execution.forecasting import memory
 from regexp.training.evaluation import evaluate
 from regexp.training.loop import train
 from regexp.utils.signals import StopRequest

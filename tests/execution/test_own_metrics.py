@@ -16,8 +16,8 @@ from regexp.cli.compare import main as compare_main
 from regexp.config.compose import compose_job
 from regexp.config.metric_registry import COLUMNS
 from regexp.errors import ConfigError, Interrupted
-from regexp.execution import memory
 from regexp.execution.builders import load_dataset
+from regexp.execution.forecasting import memory
 from regexp.execution.launching.objective import worst_value
 from regexp.training import evaluation
 from regexp.training.metrics import UserMetric

@@ -7,7 +7,8 @@ import pytest
 
 from regexp.config.compose import compose_jobs
 from regexp.config.schema import stream_key
-from regexp.execution import workload
+from regexp.execution.forecasting import workload
+from regexp.execution.forecasting.workload import choose_num_workers, estimate_seconds, may_use_gpu
 from regexp.execution.planning import (
     MIN_RUNS,
     CohortCosts,
@@ -16,8 +17,7 @@ from regexp.execution.planning import (
     split_cohort,
     split_for_workers,
 )
-from regexp.execution.workload import choose_num_workers, estimate_seconds, may_use_gpu
-from regexp.runs.reservation import plan_runs
+from regexp.runs.reserving.reservation import plan_runs
 
 FREE = CohortCosts(
     data_bytes=1000,

@@ -29,7 +29,7 @@ from helpers.pretended_tensors import DeviceFault
 from regexp.config.compose import compose_job
 from regexp.config.schema import OPTIONS, Config
 from regexp.data.dataset import Dataset
-from regexp.execution import forecast
+from regexp.execution.forecasting import forecast
 from regexp.training.batches import Batch
 from regexp.training.loop import train
 from regexp.training.metrics import EpochMetrics

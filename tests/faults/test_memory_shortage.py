@@ -53,7 +53,7 @@ def test_a_cohort_that_failed_leaves_its_memory_to_those_that_follow(
     monkeypatch: pytest.MonkeyPatch, failed_cohorts: "list[weakref.ref[Cohort]]"
 ) -> None:
     """The errors are kept until the end of the sweep, and must not keep the tensors."""
-    monkeypatch.setattr("regexp.execution.forecast.MAX_SECONDS", -1.0)
+    monkeypatch.setattr("regexp.execution.forecasting.forecast.MAX_SECONDS", -1.0)
     train_cohort, living = execute.train_cohort, list[int]()
 
     def watched(*arguments: Any, **options: Any) -> Any:

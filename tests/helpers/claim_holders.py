@@ -12,7 +12,7 @@ from regexp.runs.identity import Identity
 CODE = """
 import sys
 from pathlib import Path
-from regexp.runs.claims import Claims
+from regexp.runs.reserving.claims import Claims
 from regexp.runs.identity import Identity
 claims = Claims(print)
 claims.acquire(Path(sys.argv[1]), Identity(*sys.argv[2:]))

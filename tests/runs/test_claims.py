@@ -16,10 +16,10 @@ import pytest
 from helpers.claim_holders import hold_claim
 
 from regexp.errors import RunBusy, RunError
-from regexp.runs import claims as claims_module
-from regexp.runs import heartbeats
-from regexp.runs.claims import Claims, claim_directory, find_holder
 from regexp.runs.identity import Identity
+from regexp.runs.reserving import claims as claims_module
+from regexp.runs.reserving import heartbeats
+from regexp.runs.reserving.claims import Claims, claim_directory, find_holder
 from regexp.utils.processes import describe_this_process
 
 EXPERIMENT = Path("outputs/default")

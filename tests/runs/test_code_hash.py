@@ -105,7 +105,7 @@ def test_the_code_of_this_installation_has_a_hash() -> None:
 
 # These packages and modules decide how a run's files, images and terminal lines look and where its data lies, but not
 # its result. The configuration does decide it, but its values are part of a run's identity and need no code hash.
-NOT_SHAPING = {"errors", "config", "runs", "execution.images", "execution.memory", "execution.planning"}
+NOT_SHAPING = {"errors", "config", "runs", "execution.images", "execution.forecasting", "execution.planning"}
 NOT_SHAPING |= {"execution.checkpoint_file", "execution.run_recorder", "utils", "user_code"}
 
 

@@ -9,9 +9,9 @@ from helpers.run_directories import write_run
 
 from regexp import sweep
 from regexp.runs import run as run_module
-from regexp.runs.claims import Claims
 from regexp.runs.identity import Identity
-from regexp.runs.run_index import RunIndex
+from regexp.runs.reserving.claims import Claims
+from regexp.runs.reserving.run_index import RunIndex
 
 SEEDS = [["epochs=2", "model.hidden_sizes=[8]", f"seed={seed}"] for seed in (0, 1)]
 DEFAULT = Path("outputs/default")

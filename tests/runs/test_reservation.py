@@ -14,11 +14,11 @@ from regexp import load_run, run, sweep
 from regexp.config.compose import compose_jobs
 from regexp.errors import DeviceError, RunBusy, RunError
 from regexp.execution.execute import SummaryReporter
-from regexp.runs.claims import Claim, Claims
 from regexp.runs.directories import PlannedRun
 from regexp.runs.identity import Identity
-from regexp.runs.reservation import MAX_BUSY_LINES, find_busy_runs, plan_runs
-from regexp.runs.run_index import RunIndex
+from regexp.runs.reserving.claims import Claim, Claims
+from regexp.runs.reserving.reservation import MAX_BUSY_LINES, find_busy_runs, plan_runs
+from regexp.runs.reserving.run_index import RunIndex
 from regexp.runs.sweep_record import SweepRecord
 from regexp.utils.device import available_kinds
 
@@ -245,7 +245,8 @@ def test_a_directory_is_not_set_aside_while_another_process_trains_the_run_in_it
     interrupt(monkeypatch, [SHORT])
     [planned] = plan([SHORT])
     monkeypatch.setattr(
-        "regexp.runs.reservation.identify", lambda config, fingerprint: replace(planned.identity, data="changed")
+        "regexp.runs.reserving.reservation.identify",
+        lambda config, fingerprint: replace(planned.identity, data="changed"),
     )
     with hold_claim(DEFAULT, planned.identity) as pid:
         with pytest.raises(RunBusy, match=f"is being trained by process {pid} "):
@@ -256,7 +257,7 @@ def test_a_directory_is_not_set_aside_while_another_process_trains_the_run_in_it
 
 def test_a_directory_that_appears_at_the_last_moment_is_left_to_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two configurations have one label."""
-    monkeypatch.setattr("regexp.runs.reservation.make_label", lambda overrides: "label")
+    monkeypatch.setattr("regexp.runs.reserving.reservation.make_label", lambda overrides: "label")
     free_directory = RunIndex.free_directory
 
     def train_after(run_index: RunIndex, directory: Path, config_hash: str, claims: Claims) -> Path:

@@ -131,7 +131,7 @@ def test_a_run_that_comes_back_leaves_the_run_of_another_configuration_its_direc
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Both have the same label."""
-    monkeypatch.setattr("regexp.runs.reservation.make_label", lambda overrides: "label")
+    monkeypatch.setattr("regexp.runs.reserving.reservation.make_label", lambda overrides: "label")
     first = run([*SHORT, "seed=0"], quiet=True)
     monkeypatch.setattr("regexp.runs.identity.code_hash", lambda: "changed")
     first.directory.rename(f"{first.directory}.old-20260101-000000")

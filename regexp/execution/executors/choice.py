@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from regexp.execution.executors.executor import Executor
-from regexp.execution.workload import choose_num_workers
+from regexp.execution.forecasting.workload import choose_num_workers
 from regexp.runs.directories import PlannedRun
 
 

@@ -12,9 +12,9 @@ from regexp.execution.displays import ParallelDisplay, count_run_epochs
 from regexp.execution.events import CohortDescription, CohortEnd, EpochSummary
 from regexp.execution.executors import worker
 from regexp.execution.executors.worker_process import WorkerProcess
+from regexp.execution.forecasting.workload import SECONDS_PER_WORKER, estimate_seconds, may_use_gpu
 from regexp.execution.planning import PlannedCohort, forecast_seconds, split_cohort, split_for_workers
 from regexp.execution.terminal import Terminal
-from regexp.execution.workload import SECONDS_PER_WORKER, estimate_seconds, may_use_gpu
 from regexp.runs.directories import PlannedRun, record_failure
 from regexp.utils.signals import StopRequest
 from regexp.utils.system_limits import count_cores, count_memory_kills

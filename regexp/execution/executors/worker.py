@@ -174,7 +174,8 @@ def plan_cohorts(
     Raises:
         RegexpError: a configuration does not suit its data or its device.
     """
-    from regexp.execution import forecast, grouping
+    from regexp.execution import grouping
+    from regexp.execution.forecasting import forecast
 
     cohorts: Sequence[PlannedCohort] = grouping.group_into_cohorts(planned_runs, max_runs, num_workers)
     num_gpus = grouping.count_gpus(planned_runs[0].job.config)

@@ -19,7 +19,7 @@ from regexp.config.compose import composer_for_loader
 from regexp.errors import DIVERGED
 from regexp.execution.launching.objective import Objective
 from regexp.execution.terminal import Terminal
-from regexp.runs.reservation import plan_runs, read_runs
+from regexp.runs.reserving.reservation import plan_runs, read_runs
 from regexp.runs.sweep_record import SweepRecord
 from regexp.utils.exit_codes import raise_failures, record_status
 

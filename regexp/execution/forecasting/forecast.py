@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from regexp.errors import RegexpError
-from regexp.execution import builders, memory
+from regexp.execution import builders
+from regexp.execution.forecasting import memory
 from regexp.execution.planning import CohortCosts, PlannedCohort
 from regexp.runs.directories import PlannedRun
 from regexp.training.batches import IMAGES_AT_ONCE, Batch

@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 from regexp.errors import RunError
-from regexp.runs.claims import Claims
 from regexp.runs.identity import Identity
+from regexp.runs.reserving.claims import Claims
 from regexp.runs.run import SET_ASIDE, Run
 from regexp.utils.storage_errors import explain_storage_errors
 

@@ -24,8 +24,16 @@ from pathlib import Path
 from typing import Any, Self
 
 from regexp.errors import RunBusy, RunError
-from regexp.runs.heartbeats import STALE_SECONDS, Heartbeats, read_beat, read_process, seems_alive, touch, watch
 from regexp.runs.identity import Identity
+from regexp.runs.reserving.heartbeats import (
+    STALE_SECONDS,
+    Heartbeats,
+    read_beat,
+    read_process,
+    seems_alive,
+    touch,
+    watch,
+)
 
 _DIRECTORY = ".claims"
 # How often what failed because of another process is tried again, with pauses that grow to a tenth of a second.

@@ -14,11 +14,11 @@ from regexp.config.job import Job
 from regexp.config.schema import source_arguments
 from regexp.data.sources import locate
 from regexp.errors import RunBusy, StorageError
-from regexp.runs.claims import Claim, Claims, find_holder
 from regexp.runs.directories import PlannedRun, record_resumption, record_start
 from regexp.runs.identity import Identity, identify, make_label
+from regexp.runs.reserving.claims import Claim, Claims, find_holder
+from regexp.runs.reserving.run_index import RunIndex, is_finished, is_set_aside, read_run
 from regexp.runs.run import Run
-from regexp.runs.run_index import RunIndex, is_finished, is_set_aside, read_run
 from regexp.runs.sweep_record import SweepRecord
 from regexp.utils.progress import track_progress
 from regexp.utils.storage_errors import explain_storage_errors

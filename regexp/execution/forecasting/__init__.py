@@ -1,0 +1,1 @@
+"""What runs will take, before they are trained: memory, time and the number of workers."""
