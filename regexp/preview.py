@@ -16,9 +16,9 @@ from pathlib import Path
 
 from regexp.cli.program import program
 from regexp.config.compose import compose_job
-from regexp.config.data_schema import DATA_SOURCES
 from regexp.config.job import Job
 from regexp.config.overrides import is_hydra_override
+from regexp.config.schemas.data import DATA_SOURCES
 from regexp.config.words.homes import expand_home
 from regexp.errors import ConfigError
 from regexp.runs.identity import make_label

@@ -15,8 +15,8 @@ import torch
 from matplotlib.figure import Figure
 
 from regexp import Run, sweep
-from regexp.config.augmentation_schema import STEPS
 from regexp.config.compose import compose_job
+from regexp.config.schemas.augmentation import STEPS
 from regexp.data.dataset import scale
 from regexp.execution.builders import load_dataset, make_stream
 

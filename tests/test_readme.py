@@ -9,11 +9,11 @@ import pytest
 from configuration_reference import make_reference
 
 from regexp.cli.arguments import read_arguments
-from regexp.config.augmentation_schema import STEPS
 from regexp.config.composing.composer import Composer
 from regexp.config.hydra_config.search_path import CONF
 from regexp.config.metric_registry import COLUMNS
 from regexp.config.schema import OPTIONS
+from regexp.config.schemas.augmentation import STEPS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {

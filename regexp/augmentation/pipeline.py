@@ -21,7 +21,7 @@ from regexp.augmentation.image_by_image import ImageByImage
 from regexp.augmentation.pixels import Operation, PixelDraws
 from regexp.augmentation.resampling import Resampling
 from regexp.augmentation.user_transform import UserTransform
-from regexp.config.augmentation_schema import STEPS
+from regexp.config.schemas.augmentation import STEPS
 from regexp.utils.device import move_together
 from regexp.utils.keyed_draws import draw_keys, draw_table, keyed_draws
 from regexp.utils.lazy import load_object

@@ -12,8 +12,8 @@ from regexp.comparison.loading import format_count
 from regexp.comparison.rows import Row, paired_differences, test_differences
 from regexp.comparison.statistics import ALPHA, MAX_SIGN_FLIP_PAIRS, wilson_interval
 from regexp.comparison.verdicts import format_estimate
-from regexp.config.data_schema import DATA_SOURCES
 from regexp.config.metric_registry import RUN_METRICS
+from regexp.config.schemas.data import DATA_SOURCES
 from regexp.runs.identity import split_code_hash
 from regexp.runs.run_record import RunRecord
 from regexp.utils.messages import join_words, split_command

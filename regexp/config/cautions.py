@@ -5,11 +5,11 @@ from dataclasses import fields
 from itertools import pairwise
 from typing import Any
 
-from regexp.config.augmentation_schema import STEPS
-from regexp.config.data_schema import DATA_SOURCES
-from regexp.config.model_schema import MLPConfig, ModuleConfig
-from regexp.config.optimizer_schema import CosineConfig, OneCycleConfig, PlateauConfig, StepConfig
 from regexp.config.schema import Config
+from regexp.config.schemas.augmentation import STEPS
+from regexp.config.schemas.data import DATA_SOURCES
+from regexp.config.schemas.model import MLPConfig, ModuleConfig
+from regexp.config.schemas.optimizer import CosineConfig, OneCycleConfig, PlateauConfig, StepConfig
 from regexp.utils.counts import format_size, resolve_count
 from regexp.utils.messages import format_value
 

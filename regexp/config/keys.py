@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from regexp.config.augmentation_schema import STEPS
 from regexp.config.fields import iterate_fields
-from regexp.config.schema import OPTIONS, Config, LossConfig
+from regexp.config.schema import OPTIONS, Config
+from regexp.config.schemas.augmentation import STEPS
+from regexp.config.schemas.loss import LossConfig
 from regexp.config.suggestions.synonyms import OPTION_SYNONYMS, find_choice, find_synonym, normalize_word
 
 # How alike two words must be, from 0 to 1, for one to be suggested for the other: a far-fetched suggestion is worse

@@ -9,10 +9,10 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationError
 
-from regexp.config.augmentation_schema import STEPS
 from regexp.config.constraints import can_convert, describe_wrong_type, find_violations
 from regexp.config.keys import closest_match, find_key, find_open_key, suggest_keys, suggest_overrides
 from regexp.config.overrides import Groups
+from regexp.config.schemas.augmentation import STEPS
 from regexp.config.suggestions.patterns import describe_interval, describe_range, describe_target, describe_unnamed_step
 from regexp.config.suggestions.synonyms import find_choice
 from regexp.utils.messages import did_you_mean, first_line, quote_word

@@ -3,11 +3,20 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from regexp.config.data_schema import DATA_SCHEMAS, DATA_SOURCES, DataConfig, TableConfig
 from regexp.config.fields import iterate_fields, per_run, shared
-from regexp.config.metric_registry import MONITORS
-from regexp.config.model_schema import MODEL_SCHEMAS, MLPConfig, ModelConfig
-from regexp.config.optimizer_schema import (
+from regexp.config.schemas.data import DATA_SCHEMAS, DATA_SOURCES, DataConfig, TableConfig
+from regexp.config.schemas.device import DeviceConfig
+from regexp.config.schemas.early_stopping import EarlyStoppingConfig
+from regexp.config.schemas.loss import LossConfig
+from regexp.config.schemas.model import MODEL_SCHEMAS, MLPConfig, ModelConfig
+from regexp.config.schemas.normalization import (
+    BatchNormConfig,
+    GroupNormConfig,
+    LayerNormConfig,
+    NormalizationConfig,
+    RMSNormConfig,
+)
+from regexp.config.schemas.optimizer import (
     AdamConfig,
     AdamWConfig,
     CosineConfig,
@@ -19,150 +28,6 @@ from regexp.config.optimizer_schema import (
     SGDConfig,
     StepConfig,
 )
-from regexp.user_code.targets import normalize_target
-
-
-@dataclass
-class NormalizationConfig:
-    """Normalization of hidden layers."""
-
-    name: str = shared(
-        "none",
-        "normalization between the linear map and the activation function of each hidden layer",
-        choices=("none", "batch", "layer", "group", "rms"),
-    )
-
-
-@dataclass
-class BatchNormConfig(NormalizationConfig):
-    """Batch normalization (Ioffe and Szegedy 2015), as torch.nn.BatchNorm1d."""
-
-    name: str = shared("batch", "batch normalization, as torch.nn.BatchNorm1d")
-    eps: float = shared(1e-5, "constant added to the variance", above=0)
-    momentum: float = shared(0.1, "weight of the newest batch in the running mean and variance", above=0, at_most=1)
-
-
-@dataclass
-class LayerNormConfig(NormalizationConfig):
-    """Layer normalization (Ba, Kiros and Hinton 2016), as torch.nn.LayerNorm."""
-
-    name: str = shared("layer", "layer normalization, as torch.nn.LayerNorm")
-    eps: float = shared(1e-5, "constant added to the variance", above=0)
-
-
-@dataclass
-class GroupNormConfig(NormalizationConfig):
-    """Group normalization (Wu and He 2018), as torch.nn.GroupNorm."""
-
-    name: str = shared("group", "group normalization, as torch.nn.GroupNorm")
-    groups: int = shared(8, "number of groups, which must divide the sizes of all layers", at_least=1)
-    eps: float = shared(1e-5, "constant added to the variance", above=0)
-
-
-@dataclass
-class RMSNormConfig(NormalizationConfig):
-    """Root-mean-square normalization (Zhang and Sennrich 2019), as torch.nn.RMSNorm."""
-
-    name: str = shared("rms", "root-mean-square normalization, as torch.nn.RMSNorm")
-    eps: float = shared(1e-5, "constant added to the mean square", above=0)
-
-
-@dataclass
-class EarlyStoppingConfig:
-    """The rules for ending a run before its last epoch, and for the weights that it keeps."""
-
-    patience: int | None = per_run(
-        5, "number of epochs in a row without improvement after which a run ends; null: never", at_least=1
-    )
-    min_delta: float = per_run(
-        0.0, "amount by which a value must be better than the best one to count as an improvement", at_least=0
-    )
-    monitor: str = per_run(
-        "val_loss",
-        "metric that decides what an improvement is; also val_NAME of a metric of your own",
-        choices=MONITORS,
-        further_choices=r"val_\w+",
-    )
-    restore_best: bool = per_run(
-        True,
-        "keep the weights of the epoch with the best monitored value, regardless of min_delta; false: the last weights",
-    )
-
-
-@dataclass
-class LossConfig:
-    """The loss: cross entropy, or one of the user's own, changed by terms.
-
-    A field that is the weight of a term names the function of its term in `function`, for utils.lazy (see
-    training.loss).
-    """
-
-    target: str | None = shared(
-        None,
-        "function or class that computes what is minimized: FILE.py:NAME, or MODULE:NAME; null: the cross entropy",
-        is_target=True,
-    )
-    options: dict[str, Any] = shared({}, "keyword arguments of loss.target, one a key", is_open=True)
-
-    label_smoothing: float = per_run(
-        0.0,
-        "share of the target probability that is spread evenly over all classes",
-        function="training.loss.smooth_labels",
-        at_least=0,
-        below=1,
-        example=0.1,
-    )
-
-    def __post_init__(self) -> None:
-        """Make equal targets equal values."""
-        if isinstance(self.target, str):
-            self.target = normalize_target(self.target)
-
-
-@dataclass
-class UserMetricConfig:
-    """A metric of the user's own."""
-
-    target: str | None = shared(
-        None, "function or class that computes it: FILE.py:NAME, or MODULE:NAME", is_target=True
-    )
-    options: dict[str, Any] = shared({}, "keyword arguments of the target, one a key", is_open=True)
-    better: str = shared("higher", "which values are better", choices=("higher", "lower"))
-    percent: bool = shared(False, "whether it is a fraction, to be shown in percent")
-
-    def __post_init__(self) -> None:
-        """Make equal targets equal values."""
-        if isinstance(self.target, str):
-            self.target = normalize_target(self.target)
-
-
-@dataclass
-class DeviceConfig:
-    """The device and precision to compute with."""
-
-    kind: str = shared(
-        "auto", "kind of device; auto: cuda, else mps, else cpu", choices=("auto", "cpu", "cuda", "mps"), identity=False
-    )
-    index: int | None = shared(
-        None, "index of the GPU, if there are several; null: the current one", at_least=0, identity=False
-    )
-    precision: str = shared(
-        "float32",
-        "precision of parameters and arithmetic; bfloat16: float32 parameters, matrix products in bfloat16",
-        choices=("float32", "float64", "bfloat16"),
-    )
-    threads: int | None = shared(
-        None,
-        "number of CPU threads; null: one, or torch's default where the layers are large",
-        at_least=1,
-        at_most=1024,
-        identity=False,
-    )
-    graphs: bool = shared(
-        False,
-        "launch all steps of an epoch at once as a CUDA graph, in cohorts of at most 64 runs; for small networks",
-        identity=False,
-    )
 
 
 @dataclass
@@ -238,7 +103,11 @@ def identity_items(config: Config) -> dict[str, Any]:
 
     The order of augmentation steps can, so `augmentation` lists their names in order.
     """
-    items = {key: value for key, value, metadata in iterate_fields(config) if metadata.get("identity", True)}
+    items = {
+        key: value
+        for key, value, metadata in iterate_fields(config)
+        if metadata.get("identity", True) and value != metadata.get("omitted", ...)
+    }
     return {**items, "augmentation": list(config.augmentation)}
 
 

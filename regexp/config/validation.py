@@ -8,16 +8,16 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from regexp.config.augmentation_schema import STEPS, TorchvisionConfig, UserTransformConfig
 from regexp.config.checks.augmentation_steps import make_step
 from regexp.config.checks.metrics import find_monitor_problem, make_metric
 from regexp.config.checks.targets import find_target_problems
 from regexp.config.constraints import can_convert, describe_wrong_type, find_violations, suggest_value
-from regexp.config.data_schema import DATA_SOURCES
 from regexp.config.fields import iterate_fields
 from regexp.config.keys import find_key, suggest_overrides
-from regexp.config.model_schema import CNNConfig, ModuleConfig
 from regexp.config.schema import OPTIONS, Config
+from regexp.config.schemas.augmentation import STEPS, TorchvisionConfig, UserTransformConfig
+from regexp.config.schemas.data import DATA_SOURCES
+from regexp.config.schemas.model import CNNConfig, ModuleConfig
 from regexp.errors import ConfigError
 from regexp.utils.counts import format_size, resolve_count
 from regexp.utils.messages import did_you_mean, first_line, format_value

@@ -10,7 +10,7 @@ from math import ceil
 import torch
 from torch import Tensor
 
-from regexp.config.data_schema import DATA_SOURCES, DataConfig
+from regexp.config.schemas.data import DATA_SOURCES, DataConfig
 from regexp.data.readers import read_splits
 from regexp.data.sources import Source
 from regexp.data.splits import Split

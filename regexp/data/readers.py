@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from regexp.config.data_schema import DATA_SOURCES
+from regexp.config.schemas.data import DATA_SOURCES
 from regexp.data.sources import Source
 from regexp.data.splits import Split, Splits
 from regexp.data.tables.columns import Column

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from regexp.config.data_schema import DATA_SOURCES, TableOptions
+from regexp.config.schemas.data import DATA_SOURCES, TableOptions
 from regexp.config.words.homes import expand_home
 from regexp.errors import ConfigError, DataError, StorageError
 from regexp.utils.lazy import load_object

@@ -16,10 +16,10 @@ from torch import Tensor
 from regexp.augmentation.image_by_image import wrap_torchvision_transform
 from regexp.augmentation.pipeline import Pipeline, Transform
 from regexp.augmentation.user_transform import wrap_user_transform
-from regexp.config.augmentation_schema import TorchvisionConfig, UserTransformConfig
 from regexp.config.metric_registry import list_metrics, list_monitors
-from regexp.config.model_schema import rate_names
 from regexp.config.schema import Config, flatten, list_targets, source_arguments, stream_key
+from regexp.config.schemas.augmentation import TorchvisionConfig, UserTransformConfig
+from regexp.config.schemas.model import rate_names
 from regexp.data.dataset import Dataset, add_label_noise, read_dataset
 from regexp.data.sources import locate
 from regexp.errors import ConfigError, DataError, DeviceLost, OutOfMemory

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from regexp.config.data_schema import DATA_SOURCES
 from regexp.config.schema import Config, cohort_key
+from regexp.config.schemas.data import DATA_SOURCES
 from regexp.errors import ConfigError
 from regexp.execution import builders
 from regexp.execution.checkpoint_file import load_checkpoint

@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from regexp.config.metric_registry import Metric, list_metrics
-from regexp.config.model_schema import NetworkConfig
 from regexp.config.schema import OPTIONS, list_targets
+from regexp.config.schemas.model import NetworkConfig
 from regexp.execution.planning import PlannedCohort, distinguishing_values, forecast_seconds
 from regexp.runs.directories import PlannedRun
 from regexp.runs.identity import short_names, split_code_hash

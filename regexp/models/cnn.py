@@ -37,7 +37,7 @@ class CNNArchitecture:
         num_classes: the number of classes.
         activation: the activation function, a key of layers.ACTIVATIONS.
         normalization: the normalization after convolutions and hidden dense layers.
-        init: the distribution of the initial weights, one of config.model_schema.INITS.
+        init: the distribution of the initial weights, one of config.schemas.model.INITS.
         input_shape: [C, H, W] of the images.
     """
 

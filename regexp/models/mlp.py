@@ -33,7 +33,7 @@ class MLPArchitecture:
         num_classes: the number of classes.
         activation: the activation function, a key of layers.ACTIVATIONS.
         normalization: the normalization of hidden layers.
-        init: the distribution of the initial weights, one of config.model_schema.INITS.
+        init: the distribution of the initial weights, one of config.schemas.model.INITS.
         residual: whether hidden layers have residual connections.
     """
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from regexp.config.model_schema import rate_names
 from regexp.config.schema import OPTIONS
+from regexp.config.schemas.model import rate_names
 from regexp.config.words.homes import expand_home
 from regexp.errors import ConfigError, RunError
 from regexp.runs.tensor_file import read_tensors

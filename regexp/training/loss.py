@@ -1,7 +1,8 @@
 """The training loss of K runs: cross entropy, changed by loss terms of which each run has its own weights.
 
 A loss term is a function of losses [K, B], logits [K, B, classes] and weights [K, 1] that returns losses [K, B]; a
-weight of 0 leaves a run's losses as they are. Each is a field of config.schema.LossConfig, which names its function.
+weight of 0 leaves a run's losses as they are. Each is a field of LossConfig in config.schemas.loss, which names its
+function.
 """
 
 from collections.abc import Callable, Mapping, Sequence

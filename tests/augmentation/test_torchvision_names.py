@@ -18,9 +18,9 @@ from regexp.augmentation import RandomCrop, RandomHorizontalFlip
 from regexp.augmentation.image_by_image import ImageByImage, wrap_torchvision_transform
 from regexp.augmentation.pipeline import Pipeline
 from regexp.augmentation.torchvision_names import instantiate, needs_uint8
-from regexp.config.augmentation_schema import TorchvisionConfig
 from regexp.config.compose import compose_job
 from regexp.config.schema import Config
+from regexp.config.schemas.augmentation import TorchvisionConfig
 from regexp.errors import ConfigError
 from regexp.execution.builders import make_pipeline
 from regexp.execution.displays import SequentialDisplay

@@ -26,8 +26,8 @@ from torch.testing import assert_close
 
 import regexp.augmentation
 from regexp.augmentation.pipeline import TRANSFORMS_BY_STEP, Pipeline
-from regexp.config.augmentation_schema import STEPS, STEPS_BY_TARGET
 from regexp.config.compose import compose_job
+from regexp.config.schemas.augmentation import STEPS, STEPS_BY_TARGET
 from regexp.data.dataset import Images
 from regexp.execution.builders import load_dataset, make_stream
 from regexp.execution.images import draw_augmentation_grid

@@ -1,8 +1,10 @@
 """The configuration: the options in conf/, errors about invalid values, cohort keys and identity."""
 
 import pickle
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
@@ -11,13 +13,15 @@ from helpers.command_lines import REQUIRED_OVERRIDES
 from helpers.commands import record_calls
 from omegaconf import OmegaConf
 
-from regexp.config import augmentation_schema, schema
-from regexp.config.augmentation_schema import STEPS
+from regexp.config import schema, schemas
 from regexp.config.compose import compose_job, compose_jobs, make_composer
-from regexp.config.fields import iterate_fields
+from regexp.config.fields import iterate_fields, per_run
 from regexp.config.hydra_config.search_path import CONF
 from regexp.config.job import JobTemplate
 from regexp.config.schema import OPTIONS, Config, cohort_key, flatten, identity_items
+from regexp.config.schemas import augmentation as augmentation_schema
+from regexp.config.schemas.augmentation import STEPS
+from regexp.config.schemas.loss import LossConfig
 from regexp.errors import ConfigError
 from regexp.runs.identity import identify
 from regexp.utils.messages import format_value
@@ -68,12 +72,16 @@ def test_every_option_file_has_a_comment_that_describes_it() -> None:
         assert any(not line.startswith("# @") for line in comments), f"{group}/{option}"
 
 
+def list_schema_modules() -> list[str]:
+    return [f"{schemas.__name__}.{module.name}" for module in iter_modules(schemas.__path__)]
+
+
 def list_dataclasses() -> list[type[Any]]:
     return [
         schema_class
-        for module in (schema, augmentation_schema)
+        for module in (schema, *map(import_module, list_schema_modules()))
         for schema_class in vars(module).values()
-        if isinstance(schema_class, type) and is_dataclass(schema_class)
+        if isinstance(schema_class, type) and is_dataclass(schema_class) and schema_class.__name__.endswith("Config")
     ]
 
 
@@ -351,3 +359,16 @@ def test_a_train_size_of_one_point_zero_is_all_of_it() -> None:
     assert identify(compose_job(["data.train_size=1e3"]).config, "data") == identify(
         compose_job(["data.train_size=1000"]).config, "data"
     )
+
+
+def test_a_field_at_its_omitted_value_is_no_part_of_the_identity() -> None:
+    @dataclass
+    class ExtendedConfig(LossConfig):
+        penalty: float = per_run(0.0, "a field that was added later", omitted=0.0)
+
+    config = compose_job([]).config
+    expected = identity_items(config)
+    config.loss = ExtendedConfig()
+    assert identity_items(config) == expected
+    config.loss = ExtendedConfig(penalty=0.1)
+    assert identity_items(config) == {**expected, "loss.penalty": 0.1}

@@ -11,9 +11,9 @@ from helpers.data_files import write_arrays
 from helpers.transforms import random_images
 
 from regexp import run
-from regexp.config.augmentation_schema import STEPS
 from regexp.config.compose import compose_job
 from regexp.config.keys import list_keys
+from regexp.config.schemas.augmentation import STEPS
 from regexp.errors import ConfigError
 from regexp.execution.builders import make_pipeline
 from regexp.utils.messages import format_value

@@ -9,7 +9,7 @@ from helpers.run_directories import write_run
 
 from regexp import run, sweep
 from regexp.cli.compare import main
-from regexp.config.data_schema import DATA_SOURCES
+from regexp.config.schemas.data import DATA_SOURCES
 from regexp.data.image_folder import scan_image_folder
 from regexp.data.readers import read_splits
 from regexp.data.sources import locate

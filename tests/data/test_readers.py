@@ -17,9 +17,9 @@ from safetensors.numpy import save_file
 
 from regexp import run, sweep
 from regexp.config.compose import compose_job
-from regexp.config.data_schema import DATA_SCHEMAS, DATA_SOURCES, TableOptions
 from regexp.config.hydra_config.search_path import CONF
 from regexp.config.schema import OPTIONS, source_arguments
+from regexp.config.schemas.data import DATA_SCHEMAS, DATA_SOURCES, TableOptions
 from regexp.data import sources
 from regexp.data.dataset import Dataset, Images
 from regexp.data.downloads.idx import IDX_DATASETS

@@ -10,8 +10,8 @@ import pytest
 from helpers.data_files import read_table, write_table
 
 from regexp.config.compose import compose_job
-from regexp.config.data_schema import TableOptions
 from regexp.config.schema import source_arguments
+from regexp.config.schemas.data import TableOptions
 from regexp.data.splits import Splits
 from regexp.data.tables.columns import MISSING_WORDS
 from regexp.errors import ConfigError, DataError

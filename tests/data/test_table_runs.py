@@ -12,10 +12,10 @@ from helpers.data_files import write_table
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from regexp import compare, load_run, run, sweep
-from regexp.config.augmentation_schema import STEPS
 from regexp.config.compose import compose_job
-from regexp.config.data_schema import DATA_SOURCES
 from regexp.config.schema import OPTIONS, cohort_key
+from regexp.config.schemas.augmentation import STEPS
+from regexp.config.schemas.data import DATA_SOURCES
 from regexp.errors import ConfigError
 from regexp.execution.builders import load_dataset, make_stream
 from regexp.execution.forecasting import workload

@@ -13,9 +13,9 @@ from helpers.commands import read_summaries, run_main, run_regexp
 from torch import Tensor
 
 from regexp import compare, load_run, run
-from regexp.config.augmentation_schema import UserTransformConfig
 from regexp.config.compose import compose_job
 from regexp.config.schema import Config
+from regexp.config.schemas.augmentation import UserTransformConfig
 from regexp.errors import ConfigError, Interrupted
 from regexp.execution.builders import load_dataset, make_pipeline, make_stream
 from regexp.preview import preview

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.io
 from PIL import Image
 
-from regexp.config.data_schema import TableOptions
+from regexp.config.schemas.data import TableOptions
 from regexp.data.downloads.cifar import CIFAR_DATASETS
 from regexp.data.downloads.idx import IDX_DATASETS
 from regexp.data.readers import read_splits

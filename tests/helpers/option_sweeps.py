@@ -15,10 +15,12 @@ from helpers.command_lines import REQUIRED_OVERRIDES
 from helpers.data_files import small_dataset_overrides
 
 import regexp
-from regexp.config.augmentation_schema import STEPS_BY_TARGET
-from regexp.config.data_schema import DATA_SOURCES
 from regexp.config.hydra_config.search_path import CONF
-from regexp.config.schema import OPTIONS, DeviceConfig, LossConfig
+from regexp.config.schema import OPTIONS
+from regexp.config.schemas.augmentation import STEPS_BY_TARGET
+from regexp.config.schemas.data import DATA_SOURCES
+from regexp.config.schemas.device import DeviceConfig
+from regexp.config.schemas.loss import LossConfig
 from regexp.runs.run import Run
 from regexp.utils.messages import format_value
 

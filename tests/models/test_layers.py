@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from regexp.config import model_schema
+from regexp.config.schemas import model as model_schema
 from regexp.models.layers import _MASK_ENTRIES, ACTIVATIONS, Dropout, Linear
 from regexp.models.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from regexp.models.stacking import keep_rows

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 from torchvision.ops import StochasticDepth
 
-from regexp.config.model_schema import INITS
+from regexp.config.schemas.model import INITS
 from regexp.models.layers import ACTIVATIONS, Dropout
 from regexp.models.mlp import MLP, MLPArchitecture, initialize
 from regexp.models.normalization import Normalization

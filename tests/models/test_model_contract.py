@@ -7,8 +7,8 @@ import torch
 from helpers.command_lines import REQUIRED_OVERRIDES
 
 from regexp.config.compose import compose_job
-from regexp.config.model_schema import INITS, MODEL_SCHEMAS, NetworkConfig, rate_names
 from regexp.config.schema import OPTIONS, Config, flatten
+from regexp.config.schemas.model import INITS, MODEL_SCHEMAS, NetworkConfig, rate_names
 from regexp.models.protocol import Architecture
 from regexp.utils.lazy import load_object
 

@@ -11,7 +11,7 @@ from helpers.command_lines import REQUIRED_OVERRIDES
 
 from regexp import load_run, run
 from regexp.config.compose import compose_job
-from regexp.config.model_schema import MODEL_SCHEMAS, rate_names
+from regexp.config.schemas.model import MODEL_SCHEMAS, rate_names
 from regexp.data.dataset import scale
 from regexp.execution.builders import load_dataset
 from regexp.training.loop import train

@@ -11,8 +11,8 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from regexp.config.optimizer_schema import AdamConfig, CosineConfig, PlateauConfig, ScheduleConfig, StepConfig
 from regexp.config.schema import OPTIONS, Config
+from regexp.config.schemas.optimizer import AdamConfig, CosineConfig, PlateauConfig, ScheduleConfig, StepConfig
 from regexp.execution.builders import make_hyperparameters
 from regexp.training.optimizers import StackedOptimizer
 from regexp.training.parameter_groups import MAX_KERNEL_GROUPS, Hyperparameters, KernelUpdater

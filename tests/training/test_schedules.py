@@ -21,8 +21,9 @@ from torch.optim.lr_scheduler import (
 )
 
 from regexp.config.metric_registry import METRICS, MONITORS
-from regexp.config.optimizer_schema import SGDConfig
-from regexp.config.schema import OPTIONS, Config, EarlyStoppingConfig
+from regexp.config.schema import OPTIONS, Config
+from regexp.config.schemas.early_stopping import EarlyStoppingConfig
+from regexp.config.schemas.optimizer import SGDConfig
 from regexp.execution.builders import make_hyperparameters
 from regexp.training.metrics import EpochMetrics
 from regexp.training.optimizers import StackedOptimizer

@@ -7,16 +7,16 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from regexp.config.augmentation_schema import (
+from regexp.config.checks.targets import find_target_problems
+from regexp.config.constraints import can_convert, describe_wrong_type
+from regexp.config.keys import closest_match, find_key
+from regexp.config.schemas.augmentation import (
     BATCHED_KEY,
     STEPS,
     STEPS_BY_TARGET,
     TorchvisionConfig,
     UserTransformConfig,
 )
-from regexp.config.checks.targets import find_target_problems
-from regexp.config.constraints import can_convert, describe_wrong_type
-from regexp.config.keys import closest_match, find_key
 from regexp.errors import ConfigError
 from regexp.utils.messages import did_you_mean, format_value
 

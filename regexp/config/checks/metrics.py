@@ -9,7 +9,8 @@ from omegaconf import OmegaConf
 from regexp.config.constraints import can_convert, describe_wrong_type
 from regexp.config.keys import Key, closest_match, list_schema_keys
 from regexp.config.metric_registry import METRICS, MONITORS, list_metrics, list_monitors
-from regexp.config.schema import Config, UserMetricConfig, flatten
+from regexp.config.schema import Config, flatten
+from regexp.config.schemas.metrics import UserMetricConfig
 from regexp.errors import ConfigError
 from regexp.utils.messages import did_you_mean, format_value
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override
 
-from regexp.config.augmentation_schema import STEPS_BY_TARGET
 from regexp.config.keys import Key, closest_match, find_key
+from regexp.config.schemas.augmentation import STEPS_BY_TARGET
 from regexp.utils.messages import did_you_mean, format_value, quote_word
 
 # 0..4, 0...4 and 0-4 end with 4; 0:5 ends before 5, as in Python.

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regexp.config.data_schema import TableOptions
+from regexp.config.schemas.data import TableOptions
 from regexp.config.words.homes import expand_home
 from regexp.data.sources import SourceFiles
 from regexp.data.tables.csv_file import read_csv, read_header

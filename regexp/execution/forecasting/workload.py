@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from itertools import chain, pairwise
 from pathlib import Path
 
-from regexp.config.data_schema import DATA_SOURCES
-from regexp.config.model_schema import MLPConfig
 from regexp.config.schema import Config, cohort_key
+from regexp.config.schemas.data import DATA_SOURCES
+from regexp.config.schemas.model import MLPConfig
 from regexp.utils.counts import resolve_count
 from regexp.utils.system_limits import count_cores, read_available_bytes
 
