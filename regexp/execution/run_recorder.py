@@ -63,7 +63,8 @@ class RunRecorder:
         """
         self.planned, self.directory, self.cohort, self.device = planned, planned.directory, dict(cohort), device
         self.metadata, self.preview, self.has_checkpoint = metadata, preview, metadata is not None
-        self.image_shape, self.classes, self.architecture = dataset.input_shape, dataset.classes, architecture
+        self.input_shape, self.classes, self.architecture = dataset.input_shape, dataset.classes, architecture
+        self.image_shape = dataset.shape if dataset.features is None else None  # before evaluated images are cropped
         self.data_notes, self.features = dataset.notes, dataset.features
         metrics = list_metrics(flatten(planned.job.config))
         self.metric_names, self.columns, self.final_tags = (
@@ -181,7 +182,7 @@ class RunRecorder:
 
     def _describe_model(self) -> dict[str, str]:
         """Return the metadata of files of weights: what the model has to be made for to take them."""
-        return {"input_shape": json.dumps(list(self.image_shape)), "num_classes": str(len(self.classes))}
+        return {"input_shape": json.dumps(list(self.input_shape)), "num_classes": str(len(self.classes))}
 
     def _end_events(self, result: RunResult) -> None:
         """Write the final scores, the pictures and the session to the event file."""
@@ -196,7 +197,7 @@ class RunRecorder:
         pictures = []
         weight = self.architecture.first_layer_weight(result.checkpoint.tensors_of("best" if keeps_best else "model"))
         if weight is not None and self.features is None:
-            pictures = [event_file.image("first_layer", *encode_png(draw_first_layer(weight, self.image_shape)))]
+            pictures = [event_file.image("first_layer", *encode_png(draw_first_layer(weight, self.input_shape)))]
         self.events.write(
             last.epoch,
             *(
@@ -222,6 +223,8 @@ class RunRecorder:
             "test_last": result.test_last,
             "validation": config.data.validation,
             "images": self.image_counts,
+            "classes": list(self.classes),
+            **({} if self.image_shape is None else {"image_shape": list(self.image_shape)}),
             **({} if self.features is None else {"features": [feature.record() for feature in self.features]}),
             "lr": result.last.lr,
             "seconds": result.seconds,

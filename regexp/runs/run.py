@@ -6,15 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from regexp.config.schema import OPTIONS
-from regexp.config.schemas.model import rate_names
 from regexp.config.words.homes import expand_home
-from regexp.errors import ConfigError, RunError
-from regexp.runs.tensor_file import read_tensors
-from regexp.user_code.python_objects import register_object
+from regexp.errors import RunError
+from regexp.runs.predicting.input_format import read_classes
+from regexp.runs.predicting.trained_model import WEIGHT_FILES, load_model
 from regexp.utils.atomic_io import read_text
-from regexp.utils.lazy import load_object
-from regexp.utils.messages import first_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -80,6 +76,17 @@ class Run:
         return str(_read_json(path, "has no failure").get("message")) if self.status == "failed" else None
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the labels and of the model's logits.
+
+        They stand in summary.json. For a run that has not ended, and one of an earlier version, its data is read.
+
+        Raises:
+            RunError: the data of such a run has changed or is gone.
+        """
+        return read_classes(self.directory, self.record, self.summary)
+
+    @property
     def keeps_best(self) -> bool:
         """Whether the run keeps its best weights, rather than its last."""
         summary = self.summary
@@ -109,10 +116,11 @@ class Run:
     def model(self, weights: str = "kept", target: "Callable[..., nn.Module] | str | None" = None) -> "nn.Module":
         """Return the trained model as a torch module, on the CPU and in evaluation mode.
 
-        The model takes images [n, C, H, W] in floating point, scaled to [0, 1] (uint8 / 255), in the run's precision,
-        and returns logits [n, classes]. The images need no other preparation, except that a run whose augmentation
-        crops images takes their centre, of the crop's size. The model of a table takes rows [n, features] encoded as
-        `summary["features"]` says: (x - mean) / std of a number, and 1 where a row has the category, else 0.
+        The model takes images [n, C, H, W], in uint8 or in floating point from 0 to 1 (uint8 / 255), and returns logits
+        [n, classes]. It says so where it is called with anything else. The images need no other preparation, except
+        that a run whose augmentation crops images takes their centre, of the crop's size; `predict` does that too. The
+        model of a table takes rows [n, features] encoded as `summary["features"]` says: (x - mean) / std of a number,
+        and 1 where a row has the category, else 0.
 
         Args:
             weights: "best", "last", or "kept": the best if the run restores them, else the last.
@@ -134,44 +142,18 @@ class Run:
             >>> model(torch.rand(2, 1, 8, 8)).shape  # two images of digits
             torch.Size([2, 10])
         """
-        if target is not None and not isinstance(target, str) and not callable(target):
-            raise ConfigError(f"target={target!r}: must be a class, a function, or a name such as 'net.py:Net'")
-        if weights not in ("kept", "best", "last"):
+        return load_model(self.directory, self.config, self._choose_weights(weights), target)
+
+    def _choose_weights(self, weights: str) -> str:
+        """Return "best" or "last", whichever `weights` stands for, if such weights are stored."""
+        if weights not in ("kept", *WEIGHT_FILES):
             raise ValueError(f'weights must be "kept", "best" or "last", not {weights!r}')
         if weights == "kept":
             weights = "best" if self.keeps_best else "last"
-        path = self.directory / ("best.safetensors" if weights == "best" else "checkpoint.safetensors")
+        path = self.directory / WEIGHT_FILES[weights]
         if not path.exists():
             raise RunError(f"{self.directory} has no {weights} weights: {path.name} is missing ({self.status})")
-        try:
-            tensors, metadata = read_tensors(path)
-        except RunError as error:
-            raise RunError(f"{error}. force=true trains the run again.") from error
-        if weights == "last":
-            tensors = {key.removeprefix("model/"): value for key, value in tensors.items() if key.startswith("model/")}
-        schema = OPTIONS["model"][self.config["model"]]
-        rates = {name: self.config.get(f"model.{name}", 0.0) for name in rate_names(schema)}
-        architecture_class, options = load_object(schema.architecture), self.config
-        if (recorded_target := options.get("model.target")) is not None:
-            if target is None:
-                raise ConfigError(
-                    f"{self.directory}: its model is made by code of your own, {recorded_target}, which runs only "
-                    f"where you name it; type model(target={recorded_target!r}), or pass the class or function"
-                )
-            options = {**options, "model.target": register_object(target) if callable(target) else target}
-        elif target is not None:
-            raise ConfigError(f"{self.directory}: is of model={options['model']}, which needs no target")
-        if "input_shape" not in metadata:
-            raise RunError(f"{path} is of an earlier version, which did not store what its model is made for")
-        try:
-            input_shape, num_classes = json.loads(metadata["input_shape"]), int(metadata["num_classes"])
-            architecture = architecture_class.from_options(tuple(input_shape), num_classes, options)
-            model: nn.Module = architecture.make_module(rates)
-            dtype = next(tensor.dtype for tensor in tensors.values() if tensor.is_floating_point())
-            load_object("models.module_tensors.load_tensors")(model.to(dtype), tensors)
-        except (LookupError, RuntimeError, ValueError, StopIteration) as error:
-            raise RunError(f"{path} does not hold the weights of this run: {first_line(error)}") from error
-        return model.eval()
+        return weights
 
     def __repr__(self) -> str:
         return f"Run({str(self.directory)!r}, {self.status})"

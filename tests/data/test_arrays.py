@@ -57,6 +57,7 @@ def test_arrays_of_every_form_train(form: str) -> None:
     assert counts["test"] == (6 if form == "no test set" else 9)
     assert counts["validation"] == (6 if form != "no test set" else 5)
     assert trained_run.model()(torch.rand(2, 1, 6, 5)).shape == (2, 3)
+    assert trained_run.classes == CLASSES
 
 
 def test_equal_contents_are_the_same_data_and_others_are_not() -> None:

@@ -1,5 +1,6 @@
 """The contract that every data set of the configuration keeps, and the way from files to a finished run."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from math import ceil
@@ -15,7 +16,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from regexp import run, sweep
+from regexp import load_run, run, sweep
 from regexp.config.compose import compose_job
 from regexp.config.hydra_config.search_path import CONF
 from regexp.config.schema import OPTIONS, source_arguments
@@ -177,6 +178,12 @@ def test_a_run_on_a_data_set_is_trained_once(overrides: list[str]) -> None:
     assert (repeated_run.directory / "summary.json").stat().st_mtime_ns == modified
     dataset = load_uncached(overrides)
     assert finished_run.model()(dataset.train.images[:2] / 255).shape == (2, len(dataset.classes))
+    assert finished_run.classes == dataset.classes
+    summary = json.loads((finished_run.directory / "summary.json").read_text())
+    assert summary.pop("classes") == list(dataset.classes)
+    assert summary.pop("image_shape", None) == (None if dataset.features else list(dataset.shape))
+    (finished_run.directory / "summary.json").write_text(json.dumps(summary))
+    assert load_run(finished_run.directory).classes == dataset.classes  # as of a run of an earlier version
 
 
 @pytest.mark.parametrize("name", IDX_DATASETS)

@@ -86,7 +86,7 @@ def test_nothing_below_outputs_runs_code(monkeypatch: pytest.MonkeyPatch, capsys
     done = run(WORDS, quiet=True)
     MARKER.unlink()
     monkeypatch.setattr("regexp.user_code.loading._loaded_targets", {})
-    with pytest.raises(ConfigError, match=r"type model\(target='net.py:ConvNet'\), or pass the class or function"):
+    with pytest.raises(ConfigError, match=r"type target='net\.py:ConvNet', or pass the class or function"):
         load_run(done.directory).model()
     assert run_main(monkeypatch, compare_main, "regexp-compare", "outputs/default") == 0
     assert run_main(monkeypatch, verify_main, "regexp.verify", "outputs/default") == 2

@@ -1,0 +1,78 @@
+"""The network of a run, made from its configuration and its stored weights."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from regexp.config.schema import OPTIONS
+from regexp.config.schemas.model import rate_names
+from regexp.errors import ConfigError, RunError
+from regexp.runs.predicting.input_check import InputCheck
+from regexp.runs.tensor_file import read_tensors
+from regexp.user_code.python_objects import register_object
+from regexp.utils.lazy import load_object
+from regexp.utils.messages import first_line
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# The files of weights, by the word that chooses them.
+WEIGHT_FILES = {"best": "best.safetensors", "last": "checkpoint.safetensors"}
+
+
+def load_model(
+    directory: Path, config: Mapping[str, Any], weights: str, target: "Callable[..., nn.Module] | str | None"
+) -> "nn.Module":
+    """Return the model of a run, on the CPU and in evaluation mode, which checks what it is called with.
+
+    Args:
+        directory: the directory of the run.
+        config: its flat configuration.
+        weights: "best" or "last".
+        target: the class or function that makes the module of a run of model=module, or its name.
+
+    Raises:
+        ConfigError: the run is of model=module and there is no `target`, or the other way round.
+        RunError: the file of weights is broken, or the module does not fit it.
+    """
+    path = directory / WEIGHT_FILES[weights]
+    try:
+        tensors, metadata = read_tensors(path)
+    except RunError as error:
+        raise RunError(f"{error}. force=true trains the run again.") from error
+    if weights == "last":
+        tensors = {key.removeprefix("model/"): value for key, value in tensors.items() if key.startswith("model/")}
+    schema = OPTIONS["model"][config["model"]]
+    rates = {name: config.get(f"model.{name}", 0.0) for name in rate_names(schema)}
+    options = _choose_target(directory, config, target)
+    if "input_shape" not in metadata:
+        raise RunError(f"{path} is of an earlier version, which did not store what its model is made for")
+    try:
+        input_shape, num_classes = tuple(json.loads(metadata["input_shape"])), int(metadata["num_classes"])
+        architecture = load_object(schema.architecture).from_options(input_shape, num_classes, options)
+        model: nn.Module = architecture.make_module(rates)
+        dtype = next(tensor.dtype for tensor in tensors.values() if tensor.is_floating_point())
+        load_object("models.module_tensors.load_tensors")(model.to(dtype), tensors)
+    except (LookupError, RuntimeError, ValueError, StopIteration) as error:
+        raise RunError(f"{path} does not hold the weights of this run: {first_line(error)}") from error
+    model.register_forward_pre_hook(InputCheck(input_shape))
+    return model.eval()
+
+
+def _choose_target(
+    directory: Path, config: Mapping[str, Any], target: "Callable[..., nn.Module] | str | None"
+) -> Mapping[str, Any]:
+    """Return the configuration with the target that this call names; what a file names does not run."""
+    if target is not None and not isinstance(target, str) and not callable(target):
+        raise ConfigError(f"target={target!r}: must be a class, a function, or a name such as 'net.py:Net'")
+    if (recorded_target := config.get("model.target")) is None:
+        if target is not None:
+            raise ConfigError(f"{directory}: is of model={config['model']}, which needs no target")
+        return config
+    if target is None:
+        raise ConfigError(
+            f"{directory}: its model is made by code of your own, {recorded_target}, which runs only where you name "
+            f"it; type target={recorded_target!r}, or pass the class or function as target"
+        )
+    return {**config, "model.target": register_object(target) if callable(target) else target}
