@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from regexp.comparison.key_names import abbreviate_keys
 from regexp.config.keys import closest_match
 from regexp.errors import ConfigError
 from regexp.runs.identity import DATA_PATH_KEYS, IGNORED_KEYS, short_names
@@ -108,7 +109,7 @@ def split_values(text: str) -> list[str]:
 
 
 def resolve_key(key: str, keys: Sequence[str]) -> str:
-    """Return the full name of a key that may be shortened to its last parts.
+    """Return the full name of a key that may be shortened to its last parts, or abbreviated as tables do it.
 
     Args:
         key: the key as it was typed.
@@ -120,6 +121,7 @@ def resolve_key(key: str, keys: Sequence[str]) -> str:
     if key in keys:
         return key
     matching_keys = [full_key for full_key in keys if full_key.endswith(f".{key}")]
+    matching_keys = matching_keys or [full_key for full_key, name in abbreviate_keys(keys).items() if name == key]
     if len(matching_keys) == 1:
         return matching_keys[0]
     if matching_keys:

@@ -10,6 +10,7 @@ from typing import Any
 
 from regexp.comparison.compare import Comparison
 from regexp.comparison.grouping import ABSENT
+from regexp.comparison.key_names import format_label
 from regexp.config.schema import flatten
 from regexp.errors import ConfigError
 from regexp.runs.identity import DATA_PATH_KEYS, IGNORED_KEYS, data_paths
@@ -48,7 +49,7 @@ def list_unfinished(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
             yield "missing", cell.title, _training_command(example, {}, unlisted_seeds)
     for values in _find_gaps(comparison):
         command_line = _training_command(comparison.records[0], values, sorted(all_seeds))
-        yield "missing", ", ".join(values.values()), command_line
+        yield "missing", format_label(values), command_line
 
 
 def _find_gaps(comparison: Comparison) -> list[dict[str, str]]:

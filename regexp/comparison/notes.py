@@ -7,9 +7,10 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 
+from regexp.comparison.best import find_best_row
 from regexp.comparison.compare import Comparison
 from regexp.comparison.loading import format_count
-from regexp.comparison.rows import Row, paired_differences, test_differences
+from regexp.comparison.rows import paired_differences, test_differences
 from regexp.comparison.statistics import ALPHA, MAX_SIGN_FLIP_PAIRS, wilson_interval
 from regexp.comparison.verdicts import format_estimate
 from regexp.config.metric_registry import RUN_METRICS
@@ -40,7 +41,7 @@ def make_brief_notes(comparison: Comparison) -> list[str]:
         baseline = ", ".join(f"{key}={value}" for key, value in comparison.baseline.values.items())
         lines.append(
             f"±: 95 % interval over seeds; difference: {comparison.metric.title} minus that of {baseline}, paired by "
-            "seed; verdict: t test at 5 % after Holm's correction."
+            "seed; verdict: t test at 5 % after Holm's correction; unclear: not distinguishable."
         )
     return [
         *lines,
@@ -85,7 +86,7 @@ def _explain_test_set(comparison: Comparison) -> Iterator[str]:
     split = _reported_split(comparison)
     metric = "test_accuracy" if split == "test" else "val_accuracy"
     sizes = {record.image_counts.get(split) for record in comparison.records if record.finished}
-    best = _best_row(comparison.rows)
+    best = find_best_row(comparison.rows)
     estimate = None if best is None else best.estimate(metric)
     if best is None or estimate is None or len(sizes) != 1:
         return
@@ -148,7 +149,8 @@ def _explain_tests(comparison: Comparison) -> Iterator[str]:
     yield (
         "Differences are paired by seed. p: two-sided paired t test. Holm: p corrected for the "
         f"{format_count(comparisons, 'difference')} of this table; each table is corrected on its own. Verdicts use "
-        f"Holm's p at {level}. Intervals are not corrected, so one may exclude 0 without a verdict. Seeds needed: for "
+        f"Holm's p at {level}; unclear: not distinguishable from 0. Intervals are not corrected, so "
+        "one may exclude 0 without a verdict. Seeds needed: for "
         f"a power of 80 % at {corrected_level}, if the true difference is the one seen; the range comes from the 80 % "
         "interval of the spread."
     )
@@ -193,7 +195,7 @@ def _explain_effects(comparison: Comparison) -> Iterator[str]:
 def _explain_choice(comparison: Comparison) -> Iterator[str]:
     """Yield a note on the best configuration on validation, and how far its figure can be trusted."""
     rows = [row for row in comparison.cells if row.scores.get("val_accuracy")]
-    best_row = _best_row(rows)
+    best_row = find_best_row(rows)
     validation = None if best_row is None else best_row.estimate("val_accuracy")
     if best_row is None or validation is None or len(rows) < 2:
         return
@@ -262,16 +264,6 @@ def _find_changed_targets(records: Sequence[RunRecord]) -> Iterator[str]:
     for targets, hashes in versions.items():
         if len(hashes) > 1:
             yield f"The runs of {targets} were trained by {len(hashes)} versions of its code."
-
-
-def _best_row(rows: list[Row]) -> Row | None:
-    """Return the row with the highest mean validation accuracy."""
-    best_row, best_mean = None, -math.inf
-    for row in rows:
-        estimate = row.estimate("val_accuracy")
-        if estimate is not None and estimate.mean > best_mean:
-            best_row, best_mean = row, estimate.mean
-    return best_row
 
 
 def _command_for_more_seeds(comparison: Comparison) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from regexp.comparison.grouping import Configuration
+from regexp.comparison.key_names import format_label
 from regexp.comparison.statistics import (
     ALPHA,
     Estimate,
@@ -35,8 +36,8 @@ class Row:
 
     @property
     def title(self) -> str:
-        """The values of the row in one line, as tables and plots show them, such as "batch, affine"."""
-        return ", ".join(self.values.values()) or "all"
+        """The label of the row in one line: "norm=batch aug=affine", or the value where a single key varied."""
+        return format_label(self.values)
 
     @property
     def seed_count(self) -> int:

@@ -94,7 +94,7 @@ def format_verdict(
         difference: the tested difference.
         metric: the metric that it is in.
         wording: the words for a difference that is distinguished from zero.
-        brief: whether to shorten the text so that it fits a terminal.
+        brief: whether to fit a terminal's table: "unclear", without the number of seeds that would be needed.
     """
     if difference.test is None:
         return "no pairs"
@@ -103,20 +103,35 @@ def format_verdict(
     if estimate.n == 1:
         return "one pair: no verdict"
     if estimate.mean == 0 and not estimate.sd:
-        return f"the same with all {estimate.n} seeds{survivors}"
+        return f"the same{'' if brief else f' with all {estimate.n} seeds'}{survivors}"
     if difference.significant:
         doubt = ", though not by the sign-flip test" if difference.contradicted_by_sign_flips else ""
         return f"{wording.describe(metric, estimate.mean > 0)}{doubt}{survivors}"
+    if brief:
+        return "unclear"
     text = f"not distinguishable with {estimate.n} seeds"
-    size = format_metric(metric, abs(estimate.mean))
-    if difference.required_seeds is None or not size.strip("0."):
+    needed_seeds = format_required_seeds(difference, metric)
+    if needed_seeds is None:
         return text
     unit = " points" if metric.percent else ""  # percentage points
-    subject = size if brief else f"a difference of {size}{unit}"
-    return f"{text} ({subject} would need {_format_range(*difference.required_seeds)} seeds)"
+    size = format_metric(metric, abs(estimate.mean))
+    return f"{text} (a difference of {size}{unit} would need {needed_seeds} seeds)"
 
 
-def _format_range(low: int, high: int) -> str:
+def format_required_seeds(difference: Difference, metric: Metric) -> str | None:
+    """Return how many seeds a difference as large as this would need, such as "11 to 50"; None if that is not known.
+
+    It is not told of a difference that the metric's decimals show as 0.
+
+    Args:
+        difference: the tested difference.
+        metric: the metric that it is in.
+    """
+    if difference.test is None or difference.required_seeds is None:
+        return None
+    if not format_metric(metric, abs(difference.test.estimate.mean)).strip("0."):
+        return None
+    low, high = difference.required_seeds
     if low > MAX_SEEDS:
         return f"more than {MAX_SEEDS:,}"
     if high > MAX_SEEDS:

@@ -365,11 +365,11 @@ def test_a_grid_with_a_gap_has_no_effects() -> None:
 
 def test_the_baseline_is_chosen_by_conditions() -> None:
     collection = simulate_grid(draw_scores(np.random.default_rng(9)), tuple(LEVELS))
-    assert compare_collection(collection).baseline.title == "none, none"
-    assert compare_collection(collection, baseline=["augmentation=affine"]).baseline.title == "none, affine"
+    assert compare_collection(collection).baseline.title == "norm=none aug=none"
+    assert compare_collection(collection, baseline=["augmentation=affine"]).baseline.title == "norm=none aug=affine"
     conditions = ["normalization=batch", "augmentation=shift"]
     comparison = compare_collection(collection, baseline=conditions)
-    assert comparison.baseline.title == "batch, shift"
+    assert comparison.baseline.title == "norm=batch aug=shift"
     # Effects are differences to the same values.
     assert {(key, value) for effect in comparison.main_effects for key, value in effect.reference.items()} == {
         ("normalization", "batch"),

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from regexp.comparison.compare import Comparison
-from regexp.comparison.formats.tables import TextTable, tabulate_differences, tabulate_effects, tabulate_results
+from regexp.comparison.formats.tables import tabulate_differences, tabulate_effects, tabulate_results
+from regexp.comparison.formats.text_table import TextTable, join_lines
 from regexp.comparison.notes import make_notes
 from regexp.comparison.verdicts import format_headline
 from regexp.utils.messages import show_bytes
@@ -11,12 +12,10 @@ from regexp.utils.messages import show_bytes
 
 def table_to_markdown(table: TextTable) -> str:
     """Return a table in Markdown, below its title."""
-    alignments = [
-        ":--" if i < table.text_columns or name == "verdict" else "--:" for i, name in enumerate(table.columns)
-    ]
+    alignments = [":--" if table.is_left_aligned(i) else "--:" for i in range(len(table.columns))]
     lines = [f"**{table.title}**", ""]
     for row in (table.columns, alignments, *table.rows):
-        cells = [cell.replace("|", "\\|").replace("\nx ", " x ").replace("\n", ", ") for cell in row]
+        cells = [join_lines(cell).replace("|", "\\|") for cell in row]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

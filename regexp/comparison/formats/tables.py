@@ -1,15 +1,13 @@
-"""The tables of a comparison, for the terminal and for Markdown. Imports no torch."""
+"""The tables of a comparison, for every format. Imports no torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
-from rich.cells import cell_len
-from rich.markup import escape
-from rich.table import Table
-
+from regexp.comparison.best import mark_best_rows
 from regexp.comparison.compare import Comparison
 from regexp.comparison.effects import Effect
+from regexp.comparison.formats.text_table import TextTable
+from regexp.comparison.key_names import abbreviate_keys
 from regexp.comparison.loading import format_count
 from regexp.comparison.rows import Difference, Row
 from regexp.comparison.statistics import ALPHA
@@ -21,40 +19,19 @@ from regexp.comparison.verdicts import (
     format_estimate,
     format_headline,
     format_p_value,
+    format_required_seeds,
     format_seeds,
     format_verdict,
 )
 from regexp.config.metric_registry import RUN_METRICS, Metric
 from regexp.runs.identity import short_names
 
-MAX_ROWS = 30
-# Longer words of a table are broken, and so many characters are between its columns.
-_MAX_WORD, _COLUMN_GAP = 24, 2
 # Metrics that the table of results always has a column for.
 _FIXED_COLUMNS = ("val_accuracy", "test_accuracy", "gap", "best_epoch", "epochs")
 _FLIPS_COLUMN = "flips"
+_NEEDED_COLUMN = "seeds\nneeded"
+_BRIEF_INTERACTION = Wording(None, ("more", "less"))
 _TEST_COLUMNS = ["p", _FLIPS_COLUMN, "Holm", "verdict"]
-
-
-@dataclass(frozen=True)
-class TextTable:
-    """A table of formatted cells, independent of where it is shown.
-
-    Attributes:
-        title: what the table shows.
-        columns: the columns' names.
-        rows: the cells of each row.
-        text_columns: how many of the first columns hold words, which may be wrapped; the others hold figures.
-        wraps_last: whether the last column may be wrapped, too.
-        baseline_row: the index of the baseline's row; None where the table has no such row.
-    """
-
-    title: str
-    columns: list[str]
-    rows: list[list[str]]
-    text_columns: int = 1
-    wraps_last: bool = False
-    baseline_row: int | None = None
 
 
 def tabulate_results(comparison: Comparison) -> TextTable:
@@ -64,17 +41,32 @@ def tabulate_results(comparison: Comparison) -> TextTable:
         metrics.append(comparison.metric)
     metrics = [metric for metric in metrics if any(metric.name in row.scores for row in comparison.rows)]
     titles = [f"{metric.title.removesuffix(' accuracy')}{' %' if metric.percent else ''}" for metric in metrics]
+    names = _name_columns(comparison)
     rows = [
         [
-            row.title,
+            *_name_cells(row),
             format_seeds(row),
             *(format_estimate(metric, row.estimate(metric.name)) for metric in metrics),
             *(_format_mean(row, name) for name in ("gap", "best_epoch", "epochs", "seconds")),
         ]
         for row in comparison.rows
     ]
-    columns = [_title_column(comparison), "seeds", *titles, "gap", "best", "epochs", "s"]
-    return TextTable("Means over seeds", columns, rows, baseline_row=_baseline_row(comparison))
+    indices = {id(row): i for i, row in enumerate(comparison.rows)}
+    best_cells, undistinguished_cells = [], []
+    for column, metric in enumerate(metrics, len(names) + 1):
+        best_rows, undistinguished_rows = mark_best_rows(comparison.rows, metric)
+        best_cells += [(indices[id(row)], column) for row in best_rows]
+        undistinguished_cells += [(indices[id(row)], column) for row in undistinguished_rows]
+    return TextTable(
+        "Means over seeds",
+        [*names, "seeds", *titles, "gap", "best", "epochs", "s"],
+        rows,
+        keys=tuple(comparison.keys),
+        text_columns=len(names),
+        baseline_row=_baseline_row(comparison),
+        best_cells=best_cells if len(rows) > 1 else (),
+        undistinguished_cells=undistinguished_cells,
+    )
 
 
 def tabulate_differences(comparison: Comparison, brief: bool = False) -> TextTable | None:
@@ -82,7 +74,8 @@ def tabulate_differences(comparison: Comparison, brief: bool = False) -> TextTab
 
     Args:
         comparison: the comparison.
-        brief: whether to fit a terminal: shorter verdicts, and no column for sign-flip tests that cannot reach 5 %.
+        brief: whether to fit a terminal: shorter verdicts, and no columns for sign-flip tests that cannot reach 5 % and
+            for needed seeds where no number is known.
 
     Returns:
         The table; None where there is only one row.
@@ -92,12 +85,13 @@ def tabulate_differences(comparison: Comparison, brief: bool = False) -> TextTab
     metric = comparison.metric
     others = [row for row in comparison.rows if row.difference is not None]
     differences = [row.difference for row in others]
-    rows = [[row.title, *_test_cells(row.difference, metric, BASELINE_DIFFERENCE, brief)] for row in others]
+    rows = [[*_name_cells(row), *_test_cells(row.difference, metric, BASELINE_DIFFERENCE, brief)] for row in others]
     baseline = ", ".join(f"{key}={value}" for key, value in comparison.baseline.values.items())
     title = f"{_metric_title(metric)}: difference to {baseline}, {_format_pairs(differences)}"
-    columns = [_title_column(comparison), "difference", *_TEST_COLUMNS]
-    table = TextTable(title, columns, rows, wraps_last=True)
-    return _drop_uninformative_flips(table, differences) if brief else table
+    names = _name_columns(comparison)
+    columns = [*names, "difference", *_test_columns(brief)]
+    table = TextTable(title, columns, rows, keys=tuple(comparison.keys), text_columns=len(names), wraps_last=not brief)
+    return _drop_uninformative_columns(table, differences) if brief else table
 
 
 def tabulate_effects(comparison: Comparison, brief: bool = False) -> list[TextTable]:
@@ -110,26 +104,45 @@ def tabulate_effects(comparison: Comparison, brief: bool = False) -> list[TextTa
     if comparison.averaged_keys:
         return []
     metric, tables = comparison.metric, []
-    for title, wording, effects in (
-        ("effect of one value, averaged over the other keys", MAIN_EFFECT, comparison.main_effects),
-        ("interaction, a difference of differences", INTERACTION, comparison.interactions),
-    ):
+    for title, wording, effects in _effect_kinds(comparison, brief):
         if effects:
             rows = [
-                [*_effect_cells(effect), *_test_cells(effect.difference, metric, wording, brief)] for effect in effects
+                [*_effect_cells(effect, brief), *_test_cells(effect.difference, metric, wording, brief)]
+                for effect in effects
             ]
-            columns = ["value", "against", "difference", *_TEST_COLUMNS]
-            table = TextTable(f"{_metric_title(metric)}: {title}", columns, rows, text_columns=2, wraps_last=True)
+            names = ["value"] if brief else ["value", "against"]
+            columns = [*names, "difference", *_test_columns(brief)]
+            full_title = f"{_metric_title(metric)}: {title}"
+            table = TextTable(full_title, columns, rows, text_columns=len(names), wraps_last=not brief)
             tables.append(
-                _drop_uninformative_flips(table, [effect.difference for effect in effects]) if brief else table
+                _drop_uninformative_columns(table, [effect.difference for effect in effects]) if brief else table
             )
     return tables
+
+
+def _effect_kinds(comparison: Comparison, brief: bool) -> list[tuple[str, Wording, list[Effect]]]:
+    """Return the title, the words and the effects of each kind of effect.
+
+    A brief table needs no column for what its effects are compared with: that is always the baseline's value.
+    """
+    if brief:
+        main_title = "effect of one value against the baseline's, averaged over the other keys"
+        interaction_title = "interaction, more or less than both effects against the baseline's values together"
+        kinds = (main_title, BASELINE_DIFFERENCE), (interaction_title, _BRIEF_INTERACTION)
+    else:
+        kinds = (
+            ("effect of one value, averaged over the other keys", MAIN_EFFECT),
+            ("interaction, a difference of differences", INTERACTION),
+        )
+    effects = comparison.main_effects, comparison.interactions
+    return [(title, wording, of_kind) for (title, wording), of_kind in zip(kinds, effects, strict=True)]
 
 
 def tabulate_overview(comparison: Comparison) -> TextTable:
     """Return the short table, with the results, the difference and the verdict of each row."""
     accuracies = [RUN_METRICS["val_accuracy"]]
-    columns = [_title_column(comparison), "seeds", "epochs", "validation %"]
+    names = _name_columns(comparison)
+    columns = [*names, "seeds", "epochs", "validation %"]
     if any("test_accuracy" in row.scores for row in comparison.rows):
         accuracies.append(RUN_METRICS["test_accuracy"])
         columns.append("test %")
@@ -138,78 +151,50 @@ def tabulate_overview(comparison: Comparison) -> TextTable:
         columns += ["difference", "verdict"]
     rows = []
     for row in comparison.rows:
-        cells = [row.title, format_seeds(row), _format_mean(row, "epochs")]
+        cells = [*_name_cells(row), format_seeds(row), _format_mean(row, "epochs")]
         cells += [format_estimate(accuracy, row.estimate(accuracy.name)) for accuracy in accuracies]
         if has_differences:
             cells += _brief_difference_cells(row.difference, comparison.metric)
         rows.append(cells)
-    return TextTable(format_headline(comparison), columns, rows, baseline_row=_baseline_row(comparison))
+    return TextTable(
+        format_headline(comparison),
+        columns,
+        rows,
+        keys=tuple(comparison.keys),
+        text_columns=len(names),
+        baseline_row=_baseline_row(comparison),
+    )
 
 
-def to_rich_table(table: TextTable, width: int) -> Table:
-    """Return a table for rich: columns of words are wrapped, columns of figures are not.
-
-    It has MAX_ROWS rows at most. The baseline, with which the others are compared, is always one of them.
+def limit_rows(table: TextTable, max_rows: int) -> TextTable:
+    """Return the first rows of a table; the baseline's row, with which the others are compared, is always one of them.
 
     Args:
         table: the table.
-        width: the number of columns that it may take. It takes more where its figures and longest words need more.
+        max_rows: the most rows that it may have.
     """
-    rows = table.rows[:MAX_ROWS]
-    if table.baseline_row is not None and table.baseline_row >= MAX_ROWS:
+    rows = table.rows[:max_rows]
+    if table.baseline_row is not None and table.baseline_row >= max_rows:
         rows = [*rows[:-1], table.rows[table.baseline_row]]
-    rich_table = Table(box=None, pad_edge=False)
-    last_column = len(table.columns) - 1
-    text_columns = {
-        i for i in range(len(table.columns)) if i < table.text_columns or (table.wraps_last and i == last_column)
-    }
-    min_widths, full_widths = [], []
-    for i, texts in enumerate(zip(table.columns, *rows, strict=True)):
-        full_widths.append(max(cell_len(line) for text in texts for line in text.split("\n")))
-        wraps = i in text_columns or table.columns[i] == "seeds"  # which also says how other runs ended
-        longest_word = max(cell_len(word) for text in texts for word in ["", *text.split()])
-        min_widths.append(min(_MAX_WORD, longest_word) if wraps else full_widths[i])
-    widths = _share_width(min_widths, full_widths, width - _COLUMN_GAP * last_column)
-    for i, name in enumerate(table.columns):
-        justify: Literal["left", "right"] = "left" if i in text_columns or name == "verdict" else "right"
-        rich_table.add_column(escape(name), justify=justify, overflow="fold", width=widths[i])
-    for row in rows:
-        rich_table.add_row(*map(escape, row))
-    return rich_table
-
-
-def _share_width(min_widths: Sequence[int], full_widths: Sequence[int], width: int) -> list[int]:
-    """Return the widths of columns, which share what is left above their least widths: the narrowest gets more first.
-
-    rich shares it otherwise, and cuts columns of figures off where its shares do not add up.
-
-    Args:
-        min_widths: the least width of each column.
-        full_widths: the width at which nothing in a column is wrapped.
-        width: the width of all columns together.
-    """
-    widths = list(min_widths)
-    for _ in range(width - sum(widths)):
-        growing = [i for i, full_width in enumerate(full_widths) if widths[i] < full_width]
-        if not growing:
-            break
-        widths[min(growing, key=lambda i: widths[i])] += 1
-    return widths
-
-
-def describe_hidden_rows(comparison: Comparison) -> str | None:
-    """Return how many rows the terminal's tables do not show; None where they show all."""
-    hidden = len(comparison.rows) - MAX_ROWS
-    return f"and {format_count(hidden, 'more row')} (--format csv shows all)" if hidden > 0 else None
+    return replace(table, rows=rows)
 
 
 def _baseline_row(comparison: Comparison) -> int:
     return next(i for i, row in enumerate(comparison.rows) if row is comparison.baseline)
 
 
-def _title_column(comparison: Comparison) -> str:
-    """Return the heading of the column of row titles: the keys that varied, one below the other."""
-    return "\n".join(short_names(comparison.keys).values()) or "configuration"
+def _name_columns(comparison: Comparison) -> list[str]:
+    """Return the headings of the columns that name a row: the keys that varied."""
+    return list(short_names(comparison.keys).values()) or ["configuration"]
+
+
+def _name_cells(row: Row) -> list[str]:
+    return list(row.values.values()) or [row.title]
+
+
+def _test_columns(brief: bool) -> list[str]:
+    """Return the headings of the cells of a test."""
+    return [*_TEST_COLUMNS, _NEEDED_COLUMN] if brief else _TEST_COLUMNS
 
 
 def _metric_title(metric: Metric) -> str:
@@ -226,12 +211,20 @@ def _format_pairs(differences: Sequence[Difference | None]) -> str:
 
 def _format_mean(row: Row, metric: str) -> str:
     estimate = row.estimate(metric)
-    digits = {"gap": 3, "seconds": 1}.get(metric, 0)
-    return "-" if estimate is None else f"{estimate.mean:.{digits}f}"
+    if estimate is None:
+        return "-"
+    if metric == "seconds":
+        return format_seconds(estimate.mean)
+    return f"{estimate.mean:.{3 if metric == 'gap' else 0}f}"
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a number of seconds with about two digits: "0.21", "5.7", "123"."""
+    return f"{seconds:.{2 if seconds < 1 else 1 if seconds < 100 else 0}f}"
 
 
 def _test_cells(difference: Difference | None, metric: Metric, wording: Wording, brief: bool) -> list[str]:
-    """Return the cells below "difference" and _TEST_COLUMNS.
+    """Return the cells below "difference" and the columns of a test.
 
     Args:
         difference: the tested difference.
@@ -240,23 +233,29 @@ def _test_cells(difference: Difference | None, metric: Metric, wording: Wording,
         brief: whether to shorten the verdict so that it fits a terminal.
     """
     if difference is None or difference.test is None:
-        return ["-"] * 4 + ["no pairs"]
+        return ["-"] * 4 + ["no pairs"] + ["-"] * brief
     test = difference.test
     p_values = [
         format_p_value(p_value) for p_value in (test.p_value, test.sign_flip_p_value, difference.adjusted_p_value)
     ]
     estimate = format_estimate(metric, test.estimate, signed=True)
-    return [estimate, *p_values, format_verdict(difference, metric, wording, brief)]
+    needed_seeds = [format_required_seeds(difference, metric) or "-"] if brief else []
+    return [estimate, *p_values, format_verdict(difference, metric, wording, brief), *needed_seeds]
 
 
-def _drop_uninformative_flips(table: TextTable, differences: Sequence[Difference | None]) -> TextTable:
-    """Drop the column of sign-flip tests from a table where none of them could reach 5 %."""
-    for difference in differences:
-        test = None if difference is None else difference.test
-        if test is not None and test.min_sign_flip_p_value is not None and test.min_sign_flip_p_value <= ALPHA:
-            return table
-    i = table.columns.index(_FLIPS_COLUMN)
-    columns, *rows = ([*cells[:i], *cells[i + 1 :]] for cells in (table.columns, *table.rows))
+def _drop_uninformative_columns(table: TextTable, differences: Sequence[Difference | None]) -> TextTable:
+    """Drop the columns of sign-flip tests where none of them could reach 5 %, and of needed seeds where none is known.
+
+    Args:
+        table: a table with both columns.
+        differences: the differences in its rows.
+    """
+    tests = [difference.test for difference in differences if difference is not None and difference.test is not None]
+    min_p_values = [test.min_sign_flip_p_value for test in tests if test.min_sign_flip_p_value is not None]
+    dropped_names = [] if min(min_p_values, default=1.0) <= ALPHA else [_FLIPS_COLUMN]
+    dropped_names += [_NEEDED_COLUMN] if all(row[-1] == "-" for row in table.rows) else []
+    kept_columns = [i for i, name in enumerate(table.columns) if name not in dropped_names]
+    columns, *rows = ([cells[i] for i in kept_columns] for cells in (table.columns, *table.rows))
     return replace(table, columns=columns, rows=rows)
 
 
@@ -278,8 +277,8 @@ def _brief_difference_cells(difference: Difference | None, metric: Metric) -> li
     return [format_estimate(metric, estimate, signed=True), verdict]
 
 
-def _effect_cells(effect: Effect) -> list[str]:
-    """Return the cells below "value" and "against"."""
-    names = short_names(list(effect.values))
+def _effect_cells(effect: Effect, brief: bool) -> list[str]:
+    """Return the cells below "value" and, where that is not left out to be brief, "against"."""
+    names = (abbreviate_keys if brief else short_names)(list(effect.values))
     values = "\nx ".join(f"{names[key]}={value}" for key, value in effect.values.items())
-    return [values, "\nx ".join(effect.reference.values())]
+    return [values] if brief else [values, "\nx ".join(effect.reference.values())]

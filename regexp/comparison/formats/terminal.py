@@ -10,11 +10,17 @@ from rich.table import Table
 
 from regexp.comparison.compare import Comparison
 from regexp.comparison.formats import markdown, records, tables
+from regexp.comparison.formats.rich_tables import to_rich_table
+from regexp.comparison.formats.text_table import TextTable, fit_table
+from regexp.comparison.loading import format_count
 from regexp.comparison.missing_runs import list_unfinished
 from regexp.comparison.notes import explain_exclusions, make_brief_notes, make_notes
 from regexp.comparison.verdicts import format_headline
 from regexp.utils.console import Console
 from regexp.utils.messages import show_bytes
+
+# The most rows of a table on a terminal.
+MAX_ROWS = 30
 
 
 class Report:
@@ -41,14 +47,14 @@ class Report:
             if table is not None:
                 self.console.print()
                 self.console.print(f"[bold]{escape(table.title)}[/bold]")
-                self._print_table(tables.to_rich_table(table, self._table_width))
+                self._print_rows(table)
         self._print_hidden_rows(comparison)
         self.console.print()
         self._print_notes(make_notes(comparison))
 
     def print_overview(self, comparison: Comparison) -> None:
         """Print the short table at the end of a sweep, and its notes."""
-        self._print_table(tables.to_rich_table(tables.tabulate_overview(comparison), self._table_width))
+        self._print_rows(tables.tabulate_overview(comparison))
         self._print_hidden_rows(comparison)
         self.console.print()
         self._print_notes(make_brief_notes(comparison))
@@ -91,6 +97,13 @@ class Report:
         """Print a line that is not a part of the comparison, to standard error."""
         print(show_bytes(line), file=sys.stderr)
 
+    def _print_rows(self, table: TextTable) -> None:
+        """Print the first rows of a table, in a form that fits the terminal."""
+        table = fit_table(tables.limit_rows(table, MAX_ROWS), self._table_width)
+        if table.remark:
+            self.print_line(table.remark)
+        self._print_table(to_rich_table(table, self._table_width))
+
     def _print_table(self, table: Table) -> None:
         """Print a table as wide as its figures need: a narrower terminal breaks its lines, but loses no figure."""
         unlimited = self.console.options.update(max_width=10_000)
@@ -100,8 +113,9 @@ class Report:
         self.console.width = self.width
 
     def _print_hidden_rows(self, comparison: Comparison) -> None:
-        if (hidden_rows := tables.describe_hidden_rows(comparison)) is not None:
-            self.print_line(hidden_rows)
+        hidden = len(comparison.rows) - MAX_ROWS
+        if hidden > 0:
+            self.print_line(f"and {format_count(hidden, 'more row')} (--format csv shows all)")
 
     def _print_notes(self, notes: Sequence[str]) -> None:
         """Print notes as a list. Lines are wrapped between words only, so that paths stay whole."""

@@ -1,0 +1,55 @@
+"""The best rows and the best run of a comparison, and the rows that cannot be told from the best. Imports no torch."""
+
+import math
+from collections.abc import Sequence
+
+from regexp.comparison.rows import Row, paired_differences, test_differences
+from regexp.config.metric_registry import Metric
+from regexp.runs.run_record import RunRecord
+
+
+def find_best_row(rows: Sequence[Row]) -> Row | None:
+    """Return the row with the highest mean validation accuracy; None if no row has one."""
+    best_row, best_mean = None, -math.inf
+    for row in rows:
+        estimate = row.estimate("val_accuracy")
+        if estimate is not None and estimate.mean > best_mean:
+            best_row, best_mean = row, estimate.mean
+    return best_row
+
+
+def find_best_run(records: Sequence[RunRecord]) -> RunRecord | None:
+    """Return the finished run with the highest validation accuracy, of several the one with the lowest loss."""
+    candidates = [record for record in records if record.finished and "val_accuracy" in record.metric_values]
+    if not candidates:
+        return None
+    return max(
+        candidates,
+        key=lambda record: (record.metric_values["val_accuracy"], -record.metric_values.get("val_loss", math.inf)),
+    )
+
+
+def mark_best_rows(rows: Sequence[Row], metric: Metric) -> tuple[list[Row], list[Row]]:
+    """Return the rows whose mean of a metric is the best, and those that cannot be told from the best.
+
+    Every row is compared with the best by the paired t test, with p-values corrected for all of these comparisons
+    (Holm). As the best was chosen by the same figures, a row that is told from it is told with a little optimism.
+
+    Args:
+        rows: the rows.
+        metric: the metric; one without a better direction has no best.
+
+    Returns:
+        The best rows, and the rows that no test tells from them; no such rows where there is no test at all.
+    """
+    means = [(row, estimate.mean) for row in rows if (estimate := row.estimate(metric.name)) is not None]
+    if not means or metric.better == 0:
+        return [], []
+    best_mean = max((mean for _, mean in means), key=lambda mean: mean * metric.better)
+    best_rows = [row for row, mean in means if mean == best_mean]
+    others = [row for row, mean in means if mean != best_mean]
+    best_scores = best_rows[0].scores[metric.name]
+    differences = test_differences([paired_differences(row.scores[metric.name], best_scores) for row in others])
+    if all(difference.adjusted_p_value is None for difference in differences):
+        return best_rows, []
+    return best_rows, [row for row, difference in zip(others, differences, strict=True) if not difference.significant]
