@@ -48,6 +48,11 @@ class Config:
     keep: bool = per_run(
         False, "count runs as finished that an earlier version of the training code has finished", identity=False
     )
+    keep_checkpoints: bool = per_run(
+        True,
+        "keep the checkpoint of a finished run, from which it can go on to more epochs; false: delete it at the end",
+        identity=False,
+    )
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=MLPConfig)
     normalization: NormalizationConfig = field(default_factory=NormalizationConfig)

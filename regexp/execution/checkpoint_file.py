@@ -4,21 +4,36 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from regexp.config.metric_registry import COLUMNS
 from regexp.errors import RunError
 from regexp.runs.appended_file import AppendedFile
-from regexp.runs.tensor_file import encode_tensors, read_tensors
+from regexp.runs.tensor_file import decode_tensors, encode_tensors
+from regexp.runs.weights import BEST_CHECKSUM, BEST_PREFIXES, LAST, PREVIOUS, read_checkpoint, read_state
 from regexp.training.member import Checkpoint
 from regexp.utils.atomic_io import sync_directory, write_beside
 
-LAST, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
+
+@dataclass(frozen=True)
+class FinalParts:
+    """What the checkpoint of a run that has ended still has to hold.
+
+    Attributes:
+        best_checksum: the checksum of best.safetensors, which the checkpoint then needs no copy of; "" without it.
+        goes_on: whether training could go on from it, with more epochs.
+    """
+
+    best_checksum: str
+    goes_on: bool
 
 
 def save_checkpoint(
-    directory: Path, checkpoint: Checkpoint, files: Mapping[str, AppendedFile], description: Mapping[str, str]
+    directory: Path,
+    checkpoint: Checkpoint,
+    files: Mapping[str, AppendedFile],
+    description: Mapping[str, str],
+    final_parts: FinalParts | None = None,
 ) -> None:
     """Make a checkpoint the last one of a run, and the last one the previous one.
 
@@ -27,10 +42,22 @@ def save_checkpoint(
         checkpoint: the checkpoint.
         files: the files that grow while the run trains; the checkpoint records their states.
         description: further metadata of the file: what the model is made for.
+        final_parts: what it has to hold if the run has ended; None while the run trains.
     """
     state = {**checkpoint.metadata, **{name: file.state() for name, file in files.items()}}
-    metadata = {**description, "state": json.dumps(state)}
-    temporary = write_beside(directory / LAST, encode_tensors(checkpoint.tensors, metadata))
+    metadata, tensors = dict(description), checkpoint.tensors
+    if final_parts is not None:
+        state["goes_on"] = final_parts.goes_on
+        left_out = [] if final_parts.goes_on else ["optimizer"]
+        if final_parts.best_checksum:
+            # The last weights are the best ones where the last epoch is the best.
+            is_last_best = state["best"]["epoch"] == state["epoch"]
+            in_best_file = ["best", "model"] if is_last_best else ["best"]
+            metadata |= {BEST_CHECKSUM: final_parts.best_checksum, BEST_PREFIXES: " ".join(in_best_file)}
+            left_out += in_best_file
+        tensors = {name: tensor for name, tensor in tensors.items() if name.partition("/")[0] not in left_out}
+    metadata["state"] = json.dumps(state)
+    temporary = write_beside(directory / LAST, encode_tensors(tensors, metadata))
     with suppress(FileNotFoundError):
         os.replace(directory / LAST, directory / PREVIOUS)
     os.replace(temporary, directory / LAST)
@@ -65,18 +92,6 @@ def describe_damage(directory: Path) -> str | None:
 def _read(directory: Path, name: str) -> Checkpoint:
     """Return the checkpoint in a file; raise RunError if it is damaged, or if the run's other files do not fit it."""
     path = directory / name
-    tensors, metadata = read_tensors(path)
-    try:
-        state: dict[str, Any] = json.loads(metadata["state"])
-        AppendedFile.at_checkpoint(directory, state["events"])
-        metrics = AppendedFile.at_checkpoint(directory, state["metrics"])
-        with metrics.path.open(encoding="utf-8") as file:
-            columns = file.readline().rstrip("\n").split(",")
-            # Those of metrics of the user's own are those of the run's configuration.
-            if not set(COLUMNS) <= set(columns):
-                raise ValueError(f"{metrics.path.name} has columns of another version")
-        return Checkpoint(tensors, {**state, "file": name})
-    except KeyError as error:
-        raise RunError(f"{path} is of another version: it lacks {error}") from error
-    except (OSError, TypeError, ValueError) as error:
-        raise RunError(f"{path} cannot be used: {error}") from error
+    content, metadata = read_checkpoint(path)
+    state = read_state(path, metadata)
+    return Checkpoint(decode_tensors(content, path), {**state, "file": name})

@@ -4,12 +4,13 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from regexp.config.metric_registry import list_columns, list_final_tags, list_metrics
 from regexp.config.schema import flatten
 from regexp.data.dataset import Dataset
-from regexp.execution.checkpoint_file import LAST, PREVIOUS, save_checkpoint
+from regexp.execution.checkpoint_file import FinalParts, save_checkpoint
 from regexp.execution.images import Png, draw_confusion_matrix, draw_first_layer, encode_png
 from regexp.models.protocol import Architecture
 from regexp.runs import event_file
@@ -18,7 +19,8 @@ from regexp.runs.directories import PlannedRun, record_failure
 from regexp.runs.event_file import EventFile
 from regexp.runs.run_record import FINISHED_STATUSES
 from regexp.runs.session import make_session
-from regexp.runs.tensor_file import encode_tensors
+from regexp.runs.tensor_file import encode_tensors, recorded_checksum
+from regexp.runs.weights import BEST, LAST, PREVIOUS
 from regexp.training.member import Checkpoint, RunResult
 from regexp.training.metrics import EpochMetrics
 from regexp.utils.atomic_io import append_to_log, sync_directory, sync_file, write_atomically
@@ -37,7 +39,7 @@ class RunRecorder:
         metric_names: the names of the run's metrics.
         columns: the columns of metrics.csv.
         final_tags: the tags with which the event file ends, by the name of the metric that each holds.
-        has_checkpoint: whether a checkpoint of the run is on the disk.
+        has_synced: whether this process has made sure that run.json and the directory are on the disk.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class RunRecorder:
             device: the description of the device in the summary.
         """
         self.planned, self.directory, self.cohort, self.device = planned, planned.directory, dict(cohort), device
-        self.metadata, self.preview, self.has_checkpoint = metadata, preview, metadata is not None
+        self.metadata, self.preview, self.has_synced = metadata, preview, False
         self.input_shape, self.classes, self.architecture = dataset.input_shape, dataset.classes, architecture
         self.image_shape = dataset.shape if dataset.features is None else None  # before evaluated images are cropped
         self.data_notes, self.features = dataset.notes, dataset.features
@@ -92,7 +94,7 @@ class RunRecorder:
                 self._cut_files(self.metadata)
 
     def _start_files(self) -> None:
-        weights = [self.directory / name for name in (LAST, PREVIOUS, "best.safetensors")]
+        weights = [self.directory / name for name in (LAST, PREVIOUS, BEST)]
         for path in (*weights, *self.directory.glob("events.out.tfevents.*")):
             path.unlink(missing_ok=True)
         self.events = EventFile.create(self.directory)
@@ -141,18 +143,22 @@ class RunRecorder:
 
     def record_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Replace the checkpoint of the run."""
+        self._save_checkpoint(checkpoint, None)
+
+    def _save_checkpoint(self, checkpoint: Checkpoint, final_parts: FinalParts | None) -> None:
+        """Replace the checkpoint of the run, for a run that has ended by one with the parts that are still needed."""
         self.planned.refuse_if_taken_over()
         with explain_storage_errors(self.directory):
             # What was recorded until now must be on the disk before a checkpoint that builds on it.
             for path in (self.metrics.path, self.events.file.path):
                 sync_file(path)
-            if not self.has_checkpoint:  # run.json and the directory were made without waiting for the disk
+            if not self.has_synced:  # run.json and the directory were made without waiting for the disk
                 sync_file(self.directory / "run.json")
                 for parent in (self.directory.parent, self.directory.parent.parent):
                     sync_directory(parent)
-                self.has_checkpoint = True
+                self.has_synced = True
             files = {"metrics": self.metrics, "events": self.events.file}
-            save_checkpoint(self.directory, checkpoint, files, self._describe_model())
+            save_checkpoint(self.directory, checkpoint, files, self._describe_model(), final_parts)
 
     def record_interruption(self, checkpoint: Checkpoint) -> None:
         """Save the checkpoint of a run that stops before its end."""
@@ -165,12 +171,19 @@ class RunRecorder:
         record_failure(self.planned, error)
 
     def record_result(self, result: RunResult) -> None:
-        """Write the last checkpoint, the best weights, the end of the event file, and at the very end summary.json."""
-        self.record_checkpoint(result.checkpoint)
+        """Write the best weights, the last checkpoint, the end of the event file, and at the very end summary.json."""
+        self.planned.refuse_if_taken_over()
+        config = self.planned.job.config
+        best_checksum = ""
         with explain_storage_errors(self.directory):
             if result.best is not None:
                 best_weights = encode_tensors(result.checkpoint.tensors_of("best"), self._describe_model())
-                write_atomically(self.directory / "best.safetensors", best_weights)
+                best_checksum = recorded_checksum(best_weights)
+                write_atomically(self.directory / BEST, best_weights)
+        # Of a run that stopped early or diverged, more epochs change nothing.
+        goes_on = config.keep_checkpoints and result.status == "completed" and not config.schedule.spans_the_run
+        self._save_checkpoint(result.checkpoint, FinalParts(best_checksum, goes_on))
+        with explain_storage_errors(self.directory):
             self._end_events(result)
             append_to_log(self.directory, f"{result.status} after epoch {result.last.epoch}")
             if result.status == "diverged":
@@ -179,6 +192,9 @@ class RunRecorder:
             (self.directory / PREVIOUS).unlink(missing_ok=True)
             content = json.dumps(self._summarize(result), indent=2)
             write_atomically(self.directory / "summary.json", content.encode())
+        if not config.keep_checkpoints and config.early_stopping.restore_best and result.best is not None:
+            with suppress(OSError):  # the run has ended, whatever becomes of this file
+                (self.directory / LAST).unlink(missing_ok=True)
 
     def _describe_model(self) -> dict[str, str]:
         """Return the metadata of files of weights: what the model has to be made for to take them."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from regexp.config.words.homes import expand_home
 from regexp.errors import RunError
 from regexp.runs.predicting.input_format import read_classes
-from regexp.runs.predicting.trained_model import WEIGHT_FILES, load_model
+from regexp.runs.predicting.trained_model import load_model
+from regexp.runs.weights import WEIGHT_FILES
 from regexp.utils.atomic_io import read_text
 
 if TYPE_CHECKING:
@@ -150,10 +151,26 @@ class Run:
             raise ValueError(f'weights must be "kept", "best" or "last", not {weights!r}')
         if weights == "kept":
             weights = "best" if self.keeps_best else "last"
+        if weights == "last" and self._last_is_best():
+            weights = "best"
         path = self.directory / WEIGHT_FILES[weights]
         if not path.exists():
-            raise RunError(f"{self.directory} has no {weights} weights: {path.name} is missing ({self.status})")
+            raise RunError(f"{self.directory} has no {weights} weights: {self._explain_missing(path.name)}")
         return weights
+
+    def _last_is_best(self) -> bool:
+        """Return whether the last epoch of a run that has ended is its best one."""
+        summary = self.summary
+        return summary is not None and summary["best_epoch"] == summary["epochs"]
+
+    def _explain_missing(self, name: str) -> str:
+        """Return why a file of weights is missing."""
+        if name == WEIGHT_FILES["last"] and self.summary is not None:
+            if (cleared := self.record.get("checkpoint_cleared")) is not None:
+                return f"its checkpoint was cleared on {cleared[:10]}"
+            if not self.config.get("keep_checkpoints", True):
+                return "it was trained with keep_checkpoints=false"
+        return f"{name} is missing ({self.status})"
 
     def __repr__(self) -> str:
         return f"Run({str(self.directory)!r}, {self.status})"

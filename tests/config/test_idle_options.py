@@ -69,6 +69,7 @@ EFFECTIVE = {
     "epochs": "at least 1",
     "batch_size": "decides the steps; beyond the number of images all are one batch",
     "force": "false is off",
+    "keep_checkpoints": "true is the default; false always deletes or shortens the checkpoint",
     "loss.label_smoothing": "0 is off",
     "loss.target": "null is cross entropy",
     "metrics": "{} is off",

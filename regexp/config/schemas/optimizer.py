@@ -1,6 +1,7 @@
 """The typed schema of optimizers and learning-rate schedules: their keys, defaults and constraints."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from regexp.config.fields import per_run, shared
 
@@ -65,7 +66,13 @@ class RMSpropConfig(OptimizerConfig):
 
 @dataclass
 class ScheduleConfig:
-    """A constant learning rate, and the key that all schedules share."""
+    """A constant learning rate, and the key that all schedules share.
+
+    Attributes:
+        spans_the_run: whether the learning rate of an epoch depends on the number of all epochs.
+    """
+
+    spans_the_run: ClassVar[bool] = False
 
     name: str = per_run("constant", "how the learning rate changes over a run's epochs", choices=SCHEDULES)
 
@@ -73,6 +80,8 @@ class ScheduleConfig:
 @dataclass
 class CosineConfig(ScheduleConfig):
     """Cosine annealing (Loshchilov and Hutter 2017) after a linear warm-up."""
+
+    spans_the_run: ClassVar[bool] = True
 
     name: str = per_run("cosine", "linear warm-up, then a decrease along half a cosine")
     warmup_epochs: float = per_run(0.0, "number of epochs of linear warm-up from a hundredth of lr", at_least=0)
@@ -82,6 +91,8 @@ class CosineConfig(ScheduleConfig):
 @dataclass
 class OneCycleConfig(ScheduleConfig):
     """One rise and fall of the learning rate (Smith and Topin 2018); torch.optim.lr_scheduler.OneCycleLR."""
+
+    spans_the_run: ClassVar[bool] = True
 
     name: str = per_run("onecycle", "one rise to lr and fall back (Smith and Topin 2018)")
     pct_start: float = per_run(0.3, "fraction of the steps in which the learning rate rises", above=0, below=1)

@@ -9,16 +9,13 @@ from regexp.config.schema import OPTIONS
 from regexp.config.schemas.model import rate_names
 from regexp.errors import ConfigError, RunError
 from regexp.runs.predicting.input_check import InputCheck
-from regexp.runs.tensor_file import read_tensors
+from regexp.runs.weights import WEIGHT_FILES, read_weights
 from regexp.user_code.python_objects import register_object
 from regexp.utils.lazy import load_object
 from regexp.utils.messages import first_line
 
 if TYPE_CHECKING:
     from torch import nn
-
-# The files of weights, by the word that chooses them.
-WEIGHT_FILES = {"best": "best.safetensors", "last": "checkpoint.safetensors"}
 
 
 def load_model(
@@ -38,11 +35,9 @@ def load_model(
     """
     path = directory / WEIGHT_FILES[weights]
     try:
-        tensors, metadata = read_tensors(path)
+        tensors, metadata = read_weights(directory, weights)
     except RunError as error:
         raise RunError(f"{error}. force=true trains the run again.") from error
-    if weights == "last":
-        tensors = {key.removeprefix("model/"): value for key, value in tensors.items() if key.startswith("model/")}
     schema = OPTIONS["model"][config["model"]]
     rates = {name: config.get(f"model.{name}", 0.0) for name in rate_names(schema)}
     options = _choose_target(directory, config, target)
