@@ -21,7 +21,7 @@ from regexp.config.overrides import is_hydra_override
 from regexp.config.schemas.data import DATA_SOURCES
 from regexp.config.words.homes import expand_home
 from regexp.errors import ConfigError
-from regexp.runs.identity import make_label
+from regexp.runs.labels import make_label
 from regexp.utils import exit_codes
 from regexp.utils.console import warn_caller
 from regexp.utils.storage_errors import explain_storage_errors
@@ -89,7 +89,7 @@ def write_preview(job: Job, outputs: Path) -> tuple[Path, Mapping[str, str]]:
     with explain_errors([job.config]):
         dataset = load_dataset(job.config)
         picture = encode_png(draw_augmentation_grid(dataset, make_stream(job.config, dataset)))
-    path = outputs / "preview" / make_label(job.overrides) / "augmentation.png"
+    path = outputs / "preview" / make_label(job) / "augmentation.png"
     with explain_storage_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture.content)

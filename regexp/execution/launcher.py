@@ -9,7 +9,7 @@ from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from omegaconf import DictConfig
 
 from regexp.config.compose import composer_for_loader
-from regexp.config.hydra_config.sweepers import is_search
+from regexp.config.hydra_config.sweepers import is_search, list_swept_keys
 from regexp.config.job import Job
 from regexp.config.schema import flatten
 from regexp.errors import DIVERGED, RunBusy
@@ -59,6 +59,7 @@ def launch(
     composed_jobs = composer.compose_jobs([[*hydra_overrides, *overrides] for overrides in jobs])
     outputs, terminal = Path(config.hydra.sweep.dir), Terminal()
     _sweep.max_runs, _sweep.workers, _sweep.command = max_runs, workers, typed_command()
+    _sweep.swept_keys = list_swept_keys(config.hydra)
     if dry_run:
         print_forecast(composed_jobs, outputs, terminal, max_runs, workers)
         return [LazyJobReturn(job, first_number + i, None) for i, job in enumerate(composed_jobs)]

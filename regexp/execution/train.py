@@ -15,14 +15,21 @@ from regexp.utils.exit_codes import raise_failures
 from regexp.utils.signals import catch_stop_signals
 
 
-def train(jobs: Sequence[Job], outputs: Path, terminal: Terminal, sweep: SweepRecord | None = None) -> list[Run]:
+def train(
+    jobs: Sequence[Job],
+    outputs: Path,
+    terminal: Terminal,
+    sweep: SweepRecord | None = None,
+    labels: Sequence[str] = (),
+) -> list[Run]:
     """Plan the runs of jobs below `outputs`, train those that are unfinished, report, and return all in order.
 
     Finished runs are shown. The others train in as few cohorts as their `shared` fields, the memory and the workers
     allow. Errors, and runs that others train, are reported when all else has ended. `sweep` is None for a single run.
+    `labels` are those of the runs, where they have been chosen before.
     """
     with Claims(terminal.print_line) as claims:
-        planned_runs = plan_runs(jobs, outputs, claims, sweep)
+        planned_runs = plan_runs(jobs, outputs, claims, sweep, labels)
         unfinished, errors = find_unfinished(planned_runs)
         terminal.print_notes(planned_runs)
         if sweep is not None:

@@ -1,12 +1,10 @@
-"""The identity of a run, which decides its result, and its label, which names its directory. Imports no torch."""
+"""The identity of a run, which decides its result. Imports no torch."""
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from regexp.config.fields import iterate_fields
@@ -20,7 +18,6 @@ from regexp.utils.messages import format_value
 IGNORED_KEYS = {key for key, _, metadata in iterate_fields(Config()) if not metadata.get("identity", True)}
 IGNORED_KEYS |= {"device"}
 DATA_PATH_KEYS = ("data.path", "data.root")
-_MAX_LENGTH = 100  # of a label, in bytes: a file system counts those, and a Chinese character has three
 
 
 @dataclass(frozen=True)
@@ -85,31 +82,6 @@ def data_paths(config: Mapping[str, Any]) -> dict[str, str]:
     return {key: str(config[key]) for key in DATA_PATH_KEYS if config.get(key)}
 
 
-def make_label(overrides: Sequence[str]) -> str:
-    """Return a short name, safe as a directory's name, for what the user changed: "lr=0.01,normalization=batch".
-
-    Overrides that cannot change the result are left out, except for the path of the user's own data. Dotted keys are
-    shortened (see `short_names`). Without any overrides the label is "defaults".
-    """
-    changes = {}
-    path_keys = ("data.path", "data.root") if "data=image_folder" in overrides else ("data.path",)
-    for override in overrides:
-        key, _, value = override.partition("=")
-        plain_key = key.lstrip("+~")
-        if (plain_key not in IGNORED_KEYS or plain_key in path_keys) and not plain_key.startswith("hydra"):
-            value = _shorten_path(value) if plain_key == "data.path" else value
-            changes[plain_key] = ("~" if key.startswith("~") else "", value)
-    names = short_names(list(changes))
-    parts = []
-    for key, (sign, value) in sorted(changes.items()):
-        parts.append(sign + names[key] + (f"={_safe_value(value)}" if value else ""))
-    text = re.sub(r"[^\w.,=~+-]", "-", ",".join(parts)) or "defaults"
-    content = text.encode()
-    if len(content) <= _MAX_LENGTH:
-        return text
-    return f"{content[: _MAX_LENGTH - 9].decode(errors='ignore')}-{_hash(content)[:8]}"
-
-
 def short_names(keys: Sequence[str]) -> dict[str, str]:
     """Return a short name for each dotted key, by key.
 
@@ -122,19 +94,6 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
         names[key] = ".".join(parts[-2:]) if len(parts) >= 3 else parts[-1]
     uses = Counter(names.values())
     return {key: name if uses[name] == 1 else key for key, name in names.items()}
-
-
-def _shorten_path(path: str) -> str:
-    """Return the path of the data; for arrays in memory, whose file is named by a hash, the beginning of the hash."""
-    from regexp.data.sources import arrays_directory
-
-    return Path(path).stem[:8] if Path(path).parent == arrays_directory() else path
-
-
-def _safe_value(value: str) -> str:
-    """Return the value of an override without Hydra's escapes, and the brackets, quotes and commas of a list."""
-    value = re.sub(r"\\(.)", r"\1", value)
-    return "none" if value == "[]" else value.strip("[]'\"").replace(",", "-")
 
 
 def _hash(content: bytes) -> str:

@@ -4,16 +4,23 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from regexp.config.job import Job
 from regexp.errors import StorageError
 from regexp.runs.directories import PlannedRun
-from regexp.utils.atomic_io import write_atomically
+from regexp.runs.labels import make_labels
+from regexp.utils.atomic_io import read_text, write_atomically
 from regexp.utils.exit_codes import print_error
 from regexp.utils.messages import first_line
 from regexp.utils.processes import typed_command
 from regexp.utils.storage_errors import explain_storage_errors
+
+# The number of sweeps, from the last one back, among whose members a job looks for itself.
+MAX_RECORDS = 5
 
 
 class SweepRecord:
@@ -25,6 +32,7 @@ class SweepRecord:
         max_runs: the largest number of runs in one cohort; None: as many as fit in memory.
         workers: the number of processes that train; None: as many as the cores, the memory and the work allow.
         started: the time at which the sweep started, with its time zone.
+        swept_keys: the keys that vary, as far as the command says; what varies between the members is known besides.
         command: what the user typed, where the sweep comes in several batches; empty where it comes in one.
         forced: what run.json records of the sweep if it trains runs anew, the same in all batches; else empty.
         planned_runs: the members so far, in order; a dictionary without values, so that none occurs twice.
@@ -35,9 +43,15 @@ class SweepRecord:
         now = time.time()
         self.id = time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + f"-{now % 1 * 1e6:06.0f}"
         self.started = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(now))
+        self.swept_keys: Sequence[str] = ()
         self.command = ""
         self.forced: Mapping[str, str] = {}
         self.planned_runs: dict[PlannedRun, None] = {}
+
+    def label(self, jobs: Sequence[Job]) -> list[str]:
+        """Return the labels of jobs that are about to become members; see `make_labels`."""
+        # One of the earlier members shows what varies between the batches, and a search has a thousand of them.
+        return make_labels(jobs, [planned.job for planned in islice(self.planned_runs, 1)], self.swept_keys)
 
     def add(self, planned_runs: Sequence[PlannedRun], outputs: Path) -> None:
         """Add members, and write the record to a file for each `name` that they train under.
@@ -83,6 +97,23 @@ class SweepRecord:
                     raise
                 # Finished runs can be shown from a disk that is full or read-only.
                 print_error(f"warning: {first_line(error)}")
+
+
+def find_recorded_label(experiment: Path, overrides: Sequence[str]) -> str | None:
+    """Return the label of a member of one of the last sweeps, or None if none of them has such a member.
+
+    A launcher that runs each job by itself knows nothing of the others, with which the sweep chose the label.
+
+    Args:
+        experiment: the directory outputs/NAME.
+        overrides: the overrides of the member.
+    """
+    for file in sorted(experiment.glob("sweeps/*.json"), reverse=True)[:MAX_RECORDS]:
+        with suppress(OSError, ValueError, LookupError, TypeError):  # it is broken, or being replaced
+            for member in json.loads(read_text(file))["members"]:
+                if member["overrides"] == list(overrides):
+                    return Path(member["directory"]).name
+    return None
 
 
 def summarize_overrides(runs: Sequence[Sequence[str]]) -> dict[str, Any]:

@@ -207,7 +207,7 @@ def test_the_report_says_what_to_type_to_see_exactly_these_runs(
     logdir = Path(capsys.readouterr().out.splitlines()[-2].removeprefix("curves   tensorboard --logdir "))
     assert logdir.is_relative_to(tmp_path / "cache")
     links = {link.name: link.resolve() for link in logdir.iterdir()}
-    assert [name.rpartition("=")[2] for name in sorted(links)] == ["1", "2"]
+    assert [name.partition(",")[0] for name in sorted(links)] == ["seed=1", "seed=2"]
     assert all(path == Path("outputs/one", name).resolve() for name, path in links.items())
     run_regexp(monkeypatch, "-m", *SHORT, "seed=0", "name=one,two")
     # A seed that was trained twice counts once, in the table and in TensorBoard.
@@ -273,3 +273,19 @@ def test_a_mistake_in_the_options_of_a_sweep_is_reported(
 def test_a_sweep_over_the_options_that_match_a_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run_regexp(monkeypatch, "-m", *SHORT, "normalization=glob(*a*)") == 0
     assert {run.config["normalization"] for run in find_runs(Path("outputs/default"))} == {"batch", "layer"}
+
+
+def test_labels_name_what_the_command_varied_in_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch has one job: only the command says what varies. Folders of another name are found by their identity."""
+    words = ["-m", *SHORT, "normalization=none,batch", "seed=0,1", "hydra.sweeper.max_batch_size=1"]
+    assert run_regexp(monkeypatch, *words) == 0
+    names = sorted(read_summaries())
+    assert [name.partition(",epochs=2")[0] for name in names] == [
+        f"normalization={normalization},seed={seed}" for normalization in ("batch", "none") for seed in (0, 1)
+    ]
+    folder = Path("outputs/default") / names[0]
+    finished = (folder / "summary.json").read_text()
+    folder.rename(folder.with_name("epochs=2,hidden_sizes=8,normali-31d54ab2"))  # as an earlier version named it
+    assert run_regexp(monkeypatch, *words) == 0
+    assert len(read_summaries()) == 4
+    assert (folder.with_name("epochs=2,hidden_sizes=8,normali-31d54ab2") / "summary.json").read_text() == finished

@@ -69,7 +69,9 @@ def test_a_sweep_is_recorded_and_ends_with_its_table(
     assert run_regexp(monkeypatch, *SWEEP, "hydra/launcher=basic") == 0
     summaries = read_summaries()
     assert {member["directory"] for member in read_members()} == set(summaries)
-    assert len(summaries) == 4
+    assert sorted(name.partition(",epochs=2")[0] for name in summaries) == [
+        f"lr={lr},seed={seed}" for lr in (0.1, 0.2) for seed in (0, 1)
+    ]
     out = capsys.readouterr().out
     assert out.startswith("4 runs: 4 to train\n")
     assert "baseline" in out
@@ -134,7 +136,8 @@ def test_a_search_takes_no_run_for_a_bad_one_that_another_process_trains(
         assert run_regexp(monkeypatch, *search, f"hydra/launcher={launcher}") == 5
     assert KeepingSweeper.objectives == [run["best"]["val_loss"] for run in read_summaries().values()]
     error = capsys.readouterr().err
-    assert f"seed=4 is being trained by process {pid} on " in error
+    assert "/seed=4," in error
+    assert f" is being trained by process {pid} on " in error
     assert error.count("; wait for it, or stop it") == 1
 
 

@@ -1,38 +1,9 @@
-"""Labels, identities and seed groups."""
+"""Identities and seed groups."""
 
 import pytest
 
 from regexp.config.compose import compose_job
-from regexp.runs.identity import identify, make_label, seed_group
-
-
-@pytest.mark.parametrize(
-    ("overrides", "expected"),
-    [
-        ([], "defaults"),
-        (["normalization=batch", "seed=1"], "normalization=batch,seed=1"),
-        (["seed=1", "normalization=batch"], "normalization=batch,seed=1"),
-        (["optimizer.lr=0.01", "model.dropout=0.5"], "dropout=0.5,lr=0.01"),
-        (["model.hidden_sizes=[64,32]"], "hidden_sizes=64-32"),
-        (["model.hidden_sizes=[]"], "hidden_sizes=none"),
-        (["augmentation.rotate.degrees=15", "augmentation.affine.degrees=5"], "affine.degrees=5,rotate.degrees=15"),
-        (["augmentation.rotate.fill=1", "x.rotate.fill=2"], "augmentation.rotate.fill=1,x.rotate.fill=2"),
-        (["~augmentation.flip", "augmentation=lesson"], "augmentation=lesson,~flip"),
-        (["+augmentation.shift.padding=2"], "shift.padding=2"),
-        (["name=x", "force=true", "tags=[a]", "data.root=/a/b", "device=cpu", "hydra.run.dir=x"], "defaults"),
-        (["device.precision=float64"], "precision=float64"),
-        (["seed=1", "seed=2"], "seed=2"),
-        (["experiment=my exp/ü:*"], "experiment=my-exp-ü--"),
-    ],
-)
-def test_a_label_names_the_changed_keys(overrides: list[str], expected: str) -> None:
-    assert make_label(overrides) == expected
-
-
-def test_long_labels_are_cut_and_remain_different() -> None:
-    first, second = ([f"augmentation.step{i}.value={i}" for i in range(20)] + [f"seed={seed}"] for seed in (1, 2))
-    assert len(make_label(first)) == len(make_label(second)) == 100
-    assert make_label(first) != make_label(second)
+from regexp.runs.identity import identify, seed_group
 
 
 def test_identity_follows_configuration_data_and_code(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,7 @@ def test_keep_restores_runs_that_were_set_aside(first_times: list[str], monkeypa
     kept = sweep(KEEP, quiet=True)
     assert finish_times(kept) == first_times
     assert [finished_run.directory.name for finished_run in kept] == [
-        f"epochs=2,hidden_sizes=8,seed={seed}" for seed in (0, 1)
+        f"seed={seed},epochs=2,hidden_sizes=8" for seed in (0, 1)
     ]
     assert [load_run(path).status for path in DEFAULT.glob("*.old-*")] == ["unfinished"] * 2
 
@@ -131,7 +131,7 @@ def test_a_run_that_comes_back_leaves_the_run_of_another_configuration_its_direc
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Both have the same label."""
-    monkeypatch.setattr("regexp.runs.reserving.reservation.make_label", lambda overrides: "label")
+    monkeypatch.setattr("regexp.runs.reserving.reservation.make_labels", lambda jobs, *_: ["label"] * len(jobs))
     first = run([*SHORT, "seed=0"], quiet=True)
     monkeypatch.setattr("regexp.runs.identity.code_hash", lambda: "changed")
     first.directory.rename(f"{first.directory}.old-20260101-000000")

@@ -16,6 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from regexp.config.compose import composer_for_loader
+from regexp.config.hydra_config.sweepers import list_swept_keys
 from regexp.errors import DIVERGED
 from regexp.execution.launching.objective import Objective
 from regexp.execution.terminal import Terminal
@@ -53,6 +54,7 @@ class RecordingLauncher(Launcher):
         self.launcher, self.config = launcher, config
         self.composer = composer_for_loader(hydra_context.config_loader, config.hydra.job.config_name)
         self.sweep_record = SweepRecord()
+        self.sweep_record.swept_keys = list_swept_keys(config.hydra)
 
     def setup(self, **arguments: Any) -> None:
         """Pass Hydra's arguments on."""
@@ -72,7 +74,7 @@ class RecordingLauncher(Launcher):
         jobs = self.composer.compose_jobs([[*hydra_overrides, *overrides] for overrides in job_overrides])
         outputs, terminal = Path(self.config.hydra.sweep.dir), Terminal()
         earlier_runs = dict(self.sweep_record.planned_runs)
-        planned_runs = plan_runs(jobs, outputs)
+        planned_runs = plan_runs(jobs, outputs, sweep=self.sweep_record)
         self.sweep_record.add(planned_runs, outputs)
         terminal.print_counts(planned_runs)
         results: Sequence[JobReturn] = self.launcher.launch(job_overrides, initial_job_idx)

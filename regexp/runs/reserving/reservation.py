@@ -15,7 +15,8 @@ from regexp.config.schema import source_arguments
 from regexp.data.sources import locate
 from regexp.errors import RunBusy, StorageError
 from regexp.runs.directories import PlannedRun, record_resumption, record_start
-from regexp.runs.identity import Identity, identify, make_label
+from regexp.runs.identity import Identity, identify
+from regexp.runs.labels import make_labels
 from regexp.runs.reserving.claims import Claim, Claims, find_holder
 from regexp.runs.reserving.run_index import RunIndex, is_finished, is_set_aside, read_run
 from regexp.runs.run import Run
@@ -28,7 +29,11 @@ MAX_BUSY_LINES = 10
 
 
 def plan_runs(
-    jobs: Sequence[Job], outputs: Path, claims: Claims | None = None, sweep: SweepRecord | None = None
+    jobs: Sequence[Job],
+    outputs: Path,
+    claims: Claims | None = None,
+    sweep: SweepRecord | None = None,
+    labels: Sequence[str] = (),
 ) -> list[PlannedRun]:
     """Return a planned run for each job, in the order of the jobs; jobs with the same identity share one.
 
@@ -40,6 +45,7 @@ def plan_runs(
         outputs: the directory that holds outputs/NAME/LABEL.
         claims: the claims of this process; None in a dry run, which looks for directories only, and writes nothing.
         sweep: the record of the sweep that the jobs belong to; None if they belong to none.
+        labels: the labels of the runs, where they have been chosen before; none: they are chosen here.
 
     Raises:
         DataError: a data set is missing, or cannot be read or downloaded.
@@ -49,13 +55,14 @@ def plan_runs(
     forced = _find_forced_record(jobs, run_indices.values(), sweep)
     if sweep is not None and claims is not None:
         sweep.forced = forced
+    labels = labels or (make_labels(jobs) if sweep is None else sweep.label(jobs))
     keys = []
     reservations: dict[tuple[str, Identity], Reservation] = {}
-    for job in track_progress(jobs, "identifying the runs"):
+    for job, label in zip(track_progress(jobs, "identifying the runs"), labels, strict=True):
         name, identity = job.config.name, identify(job.config, sources[source_arguments(job.config)].fingerprint)
         keys.append((name, identity))
         if keys[-1] not in reservations:
-            reservations[keys[-1]] = Reservation(job, identity, outputs / name, run_indices[name], forced)
+            reservations[keys[-1]] = Reservation(job, identity, outputs / name, label, run_indices[name], forced)
     if claims is not None:
         for reservation in reservations.values():
             reservation.acquire(claims)
@@ -147,6 +154,7 @@ class Reservation:
         job: the checked configuration.
         identity: the identity of the job.
         experiment: outputs/NAME, which holds the directories.
+        label: the name of the directory that the run has if nothing else has it.
         run_index: the runs recorded there, by identity.
         forced: the record of the command, if it trains runs anew.
         claim: the claim on the run; None where it needs none, because it has finished and is only shown.
@@ -157,6 +165,7 @@ class Reservation:
     job: Job
     identity: Identity
     experiment: Path
+    label: str
     run_index: RunIndex
     forced: Mapping[str, str]
     claim: Claim | None = field(default=None, init=False)
@@ -166,7 +175,7 @@ class Reservation:
     @property
     def labelled_directory(self) -> Path:
         """The directory that the run has if nothing else has its name."""
-        return self.experiment / make_label(self.job.overrides)
+        return self.experiment / self.label
 
     def acquire(self, claims: Claims) -> None:
         """Claim the run, unless it has finished and is only shown, or another process trains it."""
