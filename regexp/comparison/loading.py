@@ -20,14 +20,16 @@ class Collection:
     Attributes:
         title: the source of the runs: their directories, or the command of a sweep.
         records: the runs that could be read.
-        missing_runs: the overrides of sweep members that have no directory.
+        missing_runs: the members of sweeps that have no directory.
         remarks: remarks on what was left out, and why.
+        sweep_starts: the times at which the sweeps of a run started, in seconds since 1970, by its directory.
     """
 
     title: str
     records: list[RunRecord]
-    missing_runs: list[tuple[str, ...]] = field(default_factory=list)
+    missing_runs: list[SweepMember] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    sweep_starts: dict[Path, list[float]] = field(default_factory=dict)
 
 
 def collect(paths: Sequence[Path]) -> Collection:
@@ -66,20 +68,12 @@ def collect(paths: Sequence[Path]) -> Collection:
         directories = current_directories | directories
     if set_aside:
         collection.remarks.append(f"{format_count(len(set_aside), 'run')} set aside (*.old-*) left out")
-    members: dict[Path, SweepMember] = {}
-    for parent in dict.fromkeys(directory.parent for directory in directories.values()):
-        for file in sorted((parent / "sweeps").glob("*.json")):
-            try:
-                members |= {member.directory: member for member in read_sweep(file)[1]}
-            except RunError as error:
-                collection.remarks.append(str(error))
+    members = {member.directory: member for member in _read_sweeps(directories.values(), collection)}
     order = {directory: i for i, directory in enumerate(members)}
     _read_records(directories.values(), collection)
     collection.records.sort(key=lambda record: (order.get(record.directory, len(order)), record.started))
     if all(path.is_dir() and not (path / "run.json").exists() for path in paths):
-        collection.missing_runs = [
-            member.overrides for path, member in members.items() if not (path / "run.json").exists()
-        ]
+        collection.missing_runs = [member for path, member in members.items() if not (path / "run.json").exists()]
     return collection
 
 
@@ -100,9 +94,30 @@ def _collect_sweep(files: Sequence[Path]) -> Collection:
             if (member.directory / "run.json").exists():
                 directories.append(member.directory)
             else:
-                collection.missing_runs.append(member.overrides)
+                collection.missing_runs.append(member)
+    _read_sweeps(directories, Collection("", [], sweep_starts=collection.sweep_starts))
     _read_records(directories, collection)
     return collection
+
+
+def _read_sweeps(directories: Iterable[Path], collection: Collection) -> list[SweepMember]:
+    """Return the members of all sweeps beside these runs, oldest sweep first, and add the sweeps' starts.
+
+    Args:
+        directories: the directories of the runs.
+        collection: the collection that gets the starts, and a remark on each file of a sweep that is broken.
+    """
+    members = []
+    for parent in dict.fromkeys(directory.parent for directory in directories):
+        for file in sorted((parent / "sweeps").glob("*.json")):
+            try:
+                members += read_sweep(file)[1]
+            except RunError as error:
+                collection.remarks.append(str(error))
+    for member in members:
+        if member.started is not None:
+            collection.sweep_starts.setdefault(member.directory, []).append(member.started)
+    return members
 
 
 def _last_sweep_files() -> list[Path]:

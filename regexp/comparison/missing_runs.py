@@ -34,10 +34,10 @@ def list_unfinished(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
     for record in comparison.records:
         if not record.finished:
             yield record.status, record.directory.name, " ".join(_describe_state(record))
-    for overrides in comparison.collection.missing_runs:
-        command = [*_program(comparison.records), *overrides, *_directory_override_of_sweep(comparison)]
-        yield "missing", " ".join(overrides), f"{command_prefix()}{join_words(command)}"
-    listed = {tuple(sorted(overrides)) for overrides in comparison.collection.missing_runs}
+    for member in comparison.collection.missing_runs:
+        command = [*_program(comparison.records), *member.overrides, *_directory_override_of_sweep(comparison)]
+        yield "missing", " ".join(member.overrides), f"{command_prefix()}{join_words(command)}"
+    listed = {tuple(sorted(member.overrides)) for member in comparison.collection.missing_runs}
     all_seeds = {record.seed for cell in comparison.cells for record in cell.records}
     for cell in comparison.cells:
         example = cell.records[0]

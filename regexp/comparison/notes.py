@@ -12,6 +12,7 @@ from regexp.comparison.compare import Comparison
 from regexp.comparison.loading import format_count
 from regexp.comparison.rows import paired_differences, test_differences
 from regexp.comparison.statistics import ALPHA, MAX_SIGN_FLIP_PAIRS, wilson_interval
+from regexp.comparison.training_time import describe_training_time
 from regexp.comparison.verdicts import format_estimate
 from regexp.config.metric_registry import RUN_METRICS
 from regexp.config.schemas.data import DATA_SOURCES
@@ -60,6 +61,7 @@ def _explain_means(comparison: Comparison) -> Iterator[str]:
             f"augmentation and dropout), for this split and this test set.{_explain_missing_intervals(comparison)}"
         )
     yield from _explain_single_seed(comparison)
+    yield from describe_training_time(comparison)
     yield from _explain_test_set(comparison)
 
 

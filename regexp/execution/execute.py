@@ -3,11 +3,13 @@
 import math
 import traceback
 from collections.abc import Sequence
+from typing import cast
 
 from regexp.errors import DeviceLost, Interrupted, OutOfMemory
 from regexp.execution import builders, grouping
 from regexp.execution.checkpoint_file import describe_damage
 from regexp.execution.events import CohortDescription, CohortDisplay, EpochSummary
+from regexp.execution.run_recorder import RunRecorder
 from regexp.runs.directories import PlannedRun, record_failure
 from regexp.training import loop
 from regexp.training.cohort import Cohort
@@ -81,6 +83,8 @@ def train_cohort(
     """
     with builders.explain_errors(planned.job.config for planned in planned_runs):
         cohort = builders.build_cohort(planned_runs)
+        for member in cohort.members:
+            cast(RunRecorder, member.recorder).count_cohort = lambda: len(cohort.members)
         for planned in planned_runs:
             if damage := describe_damage(planned.directory):
                 display.print_line(damage)

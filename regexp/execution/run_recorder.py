@@ -40,6 +40,8 @@ class RunRecorder:
         columns: the columns of metrics.csv.
         final_tags: the tags with which the event file ends, by the name of the metric that each holds.
         has_synced: whether this process has made sure that run.json and the directory are on the disk.
+        count_cohort: a function that returns how many runs of its cohort still train.
+        share_seconds: the run's share of its cohort's time, which those that train divide equally.
     """
 
     def __init__(
@@ -68,6 +70,10 @@ class RunRecorder:
         self.input_shape, self.classes, self.architecture = dataset.input_shape, dataset.classes, architecture
         self.image_shape = dataset.shape if dataset.features is None else None  # before evaluated images are cropped
         self.data_notes, self.features = dataset.notes, dataset.features
+        self.count_cohort: Callable[[], int] = lambda: 1
+        self.share_seconds = 0.0
+        if metadata is not None:  # an earlier version did not record the share
+            self.share_seconds = float(metadata.get("share_seconds", metadata["seconds"] / self.cohort["size"]))
         metrics = list_metrics(flatten(planned.job.config))
         self.metric_names, self.columns, self.final_tags = (
             list(metrics),
@@ -126,6 +132,7 @@ class RunRecorder:
     def record_epoch(self, metrics: EpochMetrics) -> None:
         """Append the metrics of an epoch to metrics.csv and to the event file."""
         self.planned.refuse_if_taken_over()
+        self.share_seconds += metrics.seconds / self.count_cohort()
         row = metrics.row()
         # TensorBoard's HParams page shows the first five tags of a run. These tags sort after the final ones.
         curves = {
@@ -158,7 +165,9 @@ class RunRecorder:
                     sync_directory(parent)
                 self.has_synced = True
             files = {"metrics": self.metrics, "events": self.events.file}
-            save_checkpoint(self.directory, checkpoint, files, self._describe_model(), final_parts)
+            metadata = {**checkpoint.metadata, "share_seconds": self.share_seconds}
+            whole_checkpoint = Checkpoint(checkpoint.tensors, metadata)
+            save_checkpoint(self.directory, whole_checkpoint, files, self._describe_model(), final_parts)
 
     def record_interruption(self, checkpoint: Checkpoint) -> None:
         """Save the checkpoint of a run that stops before its end."""
@@ -244,6 +253,7 @@ class RunRecorder:
             **({} if self.features is None else {"features": [feature.record() for feature in self.features]}),
             "lr": result.last.lr,
             "seconds": result.seconds,
+            "share_seconds": self.share_seconds,
             "device": self.device,
             "seed": config.seed,
             "overrides": list(self.planned.job.overrides),

@@ -4,6 +4,7 @@ import json
 import math
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ class RunRecord:
         validation: the images that validated: "holdout" or "test"; empty if the run has no summary.
         problem: the problem with its files, or the reason why it failed; None if there is neither.
         command: the command that trains it again.
+        ended: the time at which it ended, in seconds since 1970; None if it has not, or if that was not recorded.
+        epoch_seconds: how long its epochs took, in its cohort.
     """
 
     directory: Path
@@ -61,6 +64,8 @@ class RunRecord:
     validation: str
     problem: str | None
     command: str
+    ended: float | None = None
+    epoch_seconds: float = 0.0
 
     @property
     def finished(self) -> bool:
@@ -84,6 +89,7 @@ def read_run_record(run: Run) -> RunRecord:
     metric_values: dict[str, float] = {}
     image_counts: dict[str, int] = {}
     validation, problem, last_epoch = "", None, 0
+    ended, epoch_seconds = None, 0.0
     try:
         summary = run.summary
         if summary is None:
@@ -92,6 +98,7 @@ def read_run_record(run: Run) -> RunRecord:
         else:
             status, validation, last_epoch = str(summary["status"]), str(summary["validation"]), int(summary["epochs"])
             metric_values = _metric_values(summary, run.config)
+            ended, epoch_seconds = read_time(summary.get("finished")), float(summary["seconds"])
             image_counts = {split: int(images) for split, images in (summary.get("images") or {}).items()}
             if status not in (*FINISHED_STATUSES, "diverged"):
                 raise RunError(f"{run.directory / 'summary.json'} is broken: its status is {status!r}")
@@ -115,6 +122,8 @@ def read_run_record(run: Run) -> RunRecord:
         validation=validation,
         problem=problem,
         command=str(record.get("command", "")),
+        ended=ended,
+        epoch_seconds=epoch_seconds,
     )
 
 
@@ -134,10 +143,27 @@ def _metric_values(summary: dict[str, Any], config: dict[str, Any]) -> dict[str,
     metrics = list_metrics(config)
     values = {name: kept_values[name] for name in list_curves(metrics) if name in kept_values or name in _REQUIRED}
     values |= {f"test_{name}": test_values.get(name) for name in metrics}
-    values |= {name: summary[name] for name in ("best_epoch", "epochs", "seconds")}
+    values |= {name: summary[name] for name in ("best_epoch", "epochs")}
+    values["seconds"] = _share_of_seconds(summary)
     if values["val_loss"] is not None and values["train_loss"] is not None:
         values["gap"] = values["val_loss"] - values["train_loss"]
     return {name: float(value) for name, value in values.items() if value is not None and math.isfinite(value)}
+
+
+def _share_of_seconds(summary: dict[str, Any]) -> float:
+    """Return a run's share of its cohort's time; of a run of an earlier version, as if all had trained to the end."""
+    if (seconds := summary.get("share_seconds")) is not None:
+        return float(seconds)
+    size = (summary.get("cohort") or {}).get("size") or 1
+    return float(summary["seconds"]) / max(1, int(size))
+
+
+def read_time(text: Any) -> float | None:
+    """Return a time that a file records, in seconds since 1970; None if the text is no time."""
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _count_recorded_epochs(directory: Path) -> int:

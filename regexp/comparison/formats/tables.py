@@ -6,7 +6,7 @@ from dataclasses import replace
 from regexp.comparison.best import mark_best_rows
 from regexp.comparison.compare import Comparison
 from regexp.comparison.effects import Effect
-from regexp.comparison.formats.text_table import TextTable
+from regexp.comparison.formats.text_table import TextTable, select_columns
 from regexp.comparison.key_names import abbreviate_keys
 from regexp.comparison.loading import format_count
 from regexp.comparison.rows import Difference, Row
@@ -255,8 +255,7 @@ def _drop_uninformative_columns(table: TextTable, differences: Sequence[Differen
     dropped_names = [] if min(min_p_values, default=1.0) <= ALPHA else [_FLIPS_COLUMN]
     dropped_names += [_NEEDED_COLUMN] if all(row[-1] == "-" for row in table.rows) else []
     kept_columns = [i for i, name in enumerate(table.columns) if name not in dropped_names]
-    columns, *rows = ([cells[i] for i in kept_columns] for cells in (table.columns, *table.rows))
-    return replace(table, columns=columns, rows=rows)
+    return select_columns(table, kept_columns)
 
 
 def _brief_difference_cells(difference: Difference | None, metric: Metric) -> list[str]:

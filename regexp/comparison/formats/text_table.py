@@ -1,7 +1,7 @@
 """A table of formatted cells, and the forms in which it fits a narrow terminal. Imports no torch."""
 
 from collections.abc import Collection as Group
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
@@ -66,7 +66,7 @@ def fit_table(table: TextTable, width: int) -> TextTable:
         table: the table.
         width: the width of the terminal, in characters.
     """
-    form = table = replace(table, best_cells=(), undistinguished_cells=())  # their columns may move
+    form = table
     for form in _narrowing_forms(table):
         widths = form.full_widths
         if sum(widths) + COLUMN_GAP * (len(widths) - 1) <= width:
@@ -84,20 +84,21 @@ def _narrowing_forms(table: TextTable) -> Iterator[TextTable]:
     yield replace(table, rows=[list(map(join_lines, row)) for row in table.rows])
     if any("\n" in cell for row in table.rows for cell in row):
         yield table
-    yield _abbreviate(table)
-    shortened = _drop_constants(table)
+    yield abbreviate_columns(table)
+    shortened = drop_constants(table)
     yield shortened
-    yield _abbreviate(shortened)
+    yield abbreviate_columns(shortened)
     if len(table.keys) > 1:
         yield _merge_keys(shortened)
 
 
-def _abbreviate(table: TextTable) -> TextTable:
+def abbreviate_columns(table: TextTable) -> TextTable:
+    """Return a table whose columns of keys have the shortest usual names."""
     names = abbreviate_keys(table.keys).values()
     return replace(table, columns=[*names, *table.columns[len(table.keys) :]])
 
 
-def _drop_constants(table: TextTable) -> TextTable:
+def drop_constants(table: TextTable) -> TextTable:
     """Drop the columns of constants whose cells are all equal, and name their values in the remark instead."""
     constants = {
         i: _CONSTANTS[name].format(table.rows[0][i])
@@ -107,10 +108,24 @@ def _drop_constants(table: TextTable) -> TextTable:
     }
     if not constants:
         return table
-    columns, *rows = (
-        [cell for i, cell in enumerate(cells) if i not in constants] for cells in (table.columns, *table.rows)
+    kept_columns = [i for i in range(len(table.columns)) if i not in constants]
+    return replace(select_columns(table, kept_columns), remark=f"every row: {', '.join(constants.values())}")
+
+
+def select_columns(table: TextTable, columns: Sequence[int]) -> TextTable:
+    """Return a table with some of its columns.
+
+    Args:
+        table: the table.
+        columns: the indices of the columns, among them all that name rows.
+    """
+    positions = {column: position for position, column in enumerate(columns)}
+    names, *rows = ([cells[i] for i in columns] for cells in (table.columns, *table.rows))
+    best_cells, undistinguished_cells = (
+        [(i, positions[column]) for i, column in cells if column in positions]
+        for cells in (table.best_cells, table.undistinguished_cells)
     )
-    return replace(table, columns=columns, rows=rows, remark=f"every row: {', '.join(constants.values())}")
+    return replace(table, columns=names, rows=rows, best_cells=best_cells, undistinguished_cells=undistinguished_cells)
 
 
 def _merge_keys(table: TextTable) -> TextTable:
@@ -118,4 +133,5 @@ def _merge_keys(table: TextTable) -> TextTable:
     count = len(table.keys)
     rows = [[format_label(dict(zip(table.keys, row[:count], strict=True))), *row[count:]] for row in table.rows]
     columns = ["configuration", *table.columns[count:]]
-    return replace(table, columns=columns, rows=rows, keys=(), text_columns=1)
+    merged = replace(table, columns=columns, rows=rows, keys=(), text_columns=1)
+    return replace(merged, best_cells=(), undistinguished_cells=())  # only a terminal's table, which marks none

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from regexp.errors import RunError
 from regexp.runs.run import SET_ASIDE
-from regexp.runs.run_record import READ_ERRORS, describe_error
+from regexp.runs.run_record import READ_ERRORS, describe_error, read_time
 from regexp.utils.atomic_io import read_text
 from regexp.utils.messages import quote_word
 
@@ -20,10 +20,14 @@ class SweepMember:
     Attributes:
         directory: the directory that the run was given.
         overrides: the overrides of the run.
+        command: the command that started the sweep.
+        started: the time at which the sweep started, in seconds since 1970; None if that was not recorded.
     """
 
     directory: Path
     overrides: tuple[str, ...]
+    command: str = ""
+    started: float | None = None
 
 
 def find_run_directories(path: Path) -> Iterator[Path]:
@@ -63,8 +67,9 @@ def read_sweep(file: Path) -> tuple[str, list[SweepMember]]:
     directory = file.parent.parent
     try:
         record = json.loads(read_text(file))
-        return str(record["command"]), [
-            SweepMember(directory / member["directory"], tuple(map(str, member["overrides"])))
+        command, started = str(record["command"]), read_time(record.get("started"))
+        return command, [
+            SweepMember(directory / member["directory"], tuple(map(str, member["overrides"])), command, started)
             for member in record["members"]
         ]
     except (OSError, *READ_ERRORS) as error:

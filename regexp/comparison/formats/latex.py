@@ -1,0 +1,124 @@
+r"""A comparison in LaTeX: tables for \input, with the lines of the package booktabs. Imports no torch."""
+
+import re
+from collections.abc import Iterator
+
+from regexp.comparison.compare import Comparison
+from regexp.comparison.formats.captions import caption_results, caption_tests
+from regexp.comparison.formats.tables import tabulate_differences, tabulate_effects, tabulate_results
+from regexp.comparison.formats.text_table import TextTable, abbreviate_columns, drop_constants, join_lines
+from regexp.utils.messages import show_bytes
+
+# A longer table goes on over pages.
+_MAX_ROWS = 40
+_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\char34{}",
+    "`": r"\textasciigrave{}",
+    "±": r"$\pm$",
+    "†": r"$\dagger$",
+    # After the end of a row, brackets and stars would be its options.
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
+    # Two hyphens in a row would become a dash.
+    "-": "{-}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+_FIGURE = re.compile(r"([<+-]?)([\d.,]+)(?: ± ([\d.]+))?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+
+
+def to_latex(comparison: Comparison) -> str:
+    """Return the tables of a comparison in LaTeX.
+
+    Args:
+        comparison: the comparison.
+    """
+    return _join(comparison.collection.title, list(_list_tables(comparison)))
+
+
+def table_to_latex(table: TextTable, caption: str, label: str) -> str:
+    r"""Return a table in LaTeX: one that floats, or a longtable if it does not fit a page.
+
+    The best of a column is bold, and a dagger is at those that no test tells from the best.
+
+    Args:
+        table: the table.
+        caption: its caption, as plain text.
+        label: the name for \ref.
+    """
+    is_left = [table.is_left_aligned(j) for j in range(len(table.columns))]
+    alignment = "".join("l" if left else "r" for left in is_left)
+    names = " & ".join(map(_format_heading, abbreviate_columns(table).columns))
+    head = [r"  \toprule", f"  {names} \\\\", r"  \midrule"]
+    rows = []
+    for i, row in enumerate(table.rows):
+        cells = []
+        for j, cell in enumerate(row):
+            text = escape_latex(join_lines(cell)) if is_left[j] else _format_figure(cell, (i, j) in table.best_cells)
+            cells.append(text + (r"\rlap{$^\dagger$}" if (i, j) in table.undistinguished_cells else ""))
+        rows.append(f"  {' & '.join(cells)} \\\\")
+    full_caption = f"\\caption{{{escape_latex(caption)}}}\\label{{tab:{label}}}"
+    style = r"\footnotesize\setlength{\tabcolsep}{4pt}"
+    if len(rows) > _MAX_ROWS:
+        lines = [rf"\begingroup{style}", f"\\begin{{longtable}}{{{alignment}}}", f"  {full_caption}\\\\[4pt]"]
+        lines += [*head, r"  \endfirsthead", *head, r"  \endhead", r"  \bottomrule", r"  \endlastfoot"]
+        lines += [*rows, r"\end{longtable}", r"\endgroup"]
+    else:
+        lines = [r"\begin{table}", rf"  \centering{style}", rf"  {full_caption}\par\smallskip"]
+        lines += [f"  \\begin{{tabular}}{{{alignment}}}", *head, *rows]
+        lines += [r"  \bottomrule", r"  \end{tabular}", r"\end{table}"]
+    return "\n".join(lines)
+
+
+def escape_latex(text: str) -> str:
+    """Return a text as LaTeX that shows its characters only."""
+    text = _CONTROL.sub(" ", show_bytes(text))
+    return "".join(_ESCAPES.get(character, character) for character in text)
+
+
+def _list_tables(comparison: Comparison) -> Iterator[str]:
+    """Yield the tables of a comparison."""
+    results = drop_constants(tabulate_results(comparison))
+    yield table_to_latex(results, caption_results(comparison, results), "results")
+    differences = tabulate_differences(comparison, brief=True)
+    if differences is not None:
+        caption = caption_tests(differences, [row.difference for row in comparison.rows])
+        yield table_to_latex(differences, caption, "differences")
+    effects = (comparison.main_effects, comparison.interactions)
+    names = ("effects", "interactions")
+    for table, tested, name in zip(tabulate_effects(comparison, brief=True), effects, names, strict=False):
+        yield table_to_latex(table, caption_tests(table, [effect.difference for effect in tested]), name)
+
+
+def _join(title: str, tables: list[str]) -> str:
+    r"""Return tables as a file for \input, which begins with what it needs."""
+    text = "\n\n".join(tables)
+    packages = r"\usepackage{booktabs}" + (r" \usepackage{longtable}" if "longtable" in text else "")
+    lines = [f"% {_CONTROL.sub(' ', show_bytes(title))}", f"% {packages}"]
+    if unusual := sorted({character for character in text if ord(character) > 0x17F}):
+        lines.append(f"% LuaLaTeX or XeLaTeX, and a font that has {' '.join(unusual)}")
+    return "\n".join([*lines, text, ""])
+
+
+def _format_heading(name: str) -> str:
+    """Return the heading of a column, whose lines stay below each other."""
+    lines = r" \\ ".join(map(escape_latex, name.split("\n")))
+    return rf"\shortstack[r]{{{lines}}}" if "\n" in name else lines
+
+
+def _format_figure(cell: str, is_best: bool) -> str:
+    """Return the cell of a column of figures."""
+    match = _FIGURE.fullmatch(cell)
+    if match is None:
+        text = escape_latex(cell)
+        return rf"\textbf{{{text}}}" if is_best else text
+    sign, number, half_width = match.groups()
+    figure = f"{sign}{number}" + (rf" \pm {half_width}" if half_width else "")
+    return rf"$\mathbf{{{figure}}}$" if is_best else f"${figure}$"
