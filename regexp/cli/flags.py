@@ -34,7 +34,7 @@ class FlagParser(argparse.ArgumentParser):
         # Before argparse, which would first miss what is required.
         if problems := [self._describe_unknown_flag(word) for word in words if self._is_unknown_flag(word)]:
             raise ConfigError("\n".join(problems))
-        arguments, unknown_words = self.parse_known_args(list(words))
+        arguments, unknown_words = self.parse_known_intermixed_args(list(words))
         if unknown_words:
             self.error(f"{' '.join(unknown_words)}: does not belong here")
         return arguments

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from regexp.config.words.homes import expand_home
 from regexp.errors import RunError
-from regexp.runs.predicting.input_format import read_classes
-from regexp.runs.predicting.trained_model import load_model
+from regexp.runs.predicting.input_format import InputFormat, read_classes
+from regexp.runs.predicting.predictions import Predictions
+from regexp.runs.predicting.trained_model import TrainedModel, load_model
 from regexp.runs.weights import WEIGHT_FILES
 from regexp.utils.atomic_io import read_text
 
@@ -143,7 +144,54 @@ class Run:
             >>> model(torch.rand(2, 1, 8, 8)).shape  # two images of digits
             torch.Size([2, 10])
         """
+        return self.load_trained_model(weights, target).with_check()
+
+    def predict(
+        self, inputs: Any, weights: str = "kept", target: "Callable[..., nn.Module] | str | None" = None
+    ) -> Predictions:
+        """Return the classes and their probabilities for pictures, arrays or rows, prepared as those of the training.
+
+        Pictures are read as those of an image folder: turned as their EXIF data says, cropped about their centre and
+        resized to the size of the training images, and converted to their channels, with transparent pixels on white.
+        Arrays have the layouts and ranges that `regexp.Arrays` takes, and the size of the training images. Rows have
+        the columns that the run was trained on, and perhaps others.
+
+        Inputs that cannot be read are listed in `problems`, with a warning, and the others are predicted. For the mean
+        of several seeds see `regexp.predict.predict`.
+
+        Args:
+            inputs: a path or a list of paths: pictures, folders of pictures, .npy and .npz files; or images
+                [n, H, W], [n, H, W, C] or [n, C, H, W] as a NumPy array or a tensor. Of a run on a table: paths of CSV
+                or Parquet files, a pandas DataFrame, a mapping of columns, or a list of records.
+            weights: as for `model`.
+            target: as for `model`.
+
+        Raises:
+            ConfigError: the inputs are of another kind, or `target` is missing.
+            DataError: no input can be read, or an array or a table does not fit the run.
+            RunError: the weights are missing or broken, or the run has diverged.
+
+        Example:
+            >>> from regexp import load_run
+            >>> load_run("outputs/default/seed=1").predict("four.png").labels
+            ('4',)
+        """
+        from regexp.runs.predicting.prediction import predict_inputs
+
+        predictions = predict_inputs([self.load_trained_model(weights, target)], self.input_format, inputs)
+        predictions.warn()
+        return predictions
+
+    def load_trained_model(
+        self, weights: str = "kept", target: "Callable[..., nn.Module] | str | None" = None
+    ) -> TrainedModel:
+        """Return the model as `model` does, with the shape of its input and without the check of it."""
         return load_model(self.directory, self.config, self._choose_weights(weights), target)
+
+    @property
+    def input_format(self) -> InputFormat:
+        """What the run's network takes; raise RunError where neither its files nor its data say it."""
+        return InputFormat.from_run(self.directory, self.record, self.summary)
 
     def _choose_weights(self, weights: str) -> str:
         """Return "best" or "last", whichever `weights` stands for, if such weights are stored."""

@@ -14,7 +14,7 @@ from regexp import load_run, run, sweep
 from regexp.config.compose import compose_job
 from regexp.data.dataset import Dataset, Images, scale
 from regexp.errors import ConfigError
-from regexp.execution.builders import load_dataset, make_pipeline, make_stream
+from regexp.execution.builders import load_dataset, load_uncropped_dataset, make_pipeline, make_stream
 from regexp.execution.images import draw_augmentation_grid
 from regexp.preview import preview
 
@@ -69,6 +69,10 @@ def test_a_run_with_crops_trains_and_can_be_loaded(steps: list[str], normalizati
     assert finished_run.summary is not None
     accuracy = (model(scale(test.images, torch.float32)).argmax(1) == test.labels).double().mean()
     assert abs(float(accuracy) - finished_run.summary["test"]["accuracy"]) < 1e-6
+    whole_test = load_uncropped_dataset(compose_job(steps).config).test
+    assert whole_test is not None
+    predictions = finished_run.predict(whole_test.images)
+    assert (predictions.indices == test.labels.numpy()).mean() == finished_run.summary["test"]["accuracy"]
     with Image.open(finished_run.directory / "augmentation.png") as picture:
         assert picture.height > 5 * 84
 

@@ -36,6 +36,7 @@ FORMS: dict[str, Arrays] = {
     "lists": replace(ARRAYS, labels=LABELS.tolist(), classes=list(CLASSES)),
     "channels last": replace(ARRAYS, images=IMAGES[..., None]),
     "channels first": replace(ARRAYS, images=torch.tensor(IMAGES)[:, None]),
+    "channels first for the test": replace(ARRAYS, test_images=torch.tensor(IMAGES[:9, None] / 255)),
     "not contiguous": replace(ARRAYS, images=IMAGES.repeat(2, 2)[:, :, ::2]),
     "names": replace(
         ARRAYS,
@@ -58,6 +59,10 @@ def test_arrays_of_every_form_train(form: str) -> None:
     assert counts["validation"] == (6 if form != "no test set" else 5)
     assert trained_run.model()(torch.rand(2, 1, 6, 5)).shape == (2, 3)
     assert trained_run.classes == CLASSES
+    predictions = trained_run.predict(IMAGES[:9] if FORMS[form].test_images is None else FORMS[form].test_images)
+    assert set(predictions.labels) <= set(CLASSES)
+    if form != "no test set":
+        assert (predictions.indices == LABELS[:9]).mean() == trained_run.summary["test"]["accuracy"]
 
 
 def test_equal_contents_are_the_same_data_and_others_are_not() -> None:

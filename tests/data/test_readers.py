@@ -178,6 +178,12 @@ def test_a_run_on_a_data_set_is_trained_once(overrides: list[str]) -> None:
     assert (repeated_run.directory / "summary.json").stat().st_mtime_ns == modified
     dataset = load_uncached(overrides)
     assert finished_run.model()(dataset.train.images[:2] / 255).shape == (2, len(dataset.classes))
+    assert dataset.test is not None
+    if dataset.features is None:
+        summary = finished_run.summary
+        assert summary is not None
+        predictions = finished_run.predict(dataset.test.images)
+        assert (predictions.indices == dataset.test.labels.numpy()).mean() == summary["test"]["accuracy"]
     assert finished_run.classes == dataset.classes
     summary = json.loads((finished_run.directory / "summary.json").read_text())
     assert summary.pop("classes") == list(dataset.classes)

@@ -105,6 +105,9 @@ def test_the_model_of_a_run_is_made_by_the_target_that_the_call_names() -> None:
         other = load_run(done.directory).model(weights, target="net.py:ConvNet")
         assert (weights == "last") == torch.equal(other(images), model(images))
     assert model(images).shape == (5, 10)
+    with pytest.raises(ConfigError, match=r"runs only where you name it; type target='net\.py:ConvNet'"):
+        load_run(done.directory).predict(images)
+    assert len(load_run(done.directory).predict(images, target="net.py:ConvNet")) == 5
     with pytest.raises(ConfigError, match=r"net\.py:Drawing has no such parameter"):
         load_run(done.directory).model(target="net.py:Drawing")
     with pytest.raises(RunError, match="does not hold the weights of this run"):

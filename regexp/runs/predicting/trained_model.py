@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from regexp.config.schema import OPTIONS
 from regexp.config.schemas.model import rate_names
@@ -15,13 +15,33 @@ from regexp.utils.lazy import load_object
 from regexp.utils.messages import first_line
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
+
+
+class TrainedModel(NamedTuple):
+    """The model of a run.
+
+    Attributes:
+        module: the module, on the CPU and in evaluation mode, without the check of its input.
+        input_shape: [C, H, W] of the images that it takes; (F,) for rows of F features.
+        dtype: the type of its weights.
+    """
+
+    module: "nn.Module"
+    input_shape: tuple[int, ...]
+    dtype: "torch.dtype"
+
+    def with_check(self) -> "nn.Module":
+        """Return the module, which from now on checks and converts what it is called with."""
+        self.module.register_forward_pre_hook(InputCheck(self.input_shape))
+        return self.module
 
 
 def load_model(
     directory: Path, config: Mapping[str, Any], weights: str, target: "Callable[..., nn.Module] | str | None"
-) -> "nn.Module":
-    """Return the model of a run, on the CPU and in evaluation mode, which checks what it is called with.
+) -> TrainedModel:
+    """Return the model of a run.
 
     Args:
         directory: the directory of the run.
@@ -51,8 +71,7 @@ def load_model(
         load_object("models.module_tensors.load_tensors")(model.to(dtype), tensors)
     except (LookupError, RuntimeError, ValueError, StopIteration) as error:
         raise RunError(f"{path} does not hold the weights of this run: {first_line(error)}") from error
-    model.register_forward_pre_hook(InputCheck(input_shape))
-    return model.eval()
+    return TrainedModel(model.eval(), input_shape, dtype)
 
 
 def _choose_target(
