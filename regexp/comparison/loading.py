@@ -6,8 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from regexp.config.words.homes import expand_home
-from regexp.errors import ConfigError, RunError
-from regexp.runs.listing.finding import SweepMember, find_run_directories, is_set_aside, read_sweep, walk_directories
+from regexp.errors import ConfigError
+from regexp.runs.listing.finding import (
+    find_run_directories,
+    is_set_aside,
+    read_sweep,
+    read_sweep_members,
+    walk_directories,
+)
 from regexp.runs.run import Run
 from regexp.runs.run_record import READ_ERRORS, RunRecord, describe_error, read_run_record
 from regexp.utils.messages import quote_word
@@ -107,13 +113,8 @@ def _read_sweeps(directories: Iterable[Path], collection: Collection) -> list[Sw
         directories: the directories of the runs.
         collection: the collection that gets the starts, and a remark on each file of a sweep that is broken.
     """
-    members = []
-    for parent in dict.fromkeys(directory.parent for directory in directories):
-        for file in sorted((parent / "sweeps").glob("*.json")):
-            try:
-                members += read_sweep(file)[1]
-            except RunError as error:
-                collection.remarks.append(str(error))
+    members, problems = read_sweep_members(directories)
+    collection.remarks += problems
     for member in members:
         if member.started is not None:
             collection.sweep_starts.setdefault(member.directory, []).append(member.started)

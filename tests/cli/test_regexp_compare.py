@@ -541,7 +541,7 @@ def test_a_swept_key_with_the_name_of_a_metric_gets_another_column(compare: Comm
     for epochs in (10, 20):
         write_run(DEFAULT, [f"epochs={epochs}"], 0, epochs=epochs)
     rows = json.loads(compare(str(DEFAULT), "--format", "json")[1])["configurations"]
-    assert [(row["config.epochs"], row["epochs"]) for row in rows] == [("10", 10.0), ("20", 20.0)]
+    assert [(row["config.epochs"], row["epochs"]) for row in rows] == [(10, 10.0), (20, 20.0)]
 
 
 def test_conditions_apply_to_titles_and_missing_runs(compare: Command) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 from regexp.comparison.compare import Comparison
 from regexp.comparison.effects import Effect
+from regexp.comparison.grouping import ABSENT
 from regexp.comparison.notes import make_notes
-from regexp.comparison.rows import Difference
+from regexp.comparison.rows import Difference, Row
 from regexp.comparison.statistics import Estimate
 from regexp.comparison.verdicts import (
     BASELINE_DIFFERENCE,
@@ -20,7 +21,8 @@ from regexp.comparison.verdicts import (
     format_verdict,
 )
 from regexp.config.metric_registry import Metric
-from regexp.utils.messages import show_bytes
+from regexp.runs.listing.records import make_plain
+from regexp.utils.messages import format_value, show_bytes
 
 
 class RowRecords(list[dict[str, Any]]):
@@ -41,23 +43,33 @@ def make_row_records(comparison: Comparison) -> RowRecords:
     for row in comparison.rows:
         record: dict[str, Any] = {}
         for key, value in row.values.items():
-            record[f"config.{key}" if key in comparison.run_metrics else key] = (
-                value  # `epochs` is both a key and a metric
-            )
+            # `epochs` is both a key and a metric.
+            record[f"config.{key}" if key in comparison.run_metrics else key] = _read_value(row, key, value)
         record |= {"seeds": row.seed_count, "runs": len(row.records)}
         for metric in comparison.run_metrics:
             record |= _estimate_fields(metric, row.estimate(metric))
         record |= {"metric": comparison.metric.name, "baseline": row is comparison.baseline}
         record |= _difference_fields(row.difference, comparison.metric)
+        record["directories"] = [str(run_record.directory) for run_record in row.records]
         records.append(record)
     records.notes = make_notes(comparison)
     return records
 
 
+def _read_value(row: Row, key: str, text: str) -> Any:
+    """Return the value of a key in a row: a number or boolean as such, None for null and for a key that it lacks."""
+    if text == ABSENT:
+        return None
+    value = row.records[0].config.get(key, text)
+    # Augmentations and data have names that are not in the configuration; lists stay texts, which can be grouped by.
+    return make_plain(value) if format_value(value, mark_fractions=True) == text else text
+
+
 def to_csv(comparison: Comparison) -> str:
     """Return the rows of a comparison as CSV."""
     text, records = io.StringIO(), make_row_records(comparison)
-    writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
+    columns = [name for name in records[0] if name != "directories"]  # a cell holds no list
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
     return show_bytes(text.getvalue())

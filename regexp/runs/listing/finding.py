@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +60,27 @@ def walk_directories(top: Path) -> Iterator[Path]:
             continue
         yield directory
         pending += [directory / name for name in reversed(names) if not name.startswith(".")]
+
+
+def read_sweep_members(run_directories: Iterable[Path]) -> tuple[list[SweepMember], list[str]]:
+    """Return the members of all sweeps that planned runs in the same experiments, and what is wrong with their files.
+
+    Args:
+        run_directories: the directories of runs, each of them within that of its experiment.
+
+    Returns:
+        The members, oldest sweep first, in the order in which they were planned; a message for each file that is
+        broken.
+    """
+    members = []
+    problems = []
+    for experiment in dict.fromkeys(directory.parent for directory in run_directories):
+        for file in sorted((experiment / "sweeps").glob("*.json")):
+            try:
+                members += read_sweep(file)[1]
+            except RunError as error:
+                problems.append(str(error))
+    return members, problems
 
 
 def read_sweep(file: Path) -> tuple[str, list[SweepMember]]:
