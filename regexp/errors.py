@@ -21,10 +21,15 @@ bug (with its traceback), and 3 also for a run that diverged.
 
 UserWarning
 └── DoubtfulResult              what a command prints as a warning, for Python's functions where nothing is printed
+    └── DivergedRun             runs of a call from Python that diverged
+
+A notebook shows the errors of this file as the line of the user's that led to them, and their message.
 """
 
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
 
 SUCCESS = 0
 DIVERGED = 3
@@ -39,9 +44,17 @@ class RegexpError(Exception):
 
     status = 1
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows in place of a traceback."""
+        return [*_list_caller_lines(self.__traceback__), f"{type(self).__name__}: {self}"]
+
 
 class DoubtfulResult(UserWarning):
     """A reason why a result may be of no use: an option without effect, or images that are nearly black."""
+
+
+class DivergedRun(DoubtfulResult):
+    """Runs that diverged: the loss is not finite. The functions for Python return them, and give this warning."""
 
 
 class ConfigError(RegexpError):
@@ -112,3 +125,22 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, signal: int) -> None:
         super().__init__(f"interrupted by signal {signal}")
         self.signal = signal
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows in place of a traceback."""
+        return [
+            *_list_caller_lines(self.__traceback__),
+            "Interrupted: training stopped at the end of an epoch. Run the cell again to go on from there.",
+        ]
+
+
+def _list_caller_lines(error_traceback: TracebackType | None) -> list[str]:
+    """Return the lines of the user's code that led to an error, without those of IPython and of this package."""
+    frames = []
+    for frame, line in traceback.walk_tb(error_traceback):
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        if package == "regexp":
+            break
+        if package != "IPython":
+            frames.append((frame, line))
+    return [text.rstrip("\n") for text in traceback.StackSummary.extract(iter(frames)).format()]

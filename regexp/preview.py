@@ -18,9 +18,9 @@ from regexp.cli.program import program
 from regexp.config.compose import compose_job
 from regexp.config.job import Job
 from regexp.config.overrides import is_hydra_override
-from regexp.config.schemas.data import DATA_SOURCES
 from regexp.config.words.homes import expand_home
 from regexp.errors import ConfigError
+from regexp.execution.preview_picture import draw_preview
 from regexp.runs.labels import make_label
 from regexp.utils import exit_codes
 from regexp.utils.console import warn_caller
@@ -81,19 +81,15 @@ def write_preview(job: Job, outputs: Path) -> tuple[Path, Mapping[str, str]]:
 
     See `preview` for the errors, and data.dataset.Dataset for the notes.
     """
-    if DATA_SOURCES[job.config.data.name].is_table:
-        raise ConfigError(f"data={job.config.data.name}: is a table, which has no images to show")
-    from regexp.execution.builders import explain_errors, load_dataset, make_stream
-    from regexp.execution.images import draw_augmentation_grid, encode_png
+    from regexp.execution.images import encode_png
 
-    with explain_errors([job.config]):
-        dataset = load_dataset(job.config)
-        picture = encode_png(draw_augmentation_grid(dataset, make_stream(job.config, dataset)))
+    drawing, notes = draw_preview(job)
+    picture = encode_png(drawing)
     path = outputs / "preview" / make_label(job) / "augmentation.png"
     with explain_storage_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture.content)
-    return path, dataset.notes
+    return path, notes
 
 
 if __name__ == "__main__":

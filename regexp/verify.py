@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from rich.table import Table
 
-from regexp.api import run, sweep
+from regexp.api.training import run, sweep
 from regexp.cli.program import program
 from regexp.cli.verify import make_parser
 from regexp.config.compose import compose_job, extend_options

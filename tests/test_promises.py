@@ -28,7 +28,7 @@ DEFAULT = Path("outputs/default")
 
 # What a message says of a command that is typed later.
 PROMISE = re.compile(
-    r"same command|command again|trains? (it|them|the run|those) .*again|and trained again|run again; its"
+    r"same (command|call)|command again|trains? (it|them|the run|those) .*again|and trained again|run again; its"
     r"|to resume:|to train again:|run goes on from|keeps $|wait for it"
 )
 # Each such message, and the test that the command does what it says.
@@ -43,6 +43,13 @@ KEPT = {
     "The run goes on from the checkpoint before it": "faults/test_damaged_files.py::test_a_run_goes_on",
     ". Run the same command again to resume.": "cli/test_main.py::test_a_signal_stops_a_run",
     "Interrupted. Run the same command again to resume.": RESERVATION + "test_a_forced_sweep_that_was_interrupted",
+    "interrupted: make the same call again to resume": "test_promises.py::test_the_commands_that_a_comparison_lists",
+    ". Make the same call again to resume.": "test_api.py::test_an_interrupted_run_raises",
+    "Interrupted. Make the same call again to resume.": "test_api.py::test_an_interrupted_run_raises",
+    "Make the same call again": "execution/test_local_workers.py::test_a_worker_that_dies",
+    "the same call returns them with the others": RESERVATION + "test_a_sweep_goes_on_without_the_runs_that_are_busy",
+    "Run the same command again": "execution/test_local_workers.py::test_a_worker_that_dies",
+    "make the same call again to train those that failed": "test_promises.py::test_a_forced_sweep_trains_those_that",
     "it goes on from the checkpoints. If it happens again": "execution/test_local_workers.py::test_a_worker_that_dies",
     "; force=true trains it again.": RESERVATION + "test_it_is_said_that_another_device",
     "set aside and trained again; keep=true keeps ": "runs/test_run_index.py::test_keep_restores_runs",
@@ -109,7 +116,7 @@ def test_a_forced_sweep_trains_those_that_failed_and_keeps_the_others(
 
     with monkeypatch.context() as patch:
         patch.setattr(RunRecorder, "record_epoch", fail)
-        with pytest.raises(RunError, match="run the same command again to train those that failed"):
+        with pytest.raises(RunError, match="make the same call again to train those that failed"):
             sweep(runs, quiet=True)
     [kept] = DEFAULT.glob("*/summary.json")
     before = kept.stat().st_ino

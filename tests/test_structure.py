@@ -27,7 +27,7 @@ LIBRARIES: dict[str, set[str]] = {
     "comparison": {"numpy", "scipy", "matplotlib", "rich"},
     "execution": {"torch", "hydra", "omegaconf", "rich", "PIL", "safetensors", "loky"},
     "cli": {"hydra", "omegaconf"},
-    "api": {"torch"},
+    "api": {"torch", "PIL"},
     "preview": set(),
     "verify": {"rich"},
     "predict": {"rich", "torch"},
@@ -166,7 +166,10 @@ def test_the_entry_point_is_short() -> None:
         "cli.help",
         "execution.train",
         "execution.executors.local_workers",
-        "api",
+        "api.training",
+        "api.comparing",
+        "api.augmenting",
+        "runs.listing.run_list",
     ],
 )
 def test_modules_that_show_finished_runs_import_no_torch(name: str) -> None:

@@ -20,7 +20,7 @@ from regexp.config.keys import closest_match
 from regexp.config.metric_registry import Metric, list_final_tags, list_metrics, list_run_metrics
 from regexp.errors import ConfigError
 from regexp.runs.run_record import RunRecord
-from regexp.utils.messages import did_you_mean
+from regexp.utils.messages import did_you_mean, say, show_option
 
 
 @dataclass
@@ -111,8 +111,8 @@ def compare_collection(
     rows, left_out = average_rows(cells, keys) if averaged_keys else (cells, [])
     if not rows:
         raise ConfigError(
-            f"--by {' '.join(by)}: no combination of {', '.join(averaged_keys)} occurs with all values of "
-            f"{', '.join(keys)}, so there is nothing to average over"
+            f"{show_option('--by', ' '.join(by))}: no combination of {', '.join(averaged_keys)} occurs with all "
+            f"values of {', '.join(keys)}, so there is nothing to average over"
         )
     remarks = []
     if dropped:
@@ -160,10 +160,11 @@ def _resolve_metric(name: str | None, rows: Sequence[Row]) -> Metric:
     if plain_name not in run_metrics:
         match = closest_match(name.replace("/", "_"), list(run_metrics))
         suggestion = did_you_mean([match] if match else [])
-        raise ConfigError(f"--metric {name}: must be one of {', '.join(run_metrics)}{suggestion}")
+        raise ConfigError(f"{show_option('--metric', name)}: must be one of {', '.join(run_metrics)}{suggestion}")
     if plain_name == "seconds":
         raise ConfigError(
-            "--metric seconds: runs that train together share their time, so their seconds cannot be compared"
+            f"{show_option('--metric', name)}: runs that train together share their time, so their seconds cannot be "
+            "compared"
         )
     return run_metrics[plain_name]
 
@@ -178,14 +179,18 @@ def _find_baseline(rows: Sequence[Row], conditions: Sequence[str]) -> Row:
     candidates = list(rows)
     for condition in conditions:
         typed_key, _, typed_values = condition.partition("=")
+        option = show_option("--baseline", condition)
         if not typed_values:
-            raise ConfigError(f"--baseline {condition}: type key=value, for example normalization=none")
+            example = say(
+                "type key=value, for example normalization=none", 'give a key and its value, {"normalization": "none"}'
+            )
+            raise ConfigError(f"{option}: {example}")
         key = resolve_varied_key(typed_key, list(rows[0].values), "--baseline")
         values = split_values(typed_values)
-        value = resolve_value(values[0], [row.values[key] for row in rows], f"--baseline {condition}")
+        value = resolve_value(values[0], [row.values[key] for row in rows], option)
         candidates = [row for row in candidates if row.values[key] == value]
         if not candidates or len(values) > 1:
-            raise ConfigError(f"--baseline {condition}: all conditions together must fit one configuration")
+            raise ConfigError(f"{option}: all conditions together must fit one configuration")
     first_values = rows[0].values
     return max(candidates, key=lambda row: sum(first_values[key] == value for key, value in row.values.items()))
 
@@ -222,7 +227,9 @@ def _sort_key(
             names = [*row.values, *run_metrics]
             match = closest_match(sort.replace("/", "_"), names)
             suggestion = did_you_mean([match] if match else [])
-            raise ConfigError(f"--sort {sort}: must be one of {', '.join(names)}{suggestion}") from error
+            raise ConfigError(
+                f"{show_option('--sort', sort)}: must be one of {', '.join(names)}{suggestion}"
+            ) from error
         return (False, levels[key].index(row.values[key]) if row.values[key] != ABSENT else -1)
     metric = run_metrics[name]
     estimate = row.estimate(metric.name)

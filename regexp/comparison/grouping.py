@@ -9,7 +9,7 @@ from regexp.config.keys import closest_match
 from regexp.errors import ConfigError
 from regexp.runs.identity import DATA_PATH_KEYS, IGNORED_KEYS, short_names
 from regexp.runs.run_record import RunRecord
-from regexp.utils.messages import did_you_mean, format_value
+from regexp.utils.messages import did_you_mean, format_value, say, show_option
 
 # Stands for the value of a key that a configuration does not have.
 ABSENT = "-"
@@ -79,7 +79,10 @@ def parse_condition(condition: str, keys: Sequence[str]) -> tuple[str, list[str]
     """
     key, equals, values = condition.partition("=")
     if not equals or not values:
-        raise ConfigError(f"{condition}: is not a condition; type key=value, for example normalization=batch")
+        example = say(
+            "type key=value, for example normalization=batch", 'give a key and its value, {"normalization": "batch"}'
+        )
+        raise ConfigError(f"{condition}: is not a condition; {example}")
     return resolve_key(key, keys), [value for text in split_values(values) if text for value in _expand_values(text)]
 
 
@@ -144,7 +147,7 @@ def resolve_varied_key(key: str, keys: Sequence[str], option: str) -> str:
         return resolve_key(key, keys)
     except ConfigError as error:
         existing = f"the keys that varied are {', '.join(keys)}" if keys else "no key varied"
-        raise ConfigError(f"{option} {key}: {existing}{_suggest_key(key, keys)}") from error
+        raise ConfigError(f"{show_option(option, key)}: {existing}{_suggest_key(key, keys)}") from error
 
 
 def resolve_value(value: str, existing_values: Sequence[str], condition: str) -> str:

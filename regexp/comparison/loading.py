@@ -16,7 +16,7 @@ from regexp.runs.listing.finding import (
 )
 from regexp.runs.run import Run
 from regexp.runs.run_record import READ_ERRORS, RunRecord, describe_error, read_run_record
-from regexp.utils.messages import quote_word
+from regexp.utils.messages import quote_word, say
 
 
 @dataclass
@@ -66,7 +66,7 @@ def collect(paths: Sequence[Path]) -> Collection:
             problem = "holds no runs"
             if not path.is_dir():
                 problem = "is not a directory" if path.exists() else "there is no such directory"
-            raise ConfigError(f"{path}: {problem}; type a directory of runs, such as outputs/default")
+            raise ConfigError(f"{path}: {problem}; {say('type', 'name')} a directory of runs, such as outputs/default")
         set_aside |= {directory.resolve() for directory in run_directories if is_set_aside(directory)}
         current_directories = {
             directory.resolve(): directory for directory in run_directories if not is_set_aside(directory)
@@ -128,9 +128,11 @@ def _last_sweep_files() -> list[Path]:
     if not files:
         directories = sorted({directory.parent for directory in find_run_directories(Path("outputs"))})
         if directories:
-            remedy = f"type the directory of runs: regexp-compare {quote_word(str(directories[0]))}"
+            directory = str(directories[0])
+            command, call = f"regexp-compare {quote_word(directory)}", f"compare({directory!r})"
+            remedy = f"{say('type', 'name')} the directory of runs: {say(command, call)}"
         else:
-            remedy = "train one first: regexp -m seed=0,1,2"
+            remedy = "train one first: " + say("regexp -m seed=0,1,2", 'sweep({"seed": [0, 1, 2]})')
         raise ConfigError(f"there is no sweep below outputs/ here; {remedy}")
     last_id = max(file.stem for file in files)
     return sorted(file for file in files if file.stem == last_id)

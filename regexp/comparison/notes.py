@@ -18,7 +18,7 @@ from regexp.config.metric_registry import RUN_METRICS
 from regexp.config.schemas.data import DATA_SOURCES
 from regexp.runs.identity import split_code_hash
 from regexp.runs.run_record import RunRecord
-from regexp.utils.messages import join_words, split_command
+from regexp.utils.messages import join_words, say, split_command
 from regexp.utils.next_commands import command_prefix
 
 MAX_FAILURES = 5
@@ -227,8 +227,14 @@ def explain_exclusions(comparison: Comparison) -> Iterator[str]:
     records = comparison.records
     for status, explanation in (
         ("diverged", "diverged: not in the means, which are over the seeds that did not diverge"),
-        ("running", "still training (regexp-compare --status shows how far)"),
-        ("interrupted", "interrupted: run the same command again to resume from the last checkpoint"),
+        ("running", say("still training (regexp-compare --status shows how far)", "still training")),
+        (
+            "interrupted",
+            say(
+                "interrupted: run the same command again to resume from the last checkpoint",
+                "interrupted: make the same call again to resume from the last checkpoint",
+            ),
+        ),
     ):
         if number := sum(record.status == status for record in records):
             yield f"{format_count(number, 'run')} {explanation}."
@@ -237,10 +243,10 @@ def explain_exclusions(comparison: Comparison) -> Iterator[str]:
         directory, problem = str(record.directory), record.problem or ""
         yield f"{record.status}: {problem if directory in problem else f'{directory} ({problem})'}"
     if len(failures) > MAX_FAILURES:
-        yield f"and {len(failures) - MAX_FAILURES} more (see regexp-compare --status)"
+        yield f"and {len(failures) - MAX_FAILURES} more{say(' (see regexp-compare --status)', '')}"
     if comparison.collection.missing_runs:
         missing = format_count(len(comparison.collection.missing_runs), "run")
-        yield f"{missing} of the sweep left nothing behind (see regexp-compare --status)."
+        yield f"{missing} of the sweep left nothing behind{say(' (see regexp-compare --status)', '')}."
     finished_records = [record for record in records if record.finished]
     metric = comparison.metric.name
     if number := sum(metric not in record.metric_values for record in finished_records):
@@ -272,9 +278,9 @@ def _command_for_more_seeds(comparison: Comparison) -> str:
     """Return the command that was typed, with five seeds instead of its own."""
     commands = {record.command for record in comparison.records}
     command = commands.pop() if len(commands) == 1 else ""
-    words = split_command(command)
+    words, seeds = split_command(command), say("'seed=range(5)'", '"seed": range(5)')
     if words[:1] != ["regexp"]:  # several commands, or runs trained from Python
-        return "train the same configurations with more seeds, such as 'seed=range(5)'"
+        return f"train the same configurations with more seeds, {say('such as', 'in a grid with')} {seeds}"
     words = [word for word in words if not word.startswith("seed=")]
     if "-m" not in words and "--multirun" not in words:
         words = ["regexp", "-m", *(re.sub("^hydra.run.dir=", "hydra.sweep.dir=", word) for word in words[1:])]

@@ -68,7 +68,8 @@ def compose_jobs(runs: Sequence[Sequence[str]]) -> list[Job]:
             raise ConfigError(f'{overrides!r}: overrides must be a list of strings, such as ["seed=1"]')
         for override in overrides:
             if override.lstrip("+~").startswith("hydra"):
-                raise ConfigError(f"{override}: only the command line accepts Hydra's own keys")
+                remedy = "; set workers of sweep" if override.startswith("hydra.launcher.workers=") else ""
+                raise ConfigError(f"{override}: only the command line accepts Hydra's own keys{remedy}")
     if _DEFAULT not in _composers:
         extend_options()
     with problems_as_typed([override for overrides in runs for override in overrides]):

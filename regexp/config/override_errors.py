@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from hydra.core.override_parser.types import Override
@@ -15,7 +16,10 @@ from regexp.config.overrides import Groups
 from regexp.config.schemas.augmentation import STEPS
 from regexp.config.suggestions.patterns import describe_interval, describe_range, describe_target, describe_unnamed_step
 from regexp.config.suggestions.synonyms import find_choice
-from regexp.utils.messages import did_you_mean, first_line, quote_word
+from regexp.utils.messages import did_you_mean, first_line, quote_word, say, say_where_keys_are
+
+# The most values of a sweep that a message lists.
+MAX_SHOWN_VALUES = 6
 
 
 def describe_unexpected_sweep(override: Override) -> str:
@@ -30,7 +34,10 @@ def describe_unexpected_sweep(override: Override) -> str:
         alternative = f", or for one list {quote_word(f'{name}=[{typed_value}]')}"
     if type_description.startswith("a number") and re.fullmatch(r"\d+,\d+", typed_value):
         alternative = f", or for one number {name}={typed_value.replace(',', '.')}"
-    return f"{text}: several values make a sweep; type regexp -m {quote_word(text)}{alternative}"
+    values = list(islice(override.sweep_iterator(), MAX_SHOWN_VALUES + 1)) if override.is_discrete_sweep() else []
+    grid = f"sweep({{{name!r}: {values}}})" if 0 < len(values) <= MAX_SHOWN_VALUES else "sweep"
+    remedy = say(f"type regexp -m {quote_word(text)}{alternative}", f"call {grid}{alternative}")
+    return f"{text}: several values make a sweep; {remedy}"
 
 
 def merge_swept_problems(counts: Counter[str], sweeps: Sequence[Override]) -> Counter[str]:
@@ -207,7 +214,7 @@ def _describe_missing_key(override: Override, cfg: DictConfig, choices: Mapping[
             suggested_step = suggested_rest.partition(".")[0]
             is_missing_step = suggested_group == "augmentation" and suggested_step not in cfg.augmentation
             corrected_overrides.append(f"{'+' if is_missing_step else ''}{suggestion}={typed_value}")
-    return f"{text}: there is no such key{did_you_mean(corrected_overrides) or '; regexp --help lists all keys'}"
+    return f"{text}: there is no such key{did_you_mean(corrected_overrides) or say_where_keys_are()}"
 
 
 def _is_available(name: str, choices: Mapping[str, str]) -> bool:

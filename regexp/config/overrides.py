@@ -17,7 +17,7 @@ from regexp.config.words.hydra_words import make_hydra_word
 from regexp.config.words.parsing import is_readable
 from regexp.config.words.value_kinds import find_value_kind
 from regexp.errors import ConfigError
-from regexp.utils.messages import did_you_mean, format_value, quote_word
+from regexp.utils.messages import did_you_mean, format_value, quote_word, say, say_where_keys_are
 
 # The options of each group, by the name of the group.
 Groups = Mapping[str, Sequence[str]]
@@ -57,7 +57,7 @@ def read_overrides(words: Sequence[str], groups: Groups, multirun: bool = False)
         text = (" " if _takes_text(parts[0]) else "").join(parts)
         if count > 1:
             corrected_text = quote_word(_correct_key(text, groups))
-            problems.append(f"{' '.join(parts)}: the shell splits this at the spaces; type {corrected_text}")
+            problems.append(f"{' '.join(parts)}: {_describe_split()}; type {corrected_text}")
             continue
         if text.startswith("-"):
             problems.append(_describe_flag(text, groups))
@@ -101,10 +101,12 @@ def _describe_split_text(text: str) -> str:
     key = find_key(typed_key.lstrip("+"))
     if key is not None and "pattern" in key.metadata and re.fullmatch(key.metadata["pattern"], value) is None:
         corrected_text = f"{typed_key}={value.replace(' ', '_')}"
-        return (
-            f"{text}: the shell splits this at the spaces, which {key.name} cannot hold{did_you_mean([corrected_text])}"
-        )
-    return f"{text}: the shell splits this at the spaces; type {quote_word(text)}"
+        return f"{text}: {_describe_split()}, which {key.name} cannot hold{did_you_mean([corrected_text])}"
+    return f"{text}: {_describe_split()}; type {quote_word(text)}"
+
+
+def _describe_split() -> str:
+    return say("the shell splits this at the spaces", "is split into several texts")
 
 
 def _describe_flag(word: str, groups: Groups) -> str:
@@ -124,7 +126,8 @@ def _describe_flag(word: str, groups: Groups) -> str:
         return f"{word}: there is no such flag{did_you_mean(flags)}"
     if is_key or suggestions:
         return f"{word}: keys have no dashes; type {quote_word(_correct_key(override, groups))}"
-    return f"{word}: there is no such flag; regexp --help lists what you can type"
+    remedy = say("regexp --help lists what you can type", 'an override is a text such as "seed=1"')
+    return f"{word}: there is no such flag; {remedy}"
 
 
 def _count_split_words(words: Sequence[str]) -> int:
@@ -176,7 +179,7 @@ def _describe_unreadable(text: str, groups: Groups) -> str:
     """Return the message for a word that Hydra cannot read."""
     typed_key, equals, value = text.partition("=")
     if text in ("help", "version"):
-        return f"{text}: type regexp --{text}"
+        return f"{text}: {say(f'type regexp --{text}', 'an override has the form KEY=VALUE')}"
     if not equals:
         return _describe_missing_value(text, groups)
     if _count_open_brackets(text):
@@ -190,7 +193,7 @@ def _describe_unreadable(text: str, groups: Groups) -> str:
     key = find_key(name)
     if key is None:
         candidates = [f"{candidate}={value}" for candidate in suggest_keys(name, tuple(groups))]
-        return f"{text}: there is no such key{did_you_mean(candidates) or '; regexp --help lists all keys'}"
+        return f"{text}: there is no such key{did_you_mean(candidates) or say_where_keys_are()}"
     if "choices" in key.metadata:
         return f"{text}: must be one of {', '.join(key.metadata['choices'])}"
     example = quote_word(f"{name}={format_value(key.default)}")

@@ -20,7 +20,7 @@ from regexp.config.schemas.data import DATA_SOURCES
 from regexp.config.schemas.model import CNNConfig, ModuleConfig
 from regexp.errors import ConfigError
 from regexp.utils.counts import format_size, resolve_count
-from regexp.utils.messages import did_you_mean, first_line, format_value
+from regexp.utils.messages import did_you_mean, first_line, format_value, say_where_keys_are
 
 
 def validate(cfg: DictConfig) -> Config:
@@ -95,7 +95,7 @@ def convert(cfg: DictConfig) -> tuple[Config, list[str], bool]:
 
 def _suggest(key: str) -> str:
     """Return the end of a message about a key that does not exist."""
-    return did_you_mean(suggest_overrides(key)) or "; regexp --help lists all keys"
+    return did_you_mean(suggest_overrides(key)) or say_where_keys_are()
 
 
 def _find_unresolved_values(cfg: DictConfig, prefix: str = "") -> Iterator[str]:

@@ -14,6 +14,7 @@ from rich.table import Table
 from regexp.execution.events import CohortDescription, EpochSummary
 from regexp.execution.planning import PlannedCohort
 from regexp.utils.console import Console
+from regexp.utils.messages import say
 
 # The number of progress lines that a cohort may print where the output is not a terminal that can be redrawn.
 MAX_PROGRESS_LINES = 20
@@ -75,7 +76,8 @@ class SequentialDisplay:
 
     def print_interruption(self, epoch: int) -> None:
         """Print after which epoch training was interrupted, and how to resume it."""
-        self.print_line(f"Interrupted after epoch {epoch}. Run the same command again to resume.")
+        again = say(". Run the same command again to resume.", ". Make the same call again to resume.")
+        self.print_line(f"Interrupted after epoch {epoch}{again}")
 
 
 class ParallelDisplay:

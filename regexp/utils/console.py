@@ -56,7 +56,7 @@ class Console(rich.console.Console):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def warn_caller(message: str) -> None:
+def warn_caller(message: str, category: type[DoubtfulResult] = DoubtfulResult) -> None:
     """Give a warning to Python's `warnings`, as one about the line that called the package."""
     level = caller_level = 1
     frame: FrameType | None = sys._getframe()
@@ -64,4 +64,4 @@ def warn_caller(message: str) -> None:
         if frame.f_globals.get("__name__", "").startswith("regexp."):
             caller_level = level  # of the outermost function of the package: libraries may lie between
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, DoubtfulResult, stacklevel=caller_level + 1)
+    warnings.warn(message, category, stacklevel=caller_level + 1)

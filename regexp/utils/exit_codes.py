@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from errno import EDQUOT, EIO, ENOSPC
 
 from regexp.errors import SUCCESS, ConfigError, RegexpError, RunBusy, RunError, StorageError
-from regexp.utils.messages import show_bytes
+from regexp.utils.messages import say, show_bytes
 
 # The number of runs that failed whose errors are all shown.
 _MAX_MESSAGES = 10
@@ -71,7 +71,10 @@ def raise_failures(errors: Sequence[Exception], others_finished: bool) -> None:
     if len(messages) > _MAX_MESSAGES:
         reasons.append(f"and {len(messages) - _MAX_MESSAGES} more")
     remedies = dict.fromkeys(line for message in messages[:_MAX_MESSAGES] for line in message.splitlines()[1:])
-    hint = "The other runs have finished; run the same command again to train those that failed."
+    again = say(
+        "run the same command again to train those that failed", "make the same call again to train those that failed"
+    )
+    hint = f"The other runs have finished; {again}."
     raise RunError("\n".join([*reasons, *remedies, hint]))
 
 

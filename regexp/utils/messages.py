@@ -3,7 +3,9 @@
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 # Characters that a message must not hold as they are: line ends, and bytes of a path that are not UTF-8.
@@ -12,6 +14,38 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\udc80-\udcff]")
 # A word of a command as quote_word writes it: $'...', or text in parts that shlex reads.
 _WORD = re.compile(r"""\$'((?:\\.|[^'\\])*)'(?!\S)|(?:'[^']*'|"(?:\\.|[^"\\])*"|\\.|[^\s'"\\])+""", re.DOTALL)
 _ESCAPE = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
+
+_speaks_python: ContextVar[bool] = ContextVar("speaks_python", default=False)
+
+
+@contextmanager
+def speak_python() -> Iterator[None]:
+    """Word the messages of the block for who calls Python's functions, rather than for who types commands."""
+    token = _speaks_python.set(True)
+    try:
+        yield
+    finally:
+        _speaks_python.reset(token)
+
+
+def say(command: str, python: str) -> str:
+    """Return a message, or a part of one, as whoever reads it needs it.
+
+    Args:
+        command: the words for who typed a command.
+        python: the words for who called one of Python's functions.
+    """
+    return python if _speaks_python.get() else command
+
+
+def say_where_keys_are() -> str:
+    """Return the end of a message on a key that is like no other."""
+    return "; " + say("regexp --help lists all keys", "the command regexp --help lists all keys")
+
+
+def show_option(option: str, value: str) -> str:
+    """Return an option of a command with its value, as in "--by seed", or that argument in Python, "by='seed'"."""
+    return say(f"{option} {value}", f"{option.lstrip('-')}={value!r}")
 
 
 def format_value(value: Any, mark_fractions: bool = False) -> str:

@@ -167,7 +167,8 @@ def test_a_worker_that_dies_for_good_leaves_a_remedy(kills: int, name: str, monk
     death, remedy = str(raised.value).splitlines()
     shortage = " because memory was short" if kills else ""
     assert death == f"the worker process that planned the sweep was killed by SIGKILL{shortage}"
-    assert "hydra.launcher.workers=1 (in Python: workers=1)" in remedy
+    assert "workers=1" in remedy
+    assert "hydra" not in remedy  # which a call from Python cannot set
     failures = [json.loads(path.read_text()) for path in Path("outputs/default").glob("*/failure.json")]
     assert [failure["message"] for failure in failures] == [death] * 2
 

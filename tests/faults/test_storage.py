@@ -95,7 +95,7 @@ def test_a_run_whose_directory_is_read_only_stops_no_sweep(
         with pytest.raises(RunError) as caught:
             sweep(SWEEP)
         assert str(caught.value).startswith(f"{directory}/run.json cannot be written: ")
-        assert "The other runs have finished; run the same command again" in str(caught.value)
+        assert "The other runs have finished; make the same call again" in str(caught.value)
         assert "3 runs: 2 to train, 1 that cannot be stored" in capsys.readouterr().out
         assert len(read_summaries()) == 2
     sweep(SWEEP)

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from regexp.comparison.compare import Comparison
@@ -40,11 +40,12 @@ class RowRecords(list[dict[str, Any]]):
 def make_row_records(comparison: Comparison) -> RowRecords:
     """Return the rows of a comparison as dictionaries of plain values."""
     records = RowRecords()
-    for row in comparison.rows:
-        record: dict[str, Any] = {}
-        for key, value in row.values.items():
-            # `epochs` is both a key and a metric.
-            record[f"config.{key}" if key in comparison.run_metrics else key] = _read_value(row, key, value)
+    keys = comparison.rows[0].values
+    # `epochs` is both a key and a metric.
+    names = {key: f"config.{key}" if key in comparison.run_metrics else key for key in keys}
+    columns = {name: _read_column(comparison.rows, key) for key, name in names.items()}
+    for place, row in enumerate(comparison.rows):
+        record: dict[str, Any] = {name: values[place] for name, values in columns.items()}
         record |= {"seeds": row.seed_count, "runs": len(row.records)}
         for metric in comparison.run_metrics:
             record |= _estimate_fields(metric, row.estimate(metric))
@@ -56,13 +57,17 @@ def make_row_records(comparison: Comparison) -> RowRecords:
     return records
 
 
-def _read_value(row: Row, key: str, text: str) -> Any:
-    """Return the value of a key in a row: a number or boolean as such, None for null and for a key that it lacks."""
-    if text == ABSENT:
-        return None
-    value = row.records[0].config.get(key, text)
-    # Augmentations and data have names that are not in the configuration; lists stay texts, which can be grouped by.
-    return make_plain(value) if format_value(value, mark_fractions=True) == text else text
+def _read_column(rows: Sequence[Row], key: str) -> list[Any]:
+    """Return the value of a key in each row: numbers and booleans as such, None for null and where a row lacks it."""
+    texts = [row.values[key] for row in rows]
+    values = []
+    for row, text in zip(rows, texts, strict=True):
+        value = row.records[0].config.get(key, text)
+        # Augmentations and data have names that are not in the configuration; lists stay texts, to be grouped by.
+        value = make_plain(value) if format_value(value, mark_fractions=True) == text else text
+        values.append(None if text == ABSENT else value)
+    # One image, 1, and all of them, 1.0, are equal as numbers.
+    return values if len(set(values)) == len(set(texts)) else texts
 
 
 def to_csv(comparison: Comparison) -> str:

@@ -19,7 +19,7 @@ from regexp.config.overrides import Groups
 from regexp.config.schema import OPTIONS, make_hydra_schema
 from regexp.errors import ConfigError
 from regexp.utils.atomic_io import read_text
-from regexp.utils.messages import did_you_mean, first_line, format_value
+from regexp.utils.messages import did_you_mean, first_line, format_value, say_where_keys_are
 
 # The keys that an option has without a defaults list.
 _BASE_KEYS = {key for key, _, _ in iterate_fields(make_hydra_schema())}
@@ -129,7 +129,7 @@ def _find_file_problems(file: Path) -> Iterator[str]:
         key = find_key(name)
         assignment = f"{name}={format_value(value)}"
         if key is None:
-            remedy = did_you_mean(suggest_keys(name)) or "; regexp --help lists all keys"
+            remedy = did_you_mean(suggest_keys(name)) or say_where_keys_are()
             yield f"{assignment}: there is no such key{remedy}"
         elif name not in _BASE_KEYS and is_in_group and "defaults" not in content:
             option = (key.options or tuple(OPTIONS[file.parent.name]))[0]

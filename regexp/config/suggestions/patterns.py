@@ -8,7 +8,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 
 from regexp.config.keys import Key, closest_match, find_key
 from regexp.config.schemas.augmentation import STEPS_BY_TARGET
-from regexp.utils.messages import did_you_mean, format_value, quote_word
+from regexp.utils.messages import did_you_mean, format_value, quote_word, say
 
 # 0..4, 0...4 and 0-4 end with 4; 0:5 ends before 5, as in Python.
 _RANGE = re.compile(r"(-?\d+)(\.\.\.?|-|:)(-?\d+)")
@@ -63,7 +63,8 @@ def describe_range(name: str, value: Any, key: Key) -> str | None:
     first, sign, last = int(match[1]), match[2], int(match[3])
     end = last if sign == ":" else last + 1
     values = f"range({end})" if first == 0 else f"range({first},{end})"
-    return f"several values make a sweep; type regexp -m {quote_word(f'{name}={values}')}"
+    command, call = f"type regexp -m {quote_word(f'{name}={values}')}", f"call sweep({{{name!r}: {values}}})"
+    return f"several values make a sweep; {say(command, call)}"
 
 
 def describe_interval(override: Override) -> str | None:
@@ -83,7 +84,9 @@ def describe_interval(override: Override) -> str | None:
     key = find_key(override.key_or_group)
     whole = key is not None and key.type_description.startswith("a whole number")
     texts = dict.fromkeys(format_value(round(value) if whole else float(f"{value:.2g}")) for value in values)
+    name = override.key_or_group
+    command, call = f"type regexp -m {name}={','.join(texts)}", f"call sweep({{{name!r}: [{', '.join(texts)}]}})"
     return (
         "an interval is for a sweeper that searches, such as hydra/sweeper=optuna of hydra-optuna-sweeper; "
-        f"to compare some of its values type regexp -m {override.key_or_group}={','.join(texts)}"
+        f"to compare some of its values {say(command, call)}"
     )

@@ -8,13 +8,14 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
 from regexp.config.words.hydra_words import make_hydra_word, quote_text, read_element
 from regexp.config.words.value_kinds import find_value_kind
 from regexp.errors import ConfigError
+from regexp.utils.messages import format_value
 
 # The overrides of a run: each a text "KEY=VALUE", or values by key.
 Overrides = Sequence[str] | Mapping[str, Any]
@@ -30,7 +31,7 @@ def write_overrides(overrides: Overrides) -> list[str]:
         ConfigError: they are neither a list of texts nor a dictionary, or a value cannot be written as an override.
     """
     if isinstance(overrides, Mapping):
-        return [_write_override(key, value) for key, value in overrides.items()]
+        return [_write_override(key, value) for key, value in _flatten(overrides)]
     if isinstance(overrides, str) or not isinstance(overrides, Sequence):
         raise ConfigError(
             f'{overrides!r}: the overrides of a run are a dictionary such as {{"seed": 1}}, or a list of texts such as '
@@ -49,6 +50,16 @@ def name_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:
     return {name.replace("__", "."): value for name, value in keywords.items()}
 
 
+def write_conditions(conditions: Sequence[str] | str | Mapping[str, Any]) -> list[str]:
+    """Return conditions on runs as texts "key=value,value"; a mapping has a value, or a list of them, for each key."""
+    if isinstance(conditions, Mapping):
+        return [
+            f"{key}={','.join(format_value(value, mark_fractions=True) for value in _list_values(values))}"
+            for key, values in conditions.items()
+        ]
+    return [conditions] if isinstance(conditions, str) else list(conditions)
+
+
 def expand_python_grid(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return every combination of the values of a grid, the last key varying fastest.
 
@@ -63,6 +74,15 @@ def _list_values(value: Any) -> Sequence[Any]:
     """Return the values of a key in a grid; a text, a mapping or a number is a single one."""
     value = _make_builtin(value)
     return value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
+
+
+def _flatten(overrides: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield keys with their values; those of a dictionary within it by dotted key, unless it is added with +."""
+    for key, value in overrides.items():
+        if isinstance(value, Mapping) and value and not str(key).startswith("+"):
+            yield from _flatten({f"{key}.{name}": entry for name, entry in value.items()})
+        else:
+            yield key, value
 
 
 def _write_override(key: Any, value: Any) -> str:

@@ -16,6 +16,7 @@ from regexp.execution.forecasting.workload import SECONDS_PER_WORKER, estimate_s
 from regexp.execution.planning import PlannedCohort, forecast_seconds, split_cohort, split_for_workers
 from regexp.execution.terminal import Terminal
 from regexp.runs.directories import PlannedRun, record_failure
+from regexp.utils.messages import say
 from regexp.utils.signals import StopRequest
 from regexp.utils.system_limits import count_cores, count_memory_kills
 
@@ -149,7 +150,8 @@ class LocalWorkers:
                     self._follow(process, display)
                 wait([end for process in self.tasks for end in process.ends()], POLL_SECONDS)
         if stop_request.requested and (self.queue or self.interrupted):
-            terminal.print_line("Interrupted. Run the same command again to resume.")
+            command = "Interrupted. Run the same command again to resume."
+            terminal.print_line(say(command, "Interrupted. Make the same call again to resume."))
             raise Interrupted(stop_request.signal)
         return self.errors
 
@@ -245,12 +247,12 @@ class LocalWorkers:
 
 def _explain_death(death: str, memory_was_short: bool) -> WorkerDied | OutOfMemory:
     """Return the error of a worker that has died for good, with the remedy on a line of its own."""
+    workers = say("hydra.launcher.workers=1", "workers=1")
     if memory_was_short:
-        return OutOfMemory(
-            f"{death}\nEnd other programs, or train fewer runs at once: hydra.launcher.max_runs=N, and "
-            "hydra.launcher.workers=1 (in Python: workers=1)."
-        )
+        fewer_runs = say("hydra.launcher.max_runs=N, and ", "")
+        return OutOfMemory(f"{death}\nEnd other programs, or train fewer runs at once: {fewer_runs}{workers}.")
+    again = say("Run the same command again", "Make the same call again")
     return WorkerDied(
-        f"{death}\nRun the same command again: it goes on from the checkpoints. If it happens again, add "
-        "hydra.launcher.workers=1 (in Python: workers=1), so that this process trains and shows the reason."
+        f"{death}\n{again}: it goes on from the checkpoints. If it happens again, add {workers}, so that this process "
+        "trains and shows the reason."
     )

@@ -10,7 +10,7 @@ from regexp.errors import RunError
 from regexp.runs.run import SET_ASIDE
 from regexp.runs.run_record import READ_ERRORS, describe_error, read_time
 from regexp.utils.atomic_io import read_text
-from regexp.utils.messages import quote_word
+from regexp.utils.messages import quote_word, say
 
 
 @dataclass(frozen=True)
@@ -94,5 +94,5 @@ def read_sweep(file: Path) -> tuple[str, list[SweepMember]]:
             for member in record["members"]
         ]
     except (OSError, *READ_ERRORS) as error:
-        remedy = f"type the directory of its runs: {quote_word(str(directory))}"
+        remedy = f"{say('type', 'name')} the directory of its runs: {quote_word(str(directory))}"
         raise RunError(f"{describe_error(error, file)}; {remedy}") from error

@@ -21,6 +21,7 @@ from regexp.runs.reserving.claims import Claim, Claims, find_holder
 from regexp.runs.reserving.run_index import RunIndex, is_finished, is_set_aside, read_run
 from regexp.runs.run import Run
 from regexp.runs.sweep_record import SweepRecord
+from regexp.utils.messages import say
 from regexp.utils.progress import track_progress
 from regexp.utils.storage_errors import explain_storage_errors
 
@@ -108,7 +109,8 @@ def find_busy_runs(planned_runs: Sequence[PlannedRun]) -> list[RunBusy]:
         if len(busy_runs) > MAX_BUSY_LINES:
             lines.append(f"and {len(busy_runs) - MAX_BUSY_LINES} more")
         lines = [f"{count} being trained by other processes:", *lines]
-        message = "\n  ".join(lines) + "\nWhen they have ended, the same command shows them with the others."
+        later = say("the same command shows them with the others", "the same call returns them with the others")
+        message = "\n  ".join(lines) + f"\nWhen they have ended, {later}."
     return [RunBusy(message, [planned.directory for planned in planned_runs])]
 
 
