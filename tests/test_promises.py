@@ -50,7 +50,6 @@ KEPT = {
     "the same call returns them with the others": RESERVATION + "test_a_sweep_goes_on_without_the_runs_that_are_busy",
     "Run the same command again": "execution/test_local_workers.py::test_a_worker_that_dies",
     "make the same call again to train those that failed": "test_promises.py::test_a_forced_sweep_trains_those_that",
-    "it goes on from the checkpoints. If it happens again": "execution/test_local_workers.py::test_a_worker_that_dies",
     "; force=true trains it again.": RESERVATION + "test_it_is_said_that_another_device",
     "set aside and trained again; keep=true keeps ": "runs/test_run_index.py::test_keep_restores_runs",
     "; keep=true keeps ": "runs/test_run_index.py::test_keep_counts_runs_of_other_code",
