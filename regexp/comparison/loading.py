@@ -8,6 +8,7 @@ from pathlib import Path
 from regexp.config.words.homes import expand_home
 from regexp.errors import ConfigError
 from regexp.runs.listing.finding import (
+    SweepMember,
     find_run_directories,
     is_set_aside,
     read_sweep,
