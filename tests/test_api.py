@@ -39,7 +39,7 @@ def test_a_run_leaves_the_files_that_the_readme_lists() -> None:
     assert done.directory == Path("outputs/default/epochs=2,hidden_sizes=8,normalization=batch")
     assert file_names(done.directory) == {
         ".hydra", "run.json", "events", "metrics.csv", "checkpoint.safetensors", "best.safetensors",
-        "summary.json", "run.log", "augmentation.png",
+        "summary.json", "run.log", "augmentation.png", "confusion.csv", "confusion.png",
     }  # fmt: skip
     assert file_names(done.directory / ".hydra") == {"config.yaml", "overrides.yaml", "hydra.yaml"}
     with (done.directory / "metrics.csv").open() as file:
@@ -50,6 +50,16 @@ def test_a_run_leaves_the_files_that_the_readme_lists() -> None:
     assert set(record["identity"]) == {"config", "data", "code"}
     assert record["versions"]["torch"]
     with Image.open(done.directory / "augmentation.png") as picture:
+        assert picture.width > 400
+    summary = done.summary
+    assert summary is not None
+    labels, *rows = csv.reader((done.directory / "confusion.csv").read_text().splitlines())
+    assert labels == ["label", *done.classes]
+    counts = [list(map(int, row[1:])) for row in rows]
+    correct = sum(row[i] for i, row in enumerate(counts))
+    assert correct / sum(map(sum, counts)) == pytest.approx(summary["test"]["accuracy"])
+    assert summary["class_accuracy"] == {row[0]: int(row[i + 1]) / sum(counts[i]) for i, row in enumerate(rows)}
+    with Image.open(done.directory / "confusion.png") as picture:
         assert picture.width > 400
     assert "completed after epoch 2" in (done.directory / "run.log").read_text()
 

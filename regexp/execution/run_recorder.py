@@ -15,6 +15,7 @@ from regexp.execution.images import Png, draw_confusion_matrix, draw_first_layer
 from regexp.models.protocol import Architecture
 from regexp.runs import event_file
 from regexp.runs.appended_file import AppendedFile
+from regexp.runs.confusions import measure_classes, write_confusions
 from regexp.runs.directories import PlannedRun, record_failure
 from regexp.runs.event_file import EventFile
 from regexp.runs.run_record import FINISHED_STATUSES
@@ -193,7 +194,10 @@ class RunRecorder:
         goes_on = config.keep_checkpoints and result.status == "completed" and not config.schedule.spans_the_run
         self._save_checkpoint(result.checkpoint, FinalParts(best_checksum, goes_on))
         with explain_storage_errors(self.directory):
-            self._end_events(result)
+            confusion_picture = encode_png(draw_confusion_matrix(result.confusion_matrix, self.classes))
+            (self.directory / "confusion.png").write_bytes(confusion_picture.content)
+            write_confusions(self.directory, result.confusion_matrix.tolist(), self.classes)
+            self._end_events(result, confusion_picture)
             append_to_log(self.directory, f"{result.status} after epoch {result.last.epoch}")
             if result.status == "diverged":
                 append_to_log(self.directory, f"the loss is not finite at a learning rate of {result.last.lr:g}")
@@ -209,7 +213,7 @@ class RunRecorder:
         """Return the metadata of files of weights: what the model has to be made for to take them."""
         return {"input_shape": json.dumps(list(self.input_shape)), "num_classes": str(len(self.classes))}
 
-    def _end_events(self, result: RunResult) -> None:
+    def _end_events(self, result: RunResult, confusion_picture: Png) -> None:
         """Write the final scores, the pictures and the session to the event file."""
         best, last, config = result.best, result.last, self.planned.job.config
         keeps_best = best is not None and config.early_stopping.restore_best
@@ -231,7 +235,7 @@ class RunRecorder:
                 if name in self.final_tags and math.isfinite(value)
             ),
             *pictures,
-            event_file.image("confusion", *encode_png(draw_confusion_matrix(result.confusion_matrix, self.classes))),
+            event_file.image("confusion", *confusion_picture),
             *make_session(config, self.planned.identity.data, result.status, self.started),
         )
 
@@ -249,6 +253,7 @@ class RunRecorder:
             "validation": config.data.validation,
             "images": self.image_counts,
             "classes": list(self.classes),
+            "class_accuracy": measure_classes(result.confusion_matrix.tolist(), self.classes),
             **({} if self.image_shape is None else {"image_shape": list(self.image_shape)}),
             **({} if self.features is None else {"features": [feature.record() for feature in self.features]}),
             "lr": result.last.lr,
