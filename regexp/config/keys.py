@@ -10,7 +10,6 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from regexp.config.fields import iterate_fields
 from regexp.config.schema import OPTIONS, Config
 from regexp.config.schemas.augmentation import STEPS
-from regexp.config.schemas.loss import LossConfig
 from regexp.config.suggestions.synonyms import OPTION_SYNONYMS, find_choice, find_synonym, normalize_word
 
 # How alike two words must be, from 0 to 1, for one to be suggested for the other: a far-fetched suggestion is worse
@@ -46,7 +45,7 @@ def list_keys() -> tuple[Key, ...]:
     """Return all keys but those of augmentation steps: top-level keys first, then group by group."""
     top_level = [key for key in list_schema_keys(Config(), "") if "." not in key.name and key.name != "augmentation"]
     group_keys = [key for group in OPTIONS for key in _list_group_keys(group)]
-    return (*top_level, *list_schema_keys(LossConfig(), "loss."), *group_keys)
+    return (*top_level, *group_keys)
 
 
 @cache

@@ -7,7 +7,7 @@ from regexp.config.fields import iterate_fields, per_run, shared
 from regexp.config.schemas.data import DATA_SCHEMAS, DATA_SOURCES, DataConfig, TableConfig
 from regexp.config.schemas.device import DeviceConfig
 from regexp.config.schemas.early_stopping import EarlyStoppingConfig
-from regexp.config.schemas.loss import LossConfig
+from regexp.config.schemas.loss import LOSS_SCHEMAS, CrossEntropyConfig, LossConfig
 from regexp.config.schemas.model import MODEL_SCHEMAS, MLPConfig, ModelConfig
 from regexp.config.schemas.normalization import (
     BatchNormConfig,
@@ -60,7 +60,7 @@ class Config:
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
+    loss: LossConfig = field(default_factory=CrossEntropyConfig)
     metrics: dict[str, Any] = shared(
         {}, "metrics of your own by name: metrics.NAME.target, .options, .better, .percent", is_open=True
     )
@@ -86,6 +86,7 @@ OPTIONS: dict[str, dict[str, type[Any]]] = {
         "step": StepConfig,
         "plateau": PlateauConfig,
     },
+    "loss": dict(LOSS_SCHEMAS),
     "device": {"auto": DeviceConfig, "cpu": DeviceConfig, "cuda": DeviceConfig, "mps": DeviceConfig},
 }
 
@@ -95,7 +96,7 @@ def make_hydra_schema() -> Config:
 
     Hydra lets an option replace a class by one of its subclasses only.
     """
-    return Config(model=ModelConfig())
+    return Config(model=ModelConfig(), loss=LossConfig())
 
 
 def flatten(config: Config) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from regexp.config.keys import find_key, suggest_overrides
 from regexp.config.schema import OPTIONS, Config
 from regexp.config.schemas.augmentation import STEPS, TorchvisionConfig, UserTransformConfig
 from regexp.config.schemas.data import DATA_SOURCES
+from regexp.config.schemas.loss import CrossEntropyConfig
 from regexp.config.schemas.model import CNNConfig, ModuleConfig
 from regexp.errors import ConfigError
 from regexp.utils.counts import format_size, resolve_count
@@ -180,17 +181,17 @@ def find_combination_problems(config: Config) -> Iterator[str]:
 def _find_loss_problems(config: Config) -> Iterator[str]:
     """Yield the problems of a loss of the user's own, or of options without one."""
     loss = config.loss
+    if not isinstance(loss, CrossEntropyConfig):
+        return
     if loss.target is None:
         for name in loss.options:
             yield f"loss.options.{name}: cross entropy has no options; type loss.target=FILE.py:NAME as well"
         return
-    for item in fields(loss):
-        value = getattr(loss, item.name)
-        if "function" in item.metadata and value != 0:
-            yield (
-                f"loss.{item.name}={format_value(value)} with loss.target={loss.target}: changes only cross entropy; "
-                "leave it out, or make it part of your loss"
-            )
+    if loss.label_smoothing != 0:
+        yield (
+            f"loss.label_smoothing={format_value(loss.label_smoothing)} with loss.target={loss.target}: needs the loss "
+            "of every class, and yours is that of the label; leave it out, or make it part of your loss"
+        )
     if config.device.graphs:
         yield f"device.graphs=true with loss.target={loss.target}: a CUDA graph cannot hold it; leave device.graphs out"
 

@@ -7,7 +7,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from functools import cache, lru_cache, partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from regexp.augmentation.user_transform import wrap_user_transform
 from regexp.config.metric_registry import list_metrics, list_monitors
 from regexp.config.schema import Config, flatten, list_targets, source_arguments, stream_key
 from regexp.config.schemas.augmentation import TorchvisionConfig, UserTransformConfig
+from regexp.config.schemas.loss import CrossEntropyConfig
 from regexp.config.schemas.model import rate_names
 from regexp.data.dataset import Dataset, add_label_noise, read_dataset
 from regexp.data.sources import locate
@@ -26,12 +27,13 @@ from regexp.errors import ConfigError, DataError, DeviceLost, OutOfMemory
 from regexp.execution.checkpoint_file import load_checkpoint
 from regexp.execution.forecasting import memory
 from regexp.execution.images import Png, draw_augmentation_grid, encode_png
+from regexp.execution.loss_settings import make_loss_settings
 from regexp.execution.run_recorder import RunRecorder
 from regexp.models.protocol import Architecture
 from regexp.runs.directories import PlannedRun
 from regexp.training.batches import batch_sizes
 from regexp.training.cohort import Cohort
-from regexp.training.loss import UserLoss
+from regexp.training.losses.user_loss import UserLoss
 from regexp.training.member import Member, RunSettings
 from regexp.training.metrics import UserMetric
 from regexp.training.parameter_groups import Hyperparameters
@@ -163,7 +165,7 @@ def make_architecture(config: Config, dataset: Dataset) -> Architecture:
 
 def make_user_loss(config: Config, dataset: Dataset, backend: Backend) -> UserLoss | None:
     """Make and try the loss of a configuration if it is one of the user's own; otherwise return None."""
-    if config.loss.target is None:
+    if not isinstance(config.loss, CrossEntropyConfig) or config.loss.target is None:
         return None
     with explain_errors([config]):
         loss = UserLoss(config.loss.target, config.loss.options, len(dataset.classes))
@@ -183,16 +185,12 @@ def make_user_metrics(config: Config, dataset: Dataset) -> list[UserMetric]:
 def make_settings(config: Config, dataset: Dataset) -> RunSettings:
     """Make the settings of a run, in which it may differ from the other runs of its cohort."""
     steps_per_epoch = len(batch_sizes(len(dataset.train), config.batch_size))
-    early_stopping = config.early_stopping
+    early_stopping, labels = config.early_stopping, make_noisy_labels(config, dataset)
     return RunSettings(
         seed=config.seed,
         epochs=config.epochs,
         rates={name: getattr(config.model, name) for name in rate_names(type(config.model))},
-        loss_terms={
-            item.metadata["function"]: getattr(config.loss, item.name)
-            for item in fields(config.loss)
-            if "function" in item.metadata
-        },
+        loss=make_loss_settings(config.loss, dataset.train.labels if labels is None else labels, len(dataset.classes)),
         patience=math.inf if early_stopping.patience is None else early_stopping.patience,
         min_delta=early_stopping.min_delta,
         monitor=early_stopping.monitor,

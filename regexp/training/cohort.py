@@ -13,12 +13,12 @@ from regexp.data.dataset import Dataset
 from regexp.models.protocol import Architecture
 from regexp.training.batches import Batch, EpochImages, batch_sizes, draw_epoch
 from regexp.training.early_stopping import EarlyStopping
-from regexp.training.loss import LossTerm, UserLoss
+from regexp.training.losses.training_loss import stack_loss_terms
+from regexp.training.losses.user_loss import UserLoss
 from regexp.training.member import Checkpoint, Member
 from regexp.training.metrics import EpochMetrics, UserMetric
 from regexp.training.optimizers import StackedOptimizer
 from regexp.utils.device import Backend, move_together
-from regexp.utils.lazy import load_object
 
 # Steps of more runs keep a GPU busy for longer than their launches take, and a graph would only hold memory.
 MAX_GRAPH_RUNS = 64
@@ -43,7 +43,7 @@ class Cohort:
         best_weights: parameters and buffers of the best epoch so far, by name, [K, ...].
         user_loss: the loss of all runs, if it is one of the user's own.
         user_metrics: metrics of the user's own.
-        loss_terms: the loss terms that any run uses, with the weights [K] of the runs.
+        loss_terms: the terms of the loss that any run uses, with the numbers [K] of the runs.
         measured_labels: [K, n], the labels that each run trains on, of the images on which training metrics are
             measured; None where all runs train on the data set's own.
         epoch: the number of the last epoch that has begun, counted from 1.
@@ -137,11 +137,8 @@ class Cohort:
         counts = Counter(settings.stream_key for settings in run_settings)
         self.runs_per_stream = [counts[key] for key in streams]
         self.measured_labels = self._stack_measured_labels()
-        self.loss_terms: dict[LossTerm, Tensor] = {}
-        for path in run_settings[0].loss_terms:
-            weights = torch.tensor([settings.loss_terms[path] for settings in run_settings], dtype=self.backend.dtype)
-            if weights.any():
-                self.loss_terms[load_object(path)] = weights.to(self.backend.device)
+        loss_settings = [settings.loss for settings in run_settings]
+        self.loss_terms = stack_loss_terms(loss_settings, self.backend.dtype, self.backend.device)
         sums = torch.zeros(2, len(self.members), dtype=self.backend.sum_dtype, device=self.backend.device)
         self.objective_sums, self.gradient_norm_sums = sums  # [K] each
 

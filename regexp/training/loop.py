@@ -12,7 +12,7 @@ import torch
 from regexp.training.cohort import Cohort
 from regexp.training.epoch_graph import EpochGraph
 from regexp.training.evaluation import count_confusions, evaluate
-from regexp.training.loss import training_loss
+from regexp.training.losses.training_loss import training_loss
 from regexp.training.member import Member, Reporter, RunResult, call_recorders
 from regexp.training.metrics import EpochMetrics
 from regexp.utils.signals import StopRequest

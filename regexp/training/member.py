@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from regexp.training.losses.training_loss import LossSettings
 from regexp.training.metrics import EpochMetrics
 from regexp.training.parameter_groups import Hyperparameters
 from regexp.training.streams import ImageStream
@@ -26,7 +27,7 @@ class RunSettings:
         seed: the seed of initial weights, order of images, augmentation and dropout.
         epochs: the largest number of epochs.
         rates: the rates of the model's random layers by name, such as {"dropout": 0.2}.
-        loss_terms: the weight of each loss term (see training.loss), by the path of its function.
+        loss: the settings of the loss.
         patience: epochs in a row without improvement that end the run; inf for never.
         min_delta: the amount by which a value must be better than the best one to count as an improvement.
         monitor: the monitored value: val_NAME of a metric.
@@ -40,7 +41,7 @@ class RunSettings:
     seed: int
     epochs: int
     rates: Mapping[str, float]
-    loss_terms: Mapping[str, float]
+    loss: LossSettings
     patience: float
     min_delta: float
     monitor: str

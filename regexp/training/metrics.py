@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from regexp.errors import ConfigError
-from regexp.training.loss import cross_entropy
+from regexp.training.losses.cross_entropy import cross_entropy
 from regexp.user_code.failures import describe_failure
 from regexp.user_code.loading import list_paths, make_function
 from regexp.utils.rng import draw_from, random_stream

@@ -18,7 +18,7 @@ from regexp.training.batches import IMAGES_AT_ONCE, Batch
 from regexp.training.cohort import Cohort
 from regexp.training.evaluation import evaluate
 from regexp.training.loop import evaluate_epoch, test_and_drop_finished_runs
-from regexp.training.loss import training_loss
+from regexp.training.losses.training_loss import training_loss
 
 # At most this many runs, steps and images of a cohort are tried, and so many of the runs recorded. What the runs learn
 # is thrown away.
