@@ -67,7 +67,7 @@ def test_all_examples_work_together(extended_checkout: Path) -> None:
         "model=pooled",
         "augmentation=invert",
         "augmentation.invert.p=0.1,0.2",
-        "loss.confidence_penalty=0,0.1",
+        "loss.logit_penalty=0,0.1",
         "early_stopping.monitor=val_top_three",
         "optimizer.lr=0.05",
         "epochs=3",
@@ -89,7 +89,7 @@ def test_all_examples_work_together(extended_checkout: Path) -> None:
 
 def test_the_help_lists_the_examples(extended_checkout: Path) -> None:
     help_text = run_extended(extended_checkout, "--help").stdout
-    for word in ("pooled", "csv", "invert", "loss.confidence_penalty=0", "val_top_three"):
+    for word in ("pooled", "csv", "invert", "loss.logit_penalty=0", "val_top_three"):
         assert word in help_text
 
 

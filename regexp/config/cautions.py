@@ -8,6 +8,7 @@ from typing import Any
 from regexp.config.schema import Config
 from regexp.config.schemas.augmentation import STEPS
 from regexp.config.schemas.data import DATA_SOURCES
+from regexp.config.schemas.loss import BootstrapConfig, FocalConfig, HardBootstrapConfig, LossConfig
 from regexp.config.schemas.model import MLPConfig, ModuleConfig
 from regexp.config.schemas.optimizer import CosineConfig, OneCycleConfig, PlateauConfig, StepConfig
 from regexp.utils.counts import format_size, resolve_count
@@ -47,6 +48,7 @@ def find_cautions(config: Config, experiment: str | None, overrides: Sequence[st
             f"normalization=batch estimates its statistics from batches of batch_size={config.batch_size}; "
             f"use {_MIN_BATCH_SIZE_FOR_STATISTICS} or more, or normalization=layer"
         )
+    yield from _find_idle_losses(config.loss)
     yield from _find_idle_layer_options(config)
     yield from _find_idle_schedules(config)
     yield from _find_idle_stopping_rules(config)
@@ -87,6 +89,19 @@ def _find_idle_layer_options(config: Config) -> Iterator[str]:
                 f"{changes[key]} has no effect with {sizes}: no hidden layer has as many units as the one before it; "
                 f"for example {example}"
             )
+
+
+def _find_idle_losses(loss: LossConfig) -> Iterator[str]:
+    if isinstance(loss, FocalConfig) and loss.gamma == 0:
+        yield "loss=focal with loss.gamma=0 is the cross entropy"
+    if isinstance(loss, BootstrapConfig | HardBootstrapConfig) and loss.beta == 1:
+        yield f"loss={loss.name} with loss.beta=1 is the cross entropy: the target is the label alone"
+    elif isinstance(loss, BootstrapConfig) and loss.confidence_penalty > 0:
+        yield (
+            f"loss.confidence_penalty={format_value(loss.confidence_penalty)} raises the entropy of predictions, and "
+            f"loss=bootstrap lowers it, with the weight 1 - loss.beta={format_value(1 - loss.beta)}: one undoes the "
+            "other in part"
+        )
 
 
 def _find_idle_schedules(config: Config) -> Iterator[str]:

@@ -38,6 +38,8 @@ IDLE = {
     "data.root": ("data=digits data.root=pictures", "data.root=pictures has no effect with data=digits"),
     "data.val_size": ("data.validation=test data.val_size=0.3", "data.val_size=0.3 has no effect with"),
     "device.index": ("device=cpu device.index=0", "device.index=0 has no effect with device=cpu"),
+    "loss.gamma": ("loss=focal loss.gamma=0", "loss=focal with loss.gamma=0 is the cross entropy"),
+    "loss.beta": ("loss=hard_bootstrap loss.beta=1", "loss=hard_bootstrap with loss.beta=1 is the cross entropy"),
     "schedule.final_fraction": (
         "schedule=cosine schedule.final_fraction=1",
         "schedule=cosine with schedule.final_fraction=1 keeps the learning rate",
@@ -72,6 +74,8 @@ EFFECTIVE = {
     "keep_checkpoints": "true is the default; false always deletes or shortens the checkpoint",
     "loss.label_smoothing": "0 is off",
     "loss.target": "null is cross entropy",
+    "loss.class_weights": "none is off",
+    "loss.confidence_penalty": "0 is off",
     "metrics": "{} is off",
     "data.train_size": "null and 1.0 are all",
     "data.split_seed": "what it draws depends on the files: the header says where it draws nothing",
@@ -157,6 +161,9 @@ def test_an_option_without_effect_is_refused(key: str) -> None:
         "schedule=plateau early_stopping.patience=4",
         "keep=true",
         "force=true",
+        "loss=focal loss.gamma=0.5",
+        "loss=bootstrap",
+        "loss=hard_bootstrap loss.confidence_penalty=0.1 loss.class_weights=balanced",
         "augmentation=strong",
         "augmentation=affine augmentation.affine.degrees=0 augmentation.affine.translate=[0,0]",
         "augmentation=jitter augmentation.jitter.contrast=0",
@@ -182,6 +189,13 @@ def test_residual_connections_that_are_nowhere_get_a_warning(line: str, parts: l
     text = "\n".join(warnings_of(line))
     assert text.count("has no effect") == line.count("residual=") + line.count("drop_path=")
     assert all(part in text for part in parts), text
+
+
+def test_a_penalty_that_works_against_the_loss_gets_a_warning() -> None:
+    [warning] = warnings_of("loss=bootstrap loss.confidence_penalty=0.1")
+    assert warning.startswith(
+        "loss.confidence_penalty=0.1 raises the entropy of predictions, and loss=bootstrap lowers"
+    )
 
 
 def test_early_stopping_before_a_plateau_gets_a_warning() -> None:

@@ -14,7 +14,8 @@ from regexp import run, sweep
 from regexp.config.compose import compose_job
 from regexp.errors import ConfigError
 from regexp.training.batches import Batch
-from regexp.training.loss import UserLoss, training_loss
+from regexp.training.losses.training_loss import LossTerms, training_loss
+from regexp.training.losses.user_loss import UserLoss
 from regexp.verify import main as verify_main
 
 SOURCE = '''
@@ -150,7 +151,7 @@ def test_a_resumed_run_draws_what_it_would_have_drawn() -> None:
     torch.manual_seed(3)
     cohort.begin_epoch()
     for batch in cohort.batches():
-        losses = training_loss(cohort.forward(batch.images), batch, {}, cohort.user_loss)
+        losses = training_loss(cohort.forward(batch.images), batch, cohort.loss_terms, cohort.user_loss)
         losses.sum().backward()
         cohort.step(losses, len(batch))
     assert float(cohort.objective_sums / len(cohort.dataset.train)) == pytest.approx(
@@ -168,7 +169,7 @@ def test_the_loss_of_mixed_images_is_the_mixture_of_the_losses() -> None:
     logits, (labels, other_labels) = torch.randn(2, 6, 5), torch.randint(5, (2, 2, 6))
     weights = torch.rand(2, 6)
     loss.begin_epoch([0, 1], 1, logits.device)
-    losses = training_loss(logits, Batch(torch.empty(0), labels, other_labels, weights), {}, loss)
+    losses = training_loss(logits, Batch(torch.empty(0), labels, other_labels, weights), LossTerms(), loss)
     for k in range(2):
         mixture = weights[k] * focal(logits[k], labels[k]) + (1 - weights[k]) * focal(logits[k], other_labels[k])
         assert_close(losses[k], mixture.mean())
@@ -199,7 +200,7 @@ def test_a_sweep_over_an_option_and_an_edit_and_who_may_run_code(
     [
         ("loss.target=loss.py:foca", "loss.target=loss.py:foca: loss.py has no foca; did you mean loss.py:focal?"),
         ("loss.target=gone.py:focal", "loss.target=gone.py:focal: there is no such file"),
-        ("loss.target=loss.py:focal loss.gamma=3", "loss.gamma=3: there is no such key; did you mean loss.options.gam"),
+        ("loss.target=loss.py:focal loss.gamma=3", "loss=focal has it; did you mean loss.options.gamma=3?"),
         ("loss.options.gamma=3", "loss.options.gamma: cross entropy has no options; type loss.target=FILE.py:NAME as"),
         ("loss.target=loss.py:focal loss.label_smoothing=0.1", "loss.label_smoothing=0.1 with loss.target=loss.py:foc"),
         ("loss.target=loss.py:focal device.graphs=true", "device.graphs=true with loss.target=loss.py:focal: a CUDA"),

@@ -20,7 +20,6 @@ from regexp.config.schema import OPTIONS
 from regexp.config.schemas.augmentation import STEPS_BY_TARGET
 from regexp.config.schemas.data import DATA_SOURCES
 from regexp.config.schemas.device import DeviceConfig
-from regexp.config.schemas.loss import LossConfig
 from regexp.runs.run import Run
 from regexp.utils.messages import format_value
 
@@ -40,7 +39,6 @@ SCHEMAS: dict[str, dict[str, type[Any]]] = {
     "model": {name: schema for name, schema in OPTIONS["model"].items() if name != "module"},  # needs a target
     "data": {name: schema for name, schema in OPTIONS["data"].items() if name not in TABLES},
     "device": {"": DeviceConfig},
-    "loss": {"": LossConfig},
 }
 AUGMENTATION = sorted(path.stem for path in (CONF / "augmentation").glob("*.yaml"))
 STEP_TARGETS = [f"regexp.augmentation.{target}" for target in STEPS_BY_TARGET]

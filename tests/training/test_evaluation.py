@@ -14,7 +14,7 @@ from regexp.models.normalization import Normalization
 from regexp.training import evaluation
 from regexp.training.batches import Batch
 from regexp.training.evaluation import count_confusions, evaluate
-from regexp.training.loss import smooth_labels, training_loss
+from regexp.training.losses.training_loss import LossTerms, training_loss
 from regexp.utils.device import choose_backend
 
 close = partial(assert_close, rtol=0, atol=1e-12)
@@ -43,7 +43,7 @@ def test_cross_entropy_equals_torchs_with_each_runs_label_smoothing(smoothing: l
     logits = (torch.randn(RUNS, IMAGE_COUNT, CLASSES, dtype=torch.float64) * 5).requires_grad_()
     labels = torch.randint(CLASSES, (RUNS, IMAGE_COUNT))
     logits_copy = logits.detach().clone().requires_grad_()
-    loss_terms = {smooth_labels: torch.tensor(smoothing, dtype=torch.float64)} if smoothing else {}
+    loss_terms = LossTerms(smoothing=torch.tensor(smoothing, dtype=torch.float64) if smoothing else None)
     losses = training_loss(logits, Batch(torch.empty(0), labels), loss_terms)
     expected = [
         F.cross_entropy(logits_copy[k], labels[k], label_smoothing=smoothing[k] if smoothing else 0.0) for k in range(3)
@@ -60,7 +60,7 @@ def test_the_loss_of_mixed_images_equals_torchs_with_mixed_targets() -> None:
     weights = torch.rand(RUNS, IMAGE_COUNT, dtype=torch.float64)
     smoothing = torch.tensor([0.0, 0.1, 0.7], dtype=torch.float64)
     batch = Batch(torch.empty(0), labels, other_labels, weights)
-    losses = training_loss(logits, batch, {smooth_labels: smoothing})
+    losses = training_loss(logits, batch, LossTerms(smoothing=smoothing))
     for k in range(RUNS):
         share = weights[k].unsqueeze(1)
         targets = share * F.one_hot(labels[k], CLASSES) + (1 - share) * F.one_hot(other_labels[k], CLASSES)
