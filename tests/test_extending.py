@@ -67,7 +67,7 @@ def test_all_examples_work_together(extended_checkout: Path) -> None:
         "model=pooled",
         "augmentation=invert",
         "augmentation.invert.p=0.1,0.2",
-        "loss.logit_penalty=0,0.1",
+        "loss.logit_penalty=0,0.001",
         "early_stopping.monitor=val_top_three",
         "optimizer.lr=0.05",
         "epochs=3",

@@ -65,6 +65,8 @@ def convert(cfg: DictConfig) -> tuple[Config, list[str], bool]:
             problems += str(error).splitlines()
     config.augmentation = steps
     metrics = {}
+    if not isinstance(config.metrics, dict):  # an interpolation put a value in its place
+        raise ConfigError("\n".join([*problems, f"metrics={format_value(config.metrics)}: must be a mapping of keys"]))
     for name, node in config.metrics.items():
         try:
             metrics[str(name)] = make_metric(str(name), node)

@@ -21,7 +21,7 @@ from regexp.config.job import JobTemplate
 from regexp.config.schema import OPTIONS, Config, cohort_key, flatten, identity_items
 from regexp.config.schemas import augmentation as augmentation_schema
 from regexp.config.schemas.augmentation import STEPS
-from regexp.config.schemas.loss import LossConfig
+from regexp.config.schemas.loss import CrossEntropyConfig
 from regexp.errors import ConfigError
 from regexp.runs.identity import identify
 from regexp.utils.messages import format_value
@@ -363,7 +363,7 @@ def test_a_train_size_of_one_point_zero_is_all_of_it() -> None:
 
 def test_a_field_at_its_omitted_value_is_no_part_of_the_identity() -> None:
     @dataclass
-    class ExtendedConfig(LossConfig):
+    class ExtendedConfig(CrossEntropyConfig):
         penalty: float = per_run(0.0, "a field that was added later", omitted=0.0)
 
     config = compose_job([]).config

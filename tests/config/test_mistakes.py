@@ -89,7 +89,8 @@ from regexp.errors import ConfigError
         ("name=../../x", ["letters, digits"]),
         ("seed=${nope}", ["seed: Interpolation key 'nope' not found"]),
         ("seed=???", ["seed: Missing mandatory value"]),
-        ("loss=${name}", ["loss=default: must be a mapping of keys"]),
+        ("metrics=${name}", ["metrics=default: must be a mapping of keys"]),
+        ("loss=${name}", ["loss=${name}: loss must be one of bootstrap, cross_entropy"]),
         ("hydra.job.chdir=${oc.env:HOME}", ["hydra.job.chdir=true: paths are relative to the directory"]),
         (
             "hydra.job.env_set={A:1} epochs=??? early_stopping.patience=-1",

@@ -83,7 +83,15 @@ def test_what_was_meant_is_suggested(composer: Composer, line: str, suggestion: 
 @pytest.mark.parametrize(
     "line",
     [
-        *("nonsense=1", "foo=3", "model.size=3", "model.embedding=3", "loss.focal=1", "num_workers=4", "verbose=true"),
+        *(
+            "nonsense=1",
+            "foo=3",
+            "model.size=3",
+            "model.embedding=3",
+            "loss.tversky=1",
+            "num_workers=4",
+            "verbose=true",
+        ),
         *(
             "optimizer=lion",
             "normalization=instance",
