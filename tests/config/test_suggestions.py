@@ -88,7 +88,7 @@ def test_what_was_meant_is_suggested(composer: Composer, line: str, suggestion: 
             "foo=3",
             "model.size=3",
             "model.embedding=3",
-            "loss.tversky=1",
+            "loss.dice=1",
             "num_workers=4",
             "verbose=true",
         ),
