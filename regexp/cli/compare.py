@@ -7,7 +7,7 @@ from typing import Any
 from regexp.cli.flags import FlagParser
 from regexp.cli.program import program
 
-_FORMATS = ("text", "md", "csv", "json")
+_FORMATS = ("text", "md", "csv", "json", "latex", "html")
 
 
 def main() -> None:
@@ -17,6 +17,8 @@ def main() -> None:
         arguments = parser.parse_words(words)
         if arguments.status and arguments.format != "text":
             parser.error(f"--status --format {arguments.format}: the status is only shown as text; drop --format")
+        if arguments.status and arguments.runs:
+            parser.error("--status --runs: both say what to show; type one of them")
         _compare(arguments)
 
 
@@ -52,9 +54,15 @@ def _make_parser() -> FlagParser:
     )
     parser.add_argument("--sort", metavar="NAME", help="sort rows by this metric or key (default: val_accuracy)")
     parser.add_argument("--status", action="store_true", help="show what has not finished, and what to type")
+    parser.add_argument(
+        "--runs", action="store_true", help="list single runs (folder, seed, figures) instead of their means"
+    )
     parser.add_argument("--format", choices=_FORMATS, default="text", help="format of the output (default: text)")
     parser.add_argument(
-        "--output", metavar="DIR", type=Path, help="write comparison.md and plots (PNG, SVG) to this directory"
+        "--output",
+        metavar="DIR",
+        type=Path,
+        help="write a page to mail, tables (Markdown, LaTeX) and plots (PNG, SVG, PDF) to this directory",
     )
     parser.add_argument(
         "--tensorboard", action="store_true", help="add the mean and spread of each configuration to TensorBoard"
@@ -81,10 +89,12 @@ def _compare(arguments: argparse.Namespace) -> None:
     report = Report()
     if arguments.status:
         report.print_status(comparison)
-    elif arguments.format == "text":
-        report.print_comparison(comparison)
+    elif arguments.format != "text":
+        report.print_as(arguments.format, comparison, arguments.runs)
+    elif arguments.runs:
+        report.print_runs(comparison)
     else:
-        report.print_as(arguments.format, comparison)
+        report.print_comparison(comparison)
     if arguments.output is not None or arguments.tensorboard:
         from regexp.comparison.curves import Curves
 
@@ -92,9 +102,10 @@ def _compare(arguments: argparse.Namespace) -> None:
         for problem in curves.problems:
             report.print_aside(problem)
         if arguments.output is not None:
-            from regexp.comparison.plotting.plots import write_report
+            from regexp.comparison.report_files import write_report
 
-            report.print_aside(f"written  {write_report(comparison, curves, expand_home(arguments.output))}")
+            for path in write_report(comparison, curves, expand_home(arguments.output)):
+                report.print_aside(f"written  {path}")
         if arguments.tensorboard:
             from regexp.comparison.loading import format_count
             from regexp.comparison.tensorboard import bands_directory, write_bands

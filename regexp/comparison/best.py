@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from regexp.comparison.rows import Row, paired_differences, test_differences
 from regexp.config.metric_registry import Metric
 from regexp.runs.run_record import RunRecord
+from regexp.user_code.targets import PYTHON_PREFIX
+from regexp.utils.next_commands import relative_path
 
 
 def find_best_row(rows: Sequence[Row]) -> Row | None:
@@ -26,6 +28,30 @@ def find_best_run(records: Sequence[RunRecord]) -> RunRecord | None:
     return max(
         candidates,
         key=lambda record: (record.metric_values["val_accuracy"], -record.metric_values.get("val_loss", math.inf)),
+    )
+
+
+def describe_best_run(records: Sequence[RunRecord]) -> tuple[str, str] | None:
+    """Return what the best run by validation is, and the line of Python that loads its model; None if there is none.
+
+    Args:
+        records: the runs.
+    """
+    best_run = find_best_run(records)
+    if best_run is None:
+        return None
+    directory = relative_path(best_run.directory)
+    figures = [f"validation {100 * best_run.metric_values['val_accuracy']:.2f} %"]
+    if (test_accuracy := best_run.metric_values.get("test_accuracy")) is not None:
+        figures.append(f"test {100 * test_accuracy:.2f} %")
+    target = best_run.config.get("model.target")
+    argument = ""
+    if target is not None:  # code of the user's own runs only where it is named
+        name = str(target).removeprefix(PYTHON_PREFIX).rpartition(":")[2].rpartition(".")[2]
+        argument = f"target={name}" if str(target).startswith(PYTHON_PREFIX) else f"target={str(target)!r}"
+    return (
+        f"{directory} (seed {best_run.seed}, {', '.join(figures)})",
+        f"from regexp import load_run; model = load_run({directory!r}).model({argument})",
     )
 
 

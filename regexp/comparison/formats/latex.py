@@ -5,8 +5,10 @@ from collections.abc import Iterator
 
 from regexp.comparison.compare import Comparison
 from regexp.comparison.formats.captions import caption_results, caption_tests
+from regexp.comparison.formats.run_table import tabulate_runs
 from regexp.comparison.formats.tables import tabulate_differences, tabulate_effects, tabulate_results
 from regexp.comparison.formats.text_table import TextTable, abbreviate_columns, drop_constants, join_lines
+from regexp.comparison.training_time import describe_training_time
 from regexp.utils.messages import show_bytes
 
 # A longer table goes on over pages.
@@ -41,6 +43,18 @@ def to_latex(comparison: Comparison) -> str:
         comparison: the comparison.
     """
     return _join(comparison.collection.title, list(_list_tables(comparison)))
+
+
+def runs_to_latex(comparison: Comparison) -> str:
+    """Return the single runs of a comparison in LaTeX.
+
+    Args:
+        comparison: the comparison.
+    """
+    table = drop_constants(tabulate_runs(comparison))
+    sentences = [table.remark, *describe_training_time(comparison)]
+    caption = f"Single runs. {' '.join(f'{text[0].upper()}{text[1:]}' for text in sentences if text)}"
+    return _join(comparison.collection.title, [table_to_latex(table, caption, "runs")])
 
 
 def table_to_latex(table: TextTable, caption: str, label: str) -> str:

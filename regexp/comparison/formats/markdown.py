@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+from regexp.comparison.best import describe_best_run
 from regexp.comparison.compare import Comparison
+from regexp.comparison.formats.run_table import tabulate_runs
 from regexp.comparison.formats.tables import tabulate_differences, tabulate_effects, tabulate_results
 from regexp.comparison.formats.text_table import TextTable, join_lines
 from regexp.comparison.notes import make_notes
@@ -31,5 +33,14 @@ def to_markdown(comparison: Comparison, pictures: Sequence[tuple[str, str]] = ()
     parts = [f"# {comparison.collection.title}", f"{format_headline(comparison)}."]
     parts += [table_to_markdown(table) for table in tables if table is not None]
     parts += ["\n".join(f"- {note}" for note in make_notes(comparison))]
+    if (best_run := describe_best_run(comparison.records)) is not None:
+        description, python_line = best_run
+        parts += [f"Best run by validation: {description}", f"```python\n{python_line}\n```"]
     parts += [f"![{caption}]({file})" for caption, file in pictures]
+    return show_bytes("\n\n".join(parts) + "\n")
+
+
+def runs_to_markdown(comparison: Comparison) -> str:
+    """Return the single runs of a comparison in Markdown."""
+    parts = [f"# {comparison.collection.title}", table_to_markdown(tabulate_runs(comparison))]
     return show_bytes("\n\n".join(parts) + "\n")

@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from regexp.comparison.best import find_best_run
 from regexp.comparison.compare import Comparison
 from regexp.comparison.effects import Effect
+from regexp.comparison.formats.run_table import list_runs
 from regexp.comparison.grouping import ABSENT
-from regexp.comparison.notes import make_notes
+from regexp.comparison.notes import explain_exclusions, make_notes
 from regexp.comparison.rows import Difference, Row
 from regexp.comparison.statistics import Estimate
 from regexp.comparison.verdicts import (
@@ -23,6 +25,7 @@ from regexp.comparison.verdicts import (
 from regexp.config.metric_registry import Metric
 from regexp.runs.listing.records import make_plain
 from regexp.utils.messages import format_value, show_bytes
+from regexp.utils.next_commands import relative_path
 
 
 class RowRecords(list[dict[str, Any]]):
@@ -72,7 +75,33 @@ def _read_column(rows: Sequence[Row], key: str) -> list[Any]:
 
 def to_csv(comparison: Comparison) -> str:
     """Return the rows of a comparison as CSV."""
-    text, records = io.StringIO(), make_row_records(comparison)
+    return _write_csv(make_row_records(comparison))
+
+
+def runs_to_csv(comparison: Comparison) -> str:
+    """Return the single runs of a comparison as CSV."""
+    return _write_csv(_list_run_records(comparison))
+
+
+def _list_run_records(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return the runs of a comparison as dictionaries of plain values."""
+    runs, metrics = list_runs(comparison), comparison.run_metrics
+    columns = {key: _read_column([row for row, _ in runs], key) for key in runs[0][0].values}
+    return [
+        {
+            # `epochs` is both a key and a metric.
+            **{f"config.{key}" if key in metrics else key: values[i] for key, values in columns.items()},
+            "seed": record.seed,
+            "status": record.status,
+            **{name: record.metric_values.get(name) for name in metrics},
+            "directory": relative_path(record.directory),
+        }
+        for i, (_, record) in enumerate(runs)
+    ]
+
+
+def _write_csv(records: Sequence[dict[str, Any]]) -> str:
+    text = io.StringIO()
     columns = [name for name in records[0] if name != "directories"]  # a cell holds no list
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -91,8 +120,30 @@ def to_json(comparison: Comparison) -> str:
         "configurations": make_row_records(comparison),
         "main_effects": _effect_records(comparison.main_effects, metric, MAIN_EFFECT),
         "interactions": _effect_records(comparison.interactions, metric, INTERACTION),
+        "best_run": _describe_best_run(comparison),
         "notes": make_notes(comparison),
     }
+    return _write_json(content)
+
+
+def runs_to_json(comparison: Comparison) -> str:
+    """Return the single runs of a comparison as JSON."""
+    content = {
+        "title": comparison.collection.title,
+        "runs": _list_run_records(comparison),
+        "best_run": _describe_best_run(comparison),
+        "notes": list(explain_exclusions(comparison)),
+    }
+    return _write_json(content)
+
+
+def _describe_best_run(comparison: Comparison) -> dict[str, Any] | None:
+    best_run = find_best_run(comparison.records)
+    runs = zip(list_runs(comparison), _list_run_records(comparison), strict=True)
+    return next((description for (_, record), description in runs if record is best_run), None)
+
+
+def _write_json(content: dict[str, Any]) -> str:
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     return re.sub(r"[\udc80-\udcff]", lambda byte: "\\" + show_bytes(byte[0]), text)  # JSON wants the backslash twice
 

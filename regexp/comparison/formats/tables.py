@@ -41,10 +41,10 @@ def tabulate_results(comparison: Comparison) -> TextTable:
         metrics.append(comparison.metric)
     metrics = [metric for metric in metrics if any(metric.name in row.scores for row in comparison.rows)]
     titles = [f"{metric.title.removesuffix(' accuracy')}{' %' if metric.percent else ''}" for metric in metrics]
-    names = _name_columns(comparison)
+    names = name_columns(comparison.keys)
     rows = [
         [
-            *_name_cells(row),
+            *name_cells(row),
             format_seeds(row),
             *(format_estimate(metric, row.estimate(metric.name)) for metric in metrics),
             *(_format_mean(row, name) for name in ("gap", "best_epoch", "epochs", "seconds")),
@@ -85,10 +85,10 @@ def tabulate_differences(comparison: Comparison, brief: bool = False) -> TextTab
     metric = comparison.metric
     others = [row for row in comparison.rows if row.difference is not None]
     differences = [row.difference for row in others]
-    rows = [[*_name_cells(row), *_test_cells(row.difference, metric, BASELINE_DIFFERENCE, brief)] for row in others]
+    rows = [[*name_cells(row), *_test_cells(row.difference, metric, BASELINE_DIFFERENCE, brief)] for row in others]
     baseline = ", ".join(f"{key}={value}" for key, value in comparison.baseline.values.items())
     title = f"{_metric_title(metric)}: difference to {baseline}, {_format_pairs(differences)}"
-    names = _name_columns(comparison)
+    names = name_columns(comparison.keys)
     columns = [*names, "difference", *_test_columns(brief)]
     table = TextTable(title, columns, rows, keys=tuple(comparison.keys), text_columns=len(names), wraps_last=not brief)
     return _drop_uninformative_columns(table, differences) if brief else table
@@ -141,7 +141,7 @@ def _effect_kinds(comparison: Comparison, brief: bool) -> list[tuple[str, Wordin
 def tabulate_overview(comparison: Comparison) -> TextTable:
     """Return the short table, with the results, the difference and the verdict of each row."""
     accuracies = [RUN_METRICS["val_accuracy"]]
-    names = _name_columns(comparison)
+    names = name_columns(comparison.keys)
     columns = [*names, "seeds", "epochs", "validation %"]
     if any("test_accuracy" in row.scores for row in comparison.rows):
         accuracies.append(RUN_METRICS["test_accuracy"])
@@ -151,7 +151,7 @@ def tabulate_overview(comparison: Comparison) -> TextTable:
         columns += ["difference", "verdict"]
     rows = []
     for row in comparison.rows:
-        cells = [*_name_cells(row), format_seeds(row), _format_mean(row, "epochs")]
+        cells = [*name_cells(row), format_seeds(row), _format_mean(row, "epochs")]
         cells += [format_estimate(accuracy, row.estimate(accuracy.name)) for accuracy in accuracies]
         if has_differences:
             cells += _brief_difference_cells(row.difference, comparison.metric)
@@ -183,12 +183,13 @@ def _baseline_row(comparison: Comparison) -> int:
     return next(i for i, row in enumerate(comparison.rows) if row is comparison.baseline)
 
 
-def _name_columns(comparison: Comparison) -> list[str]:
+def name_columns(keys: Sequence[str]) -> list[str]:
     """Return the headings of the columns that name a row: the keys that varied."""
-    return list(short_names(comparison.keys).values()) or ["configuration"]
+    return list(short_names(keys).values()) or ["configuration"]
 
 
-def _name_cells(row: Row) -> list[str]:
+def name_cells(row: Row) -> list[str]:
+    """Return the cells that name a row: the values of the keys that varied."""
     return list(row.values.values()) or [row.title]
 
 

@@ -8,13 +8,17 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
+from regexp.comparison.best import describe_best_run
 from regexp.comparison.compare import Comparison
-from regexp.comparison.formats import markdown, records, tables
+from regexp.comparison.formats import tables
 from regexp.comparison.formats.rich_tables import to_rich_table
+from regexp.comparison.formats.run_table import tabulate_runs
 from regexp.comparison.formats.text_table import TextTable, fit_table
+from regexp.comparison.formats.writing import format_comparison
 from regexp.comparison.loading import format_count
 from regexp.comparison.missing_runs import list_unfinished
 from regexp.comparison.notes import explain_exclusions, make_brief_notes, make_notes
+from regexp.comparison.training_time import describe_training_time
 from regexp.comparison.verdicts import format_headline
 from regexp.utils.console import Console
 from regexp.utils.messages import show_bytes
@@ -51,6 +55,7 @@ class Report:
         self._print_hidden_rows(comparison)
         self.console.print()
         self._print_notes(make_notes(comparison))
+        self._print_best_run(comparison)
 
     def print_overview(self, comparison: Comparison) -> None:
         """Print the short table at the end of a sweep, and its notes."""
@@ -74,14 +79,32 @@ class Report:
         for remark in comparison.collection.remarks:
             self.print_line(remark)
 
-    def print_as(self, file_format: str, comparison: Comparison) -> None:
-        """Print a comparison as "md", "csv" or "json".
+    def print_runs(self, comparison: Comparison) -> None:
+        """Print a row for each run, with its folder, and the notes on those that have not finished."""
+        self.print_line(comparison.collection.title)
+        self.print_line(format_headline(comparison))
+        self.console.print()
+        # A folder stays on the line of its run, so that a line can be copied or searched as a whole.
+        table = fit_table(tabulate_runs(comparison), self._table_width, wraps=False)
+        if table.remark:
+            self.print_line(table.remark)
+        self._print_table(to_rich_table(table, max(self._table_width, table.full_width)))
+        self.console.print()
+        self._print_notes([*describe_training_time(comparison), *explain_exclusions(comparison)])
+        self._print_best_run(comparison)
+
+    def print_as(self, file_format: str, comparison: Comparison, single_runs: bool = False) -> None:
+        """Print a comparison in a format other than text.
 
         A CSV file has no place for notes on the runs that are left out: they go to standard error.
+
+        Args:
+            file_format: the name of the format.
+            comparison: the comparison.
+            single_runs: whether to list its runs instead of their means.
         """
-        convert = {"md": markdown.to_markdown, "csv": records.to_csv, "json": records.to_json}[file_format]
         try:
-            sys.stdout.write(convert(comparison))
+            sys.stdout.write(format_comparison(file_format, comparison, single_runs))
             sys.stdout.flush()
         except BrokenPipeError:
             self.console.on_broken_pipe()
@@ -116,6 +139,13 @@ class Report:
         hidden = len(comparison.rows) - MAX_ROWS
         if hidden > 0:
             self.print_line(f"and {format_count(hidden, 'more row')} (--format csv shows all)")
+
+    def _print_best_run(self, comparison: Comparison) -> None:
+        """Print the folder of the best run, and the line that loads it, so that both can be copied."""
+        if (best_run := describe_best_run(comparison.records)) is not None:
+            self.console.print()
+            for heading, line in zip(("best run", "load it"), best_run, strict=True):
+                self.console.print(escape(f"{heading:8}  {line}"), soft_wrap=True)
 
     def _print_notes(self, notes: Sequence[str]) -> None:
         """Print notes as a list. Lines are wrapped between words only, so that paths stay whole."""

@@ -51,12 +51,17 @@ class TextTable:
             for texts in zip(self.columns, *self.rows, strict=True)
         ]
 
+    @property
+    def full_width(self) -> int:
+        """The width of the table in a terminal at which nothing in it is wrapped."""
+        return sum(self.full_widths) + COLUMN_GAP * (len(self.columns) - 1)
+
     def is_left_aligned(self, column: int) -> bool:
         """Return whether a column holds words rather than figures."""
         return column < self.text_columns or self.columns[column] in _WORD_COLUMNS
 
 
-def fit_table(table: TextTable, width: int) -> TextTable:
+def fit_table(table: TextTable, width: int, wraps: bool = True) -> TextTable:
     """Return the fullest form of a table whose lines fit a terminal.
 
     A narrow terminal gets shorter names of keys, then no columns of constants, and at last one column of labels instead
@@ -65,13 +70,13 @@ def fit_table(table: TextTable, width: int) -> TextTable:
     Args:
         table: the table.
         width: the width of the terminal, in characters.
+        wraps: whether the table may be wrapped; if not, it gets too wide where nothing else helps.
     """
     form = table
     for form in _narrowing_forms(table):
-        widths = form.full_widths
-        if sum(widths) + COLUMN_GAP * (len(widths) - 1) <= width:
+        if form.full_width <= width:
             return form
-    return form
+    return _merge_keys(form) if wraps and len(form.keys) > 1 else form
 
 
 def join_lines(cell: str) -> str:
@@ -88,8 +93,6 @@ def _narrowing_forms(table: TextTable) -> Iterator[TextTable]:
     shortened = drop_constants(table)
     yield shortened
     yield abbreviate_columns(shortened)
-    if len(table.keys) > 1:
-        yield _merge_keys(shortened)
 
 
 def abbreviate_columns(table: TextTable) -> TextTable:
