@@ -104,8 +104,8 @@ def _compare(arguments: argparse.Namespace) -> None:
         if arguments.output is not None:
             from regexp.comparison.report_files import write_report
 
-            for path in write_report(comparison, curves, expand_home(arguments.output)):
-                report.print_aside(f"written  {path}")
+            page = write_report(comparison, curves, expand_home(arguments.output))
+            report.print_aside(f"written  {page}, and beside it comparison.md, comparison.tex and plots")
         if arguments.tensorboard:
             from regexp.comparison.loading import format_count
             from regexp.comparison.tensorboard import bands_directory, write_bands

@@ -23,7 +23,7 @@ from regexp.utils.storage_errors import explain_storage_errors
 _METADATA: dict[str, dict[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
-def write_report(comparison: Comparison, curves: Curves, directory: Path) -> list[Path]:
+def write_report(comparison: Comparison, curves: Curves, directory: Path) -> Path:
     """Write comparison.html, .md and .tex, and the plots, each as PNG, SVG and PDF, to a directory.
 
     Args:
@@ -32,7 +32,7 @@ def write_report(comparison: Comparison, curves: Curves, directory: Path) -> lis
         directory: the directory, which is created if it does not exist.
 
     Returns:
-        The paths of the page, of the Markdown and of the LaTeX.
+        The path of the page.
 
     Raises:
         StorageError: a file cannot be written.
@@ -60,7 +60,7 @@ def write_report(comparison: Comparison, curves: Curves, directory: Path) -> lis
         }
         for name, text in texts.items():
             (directory / name).write_text(text, encoding="utf-8")
-    return [directory / name for name in texts]
+    return directory / "comparison.html"
 
 
 def _plot_all(comparison: Comparison, curves: Curves) -> Iterator[tuple[str, str, Figure]]:
