@@ -30,23 +30,35 @@ def parse_arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     single = commands.add_parser("single", help="one run of MNIST: time of an epoch with validation")
     augmentation = commands.add_parser("augmentation", help="each augmentation of MNIST: time of an epoch's images")
+    regularizers = commands.add_parser(
+        "regularizers", help="each regularizer on MNIST: time of an epoch with validation"
+    )
     sweep = commands.add_parser("sweep", help="sweeps of MNIST that train together: time of a run and epoch")
     startup = commands.add_parser("startup", help="time of commands that train nothing, and until the first step")
     versions = commands.add_parser("versions", help="whole commands of this version over those of another checkout")
     versions.add_argument("other", type=Path, help="the other checkout, with its environment in .venv")
     versions.add_argument("--only", nargs="+", default=(), metavar="NAME", help="the commands to run (default: all)")
     versions.add_argument("--repeats", type=int, default=3)
-    for command in (single, augmentation, sweep, versions):
+    for command in (single, augmentation, regularizers, sweep, versions):
         command.add_argument("--data-root", type=Path, default=Path(os.environ.get("REGEXP_DATA_ROOT", DATA_ROOT)))
         command.add_argument("--epochs", type=int, default=5, help="epochs that count; one before and one after do not")
-    sweep.add_argument("--train-size", type=int, metavar="N", help="training images, with N/6 validation images")
+    for command in (regularizers, sweep):
+        command.add_argument("--train-size", type=int, metavar="N", help="training images, with N/6 validation images")
     sweep.add_argument("--parts", nargs="+", choices=PARTS + GPU_PARTS, default=PARTS, help=PARTS_HELP)
     sweep.add_argument("--plots", type=Path, metavar="DIR", help="also save plots of the measurements there, as PNG")
     sweep.add_argument("--command-runs", type=int, default=8, metavar="N", help="joblib: runs of each command")
     sweep.add_argument("--command-epochs", type=int, default=2, metavar="N", help="joblib: epochs of each run")
     sweep.add_argument("--command-repeats", type=int, default=3, metavar="N", help="joblib: how often to run commands")
     startup.add_argument("--repeats", type=int, default=7)
-    for command in (parser, single, augmentation, sweep, versions, startup):  # accepted before and after the command
+    for command in (
+        parser,
+        single,
+        augmentation,
+        regularizers,
+        sweep,
+        versions,
+        startup,
+    ):  # accepted before and after the command
         command.add_argument("--json", type=Path, default=argparse.SUPPRESS, help="also write the results to this file")
     parser.set_defaults(json=None)
     return parser.parse_args()
@@ -84,6 +96,11 @@ def run_benchmarks(arguments: argparse.Namespace) -> "dict[str, Rows]":
         from benchmarks.augmentation import benchmark_augmentation
 
         add("image streams", benchmark_augmentation(arguments.data_root, arguments.epochs))
+    elif arguments.command == "regularizers":
+        from benchmarks.regularizers import benchmark_regularizers
+
+        rows = benchmark_regularizers(arguments.data_root, arguments.epochs, arguments.train_size)
+        add("an epoch of one run", rows)
     else:
         run_sweep_benchmarks(arguments, add)
     return rows_by_title

@@ -18,7 +18,8 @@ from regexp import Run, sweep
 from regexp.config.compose import compose_job
 from regexp.config.schemas.augmentation import STEPS
 from regexp.data.dataset import scale
-from regexp.execution.builders import load_dataset, make_stream
+from regexp.execution.builders import load_dataset
+from regexp.execution.stream_builders import make_stream
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = range(5)
@@ -43,6 +44,8 @@ def main() -> None:
             "early_stopping": plot_early_stopping(train),
             "normalization": plot_normalization(train),
             "augmentation": draw_augmentation(arguments.data_root),
+            "mixing": draw_mixing(arguments.data_root),
+            "mixup": plot_strengths(train, "mixing.alpha", (0, 0.2, 1, 8), ["mixing=mixup"], "alpha of mixup"),
             "dropout": plot_strengths(train, "model.dropout", (0, 0.2, 0.4, 0.6, 0.8), [], "dropout probability"),
             "weight_decay": plot_strengths(
                 train, "optimizer.weight_decay", (0, 0.1, 0.3, 1, 3), ["optimizer=adamw"], "weight decay (AdamW)"
@@ -119,6 +122,32 @@ def draw_augmentation(root: str) -> Figure:
         copies = image.expand(columns - 1, -1, -1, -1)
         pictures = [image[0], *pipeline(copies, pipeline.draw(len(copies), seed=0, epoch=1))]
         for axes, picture in zip(row, pictures, strict=True):
+            axes.imshow(picture[0], cmap="gray_r", vmin=0, vmax=1)
+            axes.set_axis_off()
+        row[0].text(-6, 14, name, ha="right", va="center", fontsize=11)
+    return figure
+
+
+def draw_mixing(root: str) -> Figure:
+    """Draw digits of MNIST, and below each its mixtures with the digit to its left."""
+    columns, rows = 8, 4
+    figure, grid = plt.subplots(2 * rows + 1, columns, figsize=(columns * 0.85, (2 * rows + 1) * 0.85))
+    common = ["data=mnist", f"data.root={root}", "mixing.probability=1"]
+    configs = {name: compose_job([*common, f"mixing={name}"]).config for name in ("mixup", "cutmix")}
+    dataset = load_dataset(configs["mixup"])
+    images = scale(dataset.train.images[:columns], torch.float32).unsqueeze(0)
+    pictures, names = [images[0]], ["original"]
+    for name, config in configs.items():
+        stream = make_stream(config, dataset)
+        assert stream.mixing is not None
+        draws = stream.draw_mixing(rows, epoch=1)
+        for i in range(rows):
+            mixed, parameters = images.clone(), {key: values[i : i + 1] for key, values in draws.items()}
+            stream.mixing.mix(mixed, images.roll(1, 1), parameters)
+            pictures.append(mixed[0])
+            names.append(f"{name} {parameters['weight'].item():.2f}")
+    for row, row_pictures, name in zip(grid, pictures, names, strict=True):
+        for axes, picture in zip(row, row_pictures, strict=True):
             axes.imshow(picture[0], cmap="gray_r", vmin=0, vmax=1)
             axes.set_axis_off()
         row[0].text(-6, 14, name, ha="right", va="center", fontsize=11)

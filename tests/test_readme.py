@@ -80,9 +80,9 @@ def anchors(page: str) -> set[str]:
 
 def test_the_guide_has_a_picture_of_every_technique() -> None:
     sections = re.split(r"^## ", PAGES["docs/guide.md"], flags=re.MULTILINE)[1:]
-    assert len(sections) == 6
+    assert len(sections) >= 7
     for section in sections:
-        assert len(re.findall(r"\]\(pictures/\w+\.png\)", section)) == 1, section[:30]
+        assert len(re.findall(r"\]\(pictures/\w+\.png\)", section)) >= 1, section[:30]
         assert "$$" in section
         assert "uv run regexp" in section
 

@@ -54,6 +54,7 @@ def find_cautions(config: Config, experiment: str | None, overrides: Sequence[st
     yield from _find_idle_stopping_rules(config)
     yield from _find_idle_data_options(config, {override.partition("=")[0] for override in overrides})
     yield from _find_idle_steps(config)
+    yield from _find_idle_mixing(config)
     if config.device.index is not None and config.device.kind == "cpu":
         yield f"device.index={config.device.index} has no effect with device=cpu"
     if config.force and config.keep:
@@ -165,6 +166,16 @@ def _find_idle_steps(config: Config) -> Iterator[str]:
             yield f"augmentation.{name} with {settings} changes no {images}; drop the step with ~augmentation.{name}"
         if isinstance(step, STEPS["crop"]) and side is not None:
             side = resolve_count(step.size, side)
+
+
+def _find_idle_mixing(config: Config) -> Iterator[str]:
+    mixing = config.mixing
+    for name in ("alpha", "probability"):
+        if getattr(mixing, name, None) == 0:
+            yield f"mixing={mixing.name} with mixing.{name}=0 mixes no images; use mixing=none"
+            return
+    if mixing.name != "none" and config.batch_size == 1:
+        yield f"mixing={mixing.name} has no effect with batch_size=1: it mixes the images of a batch"
 
 
 def _find_idle_settings(step: Any, side: int | None) -> str:

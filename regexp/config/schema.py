@@ -8,6 +8,7 @@ from regexp.config.schemas.data import DATA_SCHEMAS, DATA_SOURCES, DataConfig, T
 from regexp.config.schemas.device import DeviceConfig
 from regexp.config.schemas.early_stopping import EarlyStoppingConfig
 from regexp.config.schemas.loss import LOSS_SCHEMAS, CrossEntropyConfig, LossConfig
+from regexp.config.schemas.mixing import MIXING_SCHEMAS, MixingConfig
 from regexp.config.schemas.model import MODEL_SCHEMAS, MLPConfig, ModelConfig
 from regexp.config.schemas.normalization import (
     BatchNormConfig,
@@ -57,6 +58,7 @@ class Config:
     model: ModelConfig = field(default_factory=MLPConfig)
     normalization: NormalizationConfig = field(default_factory=NormalizationConfig)
     augmentation: dict[str, Any] = per_run({}, "named augmentation steps, applied in order (see conf/augmentation)")
+    mixing: MixingConfig = field(default_factory=MixingConfig)
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
@@ -77,6 +79,7 @@ OPTIONS: dict[str, dict[str, type[Any]]] = {
         "group": GroupNormConfig,
         "rms": RMSNormConfig,
     },
+    "mixing": dict(MIXING_SCHEMAS),
     "early_stopping": {"default": EarlyStoppingConfig, "none": EarlyStoppingConfig, "patient": EarlyStoppingConfig},
     "optimizer": {"adam": AdamConfig, "adamw": AdamWConfig, "sgd": SGDConfig, "rmsprop": RMSpropConfig},
     "schedule": {
@@ -136,9 +139,9 @@ def source_arguments(config: Config) -> tuple[Any, ...]:
 def stream_key(config: Config) -> str:
     """Return the key of a run's image stream: equal for runs of a cohort that see the same images in the same order.
 
-    Sorted by their keys, streams that differ in their seed only stand together.
+    Sorted by their keys, streams that differ in their seed, or in how strongly they mix, stand together.
     """
-    return repr((list(config.augmentation.values()), config.data.label_noise, config.seed))
+    return repr((list(config.augmentation.values()), config.data.label_noise, config.mixing, config.seed))
 
 
 def cohort_key(config: Config) -> tuple[Any, ...]:

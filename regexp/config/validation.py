@@ -240,6 +240,8 @@ def _find_needs_of_images(config: Config) -> Iterator[str]:
     name = config.data.name
     if config.model.needs_images:
         yield f"model={config.model.name} with data={name}: needs images, and a table has none; use model=mlp"
+    if not config.mixing.suits_tables:
+        yield f"mixing={config.mixing.name} with data={name}: needs images, and a table has none; use mixing=mixup"
     for step_name, step in config.augmentation.items():
         if not hasattr(step, "suits_tables"):
             suited_steps = ", ".join(kind for kind, schema in STEPS.items() if hasattr(schema, "suits_tables"))

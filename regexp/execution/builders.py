@@ -9,26 +9,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache, lru_cache, partial
-from typing import Any
 
-from torch import Tensor
-
-from regexp.augmentation.image_by_image import wrap_torchvision_transform
-from regexp.augmentation.pipeline import Pipeline, Transform
-from regexp.augmentation.user_transform import wrap_user_transform
 from regexp.config.metric_registry import list_metrics, list_monitors
 from regexp.config.schema import Config, flatten, list_targets, source_arguments, stream_key
-from regexp.config.schemas.augmentation import TorchvisionConfig, UserTransformConfig
 from regexp.config.schemas.loss import CrossEntropyConfig
 from regexp.config.schemas.model import rate_names
-from regexp.data.dataset import Dataset, add_label_noise, read_dataset
+from regexp.data.dataset import Dataset, read_dataset
 from regexp.data.sources import locate
-from regexp.errors import ConfigError, DataError, DeviceLost, OutOfMemory
+from regexp.errors import DataError, DeviceLost, OutOfMemory
 from regexp.execution.checkpoint_file import load_checkpoint
 from regexp.execution.forecasting import memory
 from regexp.execution.images import Png, draw_augmentation_grid, encode_png
 from regexp.execution.loss_settings import make_loss_settings
 from regexp.execution.run_recorder import RunRecorder
+from regexp.execution.stream_builders import make_noisy_labels, make_pipeline, make_stream
 from regexp.models.protocol import Architecture
 from regexp.runs.directories import PlannedRun
 from regexp.training.batches import batch_sizes
@@ -38,7 +32,6 @@ from regexp.training.member import Member, RunSettings
 from regexp.training.metrics import UserMetric
 from regexp.training.parameter_groups import Hyperparameters
 from regexp.training.schedules import Plateau, Schedule, constant, cosine, onecycle, step
-from regexp.training.streams import ImageStream
 from regexp.training.update_rules import OPTIMIZERS
 from regexp.user_code.loading import explain_user_failures
 from regexp.utils.device import Backend, choose_backend, choose_threads, is_device_lost, is_out_of_memory
@@ -200,66 +193,6 @@ def make_settings(config: Config, dataset: Dataset) -> RunSettings:
         stream=make_stream(config, dataset),
         stream_key=stream_key(config),
     )
-
-
-def make_stream(config: Config, dataset: Dataset) -> ImageStream:
-    """Make the image stream of a run."""
-    return ImageStream(config.seed, make_pipeline(config, dataset.shape), make_noisy_labels(config, dataset))
-
-
-def make_noisy_labels(config: Config, dataset: Dataset) -> Tensor | None:
-    """Make the training labels [N] of a run with label noise; None for a run without it."""
-    noise, split_seed = config.data.label_noise, config.data.split_seed
-    if noise == 0:
-        return None
-    return _mislabel_once(dataset.train.labels, noise, len(dataset.classes), split_seed)
-
-
-_mislabel_once = lru_cache(maxsize=16)(add_label_noise)  # runs with the same label noise share one tensor
-
-
-def make_pipeline(config: Config, shape: tuple[int, ...]) -> Pipeline:
-    """Make the augmentation of a run for images of this shape, [C, H, W], or for rows of F features, (F,).
-
-    Raises:
-        ConfigError: a step, which the message names, does not suit such images.
-    """
-    channels, height, width = shape if len(shape) == 3 else (1, 1, *shape)
-    steps: list[Transform] = []
-    for name, step_config in config.augmentation.items():
-        size = Pipeline(steps, height, width, channels).output_size
-        if isinstance(step_config, UserTransformConfig):
-            key = f"augmentation.{name}"
-            steps.append(_make_user_transform(key, step_config, (channels, *size), config.batch_size))
-            continue
-        try:
-            steps.append(make_transform(step_config, (channels, *size)))
-            Pipeline(steps, height, width, channels)
-        except ConfigError as error:
-            raise ConfigError(f"augmentation.{name}.{error}") from error
-    return Pipeline(steps, height, width, channels)
-
-
-def make_transform(step_config: Any, shape: tuple[int, int, int]) -> Transform:
-    """Make the transform of an augmentation step for images of this shape, [C, H, W].
-
-    The class of the step's configuration decides the transform; the user may call the step anything.
-    """
-    if isinstance(step_config, TorchvisionConfig):
-        return wrap_torchvision_transform(step_config.target, step_config.arguments, shape)
-    options = {name: tuple(value) if isinstance(value, list) else value for name, value in asdict(step_config).items()}
-    transform: Transform = load_object(step_config.transform)(**options)
-    return transform
-
-
-def _make_user_transform(
-    key: str, step_config: UserTransformConfig, shape: tuple[int, int, int], batch_size: int
-) -> Transform:
-    """Make a transform of the user's own; see `wrap_user_transform`."""
-    split = partial(batch_sizes, batch_size=batch_size)
-    arguments = step_config.arguments
-    with explain_user_failures([step_config.target]):
-        return wrap_user_transform(key, step_config.target, arguments, step_config.batched, shape, split)
 
 
 def make_hyperparameters(config: Config, steps_per_epoch: int) -> Hyperparameters:

@@ -107,6 +107,10 @@ def describe_cohort(cohort: Cohort) -> CohortDescription:
         "model": f"{cohort.model.architecture.describe()}; {parameters:,} parameters",
         "augmentation": "; ".join(dict.fromkeys(pipeline.describe() for pipeline in pipelines)),
     }
+    mixings = [member.settings.stream.mixing for member in cohort.members]
+    if any(mixings):
+        names = ["none" if mixing is None else mixing.describe() for mixing in mixings]
+        facts["mixing"] = "; ".join(dict.fromkeys(names))
     if slow_transforms := sorted({name for pipeline in pipelines for name in pipeline.unbatched_transforms()}):
         facts["note"] = f"image by image, about 0.1 ms each: {', '.join(slow_transforms)}"
     epochs = max(member.settings.epochs for member in cohort.members)

@@ -14,6 +14,7 @@ from regexp.execution import builders
 from regexp.execution.checkpoint_file import load_checkpoint
 from regexp.execution.forecasting import memory
 from regexp.execution.planning import PlannedCohort, split_cohort
+from regexp.execution.stream_builders import make_pipeline
 from regexp.runs.directories import PlannedRun, record_failure_of
 from regexp.training.batches import batch_sizes
 from regexp.utils.device import Backend, choose_backend
@@ -53,7 +54,7 @@ def group_into_cohorts(
             backend, image_shape = _check_device_and_data(config)
         for planned in compatible_runs:
             with record_failure_of([planned]):
-                builders.make_pipeline(planned.job.config, image_shape)
+                make_pipeline(planned.job.config, image_shape)
         limit = max_runs or _max_runs_in_memory(config, backend, num_workers)
         count = 1 if limit is None else math.ceil(len(compatible_runs) / limit)
         cohorts += split_cohort(PlannedCohort(compatible_runs, epochs[compatible_runs[0]]), count)

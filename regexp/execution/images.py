@@ -56,6 +56,8 @@ def encode_png(picture: Image.Image) -> Png:
 def draw_augmentation_grid(dataset: Dataset, stream: ImageStream) -> Image.Image:
     """Draw 8 training images, in the first row as they are, and below each 4 draws of a stream's augmentation.
 
+    With mixing, a row below the first is a batch: each image is mixed with the one to its left.
+
     The draws come from a random stream used for nothing else, so that looking at them does not change the training.
     """
     generator = random_stream(stream.seed, "preview")
@@ -64,6 +66,12 @@ def draw_augmentation_grid(dataset: Dataset, stream: ImageStream) -> Image.Image
     originals = scale(examples.images, torch.float32)
     draws = [stream.pipeline.draw(len(originals), stream.seed, i, "preview") for i in range(DRAWS)]
     image_rows = [originals, *(stream.pipeline(originals, draw.to(originals.device)) for draw in draws)]
+    if stream.mixing is not None:
+        mixing_draws = stream.draw_mixing(DRAWS, 0, "preview/mixing")
+        for i, images in enumerate(image_rows[1:]):
+            parameters = {name: values[i : i + 1].to(images.device) for name, values in mixing_draws.items()}
+            image_rows[i + 1] = images.clone()  # without augmentation, these are the originals
+            stream.mixing.mix(image_rows[i + 1].unsqueeze(0), images.roll(1, 0).unsqueeze(0), parameters)
     labels = examples.labels if stream.labels is None else stream.labels[rows]
     class_names = [_ascii_name(label, dataset.classes) for label in labels.tolist()]
     tiles = [[_to_picture(image) for image in images.cpu()] for images in image_rows]

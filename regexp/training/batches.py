@@ -82,16 +82,21 @@ class EpochImages:
             Batches of B images, the last one of fewer or of one more.
         """
         stream_of_run = slice_of_run(tuple(runs_per_stream), self.train.labels.device)  # [K]
+        has_mixing = any(group.mixing is not None for group in self.groups)
         buffer = torch.empty(0)
-        start = 0
+        start = num_batches = 0
         for sizes in self.chunks:
             chunk = slice(start, start + sum(sizes))
             start, first_stream = chunk.stop, 0
-            chunk_labels = []
+            chunk_labels, other_labels, label_weights = [], [], []
             for group in self.groups:
                 # [streams of the group, chunk, C, H, W] and [streams of the group, chunk]
                 images, labels = group.make_images(self.train, chunk, self.dtype)
                 chunk_labels.append(labels)
+                if has_mixing:
+                    others, weights = self._mix_chunk(group, images, labels, sizes, num_batches)
+                    other_labels.append(others)
+                    label_weights.append(weights)
                 if len(self.groups) > 1:
                     if buffer.numel() == 0:
                         # Tens of MB: allocating them anew for every chunk takes longer than filling them.
@@ -101,8 +106,31 @@ class EpochImages:
                     first_stream += len(images)
             if len(self.groups) > 1:
                 images = buffer[:, : sum(sizes)]  # [S, chunk, C, H, W]
-            labels = torch.cat(chunk_labels).index_select(0, stream_of_run)  # [S, chunk] -> [K, chunk]
-            yield from map(Batch, images.split(list(sizes), 1), labels.split(list(sizes), 1))
+            num_batches += len(sizes)
+            columns = [chunk_labels, other_labels, label_weights] if has_mixing else [chunk_labels]
+            # [S, chunk] -> [K, chunk] -> batches
+            rows = [torch.cat(column).index_select(0, stream_of_run).split(list(sizes), 1) for column in columns]
+            yield from map(Batch, images.split(list(sizes), 1), *rows)
+
+    def _mix_chunk(
+        self, group: StreamGroup, images: Tensor, labels: Tensor, sizes: Sequence[int], first_batch: int
+    ) -> tuple[Tensor, Tensor]:
+        """Mix the images of each batch of a chunk, in place.
+
+        Args:
+            group: the streams of the chunk.
+            images: [S, chunk, ...].
+            labels: [S, chunk].
+            sizes: the sizes of the batches.
+            first_batch: the number of the first batch in the epoch, counted from 0.
+
+        Returns:
+            The labels of the images that these were mixed with, and the weight of `labels` against them, [S, chunk].
+        """
+        batches = zip(images.split(list(sizes), 1), labels.split(list(sizes), 1), strict=True)
+        mixed = [group.mix_batch(*batch, first_batch + i) for i, batch in enumerate(batches)]
+        others, weights = zip(*mixed, strict=True)
+        return torch.cat(others, 1), torch.cat(weights, 1)
 
     def keep_streams(self, keys: Collection[str]) -> Self:
         """Return the same images without the streams whose keys are not among these."""
@@ -123,7 +151,7 @@ def draw_epoch(
 
     Args:
         train: the training images, on the device.
-        streams: the S image streams by key, those with equal augmentation and labels side by side.
+        streams: the S image streams by key, those with equal augmentation, labels and kind of mixing side by side.
         batch_size: the number of images in a batch.
         epoch: the number of the epoch, counted from 1.
         dtype: the type of the images in the batches.
@@ -133,4 +161,5 @@ def draw_epoch(
     chunks = [sizes[first : first + batches_at_once] for first in range(0, len(sizes), batches_at_once)]
     stream_bytes = max(map(sum, chunks)) * prod(train.images.shape[1:]) * dtype.itemsize
     streams_at_once = max(1, BYTES_AT_ONCE[device.type] // stream_bytes)
-    return EpochImages(train, draw_streams(streams, len(train), epoch, device, streams_at_once), chunks, dtype)
+    groups = draw_streams(streams, len(train), len(sizes), epoch, device, streams_at_once)
+    return EpochImages(train, groups, chunks, dtype)

@@ -5,13 +5,14 @@ paired.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from regexp.augmentation.mixing import Mixing
 from regexp.augmentation.pipeline import Draws, Pipeline
 from regexp.data.dataset import Images, scale
 from regexp.utils.device import move_together
@@ -26,16 +27,33 @@ class ImageStream:
         seed: the seed of the order and of the augmentation draws.
         pipeline: the augmentation.
         labels: [N], on the device, to train on instead of the data set's own; None for those.
+        mixing: how the images of a batch are mixed; None for not at all.
     """
 
     seed: int
     pipeline: Pipeline
     labels: Tensor | None = None
+    mixing: Mixing | None = None
+
+    def draw_mixing(self, num_batches: int, epoch: int, purpose: str = "mixing") -> dict[str, Tensor]:
+        """Draw how the batches of an epoch are mixed, on the CPU.
+
+        Args:
+            num_batches: the number of batches.
+            epoch: the number of the epoch; with the seed and the purpose it decides all draws.
+            purpose: the name of the random stream.
+
+        Returns:
+            Each parameter by name, [batches, ...]; none without mixing.
+        """
+        if self.mixing is None:
+            return {}
+        return self.mixing.draw(num_batches, *self.pipeline.output_size, random_stream(self.seed, purpose, epoch))
 
 
 @dataclass(frozen=True)
 class StreamGroup:
-    """Image streams that differ in their seed only, with their draws for an epoch: their images are made together.
+    """Image streams that differ in little but their draws, with these for an epoch: their images are made together.
 
     Attributes:
         keys: [S], the keys of the streams.
@@ -43,6 +61,8 @@ class StreamGroup:
         labels: [N], on the device, to train on instead of the data set's own; None for those.
         orders: [S, N], the numbers of the images in the order in which each stream shows them, int32.
         draws: the draws for the images in these orders; parameters are [S, N, ...].
+        mixing: how the images of a batch are mixed, whatever its parameters; None for not at all.
+        mixing_draws: how each batch is mixed, parameters by name, [S, batches, ...]; none without mixing.
     """
 
     keys: list[str]
@@ -50,6 +70,8 @@ class StreamGroup:
     labels: Tensor | None
     orders: Tensor
     draws: Draws
+    mixing: Mixing | None
+    mixing_draws: Mapping[str, Tensor]
 
     def make_images(self, train: Images, shown: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Make some of the epoch's images.
@@ -72,10 +94,28 @@ class StreamGroup:
         labels = train.labels if self.labels is None else self.labels
         return images.unflatten(0, (len(self.keys), -1)), labels.index_select(0, indices).view(len(self.keys), -1)
 
+    def mix_batch(self, images: Tensor, labels: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+        """Mix the images of a batch, in place.
+
+        Args:
+            images: [S, B, ...].
+            labels: [S, B].
+            batch: the number of the batch in the epoch, counted from 0.
+
+        Returns:
+            The labels of the images that these were mixed with, [S, B], and the weight of `labels` against them,
+            [S, B]; without mixing the same labels, and 1.
+        """
+        if self.mixing is None:
+            return labels, torch.ones_like(labels, dtype=images.dtype)
+        parameters = {name: values[:, batch] for name, values in self.mixing_draws.items()}
+        self.mixing.mix(images, images.roll(1, 1), parameters)
+        return labels.roll(1, 1), parameters["weight"].to(images.dtype).unsqueeze(1).expand(labels.shape)
+
     def tensors(self) -> list[Tensor]:
-        """Return the orders, and the parameters and tables of the draws."""
+        """Return the orders, the parameters and tables of the draws, and those of mixing."""
         parameters = [values for operation in self.draws.parameters for values in operation.values()]
-        return [self.orders, *parameters, *self.draws.tables]
+        return [self.orders, *parameters, *self.draws.tables, *self.mixing_draws.values()]
 
     def keep_streams(self, keys: Collection[str]) -> Self:
         """Return the group without the streams whose keys are not among these."""
@@ -88,32 +128,48 @@ class StreamGroup:
             for operation in self.draws.parameters
         ]
         draws = Draws(parameters, self.draws.tables)
-        kept_keys = [self.keys[row] for row in rows]
-        return type(self)(kept_keys, self.pipeline, self.labels, self.orders.index_select(0, index), draws)
+        return replace(
+            self,
+            keys=[self.keys[row] for row in rows],
+            orders=self.orders.index_select(0, index),
+            draws=draws,
+            mixing_draws={name: values.index_select(0, index) for name, values in self.mixing_draws.items()},
+        )
 
 
 def draw_streams(
-    streams: Mapping[str, ImageStream], count: int, epoch: int, device: torch.device, streams_at_once: int
+    streams: Mapping[str, ImageStream],
+    count: int,
+    num_batches: int,
+    epoch: int,
+    device: torch.device,
+    streams_at_once: int,
 ) -> list[StreamGroup]:
     """Draw the orders and augmentation of image streams for an epoch, on the CPU, and copy them to the device at once.
 
     Args:
-        streams: the image streams by key, those with equal augmentation and labels side by side.
+        streams: the image streams by key, those with equal augmentation, labels and kind of mixing side by side.
         count: the number of images, N.
+        num_batches: the number of batches that they are shown in.
         epoch: the number of the epoch, counted from 1.
         device: the device of the images.
         streams_at_once: the largest number of streams in a group.
     """
     groups = []
-    for _, group in groupby(streams.items(), lambda item: (item[1].pipeline.transforms, id(item[1].labels))):
+    for _, group in groupby(streams.items(), lambda item: _group_key(item[1])):
         members = list(group)
         for start in range(0, len(members), streams_at_once):
-            groups.append(_draw_group(dict(members[start : start + streams_at_once]), count, epoch))
+            groups.append(_draw_group(dict(members[start : start + streams_at_once]), count, num_batches, epoch))
     return _move_groups(groups, device)
 
 
-def _draw_group(streams: Mapping[str, ImageStream], count: int, epoch: int) -> StreamGroup:
-    """Return the draws of streams that differ in their seed only, on the CPU."""
+def _group_key(stream: ImageStream) -> tuple[Any, ...]:
+    """Return what streams whose images are made together have in common."""
+    return stream.pipeline.transforms, id(stream.labels), type(stream.mixing)
+
+
+def _draw_group(streams: Mapping[str, ImageStream], count: int, num_batches: int, epoch: int) -> StreamGroup:
+    """Return the draws of streams whose images are made together, on the CPU."""
     orders = [
         torch.randperm(count, generator=random_stream(stream.seed, "order", epoch), dtype=torch.int32)
         for stream in streams.values()
@@ -123,9 +179,17 @@ def _draw_group(streams: Mapping[str, ImageStream], count: int, epoch: int) -> S
         {name: torch.stack([values[name] for values in operation]) for name in operation[0]}
         for operation in zip(*(stream_draws.parameters for stream_draws in draws), strict=True)
     ]
+    mixing_draws = [stream.draw_mixing(num_batches, epoch) for stream in streams.values()]
     first_stream = next(iter(streams.values()))
-    stacked_draws = Draws(parameters, draws[0].tables)  # all seeds share the tables
-    return StreamGroup(list(streams), first_stream.pipeline, first_stream.labels, torch.stack(orders), stacked_draws)
+    return StreamGroup(
+        keys=list(streams),
+        pipeline=first_stream.pipeline,
+        labels=first_stream.labels,
+        orders=torch.stack(orders),
+        draws=Draws(parameters, draws[0].tables),  # all seeds share the tables
+        mixing=first_stream.mixing,
+        mixing_draws={name: torch.stack([values[name] for values in mixing_draws]) for name in mixing_draws[0]},
+    )
 
 
 def _move_groups(groups: Sequence[StreamGroup], device: torch.device) -> list[StreamGroup]:
@@ -139,5 +203,6 @@ def _move_groups(groups: Sequence[StreamGroup], device: torch.device) -> list[St
         orders = next(moved)
         parameters = [{name: next(moved) for name in operation} for operation in group.draws.parameters]
         tables = [next(moved) for _ in group.draws.tables]
-        moved_groups.append(StreamGroup(group.keys, group.pipeline, group.labels, orders, Draws(parameters, tables)))
+        mixing_draws = {name: next(moved) for name in group.mixing_draws}
+        moved_groups.append(replace(group, orders=orders, draws=Draws(parameters, tables), mixing_draws=mixing_draws))
     return moved_groups

@@ -15,7 +15,7 @@ from regexp.config.compose import compose_job
 from regexp.config.keys import list_keys
 from regexp.config.schemas.augmentation import STEPS
 from regexp.errors import ConfigError
-from regexp.execution.builders import make_pipeline
+from regexp.execution.stream_builders import make_pipeline
 from regexp.utils.messages import format_value
 
 LINEAR = "model.hidden_sizes=[]"
@@ -35,6 +35,11 @@ IDLE = {
         "early_stopping=none early_stopping.min_delta=0.1",
         "early_stopping.min_delta=0.1 has no effect with early_stopping.patience=null",
     ),
+    "mixing.alpha": (
+        "mixing=mixup mixing.alpha=0",
+        "mixing=mixup with mixing.alpha=0 mixes no images; use mixing=none",
+    ),
+    "mixing.probability": ("mixing=cutmix mixing.probability=0", "mixing=cutmix with mixing.probability=0 mixes no"),
     "data.root": ("data=digits data.root=pictures", "data.root=pictures has no effect with data=digits"),
     "data.val_size": ("data.validation=test data.val_size=0.3", "data.val_size=0.3 has no effect with"),
     "device.index": ("device=cpu device.index=0", "device.index=0 has no effect with device=cpu"),
@@ -171,6 +176,9 @@ def test_an_option_without_effect_is_refused(key: str) -> None:
         "augmentation=perspective augmentation.perspective.distortion_scale=0.25",
         "augmentation=crop augmentation.crop.size=7",
         "augmentation=crop",
+        "mixing=mixup mixing.alpha=0.1 mixing.probability=0.1",
+        "mixing=cutmix",
+        "batch_size=2 mixing=mixup",
     ],
 )
 def test_an_option_with_effect_gets_none(line: str) -> None:
@@ -196,6 +204,12 @@ def test_a_penalty_that_works_against_the_loss_gets_a_warning() -> None:
     assert warning.startswith(
         "loss.confidence_penalty=0.1 raises the entropy of predictions, and loss=bootstrap lowers"
     )
+
+
+def test_mixing_the_only_image_of_a_batch_gets_a_warning() -> None:
+    assert warnings_of("batch_size=1") == ()
+    [warning] = warnings_of("batch_size=1 mixing=mixup")
+    assert warning == "mixing=mixup has no effect with batch_size=1: it mixes the images of a batch"
 
 
 def test_early_stopping_before_a_plateau_gets_a_warning() -> None:

@@ -251,6 +251,8 @@ WAITING = {
     "layers": ["normalization=batch", "model.dropout=0.3", "loss.label_smoothing=0.1"],
     "optimizer": ["optimizer=rmsprop", "schedule=plateau", "optimizer.l1=1e-4", "optimizer.clip_norm=1"],
     "labels": ["data.label_noise=0.2"],
+    "mixing": ["mixing=mixup", "data.label_noise=0.2"],
+    "boxes": ["mixing=cutmix", "augmentation=shift"],
 }
 
 

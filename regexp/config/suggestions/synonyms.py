@@ -86,6 +86,13 @@ SYNONYMS = {
     "groupnorm": "normalization=group",
     "gn": "normalization=group",
     "rmsnorm": "normalization=rms",
+    "mixup": "mixing=mixup",
+    "usemixup": "mixing=mixup",
+    "mixupalpha": "mixing.alpha",
+    "cutmix": "mixing=cutmix",
+    "usecutmix": "mixing=cutmix",
+    "cutmixalpha": "mixing.alpha",
+    "cutmixprob": "mixing.probability",
     "gpu": "device=cuda",
     "usegpu": "device=cuda",
     "cuda": "device=cuda",
@@ -168,4 +175,5 @@ def find_choice(name: str, value: str = "true") -> str | None:
         return None
     group = synonym.partition("=")[0]
     is_off = value.lower() in _SWITCHED_OFF
-    return {"normalization": "normalization=none", "device": "device=cpu"}.get(group) if is_off else synonym
+    choices_off = {"normalization": "normalization=none", "mixing": "mixing=none", "device": "device=cpu"}
+    return choices_off.get(group) if is_off else synonym

@@ -1,0 +1,31 @@
+"""The cost of each regularizer in a training step."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.cohorts import LESSON, EpochwiseCohort, limit_images
+from benchmarks.timing import Rows, compare_with, counted_turns, take_turns
+
+# The overrides that switch each regularizer on.
+REGULARIZERS = {
+    "mixup": ["mixing=mixup"],
+    "cutmix": ["mixing=cutmix", "mixing.probability=1"],
+}
+
+
+def benchmark_regularizers(root: Path, epochs: int, train_size: int | None) -> Rows:
+    """Compare the seconds of an epoch of a run with each regularizer with those of one without any.
+
+    Args:
+        root: the directory that holds MNIST/raw.
+        epochs: the number of epochs that count.
+        train_size: the number of training images; None for all.
+    """
+    common = [*LESSON, "augmentation=none", *limit_images(train_size)]
+    with tempfile.TemporaryDirectory() as outputs:
+        functions: dict[str, Callable[[], None]] = {}
+        for name, overrides in {"none": [], **REGULARIZERS}.items():
+            functions[name] = EpochwiseCohort([[*common, *overrides]], root, epochs + 2, Path(outputs))
+        seconds = {name: counted_turns(values, epochs) for name, values in take_turns(functions, epochs + 2).items()}
+    return compare_with("none", seconds)
