@@ -38,10 +38,7 @@ def group_into_cohorts(
         DataError: a data set is missing or unreadable.
         DeviceError: a device is missing, or lacks the precision.
     """
-    epochs = {}
-    for planned in planned_runs:
-        checkpoint = load_checkpoint(planned.directory)
-        epochs[planned] = 0 if checkpoint is None else checkpoint.metadata["epoch"]
+    epochs = {planned: _count_epochs_done(planned) for planned in planned_runs}
 
     def key(planned: PlannedRun) -> tuple[Any, ...]:
         return (-epochs[planned], cohort_key(planned.job.config))  # runs that resume come first
@@ -59,6 +56,14 @@ def group_into_cohorts(
         count = 1 if limit is None else math.ceil(len(compatible_runs) / limit)
         cohorts += split_cohort(PlannedCohort(compatible_runs, epochs[compatible_runs[0]]), count)
     return cohorts
+
+
+def _count_epochs_done(planned: PlannedRun) -> int:
+    """Return the epoch after which a run goes on; 0 for a run that starts."""
+    if planned.shorter_run is not None and planned.continues and not planned.directory.exists():  # in a dry run
+        return planned.shorter_run.epoch
+    checkpoint = load_checkpoint(planned.directory)
+    return 0 if checkpoint is None else int(checkpoint.metadata["epoch"])
 
 
 def _max_runs_in_memory(config: Config, backend: Backend, num_workers: int) -> int | None:

@@ -19,13 +19,12 @@ from regexp.runs.confusions import measure_classes, write_confusions
 from regexp.runs.directories import PlannedRun, record_failure
 from regexp.runs.event_file import EventFile
 from regexp.runs.run_record import FINISHED_STATUSES
-from regexp.runs.session import make_session
+from regexp.runs.session import describe_configuration, make_session
 from regexp.runs.tensor_file import encode_tensors, recorded_checksum
 from regexp.runs.weights import BEST, LAST, PREVIOUS
 from regexp.training.member import Checkpoint, RunResult
 from regexp.training.metrics import EpochMetrics
 from regexp.utils.atomic_io import append_to_log, sync_directory, sync_file, write_atomically
-from regexp.utils.messages import format_value
 from regexp.utils.storage_errors import explain_storage_errors
 
 
@@ -106,10 +105,7 @@ class RunRecorder:
             path.unlink(missing_ok=True)
         self.events = EventFile.create(self.directory)
         self.metrics = AppendedFile.create(self.directory / "metrics.csv", f"{','.join(self.columns)}\n".encode())
-        config = flatten(self.planned.job.config)
-        cells = {key: format_value(value, mark_fractions=True).replace("|", "\\|") for key, value in config.items()}
-        rows = "\n".join(f"| {key} | {cell} |" for key, cell in cells.items())
-        self.events.write(0, event_file.text("configuration", f"| key | value |\n| --- | --- |\n{rows}"))
+        self.events.write(0, describe_configuration(self.planned.job.config))
         if self.preview is not None:
             picture = self.preview()
             (self.directory / "augmentation.png").write_bytes(picture.content)

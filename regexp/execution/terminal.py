@@ -13,13 +13,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from regexp.config.metric_registry import Metric, list_metrics
-from regexp.config.schema import OPTIONS, list_targets
+from regexp.config.schema import OPTIONS
 from regexp.config.schemas.model import NetworkConfig
+from regexp.execution.planned_notes import list_notes
 from regexp.execution.planning import PlannedCohort, distinguishing_values, forecast_seconds
 from regexp.runs.directories import PlannedRun
-from regexp.runs.identity import short_names, split_code_hash
+from regexp.runs.identity import short_names
 from regexp.runs.logdirs import make_current_logdir, make_logdir
 from regexp.runs.run import Run
+from regexp.runs.weights import LAST
 from regexp.user_code.targets import PYTHON_PREFIX
 from regexp.utils import next_commands
 from regexp.utils.console import Console
@@ -27,8 +29,6 @@ from regexp.utils.messages import join_words
 
 # The number of cohorts that a printed plan lists.
 MAX_PLAN_ROWS = 30
-# The number of directories that are reported one by one.
-MAX_NOTES = 10
 
 
 class Terminal:
@@ -48,11 +48,14 @@ class Terminal:
         num_finished = sum(planned.finished for planned in distinct_runs)
         runs_to_train = [planned for planned in distinct_runs if planned.is_to_train]
         num_busy = sum(planned.trained_by != "" and not planned.finished for planned in distinct_runs)
-        num_resumable = sum((planned.directory / "checkpoint.safetensors").exists() for planned in runs_to_train)
+        num_continuing = sum(planned.continues for planned in runs_to_train)
+        num_resumable = sum((planned.directory / LAST).exists() for planned in runs_to_train if not planned.continues)
         num_duplicates = len(planned_runs) - len(distinct_runs)
         counts = [f"{len(runs_to_train)} to train"]
-        if num_resumable > 0:
-            counts[0] += f" ({num_resumable} to resume)"
+        additions = [f"{num_resumable} to resume"] if num_resumable else []
+        additions += [f"{num_continuing} from where fewer epochs ended"] if num_continuing else []
+        if additions:
+            counts[0] += f" ({', '.join(additions)})"
         if num_finished:
             counts.append(f"{num_finished} already finished")
         if num_unstorable:
@@ -64,35 +67,9 @@ class Terminal:
         self.print_line(f"{len(planned_runs)} run{'s' if len(planned_runs) > 1 else ''}: {', '.join(counts)}")
 
     def print_notes(self, planned_runs: Sequence[PlannedRun], dry_run: bool = False) -> None:
-        """Print what the user should know about runs before they train.
-
-        That is what trained the finished ones, and what happened (or would) to their directories and to others.
-        """
-        if kinds := _other_devices(planned_runs):
-            self.print_line(
-                f"A finished run is shown whatever device trained it, here {' and '.join(kinds)}; "
-                "force=true trains it again."
-            )
-        self._print_other_code(planned_runs, dry_run)
-        notes = [planned.note for planned in dict.fromkeys(planned_runs) if planned.note]
-        for note in notes[:MAX_NOTES]:
+        """Print what the user should know about runs before they train."""
+        for note in list_notes(planned_runs, dry_run):
             self.print_line(note)
-        if len(notes) > MAX_NOTES:
-            self.print_line(f"and {len(notes) - MAX_NOTES} more directories like these")
-
-    def _print_other_code(self, planned_runs: Sequence[PlannedRun], dry_run: bool) -> None:
-        """Print how many finished runs were trained by other code than this, and what happens (or would) to them."""
-        other_code = [planned for planned in dict.fromkeys(planned_runs) if planned.other_code]
-        if not other_code:
-            return
-        one = len(other_code) == 1
-        they, them = ("It", "it") if one else ("They", "them")
-        subject = f"{len(other_code)} finished {'run was' if one else 'runs were'} trained by {_name_code(other_code)}"
-        if other_code[0].finished:
-            self.print_line(f"{subject}; keep=true keeps {them}.")
-        else:
-            verb = "would be" if dry_run else "is" if one else "are"
-            self.print_line(f"{subject}. {they} {verb} set aside and trained again; keep=true keeps {them}.")
 
     def print_plan(self, cohorts: Sequence[PlannedCohort], num_workers: int) -> None:
         """Print the cohorts in the order in which they will start, with the memory and time that each will need.
@@ -176,28 +153,6 @@ class Terminal:
         self.print_line(f"curves   {next_commands.tensorboard_command(logs)}")
         if not any(text.startswith(PYTHON_PREFIX) for text in map(str, run.config.values())):  # only Python has it
             self.print_line(f"try      {next_commands.command_prefix()}regexp {_suggest_overrides(run)}")
-
-
-def _name_code(planned_runs: Sequence[PlannedRun]) -> str:
-    """Return what has changed since finished runs were trained: the user's own code alone, or other code."""
-    targets: set[str] = set()
-    for planned in planned_runs:
-        if split_code_hash(planned.other_code)[0] != split_code_hash(planned.identity.code)[0]:
-            return "other code"
-        targets.update(list_targets(planned.job.config))
-    return f"another version of {', '.join(sorted(targets))}"
-
-
-def _other_devices(planned_runs: Sequence[PlannedRun]) -> list[str]:
-    """Return the kinds of device that trained finished runs for which the user has typed another kind."""
-    kinds: dict[str, None] = {}
-    for planned in planned_runs:
-        if planned.finished and planned.job.config.device.kind != "auto":
-            summary: dict[str, Any] = Run(planned.directory).summary or {}
-            kind = str(summary.get("device", "")).partition(" ")[0].partition(":")[0]
-            if kind and kind != planned.job.config.device.kind:
-                kinds[kind] = None
-    return list(kinds)
 
 
 def _scores_table(run: Run, summary: dict[str, Any]) -> Table:

@@ -26,6 +26,23 @@ from regexp.utils.atomic_io import append_to_log, write_atomically
 from regexp.utils.processes import typed_command
 
 
+@dataclass(frozen=True)
+class ShorterRun:
+    """A finished run that differs from a planned one in having fewer epochs only.
+
+    Attributes:
+        directory: its directory.
+        epoch: its last epoch.
+        obstacle: why the planned run cannot go on from it; empty if it does.
+        is_over: whether it stopped early, so that more epochs change nothing.
+    """
+
+    directory: Path
+    epoch: int
+    obstacle: str = ""
+    is_over: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class PlannedRun:
     """A job and the directory in which it is, or will be, trained.
@@ -42,6 +59,7 @@ class PlannedRun:
         note: what the user should know about its directory.
         trained_by: the process that trains the run at present, in words; empty if there is none but this one.
         replaced_directory: the directory that was set aside for this one; None if none was.
+        shorter_run: the finished run of fewer epochs from which it goes on, or cannot; None if there is none.
     """
 
     job: Job
@@ -54,11 +72,17 @@ class PlannedRun:
     note: str = ""
     trained_by: str = ""
     replaced_directory: Path | None = None
+    shorter_run: ShorterRun | None = None
 
     @property
     def is_to_train(self) -> bool:
         """Whether this process is to train the run."""
         return not self.finished and not self.trained_by and self.problem is None
+
+    @property
+    def continues(self) -> bool:
+        """Whether the run is a new one that begins where a finished run of fewer epochs ended."""
+        return not self.finished and self.shorter_run is not None and not self.shorter_run.obstacle
 
     def refuse_if_taken_over(self) -> None:
         """Raise RunError if another process may train the run by now, because this one gave no sign of life."""
@@ -66,7 +90,9 @@ class PlannedRun:
             self.claim.refuse_if_lost()
 
 
-def record_start(directory: Path, job: Job, identity: Identity, forced: Mapping[str, str]) -> None:
+def record_start(
+    directory: Path, job: Job, identity: Identity, forced: Mapping[str, str], shorter_run: ShorterRun | None = None
+) -> None:
     """Write .hydra/ and run.json of a run that starts.
 
     Args:
@@ -74,6 +100,7 @@ def record_start(directory: Path, job: Job, identity: Identity, forced: Mapping[
         job: the checked configuration.
         identity: the identity of the job.
         forced: the record of the command that trains the run anew with force=true; empty where none does.
+        shorter_run: the finished run from whose end it goes on; None if it starts from the beginning.
 
     Raises:
         OSError: a file cannot be written.
@@ -91,6 +118,7 @@ def record_start(directory: Path, job: Job, identity: Identity, forced: Mapping[
         "command": typed_command(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         **({"forced": dict(forced)} if forced else {}),
+        **({"continues": {"directory": shorter_run.directory.name, "epoch": shorter_run.epoch}} if shorter_run else {}),
     }
     # Nothing is lost yet if a power cut leaves an empty file, and a sweep has thousands of them.
     write_atomically(directory / "run.json", json.dumps(record, indent=2).encode(), sync=False)

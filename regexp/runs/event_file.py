@@ -8,7 +8,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event
@@ -44,6 +44,23 @@ class EventFile:
     def write(self, step: int, *values: Summary.Value) -> None:
         """Append values of one step to the file."""
         self.file.append(_encode(Event(wall_time=time.time(), step=step, summary=Summary(value=values))))
+
+
+def split_records(content: bytes, left_out: str) -> Iterator[bytes]:
+    """Yield the records of an event file without the one that begins it, and without the values of one tag.
+
+    Args:
+        content: the content of the file, in whole records.
+        left_out: the tag whose records are left out.
+    """
+    position = 0
+    while position < len(content):
+        # The length of the event in 8 bytes, a checksum of 4, the event, and another checksum.
+        end = position + 16 + int.from_bytes(content[position : position + 8], "little")
+        event = Event.FromString(content[position + 12 : end - 4])
+        if not event.file_version and all(value.tag != left_out for value in event.summary.value):
+            yield content[position:end]
+        position = end
 
 
 def _encode(event: Event) -> bytes:

@@ -37,9 +37,13 @@ class Identity:
 
 def identify(config: Config, fingerprint: str) -> Identity:
     """Return the identity of a run of a configuration on the data with this fingerprint."""
-    canonical = json.dumps(identity_items(config), sort_keys=True)
     code = _join_code_hashes(code_hash(), hash_user_code(list_targets(config)))
-    return Identity(_hash(canonical.encode()), fingerprint, code)
+    return Identity(hash_configuration(config), fingerprint, code)
+
+
+def hash_configuration(config: Config) -> str:
+    """Return the hash of a configuration, without the keys that cannot change the result."""
+    return _hash(json.dumps(identity_items(config), sort_keys=True).encode())
 
 
 def split_code_hash(code: str) -> tuple[str, str]:

@@ -203,7 +203,9 @@ class Run:
             weights = "best"
         path = self.directory / WEIGHT_FILES[weights]
         if not path.exists():
-            raise RunError(f"{self.directory} has no {weights} weights: {self._explain_missing(path.name)}")
+            missing = f"{path.name} is missing ({self.status})"
+            reason = self.explain_missing_checkpoint() if weights == "last" and self.summary is not None else missing
+            raise RunError(f"{self.directory} has no {weights} weights: {reason}")
         return weights
 
     def _last_is_best(self) -> bool:
@@ -211,14 +213,13 @@ class Run:
         summary = self.summary
         return summary is not None and summary["best_epoch"] == summary["epochs"]
 
-    def _explain_missing(self, name: str) -> str:
-        """Return why a file of weights is missing."""
-        if name == WEIGHT_FILES["last"] and self.summary is not None:
-            if (cleared := self.record.get("checkpoint_cleared")) is not None:
-                return f"its checkpoint was cleared on {cleared[:10]}"
-            if not self.config.get("keep_checkpoints", True):
-                return "it was trained with keep_checkpoints=false"
-        return f"{name} is missing ({self.status})"
+    def explain_missing_checkpoint(self) -> str:
+        """Return why a run that has ended has no checkpoint, or one without all that it was."""
+        if (cleared := self.record.get("checkpoint_cleared")) is not None:
+            return f"cleared on {str(cleared)[:10]}"
+        if not self.config.get("keep_checkpoints", True):
+            return "trained with keep_checkpoints=false"
+        return f"{WEIGHT_FILES['last']} is missing ({self.status})"
 
     def __repr__(self) -> str:
         return f"Run({str(self.directory)!r}, {self.status})"

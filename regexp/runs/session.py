@@ -13,6 +13,17 @@ from regexp.runs.identity import data_paths, seed_group
 from regexp.runs.run_record import FINISHED_STATUSES
 from regexp.utils.messages import format_value
 
+# The tag of the table of all keys and values.
+CONFIGURATION_TAG = "configuration"
+
+
+def describe_configuration(config: Config) -> Summary.Value:
+    """Return the summary value that shows a configuration as a table."""
+    values = flatten(config)
+    cells = {key: format_value(value, mark_fractions=True).replace("|", "\\|") for key, value in values.items()}
+    rows = "\n".join(f"| {key} | {cell} |" for key, cell in cells.items())
+    return event_file.text(CONFIGURATION_TAG, f"| key | value |\n| --- | --- |\n{rows}")
+
 
 def make_session(config: Config, fingerprint: str, status: str, started: float) -> list[Summary.Value]:
     """Return the summary values with which the event file of a run that has ended ends.

@@ -16,8 +16,9 @@ from regexp.errors import DeviceError, RunBusy, RunError
 from regexp.execution.execute import SummaryReporter
 from regexp.runs.directories import PlannedRun
 from regexp.runs.identity import Identity
+from regexp.runs.reserving.busy_runs import MAX_BUSY_LINES, find_busy_runs
 from regexp.runs.reserving.claims import Claim, Claims
-from regexp.runs.reserving.reservation import MAX_BUSY_LINES, find_busy_runs, plan_runs
+from regexp.runs.reserving.reservation import plan_runs
 from regexp.runs.reserving.run_index import RunIndex
 from regexp.runs.sweep_record import SweepRecord
 from regexp.utils.device import available_kinds

@@ -67,7 +67,7 @@ def test_without_checkpoints_the_weights_that_the_run_keeps_stay(directories: di
     trained_run = Run(directories[text])
     assert not list(trained_run.directory.glob("checkpoint*"))
     trained_run.model()
-    with pytest.raises(RunError, match="has no last weights: it was trained with keep_checkpoints=false"):
+    with pytest.raises(RunError, match="has no last weights: trained with keep_checkpoints=false"):
         trained_run.model("last")
     Run(directories[f"{IMPROVES} seed=1 keep_checkpoints=false"]).model("last")  # they are the best ones
     last_run = Run(directories[f"{text} early_stopping.restore_best=false"])

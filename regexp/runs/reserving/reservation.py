@@ -14,19 +14,16 @@ from regexp.config.job import Job
 from regexp.config.schema import source_arguments
 from regexp.data.sources import locate
 from regexp.errors import RunBusy, StorageError
-from regexp.runs.directories import PlannedRun, record_resumption, record_start
+from regexp.runs.directories import PlannedRun, ShorterRun, record_resumption, record_start
 from regexp.runs.identity import Identity, identify
 from regexp.runs.labels import make_labels
 from regexp.runs.reserving.claims import Claim, Claims, find_holder
+from regexp.runs.reserving.continuation import Progress, find_shorter_run
 from regexp.runs.reserving.run_index import RunIndex, is_finished, is_set_aside, read_run
 from regexp.runs.run import Run
 from regexp.runs.sweep_record import SweepRecord
-from regexp.utils.messages import say
 from regexp.utils.progress import track_progress
 from regexp.utils.storage_errors import explain_storage_errors
-
-# The number of busy runs that a message lists.
-MAX_BUSY_LINES = 10
 
 
 def plan_runs(
@@ -90,28 +87,6 @@ def read_runs(planned_runs: Sequence[PlannedRun], some_failed: bool) -> list[Run
     if not some_failed:
         return [Run(planned.directory) for planned in planned_runs]
     return [run for planned in planned_runs if (run := read_run(planned.directory)) is not None]
-
-
-def find_busy_runs(planned_runs: Sequence[PlannedRun]) -> list[RunBusy]:
-    """Return an error that names the runs which other processes train; none if there are no such runs.
-
-    Args:
-        planned_runs: all runs of the command.
-    """
-    busy_runs = [planned for planned in dict.fromkeys(planned_runs) if planned.trained_by]
-    if not busy_runs:
-        return []
-    if len(planned_runs) == 1:
-        message = f"{busy_runs[0].directory} is being trained by {busy_runs[0].trained_by}; wait for it, or stop it"
-    else:
-        count = "1 run is" if len(busy_runs) == 1 else f"{len(busy_runs)} runs are"
-        lines = [f"{planned.directory}: {planned.trained_by}" for planned in busy_runs[:MAX_BUSY_LINES]]
-        if len(busy_runs) > MAX_BUSY_LINES:
-            lines.append(f"and {len(busy_runs) - MAX_BUSY_LINES} more")
-        lines = [f"{count} being trained by other processes:", *lines]
-        later = say("the same command shows them with the others", "the same call returns them with the others")
-        message = "\n  ".join(lines) + f"\nWhen they have ended, {later}."
-    return [RunBusy(message, [planned.directory for planned in planned_runs])]
 
 
 def _find_forced_record(
@@ -204,7 +179,8 @@ class Reservation:
         directory = self.labelled_directory
         if directory.exists():
             directory = directory.with_name(f"{directory.name}-{self.identity.config[:6]}")
-        return self._plan(directory, finished=False, other_code=_code_of(other_run), trained_by=trained_by)
+        planned = self._plan(directory, finished=False, other_code=_code_of(other_run), trained_by=trained_by)
+        return replace(planned, shorter_run=self._find_shorter_run()[0])
 
     def reserve(self, claims: Claims) -> PlannedRun:
         """Reserve a directory for the run, or find the directory of the same run under another label."""
@@ -240,15 +216,32 @@ class Reservation:
             return self._plan(run.directory, finished=False)
         if run is not None:
             replaced_directory = run_index.set_aside(run.directory, claims)
-        planned = self._plan(self._make_directory(claims), finished=False, other_code=_code_of(other_run))
-        return replace(planned, replaced_directory=replaced_directory)
+        shorter_run, progress = self._find_shorter_run()
+        directory = self._make_directory(claims, shorter_run, progress)
+        planned = self._plan(directory, finished=False, other_code=_code_of(other_run))
+        return replace(planned, replaced_directory=replaced_directory, shorter_run=shorter_run)
 
-    def _make_directory(self, claims: Claims) -> Path:
-        """Make the directory of a run that starts, as a whole: another process sees all of it or nothing."""
+    def _find_shorter_run(self) -> tuple[ShorterRun | None, Progress | None]:
+        if self.job.config.force:
+            return None, None
+        return find_shorter_run(self.job.config, self.identity, self.run_index)
+
+    def _make_directory(self, claims: Claims, shorter_run: ShorterRun | None, progress: Progress | None) -> Path:
+        """Make the directory of a run that starts, as a whole: another process sees all of it or nothing.
+
+        Args:
+            claims: the claims of this process.
+            shorter_run: the finished run of fewer epochs, if there is one.
+            progress: its progress, if the run goes on from it.
+        """
         with explain_storage_errors(self.experiment):
             draft = claims.make_draft(self.experiment)
             try:
-                record_start(draft, self.job, self.identity, self._forced_record())
+                if progress is None:
+                    record_start(draft, self.job, self.identity, self._forced_record())
+                else:
+                    record_start(draft, self.job, self.identity, self._forced_record(), shorter_run)
+                    progress.write(draft, self.job.config)
             except OSError as error:  # the user knows the directory by its label
                 error.filename = str(error.filename).replace(str(draft), str(self.labelled_directory))
                 raise

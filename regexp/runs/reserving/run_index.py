@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Collection, Iterable
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -50,7 +51,8 @@ class RunIndex:
                     is_unchanged = directory in previous_runs and previous_states[directory] == state
                     self._runs_by_directory[directory] = previous_runs[directory] if is_unchanged else Run(directory)
         self._runs = _index_by_identity(self.runs)
-        self.__dict__.pop("_set_aside_runs", None)  # it is read again when it is needed
+        for name in ("_set_aside_runs", "_runs_by_configuration", "epoch_counts"):
+            self.__dict__.pop(name, None)  # they are made again when they are needed
 
     @cached_property
     def _set_aside_runs(self) -> "RunsByIdentity":
@@ -58,6 +60,31 @@ class RunIndex:
         paths = [path for path in self.directory.glob("*.old-*") if _SET_ASIDE.search(path.name)]
         paths.sort(key=lambda path: path.name.rpartition(".old-")[2], reverse=True)
         return _index_by_identity(run for run in map(read_run, paths) if run is not None and is_finished(run))
+
+    @cached_property
+    def _runs_by_configuration(self) -> dict[str, list[Run]]:
+        """The runs but those that were set aside, by the hash of their configuration."""
+        runs_by_configuration: dict[str, list[Run]] = {}
+        for run in self.runs:
+            if (identity := recorded_identity(run)) is not None:
+                runs_by_configuration.setdefault(identity.config, []).append(run)
+        return runs_by_configuration
+
+    @cached_property
+    def epoch_counts(self) -> list[int]:
+        """The values of `epochs` that any recorded run has, the largest first."""
+        counts = {run.record.get("config", {}).get("epochs") for run in self.runs}
+        return sorted((count for count in counts if isinstance(count, int)), reverse=True)
+
+    def find_finished(self, config_hash: str, identity: Identity) -> list[Run]:
+        """Return the finished runs of a configuration, those of an identity's data and code first.
+
+        Args:
+            config_hash: the hash of the configuration.
+            identity: the identity whose data and code come first; its configuration does not matter.
+        """
+        runs = [run for run in self._runs_by_configuration.get(config_hash, []) if is_finished(run)]
+        return sorted(runs, key=lambda run: recorded_identity(run) != replace(identity, config=config_hash))
 
     def find(self, directory: Path, identity: Identity, among_set_aside: bool = False) -> Run | None:
         """Return the run with this identity, or None.
