@@ -15,11 +15,11 @@ from rich.table import Table
 from regexp.config.metric_registry import Metric, list_metrics
 from regexp.config.schema import OPTIONS
 from regexp.config.schemas.model import NetworkConfig
-from regexp.execution.planned_notes import list_notes
 from regexp.execution.planning import PlannedCohort, distinguishing_values, forecast_seconds
 from regexp.runs.directories import PlannedRun
 from regexp.runs.identity import short_names
 from regexp.runs.logdirs import make_current_logdir, make_logdir
+from regexp.runs.reserving.planned_notes import list_notes
 from regexp.runs.run import Run
 from regexp.runs.weights import LAST
 from regexp.user_code.targets import PYTHON_PREFIX
