@@ -23,7 +23,7 @@ LIBRARIES: dict[str, set[str]] = {
     "augmentation": {"torch", "torchvision", "numpy", "scipy"},
     "models": {"torch", "torchvision"},
     "training": {"torch"},
-    "runs": {"tensorboard", "torch", "safetensors", "numpy", "PIL"},
+    "runs": {"tensorboard", "torch", "safetensors", "numpy", "PIL", "onnxscript", "onnxruntime"},
     "comparison": {"numpy", "scipy", "matplotlib", "rich"},
     "execution": {"torch", "hydra", "omegaconf", "rich", "PIL", "safetensors", "loky"},
     "cli": {"hydra", "omegaconf"},

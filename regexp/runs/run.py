@@ -1,13 +1,13 @@
 """Runs, read back from their directories. Imports no torch until the model of a run is loaded."""
 
 import csv
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regexp.config.words.homes import expand_home
 from regexp.errors import RunError
+from regexp.runs.json_file import read_json_object
 from regexp.runs.predicting.input_format import InputFormat, read_classes
 from regexp.runs.predicting.predictions import Predictions
 from regexp.runs.predicting.trained_model import TrainedModel, load_model
@@ -43,7 +43,7 @@ class Run:
         """Read run.json; raise RunError if no run was recorded in the directory."""
         self.directory = Path(directory)
         self._summary: tuple[object, dict[str, Any]] | None = None  # the state of the file, and its content
-        self.record = _read_json(self.directory / "run.json", "holds no run: run.json is missing")
+        self.record = read_json_object(self.directory / "run.json", "holds no run: run.json is missing")
 
     @property
     def config(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class Run:
             return None
         state = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         if self._summary is None or self._summary[0] != state:
-            self._summary = state, _read_json(path, "has no summary")
+            self._summary = state, read_json_object(path, "has no summary")
         return self._summary[1]
 
     @property
@@ -75,7 +75,7 @@ class Run:
     def failure(self) -> str | None:
         """The reason why the run failed, in one line, or None if it has not failed."""
         path = self.directory / "failure.json"
-        return str(_read_json(path, "has no failure").get("message")) if self.status == "failed" else None
+        return str(read_json_object(path, "has no failure").get("message")) if self.status == "failed" else None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -182,6 +182,40 @@ class Run:
         predictions.warn()
         return predictions
 
+    def export(
+        self, path: Path | str, weights: str = "kept", target: "Callable[..., nn.Module] | str | None" = None
+    ) -> Path:
+        """Write the trained network to a file that other programs can run, and return its path.
+
+        The exported network takes `images`, uint8 [n, C, H, W] from 0 to 255 in any number n, and returns
+        `probabilities` [n, classes]: division by 255, crop and softmax are part of it. For a table it takes features
+        [n, F] in float32, as `model` does. The file holds the names of the classes and what the network takes, as the
+        metadata of an .onnx file, or as regexp.json in a .pt2 file. It is written only if the exported network gives
+        the same probabilities as the run on random inputs.
+
+        Args:
+            path: "NAME.onnx", for ONNX Runtime and others (`uv sync --extra onnx`), or "NAME.pt2", torch's own format
+                for torch.export.load, which needs no further package.
+            weights: as for `model`.
+            target: as for `model`.
+
+        Raises:
+            ConfigError: the name says no format, or `target` is missing.
+            RunError: the weights are missing, or the network cannot be exported.
+            SetupError: a package is missing, or the file cannot be written.
+
+        Example:
+            >>> from regexp import load_run
+            >>> load_run("outputs/default/seed=1").export("model.pt2")
+            PosixPath('model.pt2')
+        """
+        from regexp.runs.predicting.exporting import export_model
+
+        file = expand_home(path)
+        facts = {"run": self.directory.name, "config_hash": self.record["identity"]["config"]}
+        export_model(self.load_trained_model(weights, target), self.input_format, file, facts)
+        return file
+
     def load_trained_model(
         self, weights: str = "kept", target: "Callable[..., nn.Module] | str | None" = None
     ) -> TrainedModel:
@@ -223,19 +257,6 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.directory)!r}, {self.status})"
-
-
-def _read_json(path: Path, missing_message: str) -> dict[str, Any]:
-    """Return the object in a JSON file; raise RunError if the file is missing or broken."""
-    try:
-        content = json.loads(read_text(path))
-    except FileNotFoundError as error:
-        raise RunError(f"{path.parent} {missing_message}") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path} is broken: {str(error)[:200]}") from error
-    if not isinstance(content, dict):
-        raise RunError(f"{path} is broken: it holds no JSON object")
-    return content
 
 
 def load_run(path: Path | str) -> Run:
