@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from regexp.comparison.rows import Row, paired_differences, test_differences
 from regexp.config.metric_registry import Metric
-from regexp.runs.run_record import RunRecord
+from regexp.runs.run_record import RunRecord, find_best_run
 from regexp.user_code.targets import PYTHON_PREFIX
 from regexp.utils.next_commands import relative_path
 
@@ -18,17 +18,6 @@ def find_best_row(rows: Sequence[Row]) -> Row | None:
         if estimate is not None and estimate.mean > best_mean:
             best_row, best_mean = row, estimate.mean
     return best_row
-
-
-def find_best_run(records: Sequence[RunRecord]) -> RunRecord | None:
-    """Return the finished run with the highest validation accuracy, of several the one with the lowest loss."""
-    candidates = [record for record in records if record.finished and "val_accuracy" in record.metric_values]
-    if not candidates:
-        return None
-    return max(
-        candidates,
-        key=lambda record: (record.metric_values["val_accuracy"], -record.metric_values.get("val_loss", math.inf)),
-    )
 
 
 def describe_best_run(records: Sequence[RunRecord]) -> tuple[str, str] | None:

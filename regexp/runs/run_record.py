@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -124,6 +125,17 @@ def read_run_record(run: Run) -> RunRecord:
         command=str(record.get("command", "")),
         ended=ended,
         epoch_seconds=epoch_seconds,
+    )
+
+
+def find_best_run(records: Sequence[RunRecord]) -> RunRecord | None:
+    """Return the finished run with the highest validation accuracy, of several the one with the lowest loss."""
+    candidates = [record for record in records if record.finished and "val_accuracy" in record.metric_values]
+    if not candidates:
+        return None
+    return max(
+        candidates,
+        key=lambda record: (record.metric_values["val_accuracy"], -record.metric_values.get("val_loss", math.inf)),
     )
 
 

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from regexp.comparison.best import find_best_run
 from regexp.comparison.compare import Comparison
 from regexp.comparison.effects import Effect
 from regexp.comparison.formats.run_table import list_runs
@@ -24,6 +23,7 @@ from regexp.comparison.verdicts import (
 )
 from regexp.config.metric_registry import Metric
 from regexp.runs.listing.records import make_plain
+from regexp.runs.run_record import find_best_run
 from regexp.utils.messages import format_value, show_bytes
 from regexp.utils.next_commands import relative_path
 

@@ -7,7 +7,7 @@ from regexp.config.words.homes import expand_home
 from regexp.errors import ConfigError, RunError
 from regexp.runs.listing.finding import find_run_directories, is_set_aside
 from regexp.runs.run import Run
-from regexp.runs.run_record import READ_ERRORS, RunRecord, read_run_record
+from regexp.runs.run_record import READ_ERRORS, RunRecord, find_best_run, read_run_record
 from regexp.utils.messages import join_words
 
 # How many runs and keys a message lists.
@@ -67,12 +67,10 @@ def _find_best(names: str, records: Sequence[RunRecord]) -> RunRecord:
     if len({(record.config["data"], record.config["data.fingerprint"]) for record in records}) > 1:
         datasets = ", ".join(sorted({f"data={record.config['data']}" for record in records}))
         raise ConfigError(f"{names}: the runs there are of different data ({datasets}); name those of one data set")
-    return max(records, key=_rank)
-
-
-def _rank(record: RunRecord) -> tuple[float, float]:
-    values = record.metric_values
-    return values.get("val_accuracy", 0.0), -values.get("val_loss", float("inf"))
+    best_run = find_best_run(records)
+    if best_run is None:
+        raise RunError(f"{names}: no run there has a validation accuracy")
+    return best_run
 
 
 def _describe_mixture(names: str, records: Sequence[RunRecord], num_configurations: int) -> str:
@@ -80,7 +78,7 @@ def _describe_mixture(names: str, records: Sequence[RunRecord], num_configuratio
     keys = dict.fromkeys(key for record in records for key in record.config)
     varied = [key for key in keys if len({repr(record.config.get(key)) for record in records}) > 1]
     listed = ", ".join(varied[:_MAX_KEYS]) + (", ..." if len(varied) > _MAX_KEYS else "")
-    best_key = max(records, key=_rank).configuration_key
+    best_key = (find_best_run(records) or records[0]).configuration_key
     example = [str(record.directory) for record in records if record.configuration_key == best_key]
     words = join_words(example[:_MAX_RUNS]) + (" ..." if len(example) > _MAX_RUNS else "")
     return (
