@@ -233,7 +233,7 @@ class Run:
             raise ValueError(f'weights must be "kept", "best" or "last", not {weights!r}')
         if weights == "kept":
             weights = "best" if self.keeps_best else "last"
-        if weights == "last" and self._last_is_best():
+        if weights == "last" and self.last_is_best:
             weights = "best"
         path = self.directory / WEIGHT_FILES[weights]
         if not path.exists():
@@ -242,8 +242,9 @@ class Run:
             raise RunError(f"{self.directory} has no {weights} weights: {reason}")
         return weights
 
-    def _last_is_best(self) -> bool:
-        """Return whether the last epoch of a run that has ended is its best one."""
+    @property
+    def last_is_best(self) -> bool:
+        """Whether the last epoch of a run that has ended is its best one."""
         summary = self.summary
         return summary is not None and summary["best_epoch"] == summary["epochs"]
 

@@ -110,6 +110,24 @@ def read_content(path: Path) -> tuple[bytes, dict[str, str]]:
         raise RunError(f"{path} is broken: {first_line(error)[:200]}") from error
 
 
+def measure_tensors(path: Path) -> dict[str, int]:
+    """Return how many bytes each tensor of a file takes, by name; only the header is read.
+
+    Args:
+        path: the file.
+
+    Raises:
+        RunError: the header cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.read(_header_size(file.read(_SIZE_BYTES))))
+        offsets = {name: entry["data_offsets"] for name, entry in header.items() if name != _METADATA}
+        return {name: end - begin for name, (begin, end) in offsets.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, MemoryError) as error:
+        raise RunError(f"{path} is broken: {first_line(error)[:200]}") from error
+
+
 def recorded_checksum(content: bytes) -> str:
     """Return the checksum that the content of a file records; "" where it records none."""
     return str(_read_header(content).get(_METADATA, {}).get("checksum", ""))
