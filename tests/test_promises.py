@@ -149,8 +149,9 @@ def test_the_commands_that_a_comparison_lists_do_what_it_says(words: list[str]) 
     for label, failure in (("to resume: ", False), ("to train again: ", True)):
         if failure:
             (directory / "failure.json").write_text('{"message": "the data is gone"}')
-        [(_, _, state)] = list_unfinished(compare_collection(collect([Path("results")])))
-        listed_command = shlex.split(state.partition(label)[2].removeprefix(command_prefix()))
+        [group] = list_unfinished(compare_collection(collect([Path("results")])))
+        assert group.purpose == label
+        listed_command = shlex.split(group.command.removeprefix(command_prefix()))
         programs = {"regexp": [sys.executable, "-m", "regexp"], "python": [sys.executable]}
         again = [*programs[listed_command[0]], *listed_command[1:]]
     out = subprocess.run(again, capture_output=True, text=True, check=True).stdout

@@ -2,8 +2,10 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,11 @@ from typing import Any
 from regexp.comparison.compare import Comparison
 from regexp.comparison.grouping import ABSENT
 from regexp.comparison.key_names import format_label
+from regexp.comparison.rows import Row
 from regexp.config.schema import flatten
 from regexp.errors import ConfigError
 from regexp.runs.identity import DATA_PATH_KEYS, IGNORED_KEYS, data_paths
+from regexp.runs.listing.finding import SweepMember
 from regexp.runs.run_record import RunRecord
 from regexp.utils.messages import join_words, split_command
 from regexp.utils.next_commands import command_prefix, relative_path
@@ -22,34 +26,71 @@ from regexp.utils.next_commands import command_prefix, relative_path
 _MAX_GAPS = 2
 
 
-def list_unfinished(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
-    """Yield every run or group of runs that has not finished or is missing.
+@dataclass
+class UnfinishedGroup:
+    """Runs that have not finished, or that are missing, for which the same command is to be typed.
+
+    Attributes:
+        purpose: what the command does, before it: "to resume: "; empty where there is nothing to type.
+        command: the command.
+        states: how far the runs have come, in words, each with the number of runs.
+        names: the runs of which a user should know which they are.
+    """
+
+    purpose: str = ""
+    command: str = ""
+    states: Counter[str] = field(default_factory=Counter)
+    names: list[str] = field(default_factory=list)
+
+
+def list_unfinished(comparison: Comparison) -> list[UnfinishedGroup]:
+    """Return the runs that have not finished, by what is to be typed.
 
     Missing runs are the members of a sweep without a directory, seeds that only other configurations have, and
     combinations of values without which a grid is not full.
-
-    Yields:
-        The status, the name, and the progress or the command that trains it.
     """
+    groups: dict[str, UnfinishedGroup] = {}
     for record in comparison.records:
         if not record.finished:
-            yield record.status, record.directory.name, " ".join(_describe_state(record))
+            command = _command_again(record)
+            group = groups.setdefault(command, UnfinishedGroup(command=command))
+            group.states[_describe_state(record)] += 1
+            if command and (record.status == "interrupted" or not group.purpose):
+                group.purpose = "to resume: " if record.status == "interrupted" else "to train again: "
+            if record.status not in ("interrupted", "running"):
+                problem = f" ({record.problem})" if record.problem else ""
+                group.names.append(f"{record.status} {record.directory.name}{problem}")
     for member in comparison.collection.missing_runs:
-        command = [*_program(comparison.records), *member.overrides, *_directory_override_of_sweep(comparison)]
-        yield "missing", " ".join(member.overrides), f"{command_prefix()}{join_words(command)}"
+        command = f"{command_prefix()}{_command_of_member(member, comparison)}"
+        group = groups.setdefault(command, UnfinishedGroup("to train: ", command))
+        group.states["not begun"] += 1
+    return [*groups.values(), *_list_missing_configurations(comparison)]
+
+
+def _list_missing_configurations(comparison: Comparison) -> Iterator[UnfinishedGroup]:
+    """Yield a group for each configuration that lacks seeds which others have, or without which a grid is not full."""
     listed = {tuple(sorted(member.overrides)) for member in comparison.collection.missing_runs}
-    all_seeds = {record.seed for cell in comparison.cells for record in cell.records}
-    for cell in comparison.cells:
-        example = cell.records[0]
-        missing_seeds = sorted(all_seeds - {record.seed for record in cell.records})
+    all_seeds = sorted({record.seed for cell in comparison.cells for record in cell.records})
+    candidates: list[tuple[str, RunRecord, dict[str, str], list[int]]] = [
+        (cell.title, cell.records[0], {}, _missing_seeds(cell, all_seeds)) for cell in comparison.cells
+    ]
+    candidates += [
+        (format_label(values), comparison.records[0], values, all_seeds) for values in _find_gaps(comparison)
+    ]
+    for title, example, values, seeds in candidates:
         unlisted_seeds = [
-            seed for seed in missing_seeds if tuple(sorted(_replace_values(example, {"seed": str(seed)}))) not in listed
+            seed
+            for seed in seeds
+            if tuple(sorted(_replace_values(example, {**values, "seed": str(seed)}))) not in listed
         ]
         if unlisted_seeds:
-            yield "missing", cell.title, _training_command(example, {}, unlisted_seeds)
-    for values in _find_gaps(comparison):
-        command_line = _training_command(comparison.records[0], values, sorted(all_seeds))
-        yield "missing", format_label(values), command_line
+            command = _training_command(example, values, unlisted_seeds)
+            yield UnfinishedGroup("to train: ", command, Counter({"missing": len(unlisted_seeds)}), [title])
+
+
+def _missing_seeds(cell: Row, all_seeds: Sequence[int]) -> list[int]:
+    seeds = {record.seed for record in cell.records}
+    return [seed for seed in all_seeds if seed not in seeds]
 
 
 def _find_gaps(comparison: Comparison) -> list[dict[str, str]]:
@@ -104,17 +145,28 @@ def _config_directory(record: RunRecord) -> str | None:
     return None
 
 
-def _describe_state(record: RunRecord) -> Iterator[str]:
-    if record.status in ("running", "interrupted", "diverged"):
-        yield f"epoch {record.last_epoch} of {record.max_epochs}"
-    if record.problem:
-        yield record.problem
+def _describe_state(record: RunRecord) -> str:
+    """Return how far a run has come, in words that runs have in common."""
+    progress = f"at epoch {record.last_epoch} of {record.max_epochs}"
+    if record.status == "interrupted":
+        return progress if record.last_epoch else "not begun"
+    return f"{record.status} {progress}" if record.status in ("running", "diverged") else record.status
+
+
+def _command_again(record: RunRecord) -> str:
+    """Return the command that goes on with a run or trains it again; "" if there is nothing to type."""
+    if record.status in ("running", "diverged"):
+        return ""
     # A run of a notebook has no command line: its overrides say the same.
     command = record.command or join_words(["regexp", *record.overrides, *_directory_override(record, is_sweep=False)])
-    if record.status == "interrupted":
-        yield f"to resume: {command_prefix()}{command}"
-    elif record.status in ("failed", "broken"):
-        yield f"to train again: {command_prefix()}{command}"
+    return f"{command_prefix()}{command}"
+
+
+def _command_of_member(member: SweepMember, comparison: Comparison) -> str:
+    """Return the command that trains a member of a sweep: that of the sweep, or of the run if there is none."""
+    if split_command(member.command)[:1] in (["regexp"], ["python"]):
+        return member.command
+    return join_words([*_program(comparison.records), *member.overrides, *_directory_override_of_sweep(comparison)])
 
 
 def _training_command(example: RunRecord, values: Mapping[str, str], seeds: Sequence[int]) -> str:

@@ -26,6 +26,7 @@ from regexp.user_code.targets import PYTHON_PREFIX
 from regexp.utils import next_commands
 from regexp.utils.console import Console
 from regexp.utils.messages import join_words
+from regexp.utils.quantities import format_age
 
 # The number of cohorts that a printed plan lists.
 MAX_PLAN_ROWS = 30
@@ -137,7 +138,8 @@ class Terminal:
 
     def _report_run(self, run: Run, summary: dict[str, Any], finished_before: bool) -> None:
         if finished_before:
-            self.print_line(f"Finished {_format_age(run.directory / 'summary.json')} ago; force=true trains it again.")
+            age = time.time() - (run.directory / "summary.json").stat().st_mtime
+            self.print_line(f"Finished {format_age(age)} ago; force=true trains it again.")
         self.console.print()
         self.console.print(_scores_table(run, summary))
         if summary["status"] == "diverged":
@@ -227,13 +229,3 @@ def _format_duration(seconds: float | None) -> str:
         if seconds >= length:
             return f"{seconds / length:.2g} {unit}" if seconds < 10 * length else f"{seconds / length:.0f} {unit}"
     return f"{max(1, round(seconds))} s"
-
-
-def _format_age(path: Path) -> str:
-    """Return how long ago a file was written, in whole days, hours, minutes or seconds."""
-    seconds = time.time() - path.stat().st_mtime
-    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= length:
-            count = int(seconds // length)
-            return f"{count} {unit}{'s' if count > 1 else ''}"
-    return f"{max(1, int(seconds))} second{'s' if seconds >= 2 else ''}"

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -202,20 +203,48 @@ def test_all_missing_and_broken_runs_are_reported(compare: Command) -> None:
         "1 finished run without test accuracy: not in the differences",
     ):
         assert part.replace(" ", "") in text.replace(" ", ""), part
-    status_text = normalize_spaces(compare("--status")[1])
-    for part in (
-        f"running {runs[0].name} epoch 3 of 100",
-        f"interrupted {runs[2].name} epoch 3 of 100 to resume: regexp -m normalization=none augmentation=none seed=0,1",
-        f"diverged {runs[3].name}",
-        f"failed {runs[5].name} the data is gone to train again: regexp -m",
-        "missing normalization=none augmentation=shift seed=2",
+    status_lines = compare("--status")[1].splitlines()
+    for line in (
+        "1 running at epoch 3 of 100, 1 diverged at epoch 3 of 100",
+        f"  diverged {runs[3].name}",
+        "1 broken, 1 at epoch 3 of 100",
+        "  to resume: regexp -m normalization=none augmentation=none seed=0,1",
+        f"  failed {runs[5].name} (the data is gone)",
+        "  to train again: regexp -m normalization=none augmentation=shift seed=0,1",
     ):
-        assert part.replace(" ", "") in status_text.replace(" ", ""), part
+        assert line in status_lines, line
 
 
-def test_the_status_of_a_finished_sweep_is_one_line(compare: Command) -> None:
-    write_sweep()
-    assert compare("--status") == (0, "20 runs (20 finished), 4 configurations, 5 seeds\nnothing is missing\n", "")
+def test_the_status_of_a_finished_sweep_is_short(compare: Command) -> None:
+    runs = write_sweep()
+    for run, tags in ((runs[0], ["paper"]), (runs[1], ["paper", "second try"])):
+        change_entry(run / "run.json", "tags", value=tags)
+    (runs[2] / "best.safetensors").write_bytes(bytes(3_000_000))
+    status, out, err = compare("--status")
+    headline, header, folder, *lines = out.splitlines()
+    assert (status, headline, err) == (0, "20 runs (20 finished), 4 configurations, 5 seeds", "")
+    assert header.split("  ")[0] == "folder"
+    assert re.fullmatch(r"outputs/default +20 +20 +\d+ seconds? ago +3 MB +paper, second try", folder.rstrip())
+    assert lines == ["", "nothing is missing"]
+
+
+def test_the_status_names_a_command_once(compare: Command) -> None:
+    """Of 20 runs, 8 have not begun, 4 were interrupted and one failed, and one command goes on with all of them."""
+    runs = write_sweep()
+    command = "regexp -m normalization=none,batch augmentation=none,shift 'seed=range(5)'"
+    change_entry(next((DEFAULT / "sweeps").iterdir()), "command", value=command)
+    for i, run in enumerate(runs):
+        change_entry(run / "run.json", "command", value=command)
+        if i < 5:
+            (run / "summary.json").unlink()
+        elif i < 13:
+            shutil.rmtree(run)
+    (runs[4] / "failure.json").write_text(json.dumps({"message": "the data is gone"}))
+    lines = compare("--status")[1].partition("\n\n")[2].splitlines()
+    states, failure, to_type = lines
+    assert states == "4 at epoch 3 of 100, 1 failed, 8 not begun"
+    assert failure == f"  failed {runs[4].name} (the data is gone)"
+    assert to_type == f"  to resume: {command}"
 
 
 def test_the_status_lists_the_gaps_of_a_grid(compare: Command) -> None:
@@ -223,8 +252,11 @@ def test_the_status_lists_the_gaps_of_a_grid(compare: Command) -> None:
         for seed in (0, 1)[: 2 - (augmentation == "shift")]:
             write_run(DEFAULT, [f"normalization={normalization}", f"augmentation={augmentation}"], seed)
     status_text = normalize_spaces(compare(str(DEFAULT), "--status")[1])
-    assert "missing norm=none aug=shift regexp normalization=none augmentation=shift seed=1" in status_text
-    assert "missing norm=batch aug=shift regexp -m normalization=batch augmentation=shift seed=0,1" in status_text
+    assert "1 missing: norm=none aug=shift to train: regexp normalization=none augmentation=shift seed=1" in status_text
+    assert (
+        "2 missing: norm=batch aug=shift to train: regexp -m normalization=batch augmentation=shift seed=0,1"
+        in status_text
+    )
 
 
 @pytest.mark.parametrize(
@@ -247,10 +279,10 @@ def test_impossible_combinations_are_not_missing(compare: Command, runs: tuple[s
         write_run(DEFAULT, [f"{group}={option}", *([f"{prefixes[name]}={value}"] if setting else [])], 0)
     status, out, _ = compare(str(DEFAULT), "--status")
     assert status == 0
-    lines = [line.removeprefix("missing  ").strip() for line in out.splitlines() if line.startswith("missing")]
+    lines = re.findall("^1 missing: (.*)$", out, re.MULTILINE)
     assert lines == missing
-    for _, _, command in list_unfinished(compare_collection(collect([DEFAULT]))):
-        compose_job(shlex.split(command)[1:])  # it runs as it is
+    for group in list_unfinished(compare_collection(collect([DEFAULT]))):
+        compose_job(shlex.split(group.command)[1:])  # it runs as it is
 
 
 def test_data_that_only_a_hash_tells_apart_leave_no_gaps(compare: Command) -> None:
@@ -269,7 +301,7 @@ def test_a_combination_that_was_typed_in_another_way_is_not_missing(compare: Com
     ):
         write_run(DEFAULT, overrides, 0)
     out = compare(str(DEFAULT), "--status")[1]
-    missing = [line.removeprefix("missing  ").strip() for line in out.splitlines() if line.startswith("missing")]
+    missing = re.findall("^1 missing: (.*)$", out, re.MULTILINE)
     assert missing == ["experiment=lesson dropout=0.5 norm=batch"]
 
 
@@ -573,6 +605,7 @@ def test_the_status_has_no_other_format_than_text(compare: Command) -> None:
 
 def test_the_command_for_a_missing_run_names_its_directory(compare: Command) -> None:
     runs = write_sweep(Path("elsewhere/default"))
+    change_entry(next(Path("elsewhere/default/sweeps").iterdir()), "command", value="a sweep in Python")
     shutil.rmtree(runs[0])
     status_text = normalize_spaces(compare("elsewhere/default", "--status")[1])
     assert "regexp normalization=none augmentation=none seed=0 hydra.run.dir=elsewhere" in status_text

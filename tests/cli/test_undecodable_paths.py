@@ -61,8 +61,8 @@ def test_a_path_that_is_not_utf8_is_used_recorded_and_shown(
     monkeypatch.delenv("UV", raising=False)
     shutil.rmtree(directory)
     comparison = compare_collection(collect([Path(f"o{BYTES}/default")]))
-    [(_, _, command)] = list_unfinished(comparison)
-    _, *missing_words = split_in_shell(command)
+    [group] = list_unfinished(comparison)
+    _, *missing_words = split_in_shell(group.command)
     assert f"hydra.run.dir=o{BYTES}" in missing_words
     assert run_regexp(monkeypatch, *missing_words) == 0
     assert load_run(directory).summary["status"] == "completed"

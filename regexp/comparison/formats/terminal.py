@@ -13,6 +13,7 @@ from regexp.comparison.compare import Comparison
 from regexp.comparison.formats import tables
 from regexp.comparison.formats.rich_tables import to_rich_table
 from regexp.comparison.formats.run_table import tabulate_runs
+from regexp.comparison.formats.status import describe_groups, tabulate_folders
 from regexp.comparison.formats.text_table import TextTable, fit_table
 from regexp.comparison.formats.writing import format_comparison
 from regexp.comparison.loading import format_count
@@ -65,16 +66,14 @@ class Report:
         self._print_notes(make_brief_notes(comparison))
 
     def print_status(self, comparison: Comparison) -> None:
-        """Print which runs have not finished, and what to type to train them."""
+        """Print which folders the runs are in, which have not finished, and what to type to train them."""
         self.print_line(format_headline(comparison))
-        table = Table(box=None, pad_edge=False, show_header=False)
-        table.add_column(no_wrap=True)
-        table.add_column(overflow="fold")
-        for status, name, state in list_unfinished(comparison):
-            table.add_row(status, escape(name + (f"\n{state}" if state else "")))
-        if table.row_count:
-            self._print_table(table)
-        else:
+        self._print_rows(tabulate_folders(comparison))
+        lines = list(describe_groups(list_unfinished(comparison)))
+        self.console.print()
+        for line in lines:
+            self.console.print(escape(line), soft_wrap=True)
+        if not lines:
             self.print_line("nothing is missing")
         for remark in comparison.collection.remarks:
             self.print_line(remark)
