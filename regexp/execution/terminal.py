@@ -25,8 +25,7 @@ from regexp.runs.weights import LAST
 from regexp.user_code.targets import PYTHON_PREFIX
 from regexp.utils import next_commands
 from regexp.utils.console import Console
-from regexp.utils.messages import join_words
-from regexp.utils.quantities import format_age
+from regexp.utils.messages import format_age, join_words
 
 # The number of cohorts that a printed plan lists.
 MAX_PLAN_ROWS = 30

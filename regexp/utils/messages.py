@@ -114,6 +114,20 @@ def show_bytes(text: str) -> str:
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
+def format_bytes(size: float) -> str:
+    """Return a size in bytes as megabytes or gigabytes: "47 MB", "1.2 GB"."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"
+
+
+def format_age(seconds: float) -> str:
+    """Return an age in whole days, hours, minutes or seconds: "2 hours"."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            count = int(seconds // length)
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return f"{max(1, int(seconds))} second{'s' if seconds >= 2 else ''}"
+
+
 def list_first(lines: Sequence[str], count: int = 10) -> str:
     """Return the first lines of a list, indented, and how many more there are."""
     listed = "".join(f"\n  {line}" for line in lines[:count])

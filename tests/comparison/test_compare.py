@@ -11,10 +11,10 @@ from scipy import stats
 
 from regexp.comparison.compare import Comparison, compare_collection
 from regexp.comparison.effects import Effect
+from regexp.comparison.explaining.notes import make_brief_notes, make_notes
 from regexp.comparison.formats.tables import tabulate_overview
 from regexp.comparison.grouping import group_by_configuration
 from regexp.comparison.loading import Collection, collect
-from regexp.comparison.notes import make_brief_notes, make_notes
 from regexp.comparison.statistics import count_required_seeds, sd_confidence_interval
 from regexp.comparison.verdicts import INTERACTION, format_verdict
 from regexp.config.metric_registry import RUN_METRICS
@@ -205,12 +205,32 @@ def test_seconds_are_not_compared() -> None:
         compare_collection(simulate_runs({"none": {0: 1.0}, "a": {0: 2.0}}), metric="seconds")
 
 
-def test_runs_on_other_data_are_said_to_be_measured_on_different_images(tmp_path: Path) -> None:
-    write_run(tmp_path, ["normalization=batch"], 0, data="one")
-    write_run(tmp_path, ["normalization=none"], 0, data="other")
+@pytest.mark.parametrize(
+    ("runs", "names", "condition"),
+    [
+        ([("data=digits", "d"), ("data=mnist", "m")], "digits, mnist", "data=digits"),
+        (
+            [("data=arrays data.path=a.npz", "d"), ("data=arrays data.path=b.npz", "m")],
+            "a.npz, b.npz",
+            "data.path=a.npz",
+        ),
+        ([("normalization=batch", "one"), ("normalization=none", "two")], "one, two", "data.fingerprint=one"),
+    ],
+    ids=["option", "path", "contents"],
+)
+def test_a_comparison_of_several_data_sets_says_so(
+    tmp_path: Path, runs: list[tuple[str, str]], names: str, condition: str
+) -> None:
+    for overrides, data in runs:
+        for seed in range(2):
+            write_run(tmp_path, overrides.split(), seed, data=data)
     comparison = compare_collection(collect([tmp_path]))
+    note = f"The runs are of 2 data sets ({names}): figures on one cannot be compared with figures on another."
     for notes in (make_notes(comparison), make_brief_notes(comparison)):
-        assert any(note.startswith("The configurations are measured on different images") for note in notes)
+        assert notes.count(f"{note} Compare the runs of one: --where {condition}") == 1
+    one = compare_collection(collect([tmp_path]), where=[condition])
+    assert len(one.records) == 2
+    assert not any("data sets" in note for note in make_notes(one))
 
 
 def test_required_seeds_are_computed_for_the_corrected_level() -> None:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from regexp.comparison.compare import Comparison
+from regexp.comparison.explaining.training_time import describe_training_time
 from regexp.comparison.formats.text_table import TextTable
 from regexp.comparison.loading import format_count
 from regexp.comparison.rows import Difference
 from regexp.comparison.statistics import ALPHA, CONFIDENCE_LEVEL, POWER
-from regexp.comparison.training_time import describe_training_time
 from regexp.comparison.verdicts import format_headline
 
 _LEVEL = f"{100 * ALPHA:g} %"

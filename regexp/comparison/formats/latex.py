@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator
 
 from regexp.comparison.compare import Comparison
+from regexp.comparison.explaining.training_time import describe_training_time
 from regexp.comparison.formats.captions import caption_results, caption_tests
 from regexp.comparison.formats.run_table import tabulate_runs
 from regexp.comparison.formats.tables import tabulate_differences, tabulate_effects, tabulate_results
 from regexp.comparison.formats.text_table import TextTable, abbreviate_columns, drop_constants, join_lines
-from regexp.comparison.training_time import describe_training_time
 from regexp.utils.messages import show_bytes
 
 # A longer table goes on over pages.

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from regexp.comparison.best import describe_best_run
 from regexp.comparison.compare import Comparison
+from regexp.comparison.explaining.notes import make_notes
 from regexp.comparison.formats.run_table import tabulate_runs
 from regexp.comparison.formats.tables import tabulate_differences, tabulate_effects, tabulate_results
 from regexp.comparison.formats.text_table import TextTable, join_lines
-from regexp.comparison.notes import make_notes
 from regexp.comparison.verdicts import format_headline
 from regexp.utils.messages import show_bytes
 

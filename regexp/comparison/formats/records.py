@@ -9,9 +9,9 @@ from typing import Any
 
 from regexp.comparison.compare import Comparison
 from regexp.comparison.effects import Effect
+from regexp.comparison.explaining.notes import explain_exclusions, make_notes
 from regexp.comparison.formats.run_table import list_runs
 from regexp.comparison.grouping import ABSENT
-from regexp.comparison.notes import explain_exclusions, make_notes
 from regexp.comparison.rows import Difference, Row
 from regexp.comparison.statistics import Estimate
 from regexp.comparison.verdicts import (

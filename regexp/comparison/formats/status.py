@@ -12,8 +12,8 @@ from regexp.comparison.missing_runs import UnfinishedGroup
 from regexp.errors import RunError
 from regexp.runs.run import Run
 from regexp.runs.run_record import RunRecord
+from regexp.utils.messages import format_age, format_bytes
 from regexp.utils.next_commands import relative_path
-from regexp.utils.quantities import format_age, format_bytes
 
 # So many runs of a group are named, and so many groups are listed.
 _MAX_NAMES, _MAX_GROUPS = 5, 20

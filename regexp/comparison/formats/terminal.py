@@ -10,6 +10,9 @@ from rich.table import Table
 
 from regexp.comparison.best import describe_best_run
 from regexp.comparison.compare import Comparison
+from regexp.comparison.explaining.measured_images import explain_mixed_data
+from regexp.comparison.explaining.notes import explain_exclusions, make_brief_notes, make_notes
+from regexp.comparison.explaining.training_time import describe_training_time
 from regexp.comparison.formats import tables
 from regexp.comparison.formats.rich_tables import to_rich_table
 from regexp.comparison.formats.run_table import tabulate_runs
@@ -18,8 +21,6 @@ from regexp.comparison.formats.text_table import TextTable, fit_table
 from regexp.comparison.formats.writing import format_comparison
 from regexp.comparison.loading import format_count
 from regexp.comparison.missing_runs import list_unfinished
-from regexp.comparison.notes import explain_exclusions, make_brief_notes, make_notes
-from regexp.comparison.training_time import describe_training_time
 from regexp.comparison.verdicts import format_headline
 from regexp.utils.console import Console
 from regexp.utils.messages import show_bytes
@@ -44,6 +45,9 @@ class Report:
         """Print the tables, verdicts and notes of a comparison."""
         self.print_line(comparison.collection.title)
         self.print_line(format_headline(comparison))
+        mixed_data = list(explain_mixed_data(comparison))
+        for line in mixed_data:  # before the tables, which mean little then
+            self.print_line(line)
         for table in (
             tables.tabulate_results(comparison),
             tables.tabulate_differences(comparison, brief=True),
@@ -55,7 +59,7 @@ class Report:
                 self._print_rows(table)
         self._print_hidden_rows(comparison)
         self.console.print()
-        self._print_notes(make_notes(comparison))
+        self._print_notes([note for note in make_notes(comparison) if note not in mixed_data])
         self._print_best_run(comparison)
 
     def print_overview(self, comparison: Comparison) -> None:

@@ -9,13 +9,18 @@ from collections.abc import Iterator, Sequence
 
 from regexp.comparison.best import find_best_row
 from regexp.comparison.compare import Comparison
+from regexp.comparison.explaining.measured_images import (
+    count_noun,
+    explain_different_images,
+    explain_mixed_data,
+    reported_split,
+)
+from regexp.comparison.explaining.training_time import describe_training_time
 from regexp.comparison.loading import format_count
 from regexp.comparison.rows import paired_differences, test_differences
 from regexp.comparison.statistics import ALPHA, MAX_SIGN_FLIP_PAIRS, wilson_interval
-from regexp.comparison.training_time import describe_training_time
 from regexp.comparison.verdicts import format_estimate
 from regexp.config.metric_registry import RUN_METRICS
-from regexp.config.schemas.data import DATA_SOURCES
 from regexp.runs.identity import split_code_hash
 from regexp.runs.run_record import RunRecord
 from regexp.utils.messages import join_words, say, split_command
@@ -27,6 +32,7 @@ MAX_FAILURES = 5
 def make_notes(comparison: Comparison) -> list[str]:
     """Return all notes on a comparison, for its long form."""
     return [
+        *explain_mixed_data(comparison),
         *_explain_means(comparison),
         *_explain_tests(comparison),
         *_explain_effects(comparison),
@@ -47,7 +53,8 @@ def make_brief_notes(comparison: Comparison) -> list[str]:
     return [
         *lines,
         *_explain_single_seed(comparison),
-        *_explain_different_images(comparison),
+        *explain_mixed_data(comparison),
+        *explain_different_images(comparison),
         *explain_exclusions(comparison),
     ]
 
@@ -81,18 +88,18 @@ def _explain_single_seed(comparison: Comparison) -> Iterator[str]:
 
 def _explain_test_set(comparison: Comparison) -> Iterator[str]:
     """Yield the sampling error of the reported accuracies, which are measured on a sample of images."""
-    different_images = list(_explain_different_images(comparison))
-    if different_images:
+    different_images = list(explain_different_images(comparison))
+    if different_images or list(explain_mixed_data(comparison)):
         yield from different_images
         return
-    split = _reported_split(comparison)
+    split = reported_split(comparison)
     metric = "test_accuracy" if split == "test" else "val_accuracy"
     sizes = {record.image_counts.get(split) for record in comparison.records if record.finished}
     best = find_best_row(comparison.rows)
     estimate = None if best is None else best.estimate(metric)
     if best is None or estimate is None or len(sizes) != 1:
         return
-    size, units = sizes.pop(), _count_noun(comparison)
+    size, units = sizes.pop(), count_noun(comparison)
     if not size:
         return
     low, high = (100 * bound for bound in wilson_interval(estimate.mean, size))
@@ -107,36 +114,6 @@ def _explain_test_set(comparison: Comparison) -> Iterator[str]:
         max_error = 1.96 * math.sqrt(max(0.0, error_sum - difference**2) / size)
         text += f", and its difference to the baseline may be off by up to {100 * max_error:.1f} points"
     yield f"{text}. Intervals and verdicts apply to these {units} only."
-
-
-def _explain_different_images(comparison: Comparison) -> Iterator[str]:
-    split = _reported_split(comparison)
-    image_sets = {_image_set(record, split) for record in comparison.records if record.finished}
-    if len(image_sets) > 1:
-        units = _count_noun(comparison)
-        yield (
-            f"The configurations are measured on different {units} (other data, or another split), so a part of their "
-            f"differences may come from the {units}."
-        )
-
-
-def _count_noun(comparison: Comparison) -> str:
-    """Return the word for what the runs are measured on: "images", or "rows" if all of their data are tables."""
-    names = {record.config.get("data") for record in comparison.records}
-    are_tables = all(name in DATA_SOURCES and DATA_SOURCES[name].is_table for name in names)
-    return "rows" if are_tables else "images"
-
-
-def _reported_split(comparison: Comparison) -> str:
-    """Return the split that the reported accuracies are measured on."""
-    return "test" if any(row.scores.get("test_accuracy") for row in comparison.rows) else "validation"
-
-
-def _image_set(record: RunRecord, split: str) -> tuple[object, ...]:
-    """Return a key of the images in a split: equal for runs that are measured on the same images."""
-    split_keys = ("data.val_size", "data.split_seed") if split == "validation" else ()
-    data = (record.config["data.fingerprint"], record.validation, record.image_counts.get(split))
-    return (*data, *(record.config.get(key) for key in split_keys))
 
 
 def _explain_tests(comparison: Comparison) -> Iterator[str]:
