@@ -25,7 +25,7 @@ LIBRARIES: dict[str, set[str]] = {
     "training": {"torch"},
     "runs": {"tensorboard", "torch", "safetensors", "numpy", "PIL", "onnxscript", "onnxruntime"},
     "comparison": {"numpy", "scipy", "matplotlib", "rich"},
-    "execution": {"torch", "hydra", "omegaconf", "rich", "PIL", "safetensors", "loky"},
+    "execution": {"torch", "hydra", "omegaconf", "rich", "PIL", "safetensors", "loky", "IPython"},
     "cli": {"hydra", "omegaconf"},
     "api": {"torch", "PIL"},
     "preview": set(),

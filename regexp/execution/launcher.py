@@ -13,7 +13,7 @@ from regexp.config.hydra_config.sweepers import is_search, list_swept_keys
 from regexp.config.job import Job
 from regexp.config.schema import flatten
 from regexp.errors import DIVERGED, RunBusy
-from regexp.execution.displays import print_header
+from regexp.execution.displays.lines import print_header
 from regexp.execution.executors.choice import choose_executor
 from regexp.execution.launching.job_settings import choose_logging_workers, job_settings
 from regexp.execution.launching.objective import Objective, worst_value

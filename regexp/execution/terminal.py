@@ -15,6 +15,7 @@ from rich.table import Table
 from regexp.config.metric_registry import Metric, list_metrics
 from regexp.config.schema import OPTIONS
 from regexp.config.schemas.model import NetworkConfig
+from regexp.execution.displays.page import Page, PageConsole
 from regexp.execution.planning import PlannedCohort, distinguishing_values, forecast_seconds
 from regexp.runs.directories import PlannedRun
 from regexp.runs.identity import short_names
@@ -36,6 +37,8 @@ class Terminal:
 
     def __init__(self, quiet: bool = False) -> None:
         self.console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+        if self.console.is_jupyter and not quiet:
+            self.console = PageConsole(Page())
 
     def print_line(self, message: str) -> None:
         """Print a message on a line of its own."""

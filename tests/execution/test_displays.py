@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from regexp.config.compose import compose_job
-from regexp.execution.displays import MAX_PROGRESS_LINES, ParallelDisplay, SequentialDisplay, lowest_loss
+from regexp.execution.displays.bars import TerminalBar
+from regexp.execution.displays.lines import MAX_PROGRESS_LINES, lowest_loss
+from regexp.execution.displays.parallel import ParallelDisplay
+from regexp.execution.displays.sequential import SequentialDisplay
 from regexp.execution.events import CohortDescription, EpochSummary
 from regexp.execution.planning import PlannedCohort
 from regexp.runs.directories import PlannedRun
@@ -83,8 +86,8 @@ def test_cohorts_at_the_same_time_share_headers_lines_and_the_best_run() -> None
 
 def shown(display: ParallelDisplay) -> tuple[float, str]:
     """Return the number of epochs and the number of runs that a progress bar shows."""
-    assert display.progress is not None
-    [task] = display.progress.tasks
+    assert isinstance(display.bar, TerminalBar)
+    [task] = display.bar.progress.tasks
     return task.completed, task.fields["label"]
 
 

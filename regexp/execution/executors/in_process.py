@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Self, final
 
 from regexp.execution import execute, grouping
-from regexp.execution.displays import SequentialDisplay
+from regexp.execution.displays.sequential import SequentialDisplay
 from regexp.execution.forecasting import forecast
 from regexp.execution.planning import PlannedCohort
 from regexp.execution.terminal import Terminal

@@ -8,7 +8,8 @@ from multiprocessing.connection import wait
 from typing import Any, Self, final
 
 from regexp.errors import Interrupted, OutOfMemory, WorkerDied
-from regexp.execution.displays import ParallelDisplay, count_run_epochs
+from regexp.execution.displays.epoch_counter import count_run_epochs
+from regexp.execution.displays.parallel import ParallelDisplay
 from regexp.execution.events import CohortDescription, CohortEnd, EpochSummary
 from regexp.execution.executors import worker
 from regexp.execution.executors.worker_process import WorkerProcess

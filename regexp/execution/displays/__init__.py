@@ -1,0 +1,1 @@
+"""Displays of training: what a terminal, a file or a notebook shows while cohorts train. Imports no torch."""
