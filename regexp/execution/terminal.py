@@ -5,20 +5,20 @@ Everything is readable at 80 columns. This module imports no torch.
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
-from regexp.config.metric_registry import Metric, list_metrics
 from regexp.config.schema import OPTIONS
 from regexp.config.schemas.model import NetworkConfig
 from regexp.execution.displays.page import Page, PageConsole
 from regexp.execution.planning import PlannedCohort, distinguishing_values, forecast_seconds
 from regexp.runs.directories import PlannedRun
 from regexp.runs.identity import short_names
+from regexp.runs.listing.scores import tabulate_scores
 from regexp.runs.logdirs import make_current_logdir, make_logdir
 from regexp.runs.reserving.planned_notes import list_notes
 from regexp.runs.run import Run
@@ -161,45 +161,14 @@ class Terminal:
 
 def _scores_table(run: Run, summary: dict[str, Any]) -> Table:
     """Return a table of the losses and accuracies of the epoch whose weights the run keeps."""
-    scores = summary["best"] if run.keeps_best else summary["last"]
-    epoch = summary["best_epoch"] if run.keeps_best else summary["epochs"]
-    ending = {"completed": "all epochs", "stopped_early": "stopped early", "diverged": "diverged"}[summary["status"]]
-    title = f"epoch {epoch} of {summary['epochs']} ({ending}), {summary['seconds']:.1f} s"
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    scores = tabulate_scores(run, summary)
+    table = Table(title=scores.title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("")
-    metrics = list_metrics(run.config)
-    for metric in metrics.values():
-        table.add_column(metric.title, justify="right")
-    # A run of an earlier version may lack a metric that is new.
-    train = {name: scores.get(f"train_{name}") for name in metrics}
-    validation = {name: scores.get(f"val_{name}") for name in metrics}
-    table.add_row("training", *_format_scores(metrics, train))
-    table.add_row("validation", *_format_scores(metrics, validation))
-    # A gap is positive where the validation images do worse than the training images.
-    gaps: dict[str, float | None] = {}
-    for name, metric in metrics.items():
-        train_value, val_value = train[name], validation[name]
-        if train_value is None or val_value is None:
-            gaps[name] = None
-        else:
-            gaps[name] = train_value - val_value if metric.better > 0 else val_value - train_value
-    if all(gap is not None for gap in gaps.values()):
-        table.add_row("gap", *_format_scores(metrics, gaps))
-    if summary["test"] is not None:
-        table.add_row("test", *_format_scores(metrics, summary["test"]))
+    for column in scores.columns:
+        table.add_column(column, justify="right")
+    for name, values in scores.rows.items():
+        table.add_row(name, *values)
     return table
-
-
-def _format_scores(metrics: Mapping[str, Metric], scores: Mapping[str, float | None]) -> list[str]:
-    """Return the value of every metric as the table shows it."""
-    texts = []
-    for name, metric in metrics.items():
-        value = scores.get(name)
-        if value is None:
-            texts.append("-")
-        else:
-            texts.append(f"{value:.2%}" if metric.percent else f"{value:.4f}")
-    return texts
 
 
 def _suggest_overrides(run: Run) -> str:

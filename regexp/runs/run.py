@@ -13,6 +13,7 @@ from regexp.runs.predicting.predictions import Predictions
 from regexp.runs.predicting.trained_model import TrainedModel, load_model
 from regexp.runs.weights import WEIGHT_FILES
 from regexp.utils.atomic_io import read_text
+from regexp.utils.lazy import load_object
 
 if TYPE_CHECKING:
     from torch import nn
@@ -255,6 +256,11 @@ class Run:
         if not self.config.get("keep_checkpoints", True):
             return "trained with keep_checkpoints=false"
         return f"{WEIGHT_FILES['last']} is missing ({self.status})"
+
+    def _repr_html_(self) -> str:
+        """Return the run with its scores and curves, which notebooks show."""
+        card: str = load_object("runs.listing.cards.make_run_card")(self)
+        return card
 
     def __repr__(self) -> str:
         return f"Run({str(self.directory)!r}, {self.status})"

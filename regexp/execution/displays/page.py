@@ -33,7 +33,7 @@ class Page:
 
         self.epochs: dict[int, list[EpochSummary]] = {}
         self.max_epochs: dict[int, int] = {}
-        self._make_html = HTML
+        self._make_html: Any = HTML
         self._blocks: list[str] = []
         self._text = ""  # printed lines, in HTML, that may grow
         self._live = ""

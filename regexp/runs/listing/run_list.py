@@ -5,6 +5,7 @@ from typing import Any, SupportsIndex, overload
 
 from regexp.config.words.homes import expand_home
 from regexp.errors import RunError
+from regexp.runs.listing.cards import make_runs_table
 from regexp.runs.listing.finding import find_run_directories, is_set_aside, read_sweep_members
 from regexp.runs.listing.records import make_epoch_records, make_run_records
 from regexp.runs.run import Run
@@ -45,6 +46,10 @@ class Runs(list[Run]):
             RunError: the metrics.csv of a run is broken.
         """
         return make_epoch_records(self)
+
+    def _repr_html_(self) -> str:
+        """Return the runs as a table, which notebooks show."""
+        return make_runs_table(self)
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> Run: ...
