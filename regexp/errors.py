@@ -130,7 +130,7 @@ class Interrupted(KeyboardInterrupt):
         """Return what IPython shows in place of a traceback."""
         return [
             *_list_caller_lines(self.__traceback__),
-            "Interrupted: training stopped at the end of an epoch. Run the cell again to go on from there.",
+            "Interrupted: run the cell again to go on.",
         ]
 
 

@@ -1,5 +1,6 @@
 """Training from Python: one run, or a sweep."""
 
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from regexp.api.choices import Data, Model, add_choices
 from regexp.config.compose import compose_jobs
 from regexp.config.words.homes import expand_home
 from regexp.config.words.python_values import Overrides, expand_python_grid, write_overrides
-from regexp.errors import ConfigError, DivergedRun
+from regexp.errors import ConfigError, DivergedRun, Interrupted
 from regexp.execution.terminal import Terminal
 from regexp.execution.train import train
 from regexp.runs.listing.run_list import Runs
@@ -150,7 +151,12 @@ def _train(
     for warning in dict.fromkeys([*unknown_sources, *(warning for job in jobs for warning in job.warnings)]):
         terminal.console.print_warning(warning)
     sweep_record = SweepRecord(workers=workers) if len(runs) > 1 else None
-    trained_runs = Runs(train(jobs, expand_home(outputs), terminal, sweep_record))
+    try:
+        trained_runs = Runs(train(jobs, expand_home(outputs), terminal, sweep_record))
+    except Interrupted:
+        raise
+    except KeyboardInterrupt as error:  # while torch was imported, or a second one: told as the first one is
+        raise Interrupted(signal.SIGINT) from error
     _warn_of_divergence(trained_runs)
     return trained_runs
 

@@ -18,6 +18,7 @@ from regexp.execution.displays.page import Page, PageConsole
 from regexp.execution.planning import PlannedCohort, distinguishing_values, forecast_seconds
 from regexp.runs.directories import PlannedRun
 from regexp.runs.identity import short_names
+from regexp.runs.listing.cards import make_run_results
 from regexp.runs.listing.scores import tabulate_scores
 from regexp.runs.logdirs import make_current_logdir, make_logdir
 from regexp.runs.reserving.planned_notes import list_notes
@@ -26,7 +27,7 @@ from regexp.runs.weights import LAST
 from regexp.user_code.targets import PYTHON_PREFIX
 from regexp.utils import next_commands
 from regexp.utils.console import Console
-from regexp.utils.messages import format_age, join_words
+from regexp.utils.messages import format_age, join_words, speaks_python
 
 # The number of cohorts that a printed plan lists.
 MAX_PLAN_ROWS = 30
@@ -126,24 +127,31 @@ class Terminal:
             self._report_run(runs[0], runs[0].summary, finished_before)
         elif len(runs) > 1:
             from regexp.comparison.compare import compare_collection  # imports scipy, which training need not wait for
+            from regexp.comparison.formats.notebook import show_overview
             from regexp.comparison.formats.terminal import Report
             from regexp.comparison.loading import collect_runs
 
-            self.console.print()
             comparison = compare_collection(collect_runs(runs, "the sweep"))
-            Report(self.console).print_overview(comparison)
-            self.console.print()
+            if isinstance(self.console, PageConsole):
+                self.console.page.add(show_overview(comparison))
+            else:
+                self.console.print()
+                Report(self.console).print_overview(comparison)
+                self.console.print()
             # The runs of the table and no others, so that TensorBoard's averages are those of the table.
             logs = make_logdir([record.directory for record in comparison.records])
-            self.print_line(f"curves   {next_commands.tensorboard_command(logs)}")
+            self._print_curves_command(logs)
             self.print_line(f"compare  {next_commands.compare_command([run.directory for run in runs])}")
 
     def _report_run(self, run: Run, summary: dict[str, Any], finished_before: bool) -> None:
         if finished_before:
             age = time.time() - (run.directory / "summary.json").stat().st_mtime
             self.print_line(f"Finished {format_age(age)} ago; force=true trains it again.")
-        self.console.print()
-        self.console.print(_scores_table(run, summary))
+        if isinstance(self.console, PageConsole):
+            self.console.page.add(make_run_results(run))
+        else:
+            self.console.print()
+            self.console.print(_scores_table(run, summary))
         if summary["status"] == "diverged":
             self.print_line(
                 f"Diverged in epoch {summary['epochs']}: the loss is not finite at a learning rate "
@@ -151,12 +159,22 @@ class Terminal:
             )
         if summary["validation"] == "test":
             self.print_line("Validated on the test set, as in the lesson, so there is no separate test score.")
-        self.console.print()
+        if not isinstance(self.console, PageConsole):
+            self.console.print()
         self.print_line(f"results  {next_commands.relative_path(run.directory)}")
         logs = make_current_logdir(run.directory.parent.parent)
-        self.print_line(f"curves   {next_commands.tensorboard_command(logs)}")
-        if not any(text.startswith(PYTHON_PREFIX) for text in map(str, run.config.values())):  # only Python has it
+        self._print_curves_command(logs)
+        if speaks_python():
+            self.print_line(f"load     {next_commands.load_call(run.directory)}")
+        elif not any(text.startswith(PYTHON_PREFIX) for text in map(str, run.config.values())):  # only Python has it
             self.print_line(f"try      {next_commands.command_prefix()}regexp {_suggest_overrides(run)}")
+
+    def _print_curves_command(self, logs: Path) -> None:
+        """Print what shows a directory of logs in TensorBoard, in a notebook as its magic command."""
+        command = next_commands.tensorboard_command(logs)
+        if isinstance(self.console, PageConsole):
+            command = f"%reload_ext tensorboard\n         %{command.removeprefix(next_commands.command_prefix())}"
+        self.print_line(f"curves   {command}")
 
 
 def _scores_table(run: Run, summary: dict[str, Any]) -> Table:

@@ -28,6 +28,11 @@ def speak_python() -> Iterator[None]:
         _speaks_python.reset(token)
 
 
+def speaks_python() -> bool:
+    """Return whether messages are for who calls Python's functions."""
+    return _speaks_python.get()
+
+
 def say(command: str, python: str) -> str:
     """Return a message, or a part of one, as whoever reads it needs it.
 

@@ -8,13 +8,14 @@ from regexp.comparison.best import describe_best_run
 from regexp.comparison.compare import Comparison
 from regexp.comparison.explaining.notes import explain_exclusions, make_notes
 from regexp.comparison.formats.captions import caption_results
-from regexp.comparison.formats.html import escape_text, list_to_html, make_page, table_to_html
+from regexp.comparison.formats.html import list_to_html, make_page, table_to_html
 from regexp.comparison.formats.run_table import tabulate_runs
 from regexp.comparison.formats.tables import tabulate_differences, tabulate_effects, tabulate_results
 from regexp.comparison.formats.text_table import drop_constants
 from regexp.comparison.verdicts import format_headline
 from regexp.errors import RunError
 from regexp.runs.run import Run
+from regexp.utils.html.elements import escape_text
 from regexp.utils.processes import typed_command
 
 # So many commands are listed one by one.

@@ -10,6 +10,7 @@ from typing import Any
 from regexp.comparison.compare import Comparison
 from regexp.comparison.effects import Effect
 from regexp.comparison.explaining.notes import explain_exclusions, make_notes
+from regexp.comparison.formats.notebook import show_comparison
 from regexp.comparison.formats.run_table import list_runs
 from regexp.comparison.grouping import ABSENT
 from regexp.comparison.rows import Difference, Row
@@ -38,6 +39,11 @@ class RowRecords(list[dict[str, Any]]):
     """
 
     notes: list[str]
+    _comparison: Comparison
+
+    def _repr_html_(self) -> str:
+        """Return the tables of the comparison, which notebooks show."""
+        return show_comparison(self._comparison)
 
 
 def make_row_records(comparison: Comparison) -> RowRecords:
@@ -56,7 +62,7 @@ def make_row_records(comparison: Comparison) -> RowRecords:
         record |= _difference_fields(row.difference, comparison.metric)
         record["directories"] = [str(run_record.directory) for run_record in row.records]
         records.append(record)
-    records.notes = make_notes(comparison)
+    records.notes, records._comparison = make_notes(comparison), comparison
     return records
 
 

@@ -40,7 +40,7 @@ class ProgressBar(Protocol):
         ...
 
     def close(self) -> None:
-        """Remove the bar."""
+        """Redraw the bar no longer."""
         ...
 
 
@@ -116,8 +116,8 @@ class NotebookBar:
         self.page.max_epochs[cohort] = epochs
 
     def close(self) -> None:
-        """Remove the bar."""
-        self.page.set_live("")
+        """Leave the last state of the bar, until there are results to take its place."""
+        self.page.show()
 
     def _estimate_seconds(self, done: int) -> str:
         """Return how long the rest takes at the pace so far, as the end of a sentence."""

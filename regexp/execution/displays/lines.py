@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from rich.markup import escape
 from rich.table import Table
 
+from regexp.execution.displays.page import PageConsole
 from regexp.execution.events import EpochSummary
 from regexp.utils.console import Console
 
@@ -14,11 +15,18 @@ MAX_PROGRESS_LINES = 20
 
 
 def print_header(console: Console, facts: Mapping[str, str]) -> None:
-    """Print facts, each with its name in bold at the left; a warning among them is given also where none is printed."""
+    """Print facts, each with its name in bold at the left; a warning among them is given also where none is printed.
+
+    On a page of a notebook, where all headers stay, a fact that the header before had too is not repeated.
+    """
+    shown_facts = facts
+    if isinstance(console, PageConsole):
+        shown_facts = {name: text for name, text in facts.items() if console.page.facts.get(name) != text}
+        console.page.facts = facts
     header = Table.grid(padding=(0, 2, 0, 0))
     header.add_column()
     header.add_column(overflow="fold")  # a path is shown whole
-    for name, text in facts.items():
+    for name, text in shown_facts.items():
         header.add_row(f"[bold]{name}[/bold]", escape(text))
     console.print(header)
     if "warning" in facts:

@@ -24,26 +24,31 @@ _COLORS = {"diverged": "#c0392b", "failed": "#c0392b", "unfinished": "#b8860b"}
 
 def make_run_card(run: Run) -> str:
     """Return a run: its directory and status, its scores, its curves, what was set, and its augmented images."""
-    summary = run.summary
-    parts = [_draw_losses(run)]
-    if summary is not None:
-        scores = tabulate_scores(run, summary)
-        rows = [[name, *values] for name, values in scores.rows.items()]
-        table = make_table(["", *scores.columns], rows, [True, *(False for _ in scores.columns)])
-        parts.insert(0, f"<div>{escape_text(scores.title)}</div>{table}")
-    elif run.failure:
-        parts.insert(0, f"<div>{escape_text(run.failure)}</div>")
     overrides = " ".join(map(str, run.record["overrides"])) or "defaults"
     lines = [
         f"<div><b>{escape_text(str(run.directory))}</b> {_show_status(run.status)}</div>",
         f"<div>{escape_text(overrides)}</div>",
-        make_columns(part for part in parts if part),
+        make_run_results(run),
     ]
     picture = run.directory / "augmentation.png"
     if any(key.startswith("augmentation.") for key in run.config) and picture.exists():
         lines.append(make_details("augmented images", make_picture(picture.read_bytes(), "augmented images")))
     lines.append(make_details("configuration", _tabulate_configuration(run)))
     return f"<div>{''.join(lines)}</div>"
+
+
+def make_run_results(run: Run) -> str:
+    """Return the scores of a run, or why it failed, and the curves of its losses beside them."""
+    parts = [_draw_losses(run)]
+    if run.summary is not None:
+        scores = tabulate_scores(run, run.summary)
+        rows = [[name, *values] for name, values in scores.rows.items()]
+        columns = [escape_text(column) for column in scores.columns]
+        table = make_table(["", *columns], rows, [True, *(False for _ in columns)])
+        parts.insert(0, f"<div>{escape_text(scores.title)}</div>{table}")
+    elif run.failure:
+        parts.insert(0, f"<div>{escape_text(run.failure)}</div>")
+    return make_columns(part for part in parts if part)
 
 
 def make_runs_table(runs: Sequence[Run]) -> str:

@@ -12,6 +12,8 @@ _LEFT, _TOP, _RIGHT, _BOTTOM = 48, 10, 12, 34
 _COLORS = ("#1b7fc4", "#d9640a", "#3f9d3a", "#a05cc8", "#b8860b", "#d0457c", "#4a9a9a", "#8c8c8c")
 # The vertical axis is logarithmic where the values differ by more than this factor.
 _LOGARITHMIC_FROM = 5
+# The most values that are written at an axis.
+_MAX_TICKS = 6
 # The most points of a line: more cannot be seen.
 _MAX_POINTS = 200
 
@@ -73,12 +75,21 @@ class _Axis:
         return self.start + fraction * (self.end - self.start)
 
     def list_ticks(self) -> list[float]:
-        """Return the values to be written: the ends, and two between them."""
+        """Return the round values to be written: some three to six."""
         if self.high <= self.low:
             return [self.low]
         if self.logarithmic:
-            return [self.low * (self.high / self.low) ** (i / 3) for i in range(4)]
-        return [self.low + (self.high - self.low) * i / 3 for i in range(4)]
+            powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+            for digits in ((1, 2, 5), (1, 3), (1,)):
+                ticks = [digit * 10.0**power for power in powers for digit in digits]
+                ticks = [tick for tick in ticks if self.low <= tick <= self.high]
+                if len(ticks) <= _MAX_TICKS:
+                    return ticks
+            return ticks
+        step = 10.0 ** math.floor(math.log10((self.high - self.low) / _MAX_TICKS))
+        step *= next(factor for factor in (1, 2, 5, 10) if (self.high - self.low) / (step * factor) <= _MAX_TICKS)
+        first = math.ceil(self.low / step)
+        return [step * i for i in range(first, math.floor(self.high / step) + 1)]
 
 
 def _draw_frame(x_axis: _Axis, y_axis: _Axis, x_title: str, y_title: str) -> list[str]:
@@ -88,11 +99,10 @@ def _draw_frame(x_axis: _Axis, y_axis: _Axis, x_title: str, y_title: str) -> lis
     for value in y_axis.list_ticks():
         y = y_axis.place(value)
         parts.append(f'<path d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}" stroke="currentColor" stroke-opacity=".15"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end" {muted}>{value:.3g}</text>')
-    ticks = dict.fromkeys(round(value) for value in x_axis.list_ticks())
-    for value in ticks:
+        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end" {muted}>{value:.4g}</text>')
+    for value in x_axis.list_ticks():
         x = x_axis.place(value)
-        parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 14}" text-anchor="middle" {muted}>{value}</text>')
+        parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 14}" text-anchor="middle" {muted}>{value:g}</text>')
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     title = escape_text(f"{x_title}; {y_title}{' (logarithmic)' if y_axis.logarithmic else ''}")
     parts.append(f'<text x="{middle}" y="{_HEIGHT - 4}" text-anchor="middle" {muted}>{title}</text>')
