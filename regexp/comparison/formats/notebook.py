@@ -1,10 +1,10 @@
 """A comparison as HTML within a notebook. Imports no torch."""
 
 from regexp.comparison.compare import Comparison
+from regexp.comparison.explaining.notes import make_brief_notes, make_notes
 from regexp.comparison.formats.html import list_to_html, table_to_html
 from regexp.comparison.formats.tables import tabulate_differences, tabulate_effects, tabulate_overview, tabulate_results
 from regexp.comparison.formats.text_table import drop_constants
-from regexp.comparison.explaining.notes import make_brief_notes, make_notes
 from regexp.comparison.verdicts import format_headline
 from regexp.utils.html.elements import escape_text, make_details
 
