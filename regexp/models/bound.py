@@ -6,6 +6,7 @@ convolutional networks nothing; small dense layers are faster stacked.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Self, final
 
 import torch
@@ -79,6 +80,8 @@ class BoundModel:
         states = self._random_states
         if states is None or not self.modules[0].training:
             states = RandomStates([random_stream(0, "evaluation")] * len(self.modules), images.device)
+        else:
+            self._step_states = states.copy()
         logits = []
         for k, module in enumerate(self.modules):
             with states.of_run(k):
@@ -138,6 +141,17 @@ class BoundModel:
         """Seed the random streams of an epoch. Arguments as in protocol.Model."""
         device = next(iter(self.state_dict().values())).device
         self._random_states = RandomStates([random_stream(seed, "forward", epoch) for seed in seeds], device)
+
+    @contextmanager
+    def extra_pass(self, repeats: bool) -> Iterator[None]:
+        """Let the forward pass in the `with` statement be no step of its own. Arguments as in protocol.Model."""
+        states, constants = self._random_states, {name: tensor.clone() for name, tensor in self._constants.items()}
+        if states is not None:
+            self._random_states = self._step_states.copy() if repeats else states.copy()
+        yield
+        self._random_states = states
+        for name, tensor in constants.items():
+            self._constants[name].copy_(tensor)
 
     def select_runs(self, rows: Tensor) -> "SelectedRuns":
         """Return copies of the tensors of the runs at `rows` [K'], to be evaluated."""

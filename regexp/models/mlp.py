@@ -1,7 +1,8 @@
 """The multi-layer perceptron, for K runs at once and for one."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -186,6 +187,21 @@ class MLP(nn.Module):
         keys, *tables = move_together([keys, *tables], device)
         for layer, table in zip(layers.values(), tables, strict=True):
             layer.begin_epoch(table, keys)
+
+    @contextmanager
+    def extra_pass(self, repeats: bool) -> Iterator[None]:
+        """Let the forward pass in the `with` statement be no step of its own. Arguments as in protocol.Model."""
+        steps = {layer: layer.step for layer in self.modules() if isinstance(layer, Dropout)}
+        batch_norms = [layer for layer in self.modules() if isinstance(layer, BatchNorm)]
+        for batch_norm in batch_norms:
+            batch_norm.keeps_statistics = False
+        for dropout in steps:
+            dropout.step -= int(repeats)
+        yield
+        for dropout, step in steps.items():
+            dropout.step = step
+        for batch_norm in batch_norms:
+            batch_norm.keeps_statistics = True
 
     def select_runs(self, rows: Tensor) -> "MLP":
         """Return a copy with the runs at `rows` [K'] alone, on the same device."""

@@ -120,6 +120,9 @@ class BatchNorm(nn.Module):
     """y = (x - mean) / sqrt(variance + eps) * weight + bias over the batch, per run; torch.nn.BatchNorm1d.
 
     Ioffe and Szegedy 2015. K runs of C channels are one batch norm of K * C channels.
+
+    Attributes:
+        keeps_statistics: whether passes in training mode change the running statistics.
     """
 
     running_mean: Tensor
@@ -129,7 +132,7 @@ class BatchNorm(nn.Module):
     def __init__(self, num_runs: int, features: int, eps: float, momentum: float) -> None:
         """Make the layers of K = `num_runs` runs."""
         super().__init__()
-        self.eps, self.momentum = eps, momentum
+        self.eps, self.momentum, self.keeps_statistics = eps, momentum, True
         self.weight = nn.Parameter(torch.ones(num_runs, features))
         self.bias = nn.Parameter(torch.zeros(num_runs, features))
         self.register_buffer("running_mean", torch.zeros(num_runs, features))
@@ -142,10 +145,11 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize x [K, B, C]; in training mode with the batch's statistics, otherwise with the running ones."""
+        uses_statistics = self.keeps_statistics or not self.training
         y = F.batch_norm(
             x.transpose(1, 2).reshape(1, -1, x.shape[1]),  # [1, K*C, B]
-            self.running_mean.view(-1),
-            self.running_var.view(-1),
+            self.running_mean.view(-1) if uses_statistics else None,
+            self.running_var.view(-1) if uses_statistics else None,
             self.weight.view(-1),
             self.bias.view(-1),
             self.training,

@@ -1,6 +1,7 @@
 """The protocol of models, as training uses them: K networks with a leading run axis on every tensor."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, Self
 
 import torch
@@ -74,6 +75,14 @@ class Model(Predictor, Protocol):
             seeds: [K], the seed of each run.
             epoch: the number of the epoch, counted from 1.
             batch_sizes: [steps], the number of images in each step.
+        """
+        ...
+
+    def extra_pass(self, repeats: bool) -> AbstractContextManager[None]:
+        """Let the forward pass in the `with` statement be no step of its own: it changes neither statistics nor draws.
+
+        Args:
+            repeats: whether it draws what the last step has drawn; otherwise what the next step will draw.
         """
         ...
 

@@ -6,6 +6,8 @@ They are on the CPU, whatever the device: each device's generator gives other nu
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
+from typing import Self
 
 import torch
 
@@ -47,6 +49,14 @@ class RandomStates:
         if self._device_module is not None:
             seeds = [stream.initial_seed() for stream in streams]
             self._device_states = [torch.Generator(device).manual_seed(seed).get_state() for seed in seeds]
+
+    def copy(self) -> Self:
+        """Return the same states, which go on independently."""
+        states = copy(self)
+        states._states = self._states.copy()
+        if self._device_module is not None:
+            states._device_states = self._device_states.copy()
+        return states
 
     @contextmanager
     def of_run(self, k: int) -> Iterator[None]:

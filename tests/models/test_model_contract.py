@@ -137,3 +137,25 @@ def test_random_layers_draw_by_the_seed_of_their_run_and_the_epoch(
             logits.append([model(images[:, :size], [len(seeds)]) for size in batch_sizes])
         for in_cohort, in_pair in zip(*logits, strict=True):
             torch.testing.assert_close(in_pair, in_cohort[[2, 1]])
+
+
+def test_extra_passes_draw_what_their_step_draws_and_leave_no_trace(
+    architecture: Architecture, rates: list[dict[str, float]]
+) -> None:
+    images = torch.rand(3, 3, BATCH, *IMAGE_SHAPE)  # of three steps
+    model, plain_model = architecture.make_model(SEEDS, rates).train(), architecture.make_model(SEEDS, rates).train()
+    for each in (model, plain_model):
+        each.begin_epoch(SEEDS, 1, [BATCH] * len(images))
+    for batch in images:
+        with model.extra_pass(repeats=False):
+            model(batch.flip(0), [1] * 3)
+        with model.extra_pass(repeats=False):
+            logits_before = model(batch, [1] * 3)
+        logits = model(batch, [1] * 3)
+        with model.extra_pass(repeats=True):
+            logits_after = model(batch, [1] * 3)
+        assert torch.equal(logits, plain_model(batch, [1] * 3))
+        assert torch.equal(logits_before, logits)
+        assert torch.equal(logits_after, logits)
+    for name, tensor in plain_model.state_dict().items():
+        assert torch.equal(model.state_dict()[name], tensor), name
