@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar, final
 
-import torch
 from torch import Generator, Tensor
 
 from regexp.augmentation.geometry import keep_size
+from regexp.utils.keyed_draws import normal_quantiles
 
 
 @final
@@ -19,8 +18,7 @@ class GaussianNoise:
     Images are clipped to [0, 1]; features have no limits. Bishop 1995, "Training with noise is equivalent to Tikhonov
     regularization", is the case of small noise.
 
-    The noise has 65,536 equally likely values up to 4.3 standard deviations. They are read from a table, because that
-    takes a third of the time of computing them, and gives the same bits on every device. Counterpart:
+    The noise has 65,536 equally likely values up to 4.3 standard deviations (see utils.keyed_draws). Counterpart:
     torchvision.transforms.v2.GaussianNoise.
 
     Attributes:
@@ -58,17 +56,6 @@ def add_noise(images: Tensor, std: float, draws: Tensor) -> Tensor:
         draws: the draws of these images, [n, at least the values of an image], as in PixelDraws.
     """
     places = draws.int().add_(2**15)
-    noise: Tensor = _normal_values(images.dtype, images.device).index_select(0, places.flatten())
+    noise: Tensor = normal_quantiles(images.dtype, images.device).index_select(0, places.flatten())
     noise = noise.view(len(images), -1)[:, : images[0].numel()].unflatten(1, images.shape[1:])
     return noise.mul_(std).add_(images)
-
-
-@lru_cache(maxsize=16)
-def _normal_values(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the standard normal distribution's quantiles in the middles of 2^16 equal steps of probability, [65536].
-
-    They are rounded to float32 whatever their type, so that both precisions see the same noise.
-    """
-    probabilities = (torch.arange(2**16, dtype=torch.float64) + 0.5) / 2**16
-    values: Tensor = torch.special.ndtri(probabilities).float()
-    return values.to(device, dtype)

@@ -72,7 +72,7 @@ def _find_idle_layer_options(config: Config) -> Iterator[str]:
         return
     defaults, sizes = MLPConfig(), f"model.hidden_sizes={format_value(model.hidden_sizes)}"
     settings = {"normalization": (config.normalization.name, "none")}
-    for name in ("activation", "dropout", "residual", "drop_path"):
+    for name in ("activation", "dropout", "noise", "residual", "drop_path"):
         settings[f"model.{name}"] = getattr(model, name), getattr(defaults, name)
     changes = {key: f"{key}={format_value(value)}" for key, (value, default) in settings.items() if value != default}
     if not model.hidden_sizes:

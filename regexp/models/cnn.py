@@ -13,6 +13,7 @@ from regexp.models.costs import ModelCosts, estimate_costs
 from regexp.models.initialization import make_modules
 from regexp.models.layers import ACTIVATIONS
 from regexp.models.normalization import Normalization
+from regexp.models.random_layers import add_noise_before, name_layers
 
 POOLING_LAYERS = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
 
@@ -116,22 +117,24 @@ class CNNArchitecture:
 
     def make_module(self, rates: Mapping[str, float] = {}) -> nn.Sequential:
         """Return one run's model."""
-        dropout = rates.get("dropout", 0.0)
+        dropout, noise = rates.get("dropout", 0.0), rates.get("noise", 0.0)
         layers: list[nn.Module] = []
         in_channels = self.in_channels
         for channels in self.channels:
             layers += self._convolve(in_channels, channels)
             layers += self.normalization.for_channels(channels)
-            layers += [ACTIVATIONS[self.activation](), POOLING_LAYERS[self.pooling](2), nn.Dropout2d(dropout)]
+            layers += [ACTIVATIONS[self.activation](), POOLING_LAYERS[self.pooling](2)]
+            layers.append(add_noise_before(nn.Dropout2d(dropout), noise))
             in_channels = channels
         layers.append(nn.Flatten())
         in_features = self.flat_features
         for size in self.hidden_sizes:
             layers.append(nn.Linear(in_features, size))
             layers += self.normalization.for_units(size)
-            layers += [ACTIVATIONS[self.activation](), nn.Dropout(dropout)]
+            layers += [ACTIVATIONS[self.activation](), add_noise_before(nn.Dropout(dropout), noise)]
             in_features = size
-        return nn.Sequential(*layers, nn.Linear(in_features, self.num_classes))
+        layers.append(nn.Linear(in_features, self.num_classes))
+        return name_layers(layers, rates.get("input_dropout", 0.0))
 
     def first_layer_weight(self, state: Mapping[str, Tensor]) -> None:
         """Return None: the kernels are not of the images' size."""

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from regexp.models.layers import Linear
 from regexp.models.protocol import Architecture
 from regexp.utils.rng import draw_from, random_stream
 
@@ -58,3 +59,42 @@ def draw_weights(weight: Tensor, init: str, generator: torch.Generator | None = 
     fill: Callable[..., Any] = getattr(nn.init, f"{init}_")
     options = {"nonlinearity": "relu"} if init.startswith("kaiming") else {}
     fill(weight, generator=generator, **options)
+
+
+@torch.no_grad()
+def initialize_stacked(model: nn.Module, init: str, seeds: Sequence[int]) -> None:
+    """Draw the initial weights of a model of stacked layers, each run's from its own random stream, layer by layer.
+
+    They are drawn on the CPU and in float32, so that they depend neither on the device nor on the precision.
+
+    Args:
+        model: the model of K runs, on the CPU.
+        init: as in `_draw_linear`.
+        seeds: [K], the seed of each run.
+    """
+    generators = [random_stream(seed, "initialization") for seed in seeds]
+    for layer in model.modules():
+        if isinstance(layer, Linear):
+            for k, generator in enumerate(generators):
+                weight, bias = torch.empty(layer.weight.shape[1:]), torch.zeros(layer.bias.shape[1:])
+                _draw_linear(weight, bias, init, generator)
+                layer.weight[k].copy_(weight)
+                layer.bias[k].copy_(bias)
+
+
+def _draw_linear(weight: Tensor, bias: Tensor, init: str, generator: torch.Generator) -> None:
+    """Draw one layer's weight [out, in] and bias [out] in place.
+
+    Args:
+        weight: the weight.
+        bias: the bias.
+        init: "torch" for the distribution of nn.Linear (He et al. 2015 with a = sqrt(5)); otherwise a function of
+            torch.nn.init by its name without the underscore, with biases of zero.
+        generator: random generator on the CPU.
+    """
+    if init == "torch":
+        nn.init.kaiming_uniform_(weight, a=5**0.5, generator=generator)
+        bound = weight.shape[1] ** -0.5
+        bias.uniform_(-bound, bound, generator=generator)
+    else:
+        draw_weights(weight, init, generator)

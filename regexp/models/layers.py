@@ -15,13 +15,6 @@ from torch import Tensor, nn
 
 from regexp.models.matmul import batched_matmul
 from regexp.models.stacking import slice_of_run
-from regexp.utils.device import refill
-from regexp.utils.keyed_draws import keyed_draws
-
-# Dropout masks are made for as many steps at a time as have this many entries: on a CPU they stay within the cache, on
-# other devices a step has fewer operations.
-_MASK_ENTRIES = {"cpu": 2**18}
-_DEFAULT_MASK_ENTRIES = 2**22
 
 
 class Linear(nn.Module):
@@ -120,78 +113,6 @@ def _x_gradient(x: Tensor, weight: Tensor, grad_y: Tensor) -> Tensor:
     count, batch_size, in_features = x.shape
     # oneDNN would be slower here, because one of its matrices is transposed.
     return torch.bmm(weight.view(count, -1, in_features).mT, grad_y.reshape(count, -1, batch_size)).mT
-
-
-class Dropout(nn.Module):
-    """Dropout, which zeroes entries of run k with probability p_k and divides the rest by 1 - p_k; torch.nn.Dropout.
-
-    Hinton et al. 2012. Masks are keyed draws: each run has a key for every step. So they are the same bits on any
-    device, in any cohort and in any precision. Each entry is decided by 16 random bits, so its probability is p to
-    within 2^-16.
-
-    Attributes:
-        features: the number of features, C.
-        thresholds: [K, 1, 1], the smallest of the 16-bit draws that keep an entry.
-        scale: [K, 1, 1], 1 / (1 - p), the factor of kept entries.
-        keys: [K, steps, 2], the keys of an epoch's steps.
-        masks: [K, steps, draws], the masks of some steps, beginning with `first_step`.
-        probabilities: [K], the probability of each run, on the host: reading it from a GPU would wait.
-        step: the number of the epoch's next step, counted from 0.
-    """
-
-    thresholds: Tensor
-    scale: Tensor
-    keys: Tensor
-    masks: Tensor
-
-    def __init__(self, features: int, p: Tensor) -> None:
-        """Make the layers of K runs with probabilities `p` [K], each below 1."""
-        super().__init__()
-        self.features, self.probabilities = features, p.tolist()
-        thresholds = (p * 2**16).round().clamp(max=2**16 - 1) - 2**15
-        self.register_buffer("thresholds", thresholds.to(torch.int16).view(-1, 1, 1), persistent=False)
-        self.register_buffer("scale", (1 / (1 - p)).view(-1, 1, 1), persistent=False)
-        self._table = torch.empty(0, dtype=torch.int32)  # has no run axis, so it is not a buffer
-        self.register_buffer("keys", torch.empty(len(p), 0, 2, dtype=torch.int32), persistent=False)
-        self.register_buffer("masks", torch.empty(len(p), 0, 0), persistent=False)
-        self.step = self.first_step = 0
-
-    def begin_epoch(self, table: Tensor, keys: Tensor) -> None:
-        """Set the draws of an epoch.
-
-        Args:
-            table: [words], int32, of at least B * C draws.
-            keys: [K, steps, 2], int32.
-        """
-        # In their place, because the steps of a captured graph read them there.
-        self._table, self.keys = refill(self._table, table), refill(self.keys, keys)
-        self.masks, self.step, self.first_step = torch.empty(len(keys), 0, 0), 0, 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Drop entries of x [K, B, C] in training mode; otherwise return x. Each call is one step of the epoch.
-
-        After the last step the first one follows again, for who only measures time.
-
-        Raises:
-            RuntimeError: no epoch has begun.
-        """
-        if not self.training or not any(self.probabilities):
-            return x
-        num_runs, num_steps, _ = self.keys.shape
-        if num_steps == 0:
-            raise RuntimeError("dropout has no draws: call begin_epoch before the first step of an epoch")
-        step = self.step % num_steps
-        if not self.first_step <= step < self.first_step + self.masks.shape[1]:
-            max_entries = _MASK_ENTRIES.get(x.device.type, _DEFAULT_MASK_ENTRIES)
-            steps_at_once = max(1, max_entries // (num_runs * 2 * len(self._table)))
-            draws = keyed_draws(self._table, self.keys[:, step : step + steps_at_once])  # [K, steps, draws]
-            # In place, because comparing into bool takes 25 times longer.
-            self.masks = draws.ge_(self.thresholds) * self.scale.to(x.dtype)
-            self.first_step = step
-        self.step += 1
-        batch = x.shape[1]
-        mask = self.masks[:, step - self.first_step, : self.features * batch]
-        return x * mask.view(num_runs, self.features, batch).transpose(1, 2)  # laid out as x is stored, [K, C, B]
 
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {

@@ -13,14 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from regexp.models.costs import ModelCosts, count_parameters
-from regexp.models.initialization import draw_weights
-from regexp.models.layers import ACTIVATIONS, Dropout, Linear
+from regexp.models.initialization import initialize_stacked
+from regexp.models.layers import ACTIVATIONS, Linear
 from regexp.models.normalization import BatchNorm, Normalization
+from regexp.models.random_layers import Dropout, Noise, StepDraws, add_noise_before, name_layers
 from regexp.models.residual import Residual, depth_fractions, make_drop_path
-from regexp.models.stacking import keep_rows, row_state
+from regexp.models.stacking import keep_rows, row_state, slice_of_run
 from regexp.utils.device import move_together
 from regexp.utils.keyed_draws import draw_keys, draw_table
 from regexp.utils.rng import random_stream
+
+# The rates of random layers: keys of config.schemas.model.
+RATES = ("dropout", "drop_path", "input_dropout", "noise")
 
 
 @final
@@ -93,27 +97,24 @@ class MLPArchitecture:
 
     def make_model(self, seeds: Sequence[int], rates: Sequence[Mapping[str, float]]) -> "MLP":
         """Return K MLPs with initial weights, on the CPU and in float32; `seeds` and `rates` are [K]."""
-        names = ("dropout", "drop_path")
-        values = torch.tensor(
-            [[run_rates.get(name, 0.0) for name in names] for run_rates in rates], dtype=torch.float64
-        )
-        model = MLP(self, *values.view(-1, 2).unbind(1))
-        initialize(model, seeds)
+        rows = [[run_rates.get(name, 0.0) for name in RATES] for run_rates in rates]
+        columns = torch.tensor(rows, dtype=torch.float64).view(-1, len(RATES)).unbind(1)
+        model = MLP(self, dict(zip(RATES, columns, strict=True)))
+        initialize_stacked(model, self.init, seeds)
         return model
 
     def make_module(self, rates: Mapping[str, float] = {}) -> nn.Sequential:
         """Return one run's model, of torch's own layers."""
-        dropout, drop_path = rates.get("dropout", 0.0), rates.get("drop_path", 0.0)
-        return nn.Sequential(
-            *_make_layers(
-                self,
-                flatten=nn.Flatten(),
-                linear=nn.Linear,
-                normalize=self.normalization.for_units,
-                dropout=lambda size: nn.Dropout(dropout),
-                drop_path=lambda fraction: make_drop_path(drop_path * fraction),
-            )
+        rates = {**dict.fromkeys(RATES, 0.0), **rates}
+        layers = _make_layers(
+            self,
+            flatten=nn.Flatten(),
+            linear=nn.Linear,
+            normalize=self.normalization.for_units,
+            dropout=lambda size: add_noise_before(nn.Dropout(rates["dropout"]), rates["noise"]),
+            drop_path=lambda fraction: make_drop_path(rates["drop_path"] * fraction),
         )
+        return name_layers(layers, rates["input_dropout"])
 
     def first_layer_weight(self, state: Mapping[str, Tensor]) -> Tensor | None:
         """Return the weight of one run's first layer, [units, in_features]: an image for each unit."""
@@ -127,38 +128,47 @@ class MLP(nn.Module):
     Parameters and buffers have the names that they have in MLPArchitecture.make_module, with a leading run axis.
 
     Attributes:
-        dropout: [K], float64 on the CPU: each run's probability of dropping a unit.
-        drop_path: [K], float64 on the CPU: each run's probability of dropping the last residual layer for an image.
+        rates: the rates of each run's random layers by name, [K], float64 on the CPU.
     """
 
-    def __init__(self, architecture: MLPArchitecture, dropout: Tensor, drop_path: Tensor | None = None) -> None:
+    def __init__(self, architecture: MLPArchitecture, rates: Mapping[str, Tensor]) -> None:
         """Make K MLPs with uninitialized weights.
 
         Args:
             architecture: the shape of each MLP.
-            dropout: [K], float64 on the CPU.
-            drop_path: [K], float64 on the CPU; None for zeros.
+            rates: some of RATES, at least one, [K], float64 on the CPU; the others are 0.
         """
-        num_runs = len(dropout)
+        zeros = torch.zeros_like(next(iter(rates.values())))
+        num_runs = len(zeros)
         super().__init__()
-        self.architecture, self.dropout = architecture, dropout
-        self.drop_path = torch.zeros_like(dropout) if drop_path is None else drop_path
+        self.architecture, self.rates = architecture, {name: rates.get(name, zeros) for name in RATES}
+        self.input_dropout = Dropout(architecture.in_features, self.rates["input_dropout"], of_images=True)
         # A layer with one feature for an image drops the image.
         self.layers = _make_layers(
             architecture,
             flatten=nn.Flatten(2),
             linear=lambda in_features, out_features: Linear(num_runs, in_features, out_features),
             normalize=lambda size: architecture.normalization.for_stacked_units(num_runs, size),
-            dropout=lambda size: Dropout(size, dropout),
-            drop_path=lambda fraction: Dropout(1, self.drop_path * fraction),
+            dropout=self._make_dropout,
+            drop_path=lambda fraction: Dropout(1, self.rates["drop_path"] * fraction),
         )
         for i, layer in enumerate(self.layers):
             self.add_module(str(i), layer)  # the names that nn.Sequential gives
 
+    def _make_dropout(self, size: int) -> nn.Module:
+        """Return the layer of dropout after `size` units, with noise before it if any run has some."""
+        dropout, stds = Dropout(size, self.rates["dropout"]), self.rates["noise"]
+        return nn.Sequential(Noise(size, stds), dropout) if stds.any() else dropout
+
     def forward(self, images: Tensor, runs_per_stream: Sequence[int]) -> Tensor:
         """Return the logits [K, B, classes] of images [S, B, ...]; runs_per_stream[s] runs read slice s."""
         flatten, first, *rest = self.layers
-        x: Tensor = first(flatten(images), runs_per_stream)  # [K, B, out]
+        x: Tensor = flatten(images)  # [S, B, in]
+        if self.training and any(self.input_dropout.rates):
+            if 1 < len(x) < len(self.input_dropout.rates):
+                x = x.index_select(0, slice_of_run(tuple(runs_per_stream), x.device))
+            x = self.input_dropout(x)  # [K, B, in]
+        x = first(x, runs_per_stream)  # [K, B, out]
         for layer in rest:
             x = layer(x)
         return x
@@ -177,13 +187,13 @@ class MLP(nn.Module):
         for layer in self.modules():
             if isinstance(layer, BatchNorm):
                 layer.begin_epoch(len(batch_sizes))
-        layers = {name: layer for name, layer in self._random_layers().items() if any(layer.probabilities)}
+        layers = {name: layer for name, layer in self._random_layers().items() if any(layer.rates)}
         if not layers:
             return
         streams = [random_stream(seed, "dropout", epoch) for seed in seeds]
         keys = torch.stack([draw_keys(len(batch_sizes), stream) for stream in streams])  # [K, steps, 2]
         tables = [draw_table(name, epoch, max(batch_sizes) * layer.features) for name, layer in layers.items()]
-        device = next(iter(layers.values())).scale.device
+        device = next(iter(layers.values())).draws.keys.device
         keys, *tables = move_together([keys, *tables], device)
         for layer, table in zip(layers.values(), tables, strict=True):
             layer.begin_epoch(table, keys)
@@ -191,15 +201,15 @@ class MLP(nn.Module):
     @contextmanager
     def extra_pass(self, repeats: bool) -> Iterator[None]:
         """Let the forward pass in the `with` statement be no step of its own. Arguments as in protocol.Model."""
-        steps = {layer: layer.step for layer in self.modules() if isinstance(layer, Dropout)}
+        steps = {layer: layer.step for layer in self.modules() if isinstance(layer, StepDraws)}
         batch_norms = [layer for layer in self.modules() if isinstance(layer, BatchNorm)]
         for batch_norm in batch_norms:
             batch_norm.keeps_statistics = False
-        for dropout in steps:
-            dropout.step -= int(repeats)
+        for draws in steps:
+            draws.step -= int(repeats)
         yield
-        for dropout, step in steps.items():
-            dropout.step = step
+        for draws, step in steps.items():
+            draws.step = step
         for batch_norm in batch_norms:
             batch_norm.keeps_statistics = True
 
@@ -207,7 +217,7 @@ class MLP(nn.Module):
         """Return a copy with the runs at `rows` [K'] alone, on the same device."""
         state = {name: tensor[rows] for name, tensor in self.state_dict().items()}
         host_rows = rows.cpu()
-        selected = MLP(self.architecture, self.dropout[host_rows], self.drop_path[host_rows])
+        selected = MLP(self.architecture, {name: values[host_rows] for name, values in self.rates.items()})
         selected.load_state_dict(state, assign=True)
         return selected.to(rows.device, state["1.weight"].dtype)
 
@@ -215,21 +225,22 @@ class MLP(nn.Module):
         """Remove all runs but those at `rows` [K']."""
         keep_rows(self.modules(), rows)
         host_rows = rows.cpu()
-        self.dropout, self.drop_path = self.dropout[host_rows], self.drop_path[host_rows]
+        self.rates = {name: values[host_rows] for name, values in self.rates.items()}
         for layer in self._random_layers().values():
-            layer.probabilities = [layer.probabilities[k] for k in host_rows.tolist()]
+            layer.rates = [layer.rates[k] for k in host_rows.tolist()]
 
     def run_state(self, k: int) -> dict[str, Tensor]:
         """Return run k's parameters and buffers, which `make_module` loads; views, not copies."""
         return row_state(self, k)
 
-    def _random_layers(self) -> dict[str, Dropout]:
-        """Return the layers of dropout and of stochastic depth, by the names of their tables of draws."""
-        layers: dict[str, Dropout] = {}
+    def _random_layers(self) -> dict[str, Dropout | Noise]:
+        """Return the layers that draw, by the names of their tables of draws."""
+        layers: dict[str, Dropout | Noise] = {}
         counts = Counter[str]()
         for path, layer in self.named_modules():
-            if isinstance(layer, Dropout):
-                kind = "drop_path" if path.endswith("drop_path") else "dropout"
+            if isinstance(layer, Dropout | Noise):
+                name = path.rpartition(".")[2]
+                kind = name if name in RATES else "noise" if isinstance(layer, Noise) else "dropout"
                 layers[f"{kind}/{counts[kind]}"] = layer
                 counts[kind] += 1
         return layers
@@ -264,41 +275,3 @@ def _make_layers(
         layers += hidden_layer
         in_features = size
     return [*layers, linear(in_features, architecture.num_classes)]
-
-
-@torch.no_grad()
-def initialize(model: MLP, seeds: Sequence[int]) -> None:
-    """Draw each run's initial weights from its own random stream, layer by layer.
-
-    They are drawn on the CPU and in float32, so that they depend neither on the device nor on the precision.
-
-    Args:
-        model: the model of K runs, on the CPU.
-        seeds: [K], the seed of each run.
-    """
-    generators = [random_stream(seed, "initialization") for seed in seeds]
-    for layer in model.modules():
-        if isinstance(layer, Linear):
-            for k, generator in enumerate(generators):
-                weight, bias = torch.empty(layer.weight.shape[1:]), torch.zeros(layer.bias.shape[1:])
-                _draw_weights(weight, bias, model.architecture.init, generator)
-                layer.weight[k].copy_(weight)
-                layer.bias[k].copy_(bias)
-
-
-def _draw_weights(weight: Tensor, bias: Tensor, init: str, generator: torch.Generator) -> None:
-    """Draw one layer's weight [out, in] and bias [out] in place.
-
-    Args:
-        weight: the weight.
-        bias: the bias.
-        init: "torch" for the distribution of nn.Linear (He et al. 2015 with a = sqrt(5)); otherwise a function of
-            torch.nn.init by its name without the underscore, with biases of zero.
-        generator: random generator on the CPU.
-    """
-    if init == "torch":
-        nn.init.kaiming_uniform_(weight, a=5**0.5, generator=generator)
-        bound = weight.shape[1] ** -0.5
-        bias.uniform_(-bound, bound, generator=generator)
-    else:
-        draw_weights(weight, init, generator)

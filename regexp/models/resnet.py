@@ -12,6 +12,7 @@ from regexp.models.costs import ModelCosts, estimate_costs
 from regexp.models.initialization import make_modules
 from regexp.models.layers import ACTIVATIONS
 from regexp.models.normalization import Normalization
+from regexp.models.random_layers import add_noise_before, name_layers
 from regexp.models.residual import Residual, depth_fractions, make_drop_path
 
 NUM_STAGES = 3
@@ -30,7 +31,7 @@ class ResNetArchitecture:
 
     where the shortcut is x, or where the sizes differ a convolution of 1x1 with normalization (the paper's option B).
     Dropout is between the convolutions of a block, where it is in Zagoruyko and Komodakis 2016, "Wide residual
-    networks"; it drops whole channels, as in `cnn`, where theirs drops single values.
+    networks"; it drops whole channels, as in `cnn`, where theirs drops single values. Noise is added before it.
 
     Attributes:
         in_channels: the number of channels of an image.
@@ -96,9 +97,11 @@ class ResNetArchitecture:
         for i, fraction in enumerate(depth_fractions(NUM_STAGES * self.depth)):
             channels = self._stage_channels()[i // self.depth]
             drop_path = rates.get("drop_path", 0.0) * fraction
-            layers += self._make_block(in_channels, channels, rates.get("dropout", 0.0), drop_path)
+            dropout = add_noise_before(nn.Dropout2d(rates.get("dropout", 0.0)), rates.get("noise", 0.0))
+            layers += self._make_block(in_channels, channels, dropout, drop_path)
             in_channels = channels
-        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(in_channels, self.num_classes))
+        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(in_channels, self.num_classes)]
+        return name_layers(layers, rates.get("input_dropout", 0.0))
 
     def first_layer_weight(self, state: Mapping[str, Tensor]) -> None:
         """Return None: the kernels are not of the images' size."""
@@ -107,13 +110,13 @@ class ResNetArchitecture:
         """Return the number of channels of each stage."""
         return [self.width * 2**stage for stage in range(NUM_STAGES)]
 
-    def _make_block(self, in_channels: int, channels: int, dropout: float, drop_path: float) -> list[nn.Module]:
+    def _make_block(self, in_channels: int, channels: int, dropout: nn.Module, drop_path: float) -> list[nn.Module]:
         """Return a block, which halves the image where the number of channels changes."""
         stride = 1 if in_channels == channels else 2
         layers = [
             *self._convolve(in_channels, channels, 3, stride),
             ACTIVATIONS[self.activation](),
-            nn.Dropout2d(dropout),
+            dropout,
             *self._convolve(channels, channels, 3),
         ]
         shortcut = None if stride == 1 else nn.Sequential(*self._convolve(in_channels, channels, 1, stride))

@@ -66,6 +66,19 @@ def keyed_draws(table: Tensor, keys: Tensor) -> Tensor:
     return words.view(torch.int16)
 
 
+@lru_cache(maxsize=16)
+def normal_quantiles(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the standard normal distribution's quantiles in the middles of 2^16 equal steps of probability, [65536].
+
+    Read at the places of draws + 2^15, they are Gaussian noise of 65,536 equally likely values up to 4.3 standard
+    deviations. Reading takes a third of the time of computing, and gives the same bits on every device. They are
+    rounded to float32 whatever their type, so that both precisions see the same noise.
+    """
+    probabilities = (torch.arange(2**16, dtype=torch.float64) + 0.5) / 2**16
+    values: Tensor = torch.special.ndtri(probabilities).float()
+    return values.to(device, dtype)
+
+
 def _random_words(count: int, generator: Generator) -> Tensor:
     """Draw uniform 32-bit numbers, [count], two at a time: torch draws 64 bits for each of them otherwise."""
     pairs = torch.empty(math.ceil(count / 2), dtype=torch.int64).random_(-(2**63), None, generator=generator)

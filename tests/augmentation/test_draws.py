@@ -22,10 +22,9 @@ from regexp.augmentation import (
     RandomPerspective,
 )
 from regexp.augmentation.elastic import _smoothing_matrix
-from regexp.augmentation.noise import _normal_values
 from regexp.augmentation.pipeline import Pipeline
 from regexp.errors import ConfigError
-from regexp.utils.keyed_draws import draw_keys, draw_table
+from regexp.utils.keyed_draws import draw_keys, draw_table, normal_quantiles
 from regexp.utils.rng import random_stream
 
 NUM_DRAWS, NUM_TORCHVISION_DRAWS = 20_000, 2_000
@@ -141,10 +140,10 @@ def test_torchvisions_elastic_transform_distorts_as_much_with_twice_alpha() -> N
 
 
 def test_the_values_of_noise_have_the_normal_distributions_moments() -> None:
-    values = _normal_values(torch.float64, CPU)
+    values = normal_quantiles(torch.float64, CPU)
     for power, moment in ((1, 0), (2, 1), (3, 0), (4, 3), (6, 15)):
         assert abs(float((values**power).mean()) - moment) < 0.005 * max(1, moment)
-    assert torch.equal(_normal_values(torch.float32, CPU).double(), values)
+    assert torch.equal(normal_quantiles(torch.float32, CPU).double(), values)
 
 
 def test_noise_is_normal_and_independent() -> None:

@@ -248,7 +248,8 @@ def watch(device: str, *runs: Sequence[str]) -> WatchedCohort:
 WAITING = {
     "plain": [],
     "draws": ["augmentation=strong", "+augmentation.noise.std=0.1"],
-    "layers": ["normalization=batch", "model.dropout=0.3", "loss.label_smoothing=0.1"],
+    "layers": ["normalization=batch", "model.dropout=0.3", "model.input_dropout=0.1", "model.noise=0.1"],
+    "loss": ["loss=focal", "loss.class_weights=balanced", "loss.confidence_penalty=0.1", "loss.label_smoothing=0.1"],
     "optimizer": ["optimizer=rmsprop", "schedule=plateau", "optimizer.l1=1e-4", "optimizer.clip_norm=1"],
     "labels": ["data.label_noise=0.2"],
     "mixing": ["mixing=mixup", "data.label_noise=0.2"],
@@ -300,7 +301,7 @@ def test_only_small_cohorts_are_in_graphs(monkeypatch: pytest.MonkeyPatch) -> No
     assert [cohort.uses_graphs for cohort in cohorts] == [True, False]
 
 
-CASES = ("lr", "dropout", "seed")
+CASES = ("lr", "dropout", "noise", "seed")
 
 
 def vary(case: str, num_runs: int) -> list[Config]:
@@ -309,7 +310,7 @@ def vary(case: str, num_runs: int) -> list[Config]:
     An epoch has 16 steps, whose images are prepared in two halves.
     """
     words = ["epochs=1", "model.hidden_sizes=[4]", "data.train_size=1024", "batch_size=64"]
-    config = compose_job([*words, *(["model.dropout=0.5"] if case == "dropout" else [])]).config
+    config = compose_job([*words, *([f"model.{case}=0.5"] if case in ("dropout", "noise") else [])]).config
     configs = []
     for k in range(num_runs):
         varied = copy.deepcopy(config)
@@ -318,7 +319,7 @@ def vary(case: str, num_runs: int) -> list[Config]:
         elif case == "lr":
             varied.optimizer.lr = 1e-3 * (1 + k / num_runs)
         else:
-            varied.model.dropout = 0.1 + 0.8 * k / num_runs
+            setattr(varied.model, case, 0.1 + 0.8 * k / num_runs)
         configs.append(varied)
     return configs
 

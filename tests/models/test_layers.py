@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from regexp.config.schemas import model as model_schema
-from regexp.models.layers import _MASK_ENTRIES, ACTIVATIONS, Dropout, Linear
+from regexp.models.layers import ACTIVATIONS, Linear
 from regexp.models.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from regexp.models.random_layers import _ENTRIES, AdditiveNoise, Dropout, Noise
 from regexp.models.stacking import keep_rows
 from regexp.utils.keyed_draws import draw_keys, draw_table, keyed_draws
 
@@ -160,19 +161,65 @@ def test_dropout_masks_do_not_depend_on_how_many_steps_they_are_made_for(
 ) -> None:
     x = torch.ones(1, 20, 20)
     expected = [layer(x) for layer in [make_dropout([0.4], [5], 20)] for _ in range(8)]
-    monkeypatch.setitem(_MASK_ENTRIES, "cpu", entries)
+    monkeypatch.setitem(_ENTRIES, "cpu", entries)
     layer = make_dropout([0.4], [5], 20)
     assert all(torch.equal(layer(x), y) for y in expected)
 
 
 def test_dropout_masks_stay_with_their_runs_when_others_leave(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(_MASK_ENTRIES, "cpu", 6 * MAX_DRAWS)  # two steps of three runs, or three steps of two
+    monkeypatch.setitem(_ENTRIES, "cpu", 6 * MAX_DRAWS)  # two steps of three runs, or three steps of two
     layer, expected = (make_dropout([0.3, 0.5, 0.7], [1, 2, 3], 20) for _ in range(2))
     x = torch.ones(3, 50, 20)
     assert torch.equal(layer(x), expected(x))
-    keep_rows([layer], torch.tensor([2, 0]))
+    keep_rows(layer.modules(), torch.tensor([2, 0]))
     for _ in range(9):  # one more than the epoch has: it begins again
         assert torch.equal(layer(x[:2]), expected(x)[[2, 0]])
+
+
+def make_noise(stds: list[float], seeds: list[int], features: int, steps: int = 8) -> Noise:
+    layer = Noise(features, torch.tensor(stds, dtype=torch.float64))
+    keys = [draw_keys(steps, torch.Generator().manual_seed(seed)) for seed in seeds]
+    layer.begin_epoch(draw_table("test", 1, MAX_DRAWS), torch.stack(keys))
+    return layer
+
+
+def test_noise_is_normal_with_each_runs_standard_deviation_and_changes_no_gradient() -> None:
+    stds, x = [0.1, 0.0, 2.0], torch.randn(3, 400, 250).requires_grad_()
+    layer = make_noise(stds, [1, 2, 3], 250)
+    y = layer(x)
+    first, second = (y - x).detach(), (layer(x) - x).detach()
+    assert torch.equal(first[1], torch.zeros(400, 250))
+    for k in (0, 2):
+        for noise in (first[k] / stds[k], second[k] / stds[k]):
+            count = noise.numel()
+            assert abs(float(noise.mean())) < 4 / count**0.5
+            assert abs(float(noise.square().mean()) - 1) < 4 * (2 / count) ** 0.5
+            assert abs(float((noise < 1).double().mean()) - 0.8413) < 4 * (0.8413 * 0.1587 / count) ** 0.5
+        assert abs(float((first[k] * second[k]).mean())) / stds[k] ** 2 < 4 / count**0.5
+    assert torch.equal(torch.autograd.grad(y.sum(), x)[0], torch.ones_like(x))
+
+
+def test_noise_is_the_same_alone_in_evaluation_there_is_none() -> None:
+    x = torch.randn(2, 30, 20)
+    together, alone = make_noise([0.3, 0.7], [1, 2], 20), make_noise([0.7], [2], 20)
+    for _ in range(3):
+        assert torch.equal(together(x)[1], alone(x[1:])[0])
+    assert torch.equal(together.eval()(x), x)
+    assert torch.equal(AdditiveNoise(0.5).eval()(x), x)
+
+
+def test_the_plain_layer_of_noise_has_its_standard_deviation() -> None:
+    x = torch.zeros(400, 250)
+    assert abs(float(AdditiveNoise(0.5)(x).std()) - 0.5) < 0.01
+
+
+def test_dropout_of_images_is_of_single_values_for_all_runs_of_a_stream() -> None:
+    layer = Dropout(20, torch.tensor([0.25, 0.5], dtype=torch.float64), of_images=True)
+    keys = torch.stack([draw_keys(1, torch.Generator().manual_seed(seed)) for seed in (1, 2)])
+    layer.begin_epoch(draw_table("test", 1, 30 * 20), keys)
+    y = layer(torch.ones(1, 30, 20))
+    draws = keyed_draws(draw_table("test", 1, 30 * 20), keys)[:, 0].view(2, 30, 20)
+    close(y, (draws >= torch.tensor([2**14, 2**15]).view(2, 1, 1) - 2**15) / torch.tensor([0.75, 0.5]).view(2, 1, 1))
 
 
 def test_dropout_without_draws_says_what_is_missing() -> None:
@@ -199,7 +246,7 @@ def test_dropout_masks_are_the_same_in_float32_and_float64() -> None:
 def test_dropout_is_the_identity_in_evaluation_and_at_zero(layer: Dropout) -> None:
     x = torch.randn(2, 5, 4)
     assert layer(x) is x
-    assert layer.step == 0
+    assert layer.draws.step == 0
 
 
 def test_the_activations_are_those_of_the_schema() -> None:

@@ -12,9 +12,11 @@ from torch.testing import assert_close
 from torchvision.ops import StochasticDepth
 
 from regexp.config.schemas.model import INITS
-from regexp.models.layers import ACTIVATIONS, Dropout
-from regexp.models.mlp import MLP, MLPArchitecture, initialize
+from regexp.models.initialization import initialize_stacked
+from regexp.models.layers import ACTIVATIONS
+from regexp.models.mlp import MLP, MLPArchitecture
 from regexp.models.normalization import Normalization
+from regexp.models.random_layers import AdditiveNoise, Dropout, Noise
 from regexp.models.residual import Residual
 from regexp.utils.rng import random_stream
 
@@ -38,8 +40,8 @@ def make_architecture(
 
 def make_model(architecture: MLPArchitecture, dropout: Sequence[float] = (0.0,) * len(SEEDS)) -> MLP:
     """Return a model in float64 whose runs differ in every tensor, normalization included."""
-    model = MLP(architecture, torch.tensor(dropout, dtype=torch.float64)).double()
-    initialize(model, SEEDS)
+    model = MLP(architecture, {"dropout": torch.tensor(dropout, dtype=torch.float64)}).double()
+    initialize_stacked(model, architecture.init, SEEDS)
     for name, tensor in model.state_dict().items():
         if name.endswith("num_batches_tracked"):
             tensor += torch.arange(len(SEEDS))
@@ -50,8 +52,8 @@ def make_model(architecture: MLPArchitecture, dropout: Sequence[float] = (0.0,) 
 
 def initial_state(seeds: Sequence[int], init: str, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
     architecture = make_architecture(normalization="layer", init=init)
-    model = MLP(architecture, torch.zeros(len(seeds), dtype=torch.float64)).to(dtype)
-    initialize(model, seeds)
+    model = MLP(architecture, {"dropout": torch.zeros(len(seeds), dtype=torch.float64)}).to(dtype)
+    initialize_stacked(model, architecture.init, seeds)
     return model.state_dict()
 
 
@@ -134,6 +136,23 @@ def test_a_residual_layer_adds_its_input_to_its_output() -> None:
     close(module(x), expected)
 
 
+def test_noise_and_dropout_of_the_input_change_no_name_of_a_tensor() -> None:
+    architecture = make_architecture([6], normalization="batch")
+    module = architecture.make_module({"dropout": 0.3, "noise": 0.1, "input_dropout": 0.2})
+    assert list(module.state_dict()) == list(architecture.make_module().state_dict())
+    assert [type(layer) for layer in module] == [
+        nn.Dropout,
+        nn.Flatten,
+        nn.Linear,
+        nn.BatchNorm1d,
+        nn.ReLU,
+        nn.Sequential,
+        nn.Linear,
+    ]
+    assert repr(module[5]) == repr(nn.Sequential(AdditiveNoise(0.1), nn.Dropout(0.3)))
+    assert repr(AdditiveNoise(0.1)) == "AdditiveNoise(std=0.1)"
+
+
 @pytest.mark.parametrize("rows", [[0], [2, 3], [3, 1, 0], [0, 1, 2, 3]], ids=str)
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_selected_runs_are_the_requested_rows(rows: list[int], normalization: str) -> None:
@@ -169,9 +188,11 @@ def test_selected_runs_get_the_same_gradients() -> None:
 @pytest.mark.parametrize("keeps", [False, True])
 def test_selected_and_kept_runs_keep_their_rates(keeps: bool) -> None:
     x, architecture = random_images()[:1], make_architecture((8, 8, 8), residual=True)
-    dropout, drop_path = torch.tensor([[0.1, 0.2, 0.6, 0.0], [0.5, 0.0, 0.3, 0.0]], dtype=torch.float64)
-    model = MLP(architecture, dropout, drop_path).double()
-    initialize(model, SEEDS)
+    rows = [[0.1, 0.2, 0.6, 0.0], [0.5, 0.0, 0.3, 0.0], [0.0, 0.7, 0.4, 0.0], [0.8, 0.0, 0.9, 0.0]]
+    names = ("dropout", "drop_path", "input_dropout", "noise")
+    rates = dict(zip(names, torch.tensor(rows, dtype=torch.float64), strict=True))
+    model = MLP(architecture, rates).double()
+    initialize_stacked(model, architecture.init, SEEDS)
     selected = deepcopy(model)
     if keeps:
         selected.keep_runs(torch.tensor([0, 2]))
@@ -182,8 +203,9 @@ def test_selected_and_kept_runs_keep_their_rates(keeps: bool) -> None:
         stacked.begin_epoch(list(runs), 1, [x.shape[1]])
         logits.append(stacked(x, [len(runs)]))
     close(logits[1], logits[0][[0, 2]])
-    probabilities = [layer.probabilities for layer in selected.modules() if isinstance(layer, Dropout)]
-    assert probabilities == [[0.1, 0.6], [0.1, 0.6], [0.25, 0.15], [0.1, 0.6], [0.5, 0.3]]
+    probabilities = [layer.rates for layer in selected.modules() if isinstance(layer, Dropout)]
+    assert probabilities == [[0.0, 0.4], [0.1, 0.6], [0.1, 0.6], [0.25, 0.15], [0.1, 0.6], [0.5, 0.3]]
+    assert [layer.rates for layer in selected.modules() if isinstance(layer, Noise)] == [[0.8, 0.9]] * 3
 
 
 def test_dropout_layers_and_epochs_draw_different_masks() -> None:
@@ -191,7 +213,8 @@ def test_dropout_layers_and_epochs_draw_different_masks() -> None:
     masks = []
     for epoch in (1, 2):
         model.begin_epoch(SEEDS, epoch, [40])
-        masks += [layer(torch.ones(len(SEEDS), 40, 50)) > 0 for layer in model.modules() if isinstance(layer, Dropout)]
+        layers = [layer for layer in model.modules() if isinstance(layer, Dropout) and any(layer.rates)]
+        masks += [layer(torch.ones(len(SEEDS), 40, 50)) > 0 for layer in layers]
     assert len(masks) == 4
     for first, second in combinations(masks, 2):
         # 8,000 entries: 9 standard errors
@@ -201,7 +224,7 @@ def test_dropout_layers_and_epochs_draw_different_masks() -> None:
 def test_an_epoch_without_dropout_draws_nothing() -> None:
     model, x = make_model(make_architecture()), random_images()[:1]
     model.begin_epoch(SEEDS, 1, [x.shape[1]])
-    assert all(layer.step == 0 for layer in model.modules() if isinstance(layer, Dropout))
+    assert all(layer.draws.keys.shape[1] == 0 for layer in model.modules() if isinstance(layer, Dropout))
     assert torch.equal(model(x, [len(SEEDS)]), model(x, [len(SEEDS)]))
 
 
@@ -223,8 +246,8 @@ def test_initial_weights_do_not_depend_on_the_precision(init: str) -> None:
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_init_torch_gives_the_bits_of_torchs_own_layers(normalization: str) -> None:
     architecture = make_architecture(normalization=normalization)
-    model = MLP(architecture, torch.zeros(len(SEEDS), dtype=torch.float64))
-    initialize(model, SEEDS)
+    model = MLP(architecture, {"dropout": torch.zeros(len(SEEDS), dtype=torch.float64)})
+    initialize_stacked(model, architecture.init, SEEDS)
     for k, seed in enumerate(SEEDS):
         torch.manual_seed(random_stream(seed, "initialization").initial_seed())
         expected = architecture.make_module().state_dict()

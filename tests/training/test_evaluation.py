@@ -9,7 +9,8 @@ from sklearn import metrics
 from torch.testing import assert_close
 
 from regexp.data.dataset import Images
-from regexp.models.mlp import MLP, MLPArchitecture, initialize
+from regexp.models.initialization import initialize_stacked
+from regexp.models.mlp import MLP, MLPArchitecture
 from regexp.models.normalization import Normalization
 from regexp.training import evaluation
 from regexp.training.batches import Batch
@@ -24,8 +25,8 @@ ARCHITECTURE = MLPArchitecture(12, (9,), CLASSES, "relu", Normalization("batch")
 
 @pytest.fixture
 def model() -> MLP:
-    model = MLP(ARCHITECTURE, torch.tensor([0.2, 0.0, 0.5], dtype=torch.float64)).double()
-    initialize(model, range(RUNS))
+    model = MLP(ARCHITECTURE, {"dropout": torch.tensor([0.2, 0.0, 0.5], dtype=torch.float64)}).double()
+    initialize_stacked(model, ARCHITECTURE.init, range(RUNS))
     model.begin_epoch(range(RUNS), 1, [8] * 5)
     for _ in range(5):  # change the running statistics
         model(torch.rand(1, 8, 1, 3, 4, dtype=torch.float64), [RUNS])

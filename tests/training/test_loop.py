@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from itertools import chain, combinations
+from itertools import chain, combinations, count
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from regexp.config.hydra_config.search_path import CONF
 from regexp.config.schema import OPTIONS
 from regexp.data.dataset import scale
 from regexp.execution.builders import load_dataset, make_settings
-from regexp.models.layers import Dropout
+from regexp.models.random_layers import AdditiveNoise, Dropout
 from regexp.training.batches import draw_epoch
 from regexp.training.loop import train
 from regexp.utils.keyed_draws import draw_keys, draw_table, keyed_draws
@@ -29,26 +29,44 @@ from regexp.utils.signals import StopRequest
 LOSSES = ("objective", "train_loss", "val_loss")
 
 
-class RecordedDropout(nn.Module):
-    """An nn.Dropout that draws its masks as one run of a cohort does; `keys` are those of the epoch's next steps.
+class RecordedLayer(nn.Module):
+    """A random layer that draws as one run of a cohort does; `keys` are those of the epoch's next steps.
 
-    With `of_images`, it drops whole images, as torchvision.ops.StochasticDepth does.
+    Attributes:
+        rate: the probability, or the standard deviation of noise.
+        name: the name of its table of draws: "dropout/0", "drop_path/1", "input_dropout/0", "noise/0".
     """
 
-    def __init__(self, p: float, name: str, of_images: bool) -> None:
+    def __init__(self, rate: float, name: str) -> None:
         super().__init__()
-        self.p, self.name, self.of_images, self.epoch = p, name, of_images, 0
+        self.rate, self.name, self.epoch = rate, name, 0
         self.keys: list[Tensor] = []
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.p == 0:
+        if not self.training or self.rate == 0:
             return x
-        batch_size, features = len(x), 1 if self.of_images else x.shape[1]
+        kind, batch_size = self.name.partition("/")[0], len(x)
+        features = 1 if kind == "drop_path" else x[0].numel()
         table = draw_table(self.name, self.epoch, batch_size * features)
         draws = keyed_draws(table, self.keys.pop(0)[None])[0, : batch_size * features]
         shares = (draws.double() + 2**15) / 2**16  # [0, 1)
-        keep = shares.view(features, batch_size).t() >= round(self.p * 2**16) / 2**16
-        return x * keep / (1 - self.p)
+        shares = shares.view(x.shape) if kind == "input_dropout" else shares.view(features, batch_size).t()
+        if kind == "noise":
+            return x + self.rate * torch.special.ndtri(shares + 2**-17).float().double()  # quantiles are rounded
+        return x * (shares >= round(self.rate * 2**16) / 2**16) / (1 - self.rate)
+
+
+def replace_random_layers(model: nn.Sequential) -> list[RecordedLayer]:
+    """Replace the random layers of a plain model by recorded ones, and return these."""
+    recorded_layers = []
+    for kind, name in ((nn.Dropout, "dropout"), (StochasticDepth, "drop_path"), (AdditiveNoise, "noise")):
+        layers = [(path, layer) for path, layer in model.named_modules() if isinstance(layer, kind)]
+        counter = count()
+        for path, layer in layers:
+            table_name = "input_dropout/0" if path == "input_dropout" else f"{name}/{next(counter)}"
+            recorded_layers.append(RecordedLayer(layer.std if kind is AdditiveNoise else layer.p, table_name))
+            model.set_submodule(path, recorded_layers[-1])
+    return recorded_layers
 
 
 def train_plain_loop(overrides: Sequence[str]) -> tuple[nn.Sequential, dict[str, list[float]]]:
@@ -63,12 +81,7 @@ def train_plain_loop(overrides: Sequence[str]) -> tuple[nn.Sequential, dict[str,
     settings = make_settings(config, data)
     model = cohort.model.architecture.make_module(settings.rates).double()
     model.load_state_dict(cohort.model.run_state(0))
-    dropouts = []
-    for kind, prefix in ((nn.Dropout, "dropout"), (StochasticDepth, "drop_path")):
-        layers = [(path, layer) for path, layer in model.named_modules() if isinstance(layer, kind)]
-        for i, (path, layer) in enumerate(layers):
-            dropouts.append(RecordedDropout(layer.p, f"{prefix}/{i}", kind is StochasticDepth))
-            model.set_submodule(path, dropouts[-1])
+    random_layers = replace_random_layers(model)
     optimizer_config = config.optimizer
     optimizer = torch.optim.Adam(model.parameters(), optimizer_config.lr, weight_decay=optimizer_config.weight_decay)
     smoothing = config.loss.label_smoothing
@@ -76,7 +89,7 @@ def train_plain_loop(overrides: Sequence[str]) -> tuple[nn.Sequential, dict[str,
     for epoch in range(1, config.epochs + 1):
         model.train()
         keys = draw_keys(cohort.steps_per_epoch, random_stream(seed, "dropout", epoch))
-        for layer in dropouts:
+        for layer in random_layers:
             layer.epoch, layer.keys = epoch, list(keys)
         loss_sum = 0.0
         images = draw_epoch(data.train, {"": settings.stream}, config.batch_size, epoch, torch.float64)
@@ -104,6 +117,8 @@ REFERENCE_RUNS = {
     "layer": ["normalization=layer", "augmentation=shift", "model.activation=gelu"],
     "dropout": ["model.dropout=0.3", "model.hidden_sizes=[32,16]", "loss.label_smoothing=0.1"],
     "residual": ["model.residual=true", "model.hidden_sizes=[9,9,9]", "model.drop_path=0.4", "model.dropout=0.2"],
+    "noise": ["model.noise=0.3", "model.hidden_sizes=[9,9]", "model.residual=true", "model.dropout=0.2"],
+    "input": ["model.input_dropout=0.2", "model.noise=0.1", "augmentation=shift"],
     "penalty": ["optimizer.l1=0.003", "optimizer.clip_norm=0.7"],
     "decay": ["optimizer.weight_decay=0.01", "model.hidden_sizes=[]", "batch_size=100"],
 }
@@ -176,7 +191,7 @@ def test_random_draws_are_the_same_bits_alone_and_in_a_cohort() -> None:
         ]
         cohort.begin_epoch()
         images, labels, masks = [], [], []
-        [dropout] = [layer for layer in cohort.model.modules() if isinstance(layer, Dropout)]
+        _, dropout = (layer for layer in cohort.model.modules() if isinstance(layer, Dropout))
         dropout.register_forward_pre_hook(lambda layer, args: torch.ones_like(args[0]))
         dropout.register_forward_hook(lambda layer, args, output: masks.append(output))
         for batch in cohort.batches():

@@ -36,6 +36,21 @@ class NetworkConfig(ModelConfig):
         below=1,
         example=0.2,
     )
+    input_dropout: float = per_run(
+        0.0,
+        "probability of dropping a value of the input, before the first layer",
+        at_least=0,
+        below=1,
+        example=0.2,
+        omitted=0.0,
+    )
+    noise: float = per_run(
+        0.0,
+        "standard deviation of Gaussian noise on hidden units, or channels, after the activation function",
+        at_least=0,
+        example=0.1,
+        omitted=0.0,
+    )
     init: str = shared("torch", "distribution of the initial weights; torch: that of torch's own layers", choices=INITS)
 
 
