@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import shlex
 from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
@@ -322,3 +324,35 @@ def test_a_run_of_an_earlier_version_predicts_while_its_data_is_there(trained: T
     (copy / "run.json").write_text(json.dumps(record))
     with pytest.raises(RunError, match=r"its classes are not in its files.*its data cannot be read: data=im"):
         load_run(copy).classes  # noqa: B018
+
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+SECTION = README.split("\n## What is on this picture?\n")[1].split("\n## ")[0]
+COMMANDS = [shlex.split(line) for line in re.findall(r"^uv run python -m (regexp\.predict .*)$", SECTION, re.MULTILINE)]
+
+
+def lay_out_readme(trained: Trained) -> None:
+    """Make the runs and pictures that the README speaks of in the current directory."""
+    Path("outputs/default").mkdir(parents=True)
+    for digits_run in trained.digits:
+        label = f"normalization=batch,seed={digits_run.config['seed']}"
+        Path("outputs/default", label).symlink_to(digits_run.directory)
+    Path("PICTURES").symlink_to(trained.folder)
+    Image.fromarray(make_pixels(0, 0, 20, 30)).save("four.png")
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_the_commands_of_the_readme_answer(trained: Trained, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    lay_out_readme(trained)
+    assert run_main(monkeypatch, main, *words) == 0
+    assert ("--output" in words) == Path("results.csv").exists()
+
+
+def test_the_lines_of_python_in_the_readme_answer(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(COMMANDS) == 2
+    lay_out_readme(trained)
+    [block] = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
+    lines = list(filter(None, block.splitlines()))
+    assert len(lines) == 3
+    exec("\n".join(lines), {})
+    assert re.match(r"\('\d',\) \[\[", capsys.readouterr().out)
