@@ -15,9 +15,9 @@ from regexp.execution.images import Png, draw_confusion_matrix, draw_first_layer
 from regexp.models.protocol import Architecture
 from regexp.runs import event_file
 from regexp.runs.appended_file import AppendedFile
-from regexp.runs.confusions import measure_classes, write_confusions
 from regexp.runs.directories import PlannedRun, record_failure
 from regexp.runs.event_file import EventFile
+from regexp.runs.files.confusions import measure_classes, write_confusions
 from regexp.runs.run_record import FINISHED_STATUSES
 from regexp.runs.session import describe_configuration, make_session
 from regexp.runs.tensor_file import encode_tensors, recorded_checksum

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from regexp.config.words.homes import expand_home
 from regexp.errors import RunError
-from regexp.runs.json_file import read_json_object
+from regexp.runs.files.json_file import read_json_object
 from regexp.runs.predicting.input_format import InputFormat, read_classes
 from regexp.runs.predicting.predictions import Predictions
 from regexp.runs.predicting.trained_model import TrainedModel, load_model

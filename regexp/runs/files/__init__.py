@@ -1,0 +1,1 @@
+"""Files of a run that have a format of their own. Imports no torch."""
