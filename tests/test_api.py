@@ -142,7 +142,7 @@ def test_changed_code_sets_the_old_run_aside(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_same_label_for_another_configuration_gets_a_hash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regexp.runs.reserving.reservation.make_labels", lambda jobs, *_: ["same"] * len(jobs))
+    monkeypatch.setattr("regexp.runs.reserving.plan.make_labels", lambda jobs, *_: ["same"] * len(jobs))
     first, second = run([*SHORT, "seed=1"], quiet=True), run([*SHORT, "seed=2"], quiet=True)
     assert first.directory.name == "same"
     assert second.directory.name.startswith("same-")

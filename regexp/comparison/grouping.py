@@ -48,7 +48,7 @@ def filter_records(records: Sequence[RunRecord], conditions: Sequence[str]) -> l
     Args:
         records: the runs.
         conditions: each "key=value", or for any of several "key=value,value" or "key=range(2)". A key may be short (lr
-            for optimizer.lr) where it is unambiguous.
+            for optimizer.lr) where it is unambiguous. "tags=NAME" is met by runs that have that tag among others.
 
     Raises:
         ConfigError: a condition is malformed, no run has its key, or no run has its value.
@@ -56,14 +56,19 @@ def filter_records(records: Sequence[RunRecord], conditions: Sequence[str]) -> l
     if not conditions:
         return list(records)
     names = _Names(_augmentation_options(records), _data_paths(records))
-    values_of_records = [{**_all_values([record], names), "seed": str(record.seed)} for record in records]
+    values_of_records = [
+        {key: (value,) for key, value in {**_all_values([record], names), "seed": str(record.seed)}.items()}
+        | {"tags": record.tags or (ABSENT,)}
+        for record in records
+    ]
     all_keys = list(dict.fromkeys(key for values in values_of_records for key in values))
     chosen_indices = list(range(len(records)))
     for condition in conditions:
         key, typed_values = parse_condition(condition, all_keys)
-        existing_values = list(dict.fromkeys(values.get(key, ABSENT) for values in values_of_records))
+        values_of_key = [values.get(key, (ABSENT,)) for values in values_of_records]
+        existing_values = list(dict.fromkeys(value for values in values_of_key for value in values))
         accepted_values = {resolve_value(value, existing_values, condition) for value in typed_values}
-        chosen_indices = [i for i in chosen_indices if values_of_records[i].get(key, ABSENT) in accepted_values]
+        chosen_indices = [i for i in chosen_indices if accepted_values.intersection(values_of_key[i])]
     return [records[i] for i in chosen_indices]
 
 

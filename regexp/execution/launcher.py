@@ -19,7 +19,7 @@ from regexp.execution.launching.job_settings import choose_logging_workers, job_
 from regexp.execution.launching.objective import Objective, worst_value
 from regexp.execution.terminal import Terminal
 from regexp.execution.train import train
-from regexp.runs.reserving.reservation import plan_runs
+from regexp.runs.reserving.plan import plan_runs
 from regexp.runs.reserving.run_index import read_run
 from regexp.runs.run import Run
 from regexp.runs.sweep_record import SweepRecord

@@ -162,6 +162,8 @@ class Terminal:
         if not isinstance(self.console, PageConsole):
             self.console.print()
         self.print_line(f"results  {next_commands.relative_path(run.directory)}")
+        if run.tags:
+            self.print_line(f"tags     {', '.join(run.tags)}")
         logs = make_current_logdir(run.directory.parent.parent)
         self._print_curves_command(logs)
         if speaks_python():

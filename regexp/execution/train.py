@@ -8,7 +8,7 @@ from regexp.execution.executors.choice import choose_executor
 from regexp.execution.terminal import Terminal
 from regexp.runs.reserving.busy_runs import find_busy_runs
 from regexp.runs.reserving.claims import Claims
-from regexp.runs.reserving.reservation import find_unfinished, plan_runs, read_runs
+from regexp.runs.reserving.plan import find_unfinished, plan_runs, read_runs
 from regexp.runs.reserving.run_index import is_finished
 from regexp.runs.run import Run
 from regexp.runs.sweep_record import SweepRecord

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from regexp.config.job import Job
 from regexp.config.schema import flatten
@@ -60,6 +61,7 @@ class PlannedRun:
         trained_by: the process that trains the run at present, in words; empty if there is none but this one.
         replaced_directory: the directory that was set aside for this one; None if none was.
         shorter_run: the finished run of fewer epochs from which it goes on, or cannot; None if there is none.
+        new_tags: the tags that a finished run has got from this command.
     """
 
     job: Job
@@ -73,6 +75,7 @@ class PlannedRun:
     trained_by: str = ""
     replaced_directory: Path | None = None
     shorter_run: ShorterRun | None = None
+    new_tags: tuple[str, ...] = ()
 
     @property
     def is_to_train(self) -> bool:
@@ -90,17 +93,15 @@ class PlannedRun:
             self.claim.refuse_if_lost()
 
 
-def record_start(
-    directory: Path, job: Job, identity: Identity, forced: Mapping[str, str], shorter_run: ShorterRun | None = None
-) -> None:
+def record_start(directory: Path, job: Job, identity: Identity, entries: Mapping[str, Any]) -> None:
     """Write .hydra/ and run.json of a run that starts.
 
     Args:
         directory: the directory to write them to.
         job: the checked configuration.
         identity: the identity of the job.
-        forced: the record of the command that trains the run anew with force=true; empty where none does.
-        shorter_run: the finished run from whose end it goes on; None if it starts from the beginning.
+        entries: further entries of run.json: its tags, the command that trains it anew, what it goes on from, and the
+            commit of the repository.
 
     Raises:
         OSError: a file cannot be written.
@@ -111,26 +112,30 @@ def record_start(
     record = {
         "config": flatten(job.config),
         "overrides": list(job.overrides),
-        "tags": job.config.tags,
         "identity": asdict(identity),
         "versions": _versions(),
         "python": platform.python_version(),
         "command": typed_command(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        **({"forced": dict(forced)} if forced else {}),
-        **({"continues": {"directory": shorter_run.directory.name, "epoch": shorter_run.epoch}} if shorter_run else {}),
+        **entries,
     }
     # Nothing is lost yet if a power cut leaves an empty file, and a sweep has thousands of them.
     write_atomically(directory / "run.json", json.dumps(record, indent=2).encode(), sync=False)
 
 
-def record_resumption(run: Run, forced: Mapping[str, str]) -> None:
-    """Add to run.json of a run that resumes when it does, and the record of a command with force=true, if one does it.
+def record_resumption(run: Run, forced: Mapping[str, str], tags: Iterable[str]) -> None:
+    """Add to run.json of a run that resumes when it does.
+
+    Args:
+        run: the run.
+        forced: the record of the command with force=true that resumes it; empty where none does.
+        tags: the tags that it gets in addition to those that it has.
 
     Raises:
         OSError: the file cannot be written.
     """
     record = {**run.record, "resumed": [*run.record.get("resumed", []), time.strftime("%Y-%m-%dT%H:%M:%S%z")]}
+    record["tags"] = list(dict.fromkeys([*run.tags, *tags]))
     if forced:
         record["forced"] = dict(forced)
     write_atomically(run.directory / "run.json", json.dumps(record, indent=2).encode())

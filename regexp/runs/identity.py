@@ -9,7 +9,7 @@ from typing import Any
 
 from regexp.config.fields import iterate_fields
 from regexp.config.schema import Config, identity_items, list_targets
-from regexp.runs.code_hash import code_hash
+from regexp.runs.provenance.code_hash import code_hash
 from regexp.user_code.source_hash import hash_user_code
 from regexp.utils.messages import format_value
 

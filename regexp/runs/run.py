@@ -53,6 +53,12 @@ class Run:
         return config
 
     @property
+    def tags(self) -> list[str]:
+        """The words to find the run by: those that it was trained with, and those that later commands have added."""
+        tags = self.record.get("tags")
+        return [str(tag) for tag in tags] if isinstance(tags, list) else []
+
+    @property
     def summary(self) -> dict[str, Any] | None:
         """The content of summary.json (see the README), or None if the run has not ended."""
         path = self.directory / "summary.json"

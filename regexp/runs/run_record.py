@@ -12,6 +12,7 @@ from typing import Any
 from regexp.config.metric_registry import list_curves, list_metrics
 from regexp.errors import RunError
 from regexp.runs.identity import DATA_PATH_KEYS, IGNORED_KEYS, Identity, data_paths
+from regexp.runs.provenance.commit import format_commit
 from regexp.runs.reserving.claims import find_holder
 from regexp.runs.run import Run
 
@@ -47,6 +48,8 @@ class RunRecord:
         command: the command that trains it again.
         ended: the time at which it ended, in seconds since 1970; None if it has not, or if that was not recorded.
         epoch_seconds: how long its epochs took, in its cohort.
+        tags: the words to find it by.
+        commit: the commit of the repository that it was typed in, shortened; empty if there is none.
     """
 
     directory: Path
@@ -67,6 +70,8 @@ class RunRecord:
     command: str
     ended: float | None = None
     epoch_seconds: float = 0.0
+    tags: tuple[str, ...] = ()
+    commit: str = ""
 
     @property
     def finished(self) -> bool:
@@ -125,6 +130,8 @@ def read_run_record(run: Run) -> RunRecord:
         command=str(record.get("command", "")),
         ended=ended,
         epoch_seconds=epoch_seconds,
+        tags=tuple(run.tags),
+        commit=format_commit(record.get("git")),
     )
 
 

@@ -17,7 +17,7 @@ from regexp.config.compose import compose_job, compose_jobs
 from regexp.data.dataset import scale
 from regexp.execution.builders import build_cohort, load_dataset, make_architecture
 from regexp.runs.reserving.claims import Claims
-from regexp.runs.reserving.reservation import plan_runs
+from regexp.runs.reserving.plan import plan_runs
 from regexp.training.loop import train_one_epoch
 from regexp.utils.system_limits import count_cores
 

@@ -9,7 +9,7 @@ from typing import Any
 from regexp.config.compose import compose_jobs
 from regexp.execution.builders import build_cohort
 from regexp.runs.reserving.claims import Claims
-from regexp.runs.reserving.reservation import plan_runs
+from regexp.runs.reserving.plan import plan_runs
 from regexp.training.loop import train
 from regexp.utils.signals import StopRequest
 

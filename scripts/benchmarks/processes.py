@@ -15,7 +15,7 @@ from loky.backend import get_context
 from benchmarks.cohorts import EpochwiseCohort
 from regexp.config.compose import compose_jobs
 from regexp.execution.planning import PlannedCohort, split_cohort
-from regexp.runs.reserving.reservation import plan_runs
+from regexp.runs.reserving.plan import plan_runs
 from regexp.utils.system_limits import count_cores
 
 

@@ -27,7 +27,7 @@ from regexp.execution.forecasting import forecast, memory
 from regexp.execution.grouping import group_into_cohorts
 from regexp.execution.planning import distinguishing_values
 from regexp.execution.run_recorder import RunRecorder
-from regexp.runs.reserving.reservation import plan_runs
+from regexp.runs.reserving.plan import plan_runs
 from regexp.runs.run import Run
 from regexp.runs.sweep_record import summarize_overrides
 from regexp.training.cohort import Cohort

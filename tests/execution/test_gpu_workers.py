@@ -12,7 +12,7 @@ from regexp.execution.executors import local_workers, worker
 from regexp.execution.executors.local_workers import LocalWorkers
 from regexp.execution.planning import PlannedCohort
 from regexp.execution.terminal import Terminal
-from regexp.runs.reserving.reservation import plan_runs
+from regexp.runs.reserving.plan import plan_runs
 from regexp.utils.signals import StopRequest
 
 RUNS = 6

@@ -18,7 +18,7 @@ from hydra.plugins.sweeper import Sweeper
 from regexp.config.compose import compose_job
 from regexp.errors import RunError
 from regexp.execution.launching.objective import Objective
-from regexp.runs.reserving.reservation import plan_runs
+from regexp.runs.reserving.plan import plan_runs
 from regexp.runs.sweep_record import SweepRecord
 
 SWEEP = ["-m", *SHORT, "optimizer.lr=0.1,0.2", "seed=0,1"]

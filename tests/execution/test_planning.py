@@ -17,7 +17,7 @@ from regexp.execution.planning import (
     split_cohort,
     split_for_workers,
 )
-from regexp.runs.reserving.reservation import plan_runs
+from regexp.runs.reserving.plan import plan_runs
 
 FREE = CohortCosts(
     data_bytes=1000,

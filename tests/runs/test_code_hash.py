@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import regexp
-from regexp.runs.code_hash import SHAPING_PATHS, code_hash, hash_sources
+from regexp.runs.provenance.code_hash import SHAPING_PATHS, code_hash, hash_sources
 
 PACKAGE = Path(regexp.__file__).parent
 SOURCE = '''"""A module."""

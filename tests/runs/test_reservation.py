@@ -18,7 +18,7 @@ from regexp.runs.directories import PlannedRun
 from regexp.runs.identity import Identity
 from regexp.runs.reserving.busy_runs import MAX_BUSY_LINES, find_busy_runs
 from regexp.runs.reserving.claims import Claim, Claims
-from regexp.runs.reserving.reservation import plan_runs
+from regexp.runs.reserving.plan import plan_runs
 from regexp.runs.reserving.run_index import RunIndex
 from regexp.runs.sweep_record import SweepRecord
 from regexp.utils.device import available_kinds
@@ -246,7 +246,7 @@ def test_a_directory_is_not_set_aside_while_another_process_trains_the_run_in_it
     interrupt(monkeypatch, [SHORT])
     [planned] = plan([SHORT])
     monkeypatch.setattr(
-        "regexp.runs.reserving.reservation.identify",
+        "regexp.runs.reserving.plan.identify",
         lambda config, fingerprint: replace(planned.identity, data="changed"),
     )
     with hold_claim(DEFAULT, planned.identity) as pid:
@@ -258,7 +258,7 @@ def test_a_directory_is_not_set_aside_while_another_process_trains_the_run_in_it
 
 def test_a_directory_that_appears_at_the_last_moment_is_left_to_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two configurations have one label."""
-    monkeypatch.setattr("regexp.runs.reserving.reservation.make_labels", lambda jobs, *_: ["label"] * len(jobs))
+    monkeypatch.setattr("regexp.runs.reserving.plan.make_labels", lambda jobs, *_: ["label"] * len(jobs))
     free_directory = RunIndex.free_directory
 
     def train_after(run_index: RunIndex, directory: Path, config_hash: str, claims: Claims) -> Path:

@@ -8,7 +8,7 @@ from regexp import load_run, run, sweep
 from regexp.config.compose import compose_jobs
 from regexp.execution.launcher import print_forecast
 from regexp.execution.terminal import Terminal
-from regexp.runs.code_hash import code_hash
+from regexp.runs.provenance.code_hash import code_hash
 
 SHORT = ["epochs=2", "model.hidden_sizes=[8]"]
 SEEDS = [[*SHORT, f"seed={seed}"] for seed in (0, 1)]
@@ -131,7 +131,7 @@ def test_a_run_that_comes_back_leaves_the_run_of_another_configuration_its_direc
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Both have the same label."""
-    monkeypatch.setattr("regexp.runs.reserving.reservation.make_labels", lambda jobs, *_: ["label"] * len(jobs))
+    monkeypatch.setattr("regexp.runs.reserving.plan.make_labels", lambda jobs, *_: ["label"] * len(jobs))
     first = run([*SHORT, "seed=0"], quiet=True)
     monkeypatch.setattr("regexp.runs.identity.code_hash", lambda: "changed")
     first.directory.rename(f"{first.directory}.old-20260101-000000")

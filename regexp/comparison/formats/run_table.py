@@ -11,13 +11,18 @@ from regexp.utils.next_commands import relative_path
 
 
 def tabulate_runs(comparison: Comparison) -> TextTable:
-    """Return a row for each run: the values of the keys that varied, its seed, its figures and its folder."""
+    """Return a row for each run: the values of the keys that varied, its seed, its figures and its folder.
+
+    Tags have a column where there are any, and commits of the repository where they differ.
+    """
     runs = list_runs(comparison)
     metrics = [RUN_METRICS["val_accuracy"], RUN_METRICS["test_accuracy"]]
     if comparison.metric not in metrics and comparison.metric.name not in ("gap", "best_epoch", "epochs"):
         metrics.append(comparison.metric)
     metrics = [metric for metric in metrics if any(metric.name in record.metric_values for _, record in runs)]
     has_statuses = not all(record.finished for _, record in runs)
+    has_tags = any(record.tags for _, record in runs)
+    has_commits = len({record.commit for _, record in runs}) > 1
     rows = []
     for row, record in runs:
         values = record.metric_values
@@ -26,11 +31,14 @@ def tabulate_runs(comparison: Comparison) -> TextTable:
         cells.append(f"{values['gap']:.3f}" if "gap" in values else "-")
         cells += [f"{values[name]:.0f}" if name in values else "-" for name in ("best_epoch", "epochs")]
         cells.append(format_seconds(values["seconds"]) if "seconds" in values else "-")
+        cells += [",".join(record.tags) or "-"] if has_tags else []
+        cells += [record.commit or "-"] if has_commits else []
         rows.append([*cells, relative_path(record.directory)])
     titles = [f"{metric.title.removesuffix(' accuracy')}{' %' if metric.percent else ''}" for metric in metrics]
     keys = tuple(runs[0][0].values)
     columns = [*name_columns(keys), "seed", *(["status"] if has_statuses else []), *titles]
-    columns += ["gap", "best", "epochs", "s", "folder"]
+    columns += ["gap", "best", "epochs", "s", *(["tags"] if has_tags else []), *(["commit"] if has_commits else [])]
+    columns.append("folder")
     return TextTable("Runs", columns, rows, keys=keys, text_columns=max(1, len(keys)))
 
 

@@ -20,7 +20,7 @@ from regexp.config.hydra_config.sweepers import list_swept_keys
 from regexp.errors import DIVERGED
 from regexp.execution.launching.objective import Objective
 from regexp.execution.terminal import Terminal
-from regexp.runs.reserving.reservation import plan_runs, read_runs
+from regexp.runs.reserving.plan import plan_runs, read_runs
 from regexp.runs.sweep_record import SweepRecord
 from regexp.utils.exit_codes import raise_failures, record_status
 

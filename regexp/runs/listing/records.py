@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from regexp.config.metric_registry import list_metrics, list_run_metrics
+from regexp.runs.provenance.commit import format_commit
 from regexp.runs.run import Run
 from regexp.runs.run_record import read_run_record
 from regexp.utils.messages import format_value
@@ -56,6 +57,8 @@ def _describe_run(run: Run, figures: Mapping[str, Any]) -> dict[str, Any]:
     steps = dict.fromkeys(key.split(".")[1] for key in config if key.startswith("augmentation."))
     config["augmentation"] = "+".join(steps) or "none"
     columns: dict[str, Any] = {"directory": str(run.directory), "status": run.status, "seed": config.pop("seed")}
+    config["tags"] = run.tags  # later commands may have added some
+    columns["commit"] = format_commit(run.record.get("git")) or None
     for key, value in config.items():
         columns[f"config.{key}" if key in figures else key] = make_plain(value)
     return columns

@@ -26,6 +26,7 @@ def list_notes(planned_runs: Sequence[PlannedRun], dry_run: bool = False) -> lis
     lines = [
         *_describe_other_devices(distinct_runs),
         *_describe_other_code(distinct_runs, dry_run),
+        *_describe_tags(distinct_runs, dry_run),
         *_describe_continued(distinct_runs, dry_run),
         *_describe_obstacles(distinct_runs, dry_run),
     ]
@@ -65,6 +66,17 @@ def _describe_other_code(planned_runs: Sequence[PlannedRun], dry_run: bool) -> I
     else:
         verb = "would be" if dry_run else "is" if one else "are"
         yield f"{subject}. {they} {verb} set aside and trained again; keep=true keeps {them}."
+
+
+def _describe_tags(planned_runs: Sequence[PlannedRun], dry_run: bool) -> Iterator[str]:
+    """Yield which tags finished runs have got (or would)."""
+    tagged_runs = [planned for planned in planned_runs if planned.new_tags]
+    if tagged_runs:
+        tags = list(dict.fromkeys(tag for planned in tagged_runs for tag in planned.new_tags))
+        noun = "finished run" if len(tagged_runs) == 1 else "finished runs"
+        verb = "would get" if dry_run else "gets" if len(tagged_runs) == 1 else "get"
+        words = "the tag" if len(tags) == 1 else "the tags"
+        yield f"{len(tagged_runs)} {noun} {verb} {words} {', '.join(tags)}."
 
 
 def _describe_continued(planned_runs: Sequence[PlannedRun], dry_run: bool) -> Iterator[str]:

@@ -1,121 +1,21 @@
-"""The directories in which runs are trained: finished runs are found again, unfinished ones resume, nothing is lost.
+"""The search for the directory of a run, and its reservation for this process. Imports no torch."""
 
-This module imports no torch.
-"""
-
-import hashlib
-import json
-import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from regexp.config.job import Job
-from regexp.config.schema import source_arguments
-from regexp.data.sources import locate
-from regexp.errors import RunBusy, StorageError
+from regexp.errors import RunBusy, RunError, StorageError
 from regexp.runs.directories import PlannedRun, ShorterRun, record_resumption, record_start
-from regexp.runs.identity import Identity, identify
-from regexp.runs.labels import make_labels
+from regexp.runs.identity import Identity
 from regexp.runs.reserving.claims import Claim, Claims, find_holder
 from regexp.runs.reserving.continuation import Progress, find_shorter_run
-from regexp.runs.reserving.run_index import RunIndex, is_finished, is_set_aside, read_run
+from regexp.runs.reserving.run_index import RunIndex, is_finished, is_set_aside
+from regexp.runs.reserving.tagging import add_tags
 from regexp.runs.run import Run
-from regexp.runs.sweep_record import SweepRecord
-from regexp.utils.progress import track_progress
+from regexp.utils.messages import first_line
 from regexp.utils.storage_errors import explain_storage_errors
-
-
-def plan_runs(
-    jobs: Sequence[Job],
-    outputs: Path,
-    claims: Claims | None = None,
-    sweep: SweepRecord | None = None,
-    labels: Sequence[str] = (),
-) -> list[PlannedRun]:
-    """Return a planned run for each job, in the order of the jobs; jobs with the same identity share one.
-
-    A run that another process trains is left alone. All others that have not finished are claimed for this process. A
-    run that cannot be stored leaves the others alone: the error becomes its `problem`.
-
-    Args:
-        jobs: the checked configurations.
-        outputs: the directory that holds outputs/NAME/LABEL.
-        claims: the claims of this process; None in a dry run, which looks for directories only, and writes nothing.
-        sweep: the record of the sweep that the jobs belong to; None if they belong to none.
-        labels: the labels of the runs, where they have been chosen before; none: they are chosen here.
-
-    Raises:
-        DataError: a data set is missing, or cannot be read or downloaded.
-    """
-    sources = {key: locate(*key) for key in {source_arguments(job.config) for job in jobs}}
-    run_indices = {name: RunIndex(outputs / name) for name in {job.config.name for job in jobs}}
-    forced = _find_forced_record(jobs, run_indices.values(), sweep)
-    if sweep is not None and claims is not None:
-        sweep.forced = forced
-    labels = labels or (make_labels(jobs) if sweep is None else sweep.label(jobs))
-    keys = []
-    reservations: dict[tuple[str, Identity], Reservation] = {}
-    for job, label in zip(track_progress(jobs, "identifying the runs"), labels, strict=True):
-        name, identity = job.config.name, identify(job.config, sources[source_arguments(job.config)].fingerprint)
-        keys.append((name, identity))
-        if keys[-1] not in reservations:
-            reservations[keys[-1]] = Reservation(job, identity, outputs / name, label, run_indices[name], forced)
-    if claims is not None:
-        for reservation in reservations.values():
-            reservation.acquire(claims)
-        if any(reservation.claim is not None for reservation in reservations.values()):
-            # Before a run was claimed, another process may have finished it, or changed its directory.
-            for run_index in run_indices.values():
-                run_index.refresh()
-    planned_by_key = {
-        key: reservations[key].find() if claims is None else reservations[key].reserve(claims)
-        for key in track_progress(list(reservations), "planning the runs")
-    }
-    return [planned_by_key[key] for key in keys]
-
-
-def find_unfinished(planned_runs: Sequence[PlannedRun]) -> tuple[list[PlannedRun], list[Exception]]:
-    """Return the runs to train, each once, and the errors of the runs that cannot be stored."""
-    distinct_runs = dict.fromkeys(planned_runs)
-    errors: list[Exception] = [planned.problem for planned in distinct_runs if planned.problem is not None]
-    return [planned for planned in distinct_runs if planned.is_to_train], errors
-
-
-def read_runs(planned_runs: Sequence[PlannedRun], some_failed: bool) -> list[Run]:
-    """Return the runs in the directories of planned runs; those that failed may have left no directory."""
-    if not some_failed:
-        return [Run(planned.directory) for planned in planned_runs]
-    return [run for planned in planned_runs if (run := read_run(planned.directory)) is not None]
-
-
-def _find_forced_record(
-    jobs: Sequence[Job], run_indices: Iterable[RunIndex], sweep: SweepRecord | None
-) -> Mapping[str, str]:
-    """Return what run.json records of a command with force=true that trains runs anew; empty without force=true.
-
-    If such a command was interrupted and is typed again, it goes on: it gets its first record again, and the runs that
-    finished under that record are not trained a second time. A command was interrupted if a run with its record has not
-    finished.
-
-    Args:
-        jobs: the jobs.
-        run_indices: the runs that are recorded.
-        sweep: the record of the sweep that the jobs belong to; None if they belong to none.
-    """
-    if not any(job.config.force for job in jobs):
-        return {}
-    if sweep is not None and sweep.forced:
-        return sweep.forced  # an earlier batch has found it
-    # Without a command of several batches, the jobs stand for it: a notebook has one command line for all its calls.
-    text = (sweep.command if sweep is not None else "") or json.dumps([job.overrides for job in jobs])
-    command_hash = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
-    for run_index in run_indices:
-        for run in run_index.runs:
-            forced = run.record.get("forced")
-            if isinstance(forced, dict) and forced.get("command") == command_hash and not is_finished(run):
-                return forced
-    return {"command": command_hash, "id": secrets.token_hex(8)}
 
 
 @dataclass
@@ -134,6 +34,8 @@ class Reservation:
         label: the name of the directory that the run has if nothing else has it.
         run_index: the runs recorded there, by identity.
         forced: the record of the command, if it trains runs anew.
+        read_commit: a function that returns the commit of the repository in which the command was typed; None without.
+        tags: the tags that the run gets, of all jobs that are this run; a dictionary without values.
         claim: the claim on the run; None where it needs none, because it has finished and is only shown.
         trained_by: the process that trains the run at present, in words; empty if there is none but this one.
         problem: the error that prevents the run from being stored; None if nothing does.
@@ -145,6 +47,8 @@ class Reservation:
     label: str
     run_index: RunIndex
     forced: Mapping[str, str]
+    read_commit: Callable[[], Mapping[str, Any] | None]
+    tags: dict[str, None] = field(default_factory=dict, init=False)
     claim: Claim | None = field(default=None, init=False)
     trained_by: str = field(default="", init=False)
     problem: StorageError | None = field(default=None, init=False)
@@ -175,7 +79,8 @@ class Reservation:
         if other_run is not None and self.job.config.keep:
             return self._plan(other_run.directory, finished=True, other_code=_code_of(other_run))
         if run is not None and not self._is_trained_anew(run):
-            return self._plan(run.directory, is_finished(run), trained_by=trained_by)
+            new_tags = tuple(tag for tag in self.tags if tag not in run.tags) if is_finished(run) else ()
+            return replace(self._plan(run.directory, is_finished(run), trained_by=trained_by), new_tags=new_tags)
         directory = self.labelled_directory
         if directory.exists():
             directory = directory.with_name(f"{directory.name}-{self.identity.config[:6]}")
@@ -187,7 +92,9 @@ class Reservation:
         try:
             if not self.trained_by and self.problem is None:
                 planned = self._reserve(claims)
-                return replace(planned, note="\n".join(self.run_index.take_notes()))
+                if planned.finished and self.tags:
+                    planned = self._add_tags(planned, claims)
+                return replace(planned, note="\n".join([*self.run_index.take_notes(), *filter(None, [planned.note])]))
         except RunBusy as error:  # another run has the directory at present
             self.trained_by = str(error)
         except StorageError as error:
@@ -212,7 +119,7 @@ class Reservation:
             if is_finished(run):
                 return self._plan(run.directory, finished=True)
             with explain_storage_errors(run.directory):
-                record_resumption(run, self._forced_record())
+                record_resumption(run, self._forced_record(), self.tags)
             return self._plan(run.directory, finished=False)
         if run is not None:
             replaced_directory = run_index.set_aside(run.directory, claims)
@@ -226,6 +133,14 @@ class Reservation:
             return None, None
         return find_shorter_run(self.job.config, self.identity, self.run_index)
 
+    def _add_tags(self, planned: PlannedRun, claims: Claims) -> PlannedRun:
+        """Add the tags of the command to a finished run, which lacks some."""
+        try:
+            new_tags = add_tags(planned.directory, self.tags, claims)
+        except (RunError, OSError) as error:  # it can be shown all the same, from a disk that is read-only too
+            return replace(planned, note=f"{planned.directory} does not get its new tags: {first_line(error)}")
+        return replace(planned, new_tags=new_tags)
+
     def _make_directory(self, claims: Claims, shorter_run: ShorterRun | None, progress: Progress | None) -> Path:
         """Make the directory of a run that starts, as a whole: another process sees all of it or nothing.
 
@@ -237,10 +152,10 @@ class Reservation:
         with explain_storage_errors(self.experiment):
             draft = claims.make_draft(self.experiment)
             try:
-                if progress is None:
-                    record_start(draft, self.job, self.identity, self._forced_record())
-                else:
-                    record_start(draft, self.job, self.identity, self._forced_record(), shorter_run)
+                record_start(
+                    draft, self.job, self.identity, self._make_entries(None if progress is None else shorter_run)
+                )
+                if progress is not None:
                     progress.write(draft, self.job.config)
             except OSError as error:  # the user knows the directory by its label
                 error.filename = str(error.filename).replace(str(draft), str(self.labelled_directory))
@@ -253,6 +168,17 @@ class Reservation:
                     if not directory.exists():
                         raise
                     # Another process has just made a directory of this name.
+
+    def _make_entries(self, origin: ShorterRun | None) -> dict[str, Any]:
+        """Return what run.json of a run that starts records of the command, and of the run from which it goes on."""
+        entries: dict[str, Any] = {"tags": list(self.tags)}
+        if (commit := self.read_commit()) is not None:
+            entries["git"] = commit
+        if forced := self._forced_record():
+            entries["forced"] = dict(forced)
+        if origin is not None:
+            entries["continues"] = {"directory": origin.directory.name, "epoch": origin.epoch}
+        return entries
 
     def _plan(self, directory: Path, finished: bool, other_code: str = "", trained_by: str = "") -> PlannedRun:
         return PlannedRun(

@@ -14,6 +14,8 @@ SHAPING_PATHS = (
     "models",
     "training",
     "execution/builders.py",
+    "execution/loss_settings.py",
+    "execution/stream_builders.py",
     "utils/rng.py",
     "utils/keyed_draws.py",
     "utils/device.py",
@@ -25,7 +27,7 @@ _IGNORED = {"annotation", "returns", "type_comment", "type_ignores", "type_param
 @cache
 def code_hash() -> str:
     """Return the hash of the code in this installation that shapes results: 16 hexadecimal digits."""
-    package = Path(__file__).parent.parent
+    package = Path(__file__).parents[2]
     paths = [package / name for name in SHAPING_PATHS]
     files = [file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path])]
     return hash_sources(file.read_text(encoding="utf-8") for file in files)

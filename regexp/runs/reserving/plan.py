@@ -1,0 +1,121 @@
+"""The directories in which runs are trained: finished runs are found again, unfinished ones resume, nothing is lost.
+
+This module imports no torch.
+"""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from regexp.config.job import Job
+from regexp.config.schema import source_arguments
+from regexp.data.sources import locate
+from regexp.runs.directories import PlannedRun
+from regexp.runs.identity import Identity, identify
+from regexp.runs.labels import make_labels
+from regexp.runs.provenance.commit import read_commit
+from regexp.runs.reserving.claims import Claims
+from regexp.runs.reserving.reservation import Reservation
+from regexp.runs.reserving.run_index import RunIndex, is_finished, read_run
+from regexp.runs.run import Run
+from regexp.runs.sweep_record import SweepRecord
+from regexp.utils.progress import track_progress
+
+
+def plan_runs(
+    jobs: Sequence[Job],
+    outputs: Path,
+    claims: Claims | None = None,
+    sweep: SweepRecord | None = None,
+    labels: Sequence[str] = (),
+) -> list[PlannedRun]:
+    """Return a planned run for each job, in the order of the jobs; jobs with the same identity share one.
+
+    A run that another process trains is left alone. All others that have not finished are claimed for this process. A
+    run that cannot be stored leaves the others alone: the error becomes its `problem`.
+
+    Args:
+        jobs: the checked configurations.
+        outputs: the directory that holds outputs/NAME/LABEL.
+        claims: the claims of this process; None in a dry run, which looks for directories only, and writes nothing.
+        sweep: the record of the sweep that the jobs belong to; None if they belong to none.
+        labels: the labels of the runs, where they have been chosen before; none: they are chosen here.
+
+    Raises:
+        DataError: a data set is missing, or cannot be read or downloaded.
+    """
+    sources = {key: locate(*key) for key in {source_arguments(job.config) for job in jobs}}
+    run_indices = {name: RunIndex(outputs / name) for name in {job.config.name for job in jobs}}
+    forced = _find_forced_record(jobs, run_indices.values(), sweep)
+    if sweep is not None and claims is not None:
+        sweep.forced = forced
+    labels = labels or (make_labels(jobs) if sweep is None else sweep.label(jobs))
+    read_commit_once = cache(read_commit)  # asked where a run starts, and then once for all runs of the command
+    keys = []
+    reservations: dict[tuple[str, Identity], Reservation] = {}
+    for job, label in zip(track_progress(jobs, "identifying the runs"), labels, strict=True):
+        name, identity = job.config.name, identify(job.config, sources[source_arguments(job.config)].fingerprint)
+        keys.append((name, identity))
+        if keys[-1] not in reservations:
+            reservations[keys[-1]] = Reservation(
+                job, identity, outputs / name, label, run_indices[name], forced, read_commit_once
+            )
+        reservations[keys[-1]].tags |= dict.fromkeys(job.config.tags)
+    if claims is not None:
+        for reservation in reservations.values():
+            reservation.acquire(claims)
+        if any(reservation.claim is not None for reservation in reservations.values()):
+            # Before a run was claimed, another process may have finished it, or changed its directory.
+            for run_index in run_indices.values():
+                run_index.refresh()
+    planned_by_key = {
+        key: reservations[key].find() if claims is None else reservations[key].reserve(claims)
+        for key in track_progress(list(reservations), "planning the runs")
+    }
+    return [planned_by_key[key] for key in keys]
+
+
+def find_unfinished(planned_runs: Sequence[PlannedRun]) -> tuple[list[PlannedRun], list[Exception]]:
+    """Return the runs to train, each once, and the errors of the runs that cannot be stored."""
+    distinct_runs = dict.fromkeys(planned_runs)
+    errors: list[Exception] = [planned.problem for planned in distinct_runs if planned.problem is not None]
+    return [planned for planned in distinct_runs if planned.is_to_train], errors
+
+
+def read_runs(planned_runs: Sequence[PlannedRun], some_failed: bool) -> list[Run]:
+    """Return the runs in the directories of planned runs; those that failed may have left no directory."""
+    if not some_failed:
+        return [Run(planned.directory) for planned in planned_runs]
+    return [run for planned in planned_runs if (run := read_run(planned.directory)) is not None]
+
+
+def _find_forced_record(
+    jobs: Sequence[Job], run_indices: Iterable[RunIndex], sweep: SweepRecord | None
+) -> Mapping[str, str]:
+    """Return what run.json records of a command with force=true that trains runs anew; empty without force=true.
+
+    If such a command was interrupted and is typed again, it goes on: it gets its first record again, and the runs that
+    finished under that record are not trained a second time. A command was interrupted if a run with its record has not
+    finished.
+
+    Args:
+        jobs: the jobs.
+        run_indices: the runs that are recorded.
+        sweep: the record of the sweep that the jobs belong to; None if they belong to none.
+    """
+    if not any(job.config.force for job in jobs):
+        return {}
+    if sweep is not None and sweep.forced:
+        return sweep.forced  # an earlier batch has found it
+    # Without a command of several batches, the jobs stand for it: a notebook has one command line for all its calls.
+    text = (sweep.command if sweep is not None else "") or json.dumps([job.overrides for job in jobs])
+    command_hash = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
+    for run_index in run_indices:
+        for run in run_index.runs:
+            forced = run.record.get("forced")
+            if isinstance(forced, dict) and forced.get("command") == command_hash and not is_finished(run):
+                return forced
+    return {"command": command_hash, "id": secrets.token_hex(8)}
