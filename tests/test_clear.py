@@ -97,7 +97,7 @@ def test_a_run_whose_checkpoint_was_cleared_stays_finished_and_says_why_it_canno
     again = run([*BASE, "seed=0"], quiet=True)
     assert (again.summary or {})["finished"] == finish_time
     run(["epochs=3", *BASE[1:], "seed=0"])
-    assert "first ended (without its checkpoint: cleared on 20" in capsys.readouterr().out
+    assert "first ended (its checkpoint is gone: cleared on 20" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("answer", "is_deleted"), [("y", True), ("YES ", True), ("n", False), ("", False)])

@@ -11,7 +11,7 @@ from regexp.runs.files.json_file import read_json_object
 from regexp.runs.predicting.input_format import InputFormat, read_classes
 from regexp.runs.predicting.predictions import Predictions
 from regexp.runs.predicting.trained_model import TrainedModel, load_model
-from regexp.runs.weights import WEIGHT_FILES
+from regexp.runs.weights import WEIGHT_FILES, explain_missing_checkpoint
 from regexp.utils.atomic_io import read_text
 from regexp.utils.lazy import load_object
 
@@ -244,8 +244,8 @@ class Run:
             weights = "best"
         path = self.directory / WEIGHT_FILES[weights]
         if not path.exists():
-            missing = f"{path.name} is missing ({self.status})"
-            reason = self.explain_missing_checkpoint() if weights == "last" and self.summary is not None else missing
+            reason = explain_missing_checkpoint(self.record) if weights == "last" and self.summary is not None else ""
+            reason = reason or f"{path.name} is missing ({self.status})"
             raise RunError(f"{self.directory} has no {weights} weights: {reason}")
         return weights
 
@@ -254,14 +254,6 @@ class Run:
         """Whether the last epoch of a run that has ended is its best one."""
         summary = self.summary
         return summary is not None and summary["best_epoch"] == summary["epochs"]
-
-    def explain_missing_checkpoint(self) -> str:
-        """Return why a run that has ended has no checkpoint, or one without all that it was."""
-        if (cleared := self.record.get("checkpoint_cleared")) is not None:
-            return f"cleared on {str(cleared)[:10]}"
-        if not self.config.get("keep_checkpoints", True):
-            return "trained with keep_checkpoints=false"
-        return f"{WEIGHT_FILES['last']} is missing ({self.status})"
 
     def _repr_html_(self) -> str:
         """Return the run with its scores and curves, which notebooks show."""

@@ -89,3 +89,14 @@ def read_state(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
         raise RunError(f"{path} is of another version: it lacks {error}") from error
     except (OSError, TypeError, ValueError) as error:
         raise RunError(f"{path} cannot be used: {error}") from error
+
+
+def explain_missing_checkpoint(record: Mapping[str, Any]) -> str:
+    """Return why a run that has ended has no checkpoint, or a part of one only; "" if nobody has asked for that.
+
+    Args:
+        record: the content of its run.json.
+    """
+    if (cleared := record.get("checkpoint_cleared")) is not None:
+        return f"cleared on {str(cleared)[:10]}"
+    return "" if record["config"].get("keep_checkpoints", True) else "trained with keep_checkpoints=false"

@@ -225,10 +225,10 @@ def spoil_checkpoint(one: Run) -> None:
     ("options", "reason"),
     [
         ("schedule=cosine", "schedule=cosine depends on the number of epochs"),
-        ("keep_checkpoints=false", "without its checkpoint: trained with keep_checkpoints=false"),
+        ("keep_checkpoints=false", "its checkpoint is gone: trained with keep_checkpoints=false"),
         (
             "keep_checkpoints=false early_stopping.restore_best=false",
-            "without its whole checkpoint: trained with keep_checkpoints=false",
+            "its checkpoint is cut down: trained with keep_checkpoints=false",
         ),
         ("optimizer.lr=1e300", "it diverged"),
         ("spoilt", "its checkpoint is damaged, or of another version"),

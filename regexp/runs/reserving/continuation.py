@@ -18,7 +18,7 @@ from regexp.runs.identity import Identity, hash_configuration
 from regexp.runs.reserving.run_index import RunIndex, recorded_identity
 from regexp.runs.run import Run
 from regexp.runs.tensor_file import join_files
-from regexp.runs.weights import LAST, read_checkpoint, read_state
+from regexp.runs.weights import LAST, explain_missing_checkpoint, read_checkpoint, read_state
 from regexp.utils.atomic_io import append_to_log
 
 
@@ -114,8 +114,9 @@ def _read_progress(run: Run, config: Config, identity: Identity) -> Progress:
     if run.status == "diverged":
         raise RunError("it diverged")
     path = run.directory / LAST
+    reason = explain_missing_checkpoint(run.record)
     if not path.exists():
-        raise RunError(f"without its checkpoint: {run.explain_missing_checkpoint()}")
+        raise RunError(f"its checkpoint is gone{reason and f': {reason}'}")
     try:
         checkpoint, metadata = read_checkpoint(path)
         state = read_state(path, metadata)
@@ -130,5 +131,5 @@ def _read_progress(run: Run, config: Config, identity: Identity) -> Progress:
     except (OSError, KeyError, TypeError, RunError) as error:
         raise RunError("its checkpoint is damaged, or of another version") from error
     if not stops and not state.get("goes_on", True):
-        raise RunError(f"without its whole checkpoint: {run.explain_missing_checkpoint()}")
+        raise RunError(f"its checkpoint is cut down: {reason}")
     return Progress(run, checkpoint, metadata, state, metrics, events)
