@@ -19,7 +19,7 @@ from regexp.config.compose import compose_job
 from regexp.config.schemas.augmentation import STEPS
 from regexp.data.dataset import scale
 from regexp.execution.builders import load_dataset
-from regexp.execution.stream_builders import make_stream
+from regexp.execution.building.stream_builders import make_stream
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = range(5)

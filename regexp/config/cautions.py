@@ -7,10 +7,17 @@ from typing import Any
 
 from regexp.config.schema import Config
 from regexp.config.schemas.augmentation import STEPS
+from regexp.config.schemas.averaging import EMAConfig, SWAConfig
 from regexp.config.schemas.data import DATA_SOURCES
 from regexp.config.schemas.loss import BootstrapConfig, FocalConfig, HardBootstrapConfig, LossConfig
 from regexp.config.schemas.model import MLPConfig, ModuleConfig
-from regexp.config.schemas.optimizer import CosineConfig, OneCycleConfig, PlateauConfig, StepConfig
+from regexp.config.schemas.optimizer import (
+    CosineConfig,
+    OneCycleConfig,
+    OptimizerConfig,
+    PlateauConfig,
+    StepConfig,
+)
 from regexp.utils.counts import format_size, resolve_count
 from regexp.utils.messages import format_value
 
@@ -51,6 +58,8 @@ def find_cautions(config: Config, experiment: str | None, overrides: Sequence[st
     yield from _find_idle_losses(config.loss)
     yield from _find_idle_layer_options(config)
     yield from _find_idle_schedules(config)
+    yield from _find_idle_averages(config)
+    yield from _find_idle_optimizer_options(config.optimizer)
     yield from _find_idle_stopping_rules(config)
     yield from _find_idle_data_options(config, {override.partition("=")[0] for override in overrides})
     yield from _find_idle_steps(config)
@@ -134,6 +143,29 @@ def _find_idle_plateau(config: Config, schedule: PlateauConfig) -> Iterator[str]
             f"early_stopping.patience={stop} ends a run before {patience} lowers the learning rate; use "
             f"early_stopping.patience={schedule.patience + 2} or more"
         )
+
+
+def _find_idle_averages(config: Config) -> Iterator[str]:
+    averaging = config.averaging
+    if isinstance(averaging, EMAConfig) and averaging.decay == 0:
+        yield "averaging.decay=0 averages nothing: the average is the newest weights"
+    if isinstance(averaging, SWAConfig):
+        if averaging.first_epoch(config.epochs) == config.epochs:
+            start = f"averaging.start={format_value(averaging.start)}"
+            yield f"{start} averages the last of epochs={config.epochs} alone, which changes nothing; start earlier"
+        if averaging.lr is None and averaging.anneal_epochs != SWAConfig().anneal_epochs:
+            anneal_epochs = f"averaging.anneal_epochs={averaging.anneal_epochs}"
+            yield f"{anneal_epochs} has no effect with averaging.lr=null: the schedule goes on as it is"
+
+
+def _find_idle_optimizer_options(optimizer: OptimizerConfig) -> Iterator[str]:
+    if optimizer.sam_adaptive and optimizer.sam_rho == 0:
+        yield "optimizer.sam_adaptive=true has no effect with optimizer.sam_rho=0; for example optimizer.sam_rho=0.5"
+    alpha = f"optimizer.lookahead_alpha={format_value(optimizer.lookahead_alpha)}"
+    if optimizer.lookahead_k is None and optimizer.lookahead_alpha != OptimizerConfig().lookahead_alpha:
+        yield f"{alpha} has no effect with optimizer.lookahead_k=null; for example optimizer.lookahead_k=5"
+    elif optimizer.lookahead_k is not None and optimizer.lookahead_alpha == 1:
+        yield f"{alpha} changes nothing: the slow weights are the fast ones; use a value below 1"
 
 
 def _find_idle_stopping_rules(config: Config) -> Iterator[str]:

@@ -27,7 +27,8 @@ def shared(default: Any, help: str, **constraints: Any) -> Any:
         **constraints: which values are allowed (see regexp.config.constraints), `example`, a value to suggest in
             messages, `identity`, whether the field can change a run's result, `omitted`, the value with which it does
             nothing and is left out of the identity (so that a field that is added later leaves finished runs as they
-            are), `is_path`, whether a text is a path, `is_target`, whether it names code of the user's own (see
+            are), `apart`, a value with which runs train in cohorts of their own, because the others take longer,
+            `is_path`, whether a text is a path, `is_target`, whether it names code of the user's own (see
             user_code.targets), `is_open`, whether a mapping takes keys of the user's choice, `is_inline`, whether these
             stand beside the other keys rather than below their own, and `key`, the name of the key where it is not that
             of the field.

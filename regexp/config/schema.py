@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from regexp.config.fields import iterate_fields, per_run, shared
+from regexp.config.schemas.averaging import AveragingConfig, EMAConfig, SWAConfig
 from regexp.config.schemas.data import DATA_SCHEMAS, DATA_SOURCES, DataConfig, TableConfig
 from regexp.config.schemas.device import DeviceConfig
 from regexp.config.schemas.early_stopping import EarlyStoppingConfig
@@ -62,6 +63,7 @@ class Config:
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    averaging: AveragingConfig = field(default_factory=AveragingConfig)
     loss: LossConfig = field(default_factory=CrossEntropyConfig)
     metrics: dict[str, Any] = shared(
         {}, "metrics of your own by name: metrics.NAME.target, .options, .better, .percent", is_open=True
@@ -89,6 +91,7 @@ OPTIONS: dict[str, dict[str, type[Any]]] = {
         "step": StepConfig,
         "plateau": PlateauConfig,
     },
+    "averaging": {"none": AveragingConfig, "ema": EMAConfig, "swa": SWAConfig},
     "loss": dict(LOSS_SCHEMAS),
     "device": {"auto": DeviceConfig, "cpu": DeviceConfig, "cuda": DeviceConfig, "mps": DeviceConfig},
 }
@@ -145,5 +148,14 @@ def stream_key(config: Config) -> str:
 
 
 def cohort_key(config: Config) -> tuple[Any, ...]:
-    """Return the values of all `shared` fields as a key, which is equal for runs that may train together."""
-    return tuple((key, repr(value)) for key, value, metadata in iterate_fields(config) if metadata["mark"] == "shared")
+    """Return the values of all `shared` fields as a key, which is equal for runs that may train together.
+
+    It also says of each field that has such a value whether the run has the value with which runs train apart.
+    """
+    items = []
+    for key, value, metadata in iterate_fields(config):
+        if metadata["mark"] == "shared":
+            items.append((key, repr(value)))
+        elif "apart" in metadata:
+            items.append((key, value == metadata["apart"]))
+    return tuple(items)

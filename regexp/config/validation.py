@@ -177,6 +177,12 @@ def find_combination_problems(config: Config) -> Iterator[str]:
     warmup_epochs = getattr(schedule, "warmup_epochs", 0)
     if warmup_epochs > 0 and warmup_epochs >= config.epochs:
         yield f"schedule.warmup_epochs={format_value(warmup_epochs)}: must be below epochs={config.epochs}"
+    averaging_lr = getattr(config.averaging, "lr", None)
+    if averaging_lr is not None and schedule.name == "plateau":
+        yield (
+            f"averaging.lr={format_value(averaging_lr)} with schedule=plateau: both decide the learning rate of the "
+            "last epochs; leave one of them out"
+        )
     yield from _find_data_problems(config)
 
 

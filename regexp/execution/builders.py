@@ -7,7 +7,6 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import cache, lru_cache, partial
 
 from regexp.config.metric_registry import list_metrics, list_monitors
@@ -17,12 +16,13 @@ from regexp.config.schemas.model import rate_names
 from regexp.data.dataset import Dataset, read_dataset
 from regexp.data.sources import locate
 from regexp.errors import DataError, DeviceLost, OutOfMemory
+from regexp.execution.building.loss_settings import make_loss_settings
+from regexp.execution.building.optimizer_builders import make_averaging, make_hyperparameters
+from regexp.execution.building.stream_builders import make_noisy_labels, make_pipeline, make_stream
 from regexp.execution.checkpoint_file import load_checkpoint
 from regexp.execution.forecasting import memory
 from regexp.execution.images import Png, draw_augmentation_grid, encode_png
-from regexp.execution.loss_settings import make_loss_settings
 from regexp.execution.run_recorder import RunRecorder
-from regexp.execution.stream_builders import make_noisy_labels, make_pipeline, make_stream
 from regexp.models.protocol import Architecture
 from regexp.runs.directories import PlannedRun
 from regexp.training.batches import batch_sizes
@@ -30,19 +30,10 @@ from regexp.training.cohort import Cohort
 from regexp.training.losses.user_loss import UserLoss
 from regexp.training.member import Member, RunSettings
 from regexp.training.metrics import UserMetric
-from regexp.training.parameter_groups import Hyperparameters
-from regexp.training.schedules import Plateau, Schedule, constant, cosine, onecycle, step
-from regexp.training.update_rules import OPTIMIZERS
 from regexp.user_code.loading import explain_user_failures
 from regexp.utils.device import Backend, choose_backend, choose_threads, is_device_lost, is_out_of_memory
 from regexp.utils.lazy import load_object
 from regexp.utils.messages import first_line
-
-
-def count_optimizer_values(config: Config) -> int:
-    """Return the number of values that the optimizer of a run keeps for each parameter."""
-    arguments = make_hyperparameters(config, 1).arguments
-    return len(list(OPTIMIZERS[config.optimizer.name].state_names(arguments)))
 
 
 def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
@@ -190,34 +181,7 @@ def make_settings(config: Config, dataset: Dataset) -> RunSettings:
         better=list_monitors(list_metrics(flatten(config)))[early_stopping.monitor].better,
         restore_best=early_stopping.restore_best,
         hyperparameters=make_hyperparameters(config, steps_per_epoch),
+        averaging=make_averaging(config),
         stream=make_stream(config, dataset),
         stream_key=stream_key(config),
     )
-
-
-def make_hyperparameters(config: Config, steps_per_epoch: int) -> Hyperparameters:
-    """Make the hyperparameters of a run's optimizer."""
-    options = asdict(config.optimizer)
-    name, l1, clip_norm = options.pop("name"), options.pop("l1"), options.pop("clip_norm")
-    if "betas" in options:
-        options["betas"] = tuple(options["betas"])
-    steps = config.epochs * steps_per_epoch
-    # The other schedules do not depend on the number of epochs, so runs that differ in it share a parameter group.
-    horizon = steps if config.schedule.name in ("cosine", "onecycle") else 0
-    key = repr((name, options, config.schedule, horizon))
-    max_norm = math.inf if clip_norm is None else clip_norm
-    return Hyperparameters(options, make_schedule(config, steps_per_epoch), l1, max_norm, key)
-
-
-def make_schedule(config: Config, steps_per_epoch: int) -> Schedule:
-    """Make the learning-rate schedule of a run."""
-    options = asdict(config.schedule)
-    steps = config.epochs * steps_per_epoch
-    name = options.pop("name")
-    if name == "cosine":
-        return cosine(steps, round(options["warmup_epochs"] * steps_per_epoch), options["final_fraction"])
-    if name == "onecycle":
-        return onecycle(steps, **options)
-    if name == "step":
-        return step(steps_per_epoch, **options)
-    return Plateau(config.optimizer.lr, **options) if name == "plateau" else constant()

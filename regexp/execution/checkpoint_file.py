@@ -11,7 +11,7 @@ from regexp.errors import RunError
 from regexp.runs.appended_file import AppendedFile
 from regexp.runs.tensor_file import decode_tensors, encode_tensors
 from regexp.runs.weights import BEST_CHECKSUM, BEST_PREFIXES, LAST, PREVIOUS, read_checkpoint, read_state
-from regexp.training.member import Checkpoint
+from regexp.training.checkpoints import Checkpoint
 from regexp.utils.atomic_io import sync_directory, write_beside
 
 

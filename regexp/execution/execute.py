@@ -113,8 +113,24 @@ def describe_cohort(cohort: Cohort) -> CohortDescription:
         facts["mixing"] = "; ".join(dict.fromkeys(names))
     if slow_transforms := sorted({name for pipeline in pipelines for name in pipeline.unbatched_transforms()}):
         facts["note"] = f"image by image, about 0.1 ms each: {', '.join(slow_transforms)}"
+    if warning := _find_idle_lookahead(cohort):
+        facts["warning"] = "; ".join(filter(None, (facts.get("warning"), warning)))
     epochs = max(member.settings.epochs for member in cohort.members)
     return CohortDescription(facts, len(cohort.members), len(cohort.streams), epochs, cohort.epoch)
+
+
+def _find_idle_lookahead(cohort: Cohort) -> str | None:
+    """Return a warning about the longest period of Lookahead that is longer than its run; None if there is none."""
+    periods = [
+        (period, steps)
+        for member in cohort.members
+        if (period := member.settings.hyperparameters.lookahead_period) is not None
+        and period > (steps := member.settings.epochs * cohort.steps_per_epoch)
+    ]
+    if not periods:
+        return None
+    period, steps = max(periods)
+    return f"optimizer.lookahead_k={period} has no effect: the run has {steps} steps"
 
 
 class SummaryReporter:

@@ -11,10 +11,11 @@ from regexp.config.schema import Config, cohort_key
 from regexp.config.schemas.data import DATA_SOURCES
 from regexp.errors import ConfigError
 from regexp.execution import builders
+from regexp.execution.building import optimizer_builders
+from regexp.execution.building.stream_builders import make_pipeline
 from regexp.execution.checkpoint_file import load_checkpoint
 from regexp.execution.forecasting import memory
 from regexp.execution.planning import PlannedCohort, split_cohort
-from regexp.execution.stream_builders import make_pipeline
 from regexp.runs.directories import PlannedRun, record_failure_of
 from regexp.training.batches import batch_sizes
 from regexp.utils.device import Backend, choose_backend
@@ -73,7 +74,7 @@ def _max_runs_in_memory(config: Config, backend: Backend, num_workers: int) -> i
         return None
     dataset = builders.load_dataset(config)
     architecture = builders.make_architecture(config, dataset)
-    optimizer_values = builders.count_optimizer_values(config)
+    optimizer_values = optimizer_builders.count_optimizer_values(config)
     run_bytes = memory.estimate_run_bytes(architecture, config.batch_size, optimizer_values, backend.dtype)
     if config.metrics:
         run_bytes += memory.estimate_logit_bytes(dataset, backend.dtype)

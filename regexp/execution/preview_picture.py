@@ -21,8 +21,8 @@ def draw_preview(job: Job) -> "tuple[Image.Image, Mapping[str, str]]":
     if DATA_SOURCES[job.config.data.name].is_table:
         raise ConfigError(f"data={job.config.data.name}: is a table, which has no images to show")
     from regexp.execution.builders import explain_errors, load_dataset
+    from regexp.execution.building.stream_builders import make_stream
     from regexp.execution.images import draw_augmentation_grid
-    from regexp.execution.stream_builders import make_stream
 
     with explain_errors([job.config]):
         dataset = load_dataset(job.config)

@@ -22,7 +22,8 @@ from regexp.runs.run_record import FINISHED_STATUSES
 from regexp.runs.session import describe_configuration, make_session
 from regexp.runs.tensor_file import encode_tensors, recorded_checksum
 from regexp.runs.weights import BEST, LAST, PREVIOUS
-from regexp.training.member import Checkpoint, RunResult
+from regexp.training.checkpoints import Checkpoint
+from regexp.training.member import RunResult
 from regexp.training.metrics import EpochMetrics
 from regexp.utils.atomic_io import append_to_log, sync_directory, sync_file, write_atomically
 from regexp.utils.storage_errors import explain_storage_errors
@@ -220,7 +221,9 @@ class RunRecorder:
             scores |= {} if best is None else {"best_epoch": best.epoch}
             scores |= {f"test_{name}": value for name, value in (result.test or {}).items()}
         pictures = []
-        weight = self.architecture.first_layer_weight(result.checkpoint.tensors_of("best" if keeps_best else "model"))
+        weight = self.architecture.first_layer_weight(
+            result.checkpoint.tensors_of("best") if keeps_best else result.checkpoint.last_weights
+        )
         if weight is not None and self.features is None:
             pictures = [event_file.image("first_layer", *encode_png(draw_first_layer(weight, self.input_shape)))]
         self.events.write(

@@ -12,6 +12,7 @@ from typing import Self, final
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from regexp.errors import ConfigError
 from regexp.models.module_tensors import find_owner, get_tensor, list_shared_names
@@ -142,6 +143,10 @@ class BoundModel:
         device = next(iter(self.state_dict().values())).device
         self._random_states = RandomStates([random_stream(seed, "forward", epoch) for seed in seeds], device)
 
+    def batch_norms(self) -> list[_BatchNorm]:
+        """Return the layers of batch normalization of all modules."""
+        return _find_batch_norms(self.modules)
+
     @contextmanager
     def extra_pass(self, repeats: bool) -> Iterator[None]:
         """Let the forward pass in the `with` statement be no step of its own. Arguments as in protocol.Model."""
@@ -212,6 +217,14 @@ class SelectedRuns:
     def state_dict(self) -> dict[str, Tensor]:
         """Return all parameters and buffers by name, each [K', ...]; views, not copies."""
         return dict(self._state)
+
+    def batch_norms(self) -> list[_BatchNorm]:
+        """Return the layers of batch normalization of all modules."""
+        return _find_batch_norms(self.modules)
+
+
+def _find_batch_norms(modules: Sequence[nn.Module]) -> list[_BatchNorm]:
+    return [layer for module in modules for layer in module.modules() if isinstance(layer, _BatchNorm)]
 
 
 def _set_tensor(owner: nn.Module, leaf: str, tensor: Tensor) -> None:

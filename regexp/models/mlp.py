@@ -202,7 +202,7 @@ class MLP(nn.Module):
     def extra_pass(self, repeats: bool) -> Iterator[None]:
         """Let the forward pass in the `with` statement be no step of its own. Arguments as in protocol.Model."""
         steps = {layer: layer.step for layer in self.modules() if isinstance(layer, StepDraws)}
-        batch_norms = [layer for layer in self.modules() if isinstance(layer, BatchNorm)]
+        batch_norms = self.batch_norms()
         for batch_norm in batch_norms:
             batch_norm.keeps_statistics = False
         for draws in steps:
@@ -212,6 +212,10 @@ class MLP(nn.Module):
             draws.step = step
         for batch_norm in batch_norms:
             batch_norm.keeps_statistics = True
+
+    def batch_norms(self) -> list[BatchNorm]:
+        """Return the layers of batch normalization."""
+        return [layer for layer in self.modules() if isinstance(layer, BatchNorm)]
 
     def select_runs(self, rows: Tensor) -> "MLP":
         """Return a copy with the runs at `rows` [K'] alone, on the same device."""

@@ -41,6 +41,24 @@ class Predictor(Protocol):
         """Return parameters and buffers by name, each [K, ...]; views, not copies."""
         ...
 
+    def batch_norms(self) -> Sequence["RunningStatistics"]:
+        """Return the layers that keep running statistics of batches."""
+        ...
+
+
+class RunningStatistics(Protocol):
+    """A layer that keeps running statistics of batches, as torch.nn.BatchNorm1d does.
+
+    Attributes:
+        momentum: the weight of the newest batch in them.
+    """
+
+    momentum: float | None
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, in which a forward pass updates the statistics."""
+        ...
+
 
 class Model(Predictor, Protocol):
     """K networks that train together."""

@@ -39,9 +39,9 @@ def read_weights(directory: Path, weights: str) -> "tuple[dict[str, Tensor], dic
         return read_tensors(directory / BEST)
     content, metadata = read_checkpoint(directory / LAST)
     tensors = decode_tensors(content, directory / LAST)
-    return {
-        name.removeprefix("model/"): value for name, value in tensors.items() if name.startswith("model/")
-    }, metadata
+    # The averages of a run that averages its weights are what it was evaluated with.
+    prefix = "average/" if any(name.startswith("average/") for name in tensors) else "model/"
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}, metadata
 
 
 def read_checkpoint(path: Path) -> tuple[bytes, dict[str, str]]:

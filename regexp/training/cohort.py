@@ -3,21 +3,24 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from typing import Any
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 from regexp.data.dataset import Dataset
-from regexp.models.protocol import Architecture
+from regexp.models.protocol import Architecture, Predictor
 from regexp.training.batches import Batch, EpochImages, batch_sizes, draw_epoch
+from regexp.training.checkpoints import Checkpoint, take_rows
 from regexp.training.early_stopping import EarlyStopping
-from regexp.training.losses.training_loss import stack_loss_terms
+from regexp.training.losses.training_loss import stack_loss_terms, training_loss
 from regexp.training.losses.user_loss import UserLoss
-from regexp.training.member import Checkpoint, Member
+from regexp.training.member import Member
 from regexp.training.metrics import EpochMetrics, UserMetric
 from regexp.training.optimizers import StackedOptimizer
+from regexp.training.regularizers.averaging import WeightAverage
+from regexp.training.regularizers.batch_statistics import recompute_statistics
+from regexp.training.streams import stack_labels
 from regexp.utils.device import Backend, move_together
 
 # Steps of more runs keep a GPU busy for longer than their launches take, and a graph would only hold memory.
@@ -34,24 +37,19 @@ class Cohort:
         all_members: all runs that ever were members.
         model: K networks.
         optimizer: the optimizer of all runs.
-        streams: [S], the image streams.
-        stream_keys: [S], their keys.
+        streams, stream_keys: [S] each, the image streams and their keys.
         uses_graphs: whether the steps of its epochs are launched as one CUDA graph.
-        images: the images of the epoch.
-        next_images: the images of the next epoch, where they have been drawn already; None elsewhere.
+        images, next_images: those of the epoch, and of the next where they have been drawn already.
         runs_per_stream: [S], how many consecutive runs read each image stream.
         best_weights: parameters and buffers of the best epoch so far, by name, [K, ...].
-        user_loss: the loss of all runs, if it is one of the user's own.
-        user_metrics: metrics of the user's own.
+        average: the averages of the weights, which are then evaluated and kept; None without averaging.
+        user_loss, user_metrics: the loss of all runs, if it is one of the user's own, and metrics of the user's own.
         loss_terms: the terms of the loss that any run uses, with the numbers [K] of the runs.
         measured_labels: [K, n], the labels that each run trains on, of the images on which training metrics are
             measured; None where all runs train on the data set's own.
-        epoch: the number of the last epoch that has begun, counted from 1.
-        epoch_start: when that epoch began, on time.perf_counter's clock.
-        objective_sums: [K], the loss that the optimizer saw, summed over the epoch's images so far.
-        gradient_norm_sums: [K], summed over some of the epoch's steps.
-        last_checkpoint_time: when checkpoints were last written, on time.perf_counter's clock.
-        checkpoint_seconds: how long writing them took.
+        epoch, epoch_start: the number of the last epoch that has begun, from 1, and when, on time.perf_counter's clock.
+        objective_sums, gradient_norm_sums: [K] each, over the epoch's images, and over some of its steps so far.
+        last_checkpoint_time, checkpoint_seconds: when checkpoints were last written, and how long that took.
     """
 
     def __init__(
@@ -92,6 +90,8 @@ class Cohort:
         self.model = architecture.make_model(seeds, [settings.rates for settings in run_settings])
         self.model.to(backend.device, backend.dtype)
         self.best_weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        rules = [settings.averaging for settings in run_settings if settings.averaging is not None]
+        self.average = WeightAverage(rules, self.model.state_dict()) if rules else None
         self.early_stopping = EarlyStopping(
             torch.tensor([settings.patience for settings in run_settings], dtype=torch.float64),
             torch.tensor([settings.min_delta for settings in run_settings], dtype=torch.float64),
@@ -115,19 +115,17 @@ class Cohort:
 
     def _restore(self, k: int, checkpoint: Checkpoint) -> None:
         """Restore run k from its checkpoint, except for its optimizer, which does not exist yet."""
-        for stacked, prefix in ((self.model.state_dict(), "model"), (self.best_weights, "best")):
+        for prefix, stacked in self._weights().items():
             for name, tensor in checkpoint.tensors_of(prefix).items():
                 stacked[name][k].copy_(tensor)
-        member, metadata = self.members[k], checkpoint.metadata
-        self.epoch = metadata["epoch"]
-        member.status = metadata["status"]
-        member.seconds = metadata["seconds"]
-        member.best = EpochMetrics.from_dict(metadata["best"])
-        member.last = EpochMetrics.from_dict(metadata["last"])
-        self.early_stopping.best[k] = metadata["early_stopping_best"]
-        self.early_stopping.bad_epochs[k] = metadata["bad_epochs"]
-        if (plateau := member.settings.hyperparameters.plateau) is not None:
-            plateau.load_state(metadata["schedule"])
+        self.epoch = checkpoint.metadata["epoch"]
+        self.members[k].restore_progress(checkpoint.metadata)
+        self.early_stopping.restore_progress(k, checkpoint.metadata)
+
+    def _weights(self) -> dict[str, dict[str, Tensor]]:
+        """Return the stacked tensors that hold weights, by the prefix of their names in checkpoints."""
+        average = {} if self.average is None else {"average": self.average.tensors}
+        return {"model": self.model.state_dict(), "best": self.best_weights, **average}
 
     def _derive_from_members(self) -> None:
         """Set the image streams, the measured labels, the loss terms and the sums, which follow from the members."""
@@ -136,23 +134,13 @@ class Cohort:
         self.streams, self.stream_keys = list(streams.values()), list(streams)
         counts = Counter(settings.stream_key for settings in run_settings)
         self.runs_per_stream = [counts[key] for key in streams]
-        self.measured_labels = self._stack_measured_labels()
+        self.measured_labels = stack_labels(
+            self.streams, self.runs_per_stream, self.dataset.train, self.dataset.measured_indices
+        )
         loss_settings = [settings.loss for settings in run_settings]
         self.loss_terms = stack_loss_terms(loss_settings, self.backend.dtype, self.backend.device)
         sums = torch.zeros(2, len(self.members), dtype=self.backend.sum_dtype, device=self.backend.device)
         self.objective_sums, self.gradient_norm_sums = sums  # [K] each
-
-    def _stack_measured_labels(self) -> Tensor | None:
-        """Return the labels [K, n] of the measured images; None where all runs train on the data set's own."""
-        dataset = self.dataset
-        if all(stream.labels is None for stream in self.streams):
-            return None
-        train_labels = [dataset.train.labels if stream.labels is None else stream.labels for stream in self.streams]
-        stream_labels = torch.stack(
-            [labels.index_select(0, dataset.measured_indices) for labels in train_labels]
-        )  # [S, n]
-        runs_per_stream = torch.tensor(self.runs_per_stream, device=stream_labels.device)
-        return stream_labels.repeat_interleave(runs_per_stream, 0)  # [K, n]
 
     def begin_epoch(self) -> None:
         """Draw the epoch's images and dropout, compute its learning rates, and set its sums to zero."""
@@ -166,6 +154,8 @@ class Cohort:
         if self.user_loss is not None:
             self.user_loss.begin_epoch(seeds, self.epoch, self.backend.device)
         self.optimizer.begin_epoch(self.steps_per_epoch)
+        if self.average is not None:
+            self.average.begin_epoch(self.epoch, self.steps_per_epoch)
         self.objective_sums.zero_()
         self.gradient_norm_sums.zero_()
 
@@ -199,20 +189,54 @@ class Cohort:
             logits = self.model(images, self.runs_per_stream)
         return logits.to(self.backend.dtype)
 
+    def losses(self, batch: Batch) -> Tensor:
+        """Return each run's mean loss over a batch, [K], in nats."""
+        logits = self.forward(batch.images)  # [K, B, classes]
+        return training_loss(logits, batch, self.loss_terms, self.user_loss)
+
+    @contextmanager
+    def worst_weights_nearby(self) -> Iterator[None]:
+        """Let the weights be those of which sharpness-aware minimization takes the gradient, for one more pass."""
+        with self.model.extra_pass(repeats=True), self.optimizer.worst_weights_nearby():
+            yield
+
     def step(self, losses: Tensor, batch_size: int) -> None:
         """Update every run's parameters by its gradient. `losses` is [K]; nothing here waits for the device."""
         self.objective_sums.add_(losses.detach(), alpha=batch_size)
         optimizer = self.optimizer
-        if optimizer.has_l1:
-            optimizer.add_l1_gradients()
         measures_norms = optimizer.steps_done % self.steps_per_epoch in self.gradient_norm_steps
-        if measures_norms or optimizer.clips:
-            norms = optimizer.gradient_norms()
-            if measures_norms:
-                self.gradient_norm_sums += norms
-            if optimizer.clips:
-                optimizer.clip_gradients(norms)
+        norms = optimizer.change_gradients(measures_norms)
+        if measures_norms and norms is not None:
+            self.gradient_norm_sums += norms
         optimizer.step()
+        if self.average is not None and self.average.every_step:
+            self.average.update((optimizer.steps_done - 1) % self.steps_per_epoch, self.model.state_dict())
+
+    def average_weights(self) -> None:
+        """Update the averages that are taken over epochs, with statistics of BatchNorm that fit them."""
+        if self.average is None or self.average.every_step:
+            return
+        self.average.update(0, self.model.state_dict())
+        if begun_rows := self.average.begun_rows(self.epoch):
+            [rows] = move_together([torch.tensor(begun_rows)], self.backend.device)
+            model = self.select_evaluated(rows)
+            recompute_statistics(model, len(begun_rows), self.dataset.train, self.batch_size, self.backend)
+            for name, tensor in model.state_dict().items():
+                self.average.tensors[name].index_copy_(0, rows, tensor)
+
+    def evaluated_state(self) -> dict[str, Tensor]:
+        """Return the parameters and buffers that are evaluated and kept, [K, ...]: averages where there are some."""
+        return self.model.state_dict() if self.average is None else self.average.tensors
+
+    def select_evaluated(self, rows: Tensor | None = None) -> Predictor:
+        """Return a copy of the runs at `rows` [K'], or of all, with the weights that are evaluated."""
+        if rows is None:
+            rows = torch.arange(len(self.members), device=self.backend.device)
+        model = self.model.select_runs(rows)
+        if self.average is not None:
+            for name, tensor in model.state_dict().items():
+                tensor.copy_(self.average.tensors[name].index_select(0, rows))
+        return model
 
     def end_epoch(self, metrics: Sequence[EpochMetrics]) -> list[bool]:
         """End an epoch: keep the weights that are the best so far, and update early stopping and the schedules.
@@ -226,7 +250,7 @@ class Cohort:
         is_best = [member.update(run_metrics) for member, run_metrics in zip(self.members, metrics, strict=True)]
         if any(is_best):
             [rows] = move_together([torch.tensor(is_best).nonzero().flatten()], self.backend.device)
-            for name, tensor in self.model.state_dict().items():
+            for name, tensor in self.evaluated_state().items():
                 self.best_weights[name].index_copy_(0, rows, tensor.index_select(0, rows))
         scores = [member.score(run_metrics) for member, run_metrics in zip(self.members, metrics, strict=True)]
         for member, score in zip(self.members, scores, strict=True):
@@ -248,48 +272,24 @@ class Cohort:
         self.model.keep_runs(index)
         for name in self.best_weights:
             self.best_weights[name] = self.best_weights[name][index]
+        if self.average is not None:
+            self.average.keep_runs(index)
         self.optimizer.keep_runs(index, dict(self.model.named_parameters()))
         self.early_stopping.keep_runs(index.cpu())
         self._derive_from_members()
 
     def checkpoints(self, rows: Sequence[int]) -> list[Checkpoint]:
-        """Return the checkpoints of the runs at `rows`, as they would be if each trained alone.
-
-        Their tensors are views. A GPU's are copied to the host first, each stacked tensor once for all runs.
-        """
-        stacked = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
-        stacked |= {f"best/{name}": tensor for name, tensor in self.best_weights.items()}
-        stacked |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.state_dict().items()}
-        positions = rows
-        if self.backend.device.type != "cpu":
-            index = torch.tensor(rows, dtype=torch.long, device=self.backend.device)
-            stacked = {name: tensor.index_select(0, index).cpu() for name, tensor in stacked.items()}
-            positions = range(len(rows))
-        checkpoints = []
-        for k, position in zip(rows, positions, strict=True):
-            optimizer_names = {f"optimizer/{name}" for name in self.optimizer.state_names(k)}
-            tensors = {
-                name: tensor[position]
-                for name, tensor in stacked.items()
-                if name in optimizer_names or not name.startswith("optimizer/")
-            }
-            checkpoints.append(Checkpoint(tensors, self._describe_progress(k)))
-        return checkpoints
-
-    def _describe_progress(self, k: int) -> dict[str, Any]:
-        """Return the metadata of run k's checkpoint."""
-        member = self.members[k]
-        plateau = member.settings.hyperparameters.plateau
-        return {
-            "epoch": self.epoch,
-            "status": member.status,
-            "seconds": member.seconds,
-            "best": None if member.best is None else asdict(member.best),
-            "last": None if member.last is None else asdict(member.last),
-            "early_stopping_best": float(self.early_stopping.best[k]),
-            "bad_epochs": float(self.early_stopping.bad_epochs[k]),
-            "schedule": None if plateau is None else plateau.state(),
+        """Return the checkpoints of the runs at `rows`, as they would be if each trained alone."""
+        stacked = {
+            f"{prefix}/{name}": tensor for prefix, group in self._weights().items() for name, tensor in group.items()
         }
+        common_names = list(stacked)
+        stacked |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.state_dict().items()}
+        names = [[*common_names, *(f"optimizer/{name}" for name in self.optimizer.state_names(k))] for k in rows]
+        progress = [
+            {"epoch": self.epoch, **self.members[k].progress(), **self.early_stopping.progress(k)} for k in rows
+        ]
+        return list(map(Checkpoint, take_rows(stacked, rows, names), progress))
 
 
 def _sort_key(member: Member) -> tuple[str, str]:

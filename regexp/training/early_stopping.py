@@ -1,5 +1,8 @@
 """Early stopping, for K runs at once."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -29,6 +32,14 @@ class EarlyStopping:
         self.best = torch.where(improved, scores.double(), self.best)
         self.bad_epochs = torch.where(improved, 0.0, self.bad_epochs + 1)
         return self.bad_epochs >= self.patience
+
+    def progress(self, k: int) -> dict[str, float]:
+        """Return how far run k has come, for the metadata of its checkpoint."""
+        return {"early_stopping_best": float(self.best[k]), "bad_epochs": float(self.bad_epochs[k])}
+
+    def restore_progress(self, k: int, metadata: Mapping[str, Any]) -> None:
+        """Let run k go on from the metadata of a checkpoint."""
+        self.best[k], self.bad_epochs[k] = metadata["early_stopping_best"], metadata["bad_epochs"]
 
     def keep_runs(self, rows: Tensor) -> None:
         """Remove all runs but those at `rows` [K']."""

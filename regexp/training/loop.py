@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from regexp.training.batches import Batch
 from regexp.training.cohort import Cohort
 from regexp.training.epoch_graph import EpochGraph
 from regexp.training.evaluation import count_confusions, evaluate
-from regexp.training.losses.training_loss import training_loss
 from regexp.training.member import Member, Reporter, RunResult, call_recorders
 from regexp.training.metrics import EpochMetrics
 from regexp.utils.signals import StopRequest
@@ -37,6 +37,7 @@ def train(cohort: Cohort, reporter: Reporter, stop_request: StopRequest) -> None
         cohort.begin_epoch()
         take_steps(cohort)
         cohort.draw_ahead()  # while a GPU still computes the last steps, for which evaluation waits
+        cohort.average_weights()
         metrics = evaluate_epoch(cohort)  # [K]
         record_epoch(cohort, metrics)
         write_checkpoints_if_due(cohort)
@@ -51,10 +52,17 @@ def train(cohort: Cohort, reporter: Reporter, stop_request: StopRequest) -> None
 def train_one_epoch(cohort: Cohort) -> None:
     """Take the optimizer steps of an epoch. Nothing here waits for the device."""
     for batch in cohort.batches():  # images [S, B, C, H, W], labels [K, B]
-        logits = cohort.forward(batch.images)  # [K, B, classes]
-        losses = training_loss(logits, batch, cohort.loss_terms, cohort.user_loss)  # [K]
-        losses.sum().backward()  # runs share no parameters: each gets its own gradient
-        cohort.step(losses, len(batch))  # also sets the gradients to zero
+        take_step(cohort, batch)
+
+
+def take_step(cohort: Cohort, batch: Batch) -> None:
+    """Take one optimizer step."""
+    losses = cohort.losses(batch)  # [K]
+    losses.sum().backward()  # runs share no parameters: each gets its own gradient
+    if cohort.optimizer.sharpness is not None:  # SAM takes another one
+        with cohort.worst_weights_nearby():
+            cohort.losses(batch).sum().backward()
+    cohort.step(losses, len(batch))  # also sets the gradients to zero
 
 
 def evaluate_epoch(cohort: Cohort) -> list[EpochMetrics]:
@@ -62,15 +70,16 @@ def evaluate_epoch(cohort: Cohort) -> list[EpochMetrics]:
     dataset = cohort.dataset
     num_runs = len(cohort.members)
     user_metrics = cohort.user_metrics
+    model = cohort.model if cohort.average is None else cohort.select_evaluated()
     train = evaluate(
-        cohort.model,
+        model,
         num_runs,
         dataset.measured,
         cohort.backend,
         labels=cohort.measured_labels,
         user_metrics=user_metrics,
     )
-    validation = evaluate(cohort.model, num_runs, dataset.validation, cohort.backend, user_metrics=user_metrics)
+    validation = evaluate(model, num_runs, dataset.validation, cohort.backend, user_metrics=user_metrics)
     values = {f"train_{name}": value for name, value in train.values.items()}
     values |= {f"val_{name}": value for name, value in validation.values.items()}
     objectives = cohort.objective_sums / len(dataset.train)
@@ -127,7 +136,7 @@ def _test_and_record(cohort: Cohort, rows: Sequence[int]) -> None:
     members = [cohort.members[k] for k in rows]
     dataset = cohort.dataset
     split = dataset.validation if dataset.test is None else dataset.test
-    model = cohort.model.select_runs(index)
+    model = cohort.select_evaluated(index)
     user_metrics = cohort.user_metrics
     last_evaluation = evaluate(model, len(rows), split, cohort.backend, user_metrics=user_metrics)
     keeps_best = [member.settings.restore_best and member.best is not None for member in members]

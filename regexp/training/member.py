@@ -3,14 +3,16 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from torch import Tensor
 
+from regexp.training.checkpoints import Checkpoint
 from regexp.training.losses.training_loss import LossSettings
 from regexp.training.metrics import EpochMetrics
 from regexp.training.parameter_groups import Hyperparameters
+from regexp.training.regularizers.averaging import Averaging
 from regexp.training.streams import ImageStream
 
 # So many runs are recorded at the same time, beyond which the disk gains nothing.
@@ -34,6 +36,7 @@ class RunSettings:
         better: 1 where larger values of it are better, -1 where smaller ones are.
         restore_best: whether the run keeps its best weights; otherwise its last.
         hyperparameters: those of the optimizer.
+        averaging: how the weights are averaged; None for the weights themselves.
         stream: the image stream.
         stream_key: equal for runs that share their image stream.
     """
@@ -48,29 +51,9 @@ class RunSettings:
     better: int
     restore_best: bool
     hyperparameters: Hyperparameters
+    averaging: Averaging | None
     stream: ImageStream
     stream_key: str
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """The state of a run at the end of an epoch, from which it can resume.
-
-    Attributes:
-        tensors: "model/...", "best/..." and "optimizer/...", as they are for a run alone.
-        metadata: JSON: epoch, status, best and last metrics, the state of early stopping and of the schedule, seconds.
-    """
-
-    tensors: Mapping[str, Tensor]
-    metadata: Mapping[str, Any]
-
-    def tensors_of(self, prefix: str) -> dict[str, Tensor]:
-        """Return the tensors whose names begin with "PREFIX/", by the rest of their names."""
-        return {
-            name.removeprefix(f"{prefix}/"): tensor
-            for name, tensor in self.tensors.items()
-            if name.startswith(f"{prefix}/")
-        }
 
 
 @dataclass(frozen=True)
@@ -158,6 +141,25 @@ class Member:
         except Exception as error:
             self.status, self.failure = "failed", error
             self.recorder.record_failure(error)
+
+    def progress(self) -> dict[str, Any]:
+        """Return how far the run has come, for the metadata of its checkpoint."""
+        plateau = self.settings.hyperparameters.plateau
+        return {
+            "status": self.status,
+            "seconds": self.seconds,
+            "best": None if self.best is None else asdict(self.best),
+            "last": None if self.last is None else asdict(self.last),
+            "schedule": None if plateau is None else plateau.state(),
+        }
+
+    def restore_progress(self, metadata: Mapping[str, Any]) -> None:
+        """Go on from the metadata of a checkpoint."""
+        self.status, self.seconds = metadata["status"], metadata["seconds"]
+        self.best = EpochMetrics.from_dict(metadata["best"])
+        self.last = EpochMetrics.from_dict(metadata["last"])
+        if (plateau := self.settings.hyperparameters.plateau) is not None:
+            plateau.load_state(metadata["schedule"])
 
     def score(self, metrics: EpochMetrics) -> float:
         """Return the value that the run monitors, with its sign chosen so that lower is better; see EpochMetrics."""

@@ -1,14 +1,20 @@
 """torch's own optimizers over stacked parameters, in which each run has its own hyperparameters."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 
 import torch
 from torch import Tensor
 
 from regexp.training.parameter_groups import Hyperparameters, make_updater
+from regexp.training.regularizers.lookahead import Lookahead
+from regexp.training.regularizers.max_norm import bound_weights
+from regexp.training.regularizers.sharpness import SharpnessAwareness
 from regexp.training.update_rules import OPTIMIZERS, TensorLists
 from regexp.utils.device import use_huge_pages
+
+SLOW_WEIGHTS = "slow_weights"  # the entry of the state that Lookahead adds
 
 
 class StackedOptimizer:
@@ -24,6 +30,8 @@ class StackedOptimizer:
         in_graph: whether the steps are captured in a CUDA graph.
         state: the state by entry (such as "exp_avg") and parameter, each [K, ...].
         updater: the groups of runs that are updated together.
+        lookahead: the slow weights, where any run has them.
+        sharpness: sharpness-aware minimization, where any run uses it.
     """
 
     def __init__(
@@ -57,6 +65,8 @@ class StackedOptimizer:
             entry: {name: torch.zeros_like(tensor.detach()) for name, tensor in self.parameters.items()}
             for entry in entries
         }
+        if any(run.lookahead_period is not None for run in hyperparameters):
+            self.state[SLOW_WEIGHTS] = {name: tensor.detach().clone() for name, tensor in self.parameters.items()}
         self._derive_from_runs()
 
     def _make_gradients(self) -> None:
@@ -66,8 +76,8 @@ class StackedOptimizer:
                 tensor.grad = torch.zeros_like(tensor)
 
     def _derive_from_runs(self) -> None:
-        """Make the groups of runs, and the per-run tensors of l1 and clipping."""
-        runs, first_parameter = self.hyperparameters, next(iter(self.parameters.values()))
+        """Make the groups of runs, and what belongs to a step beside the optimizer's update."""
+        runs = self.hyperparameters
         tensors = TensorLists(
             [tensor.detach() for tensor in self.parameters.values()],
             [_gradient(tensor) for tensor in self.parameters.values()],
@@ -80,11 +90,23 @@ class StackedOptimizer:
             _gradient(tensor) for name, tensor in self.parameters.items() if name not in self.overwritten_gradients
         ]
         self.has_l1 = any(run.l1 != 0 for run in runs)
-        self.l1 = torch.tensor([run.l1 for run in runs], dtype=first_parameter.dtype, device=first_parameter.device)
+        self.l1 = self._stack([run.l1 for run in runs])
         self.clips = any(run.clip_norm != torch.inf for run in runs)
-        self.clip_norms = torch.tensor(
-            [run.clip_norm for run in runs], dtype=first_parameter.dtype, device=first_parameter.device
-        )
+        self.clip_norms = self._stack([run.clip_norm for run in runs])
+        self.bounds_weights = any(run.max_norm != torch.inf for run in runs)
+        self.max_norms = self._stack([run.max_norm for run in runs])
+        self.lookahead = self.sharpness = None
+        if any(run.lookahead_period is not None for run in runs):
+            periods = [run.lookahead_period for run in runs]
+            alphas = [run.lookahead_alpha for run in runs]
+            self.lookahead = Lookahead(periods, alphas, self.state[SLOW_WEIGHTS], self.in_graph)
+        if any(run.sam_radius > 0 for run in runs):
+            self.sharpness = SharpnessAwareness(self._stack([run.sam_radius for run in runs]), runs[0].sam_is_adaptive)
+
+    def _stack(self, numbers: Sequence[float]) -> Tensor:
+        """Return numbers of the runs, [K], on the device and in the type of the parameters."""
+        parameter = next(iter(self.parameters.values()))
+        return torch.tensor(numbers, dtype=parameter.dtype, device=parameter.device)
 
     def begin_epoch(self, steps: int) -> None:
         """Compute the learning rates of an epoch's steps, and copy them to the device at once: then no step waits."""
@@ -97,11 +119,24 @@ class StackedOptimizer:
         run_factors = factors[:, [columns[run.schedule] for run in self.hyperparameters]]  # [steps, K]
         base_rates = torch.tensor([run.arguments["lr"] for run in self.hyperparameters], dtype=torch.float64)  # [K]
         self.updater.begin_epoch(base_rates * run_factors, self.first_step)
+        if self.lookahead is not None:
+            self.lookahead.begin_epoch(self.first_step, steps)
 
     def learning_rates(self) -> list[float]:
         """Return the learning rates of the last step, [K]."""
         step = max(0, self.steps_done - 1)
         return [run.arguments["lr"] * run.schedule(step) for run in self.hyperparameters]
+
+    def change_gradients(self, measures_norms: bool) -> Tensor | None:
+        """Add l1's part to the gradients and clip them; return the norms [K] before, where they were measured."""
+        if self.has_l1:
+            self.add_l1_gradients()
+        if not (measures_norms or self.clips):
+            return None
+        norms = self.gradient_norms()
+        if self.clips:
+            self.clip_gradients(norms)
+        return norms
 
     @torch.no_grad()
     def add_l1_gradients(self) -> None:
@@ -125,17 +160,36 @@ class StackedOptimizer:
             _gradient(tensor).mul_(_per_run(factors, tensor))
 
     @torch.no_grad()
+    def zero_gradients(self) -> None:
+        """Set the gradients to zero that backward() would add to."""
+        if self.accumulated_gradients:
+            torch._foreach_zero_(self.accumulated_gradients)
+
+    @contextmanager
+    def worst_weights_nearby(self) -> Iterator[None]:
+        """Let the parameters be those of which `sharpness` takes the gradient, whose sum begins anew."""
+        assert self.sharpness is not None
+        with self.sharpness.worst_weights_nearby(self.parameters.values()):
+            self.zero_gradients()
+            yield
+
+    @torch.no_grad()
     def step(self) -> None:
         """Update the parameters of all runs and set the gradients to zero."""
         # After the epoch's last step its first one follows again, for who only measures time.
-        self.updater.step((self.steps_done - self.first_step) % self.num_steps)
-        if self.accumulated_gradients:
-            torch._foreach_zero_(self.accumulated_gradients)
+        i = (self.steps_done - self.first_step) % self.num_steps
+        self.updater.step(i)
+        if self.lookahead is not None:
+            self.lookahead.step(i, self.parameters)
+        if self.bounds_weights:
+            bound_weights(self.parameters.values(), self.max_norms)
+        self.zero_gradients()
         self.steps_done += 1
 
     def release_parameters(self) -> None:
         """Drop all references to parameters and gradients until `keep_runs`: views keep removed runs in memory."""
         self.parameters, self.accumulated_gradients = {}, []
+        self.lookahead = None
         del self.updater
 
     def keep_runs(self, rows: Tensor, parameters: Mapping[str, Tensor]) -> None:
@@ -154,7 +208,8 @@ class StackedOptimizer:
 
     def state_names(self, k: int) -> list[str]:
         """Return the names of those entries of `state_dict` that run k's arguments need."""
-        entries = self.spec.state_names(self.hyperparameters[k].arguments)
+        run = self.hyperparameters[k]
+        entries = [*self.spec.state_names(run.arguments), *([SLOW_WEIGHTS] if run.lookahead_period is not None else [])]
         return [f"{name}/{entry}" for entry in entries for name in self.parameters]
 
     def load_run_state(self, k: int, state: Mapping[str, Tensor]) -> None:

@@ -26,6 +26,11 @@ class Hyperparameters:
         schedule: the factor on lr at each step.
         l1: the weight of the sum of all parameters' absolute values in the loss.
         clip_norm: the largest L2 norm of the gradient; inf where it is not clipped.
+        max_norm: the largest L2 norm of the incoming weights of a unit; inf for no bound.
+        lookahead_period: the number of steps after which Lookahead sets the weights back; None without it.
+        lookahead_alpha: the step size of Lookahead's slow weights.
+        sam_radius: the radius rho of sharpness-aware minimization; 0 without it.
+        sam_is_adaptive: whether the radius is relative to the weights.
         key: equal for runs whose arguments and schedule are equal.
     """
 
@@ -33,6 +38,11 @@ class Hyperparameters:
     schedule: Schedule
     l1: float
     clip_norm: float
+    max_norm: float
+    lookahead_period: int | None
+    lookahead_alpha: float
+    sam_radius: float
+    sam_is_adaptive: bool
     key: str
 
     @property

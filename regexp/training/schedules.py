@@ -69,6 +69,27 @@ def step(steps_per_epoch: int, step_size: int, gamma: float) -> Schedule:
     return lambda steps_done: gamma ** (steps_done // steps_per_epoch // step_size)
 
 
+@cache
+def approach(schedule: Schedule, start: int, steps: int, final_factor: float) -> Schedule:
+    """Return a schedule that from step `start` on goes over to a constant factor, along half a cosine: SWALR.
+
+    Izmailov et al. 2018 average weights at a constant learning rate.
+
+    Args:
+        schedule: the schedule of the steps before.
+        start: the first step of the way over.
+        steps: how many steps it takes.
+        final_factor: the factor after them.
+    """
+
+    def factor(step: int) -> float:
+        if step < start:
+            return schedule(step)
+        return _anneal(schedule(start), final_factor, min(1.0, (step - start) / steps) if steps else 1.0)
+
+    return factor
+
+
 class Plateau:
     """A schedule that lowers the learning rate after more than `patience` epochs in a row without improvement.
 

@@ -137,6 +137,20 @@ class StreamGroup:
         )
 
 
+def stack_labels(
+    streams: Sequence[ImageStream], runs_per_stream: Sequence[int], train: Images, indices: Tensor
+) -> Tensor | None:
+    """Return the labels [K, n] that each run trains on, of the training images at `indices` [n].
+
+    None where all runs train on the data set's own. `runs_per_stream[s]` consecutive runs read stream s.
+    """
+    if all(stream.labels is None for stream in streams):
+        return None
+    labels = [train.labels if stream.labels is None else stream.labels for stream in streams]
+    stream_labels = torch.stack([each.index_select(0, indices) for each in labels])  # [S, n]
+    return stream_labels.repeat_interleave(torch.tensor(runs_per_stream, device=stream_labels.device), 0)
+
+
 def draw_streams(
     streams: Mapping[str, ImageStream],
     count: int,

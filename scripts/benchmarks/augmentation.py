@@ -11,7 +11,7 @@ from benchmarks.timing import Rows, compare_with, counted_turns, take_turns
 from regexp.config.compose import compose_job
 from regexp.config.hydra_config.search_path import CONF
 from regexp.execution.builders import load_dataset
-from regexp.execution.stream_builders import make_stream
+from regexp.execution.building.stream_builders import make_stream
 from regexp.training.batches import draw_epoch
 
 

@@ -15,8 +15,8 @@ from regexp.config.compose import compose_job
 from regexp.data.dataset import Dataset, Images, scale
 from regexp.errors import ConfigError
 from regexp.execution.builders import load_dataset, load_uncropped_dataset
+from regexp.execution.building.stream_builders import make_pipeline, make_stream
 from regexp.execution.images import draw_augmentation_grid
-from regexp.execution.stream_builders import make_pipeline, make_stream
 from regexp.preview import preview
 
 SHORT = ["epochs=2", "model.hidden_sizes=[8]"]

@@ -19,8 +19,8 @@ from regexp.config.compose import compose_job
 from regexp.config.schemas.mixing import MIXING_SCHEMAS
 from regexp.data.dataset import Images
 from regexp.execution.builders import load_dataset
+from regexp.execution.building.stream_builders import make_stream
 from regexp.execution.images import draw_augmentation_grid
-from regexp.execution.stream_builders import make_stream
 from regexp.training.batches import BYTES_AT_ONCE, Batch, draw_epoch
 from regexp.training.streams import ImageStream
 

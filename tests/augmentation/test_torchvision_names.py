@@ -22,9 +22,9 @@ from regexp.config.compose import compose_job
 from regexp.config.schema import Config
 from regexp.config.schemas.augmentation import TorchvisionConfig
 from regexp.errors import ConfigError
+from regexp.execution.building.stream_builders import make_pipeline
 from regexp.execution.displays.sequential import SequentialDisplay
 from regexp.execution.execute import describe_cohort
-from regexp.execution.stream_builders import make_pipeline
 from regexp.training.loop import train
 from regexp.utils.console import Console
 from regexp.utils.rng import random_stream

@@ -30,8 +30,8 @@ from regexp.config.compose import compose_job
 from regexp.config.schemas.augmentation import STEPS, STEPS_BY_TARGET
 from regexp.data.dataset import Images
 from regexp.execution.builders import load_dataset
+from regexp.execution.building.stream_builders import make_stream
 from regexp.execution.images import draw_augmentation_grid
-from regexp.execution.stream_builders import make_stream
 from regexp.training.batches import draw_epoch
 from regexp.training.streams import ImageStream
 

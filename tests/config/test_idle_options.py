@@ -15,7 +15,7 @@ from regexp.config.compose import compose_job
 from regexp.config.keys import list_keys
 from regexp.config.schemas.augmentation import STEPS
 from regexp.errors import ConfigError
-from regexp.execution.stream_builders import make_pipeline
+from regexp.execution.building.stream_builders import make_pipeline
 from regexp.utils.messages import format_value
 
 LINEAR = "model.hidden_sizes=[]"
@@ -46,6 +46,11 @@ IDLE = {
     "device.index": ("device=cpu device.index=0", "device.index=0 has no effect with device=cpu"),
     "loss.gamma": ("loss=focal loss.gamma=0", "loss=focal with loss.gamma=0 is the cross entropy"),
     "loss.beta": ("loss=hard_bootstrap loss.beta=1", "loss=hard_bootstrap with loss.beta=1 is the cross entropy"),
+    "optimizer.sam_adaptive": ("optimizer.sam_adaptive=true", "has no effect with optimizer.sam_rho=0"),
+    "optimizer.lookahead_alpha": ("optimizer.lookahead_alpha=0.8", "has no effect with optimizer.lookahead_k=null"),
+    "averaging.decay": ("averaging=ema averaging.decay=0", "averaging.decay=0 averages nothing"),
+    "averaging.start": ("averaging=swa epochs=4", "averaging.start=0.75 averages the last of epochs=4 alone"),
+    "averaging.anneal_epochs": ("averaging=swa averaging.anneal_epochs=2", "has no effect with averaging.lr=null"),
     "schedule.final_fraction": (
         "schedule=cosine schedule.final_fraction=1",
         "schedule=cosine with schedule.final_fraction=1 keeps the learning rate",
@@ -67,6 +72,10 @@ REFUSED = {
     "optimizer.centered": ("optimizer=rmsprop optimizer.centered=true optimizer.alpha=0", "the variance is always 0"),
     "schedule.warmup_epochs": ("schedule=cosine schedule.warmup_epochs=100", "must be below epochs=100"),
     "loss.options": ("loss.options.gamma=2", "cross entropy has no options"),
+    "averaging.lr": (
+        "averaging=swa averaging.lr=0.1 schedule=plateau",
+        "both decide the learning rate of the last epochs",
+    ),
     "device.graphs": ("device=cpu device.graphs=true", "only cuda has graphs"),
 }
 # The keys that have an effect whatever the others are, or whose value is the word for having none (0, null, false).
@@ -113,6 +122,9 @@ EFFECTIVE = {
     "optimizer.weight_decay": "0 is off",
     "optimizer.l1": "0 is off",
     "optimizer.clip_norm": "null is off",
+    "optimizer.max_norm": "null is off",
+    "optimizer.sam_rho": "0 is off",
+    "optimizer.lookahead_k": "null is off",
     "optimizer.betas": "zeros mean no memory",
     "optimizer.eps": "above 0",
     "optimizer.momentum": "0 is off",

@@ -10,7 +10,7 @@ from regexp.config.keys import Key, list_keys, list_step_keys
 from regexp.config.schema import Config, cohort_key, identity_items
 from regexp.errors import ConfigError
 from regexp.execution.builders import load_dataset
-from regexp.execution.stream_builders import make_transform
+from regexp.execution.building.stream_builders import make_transform
 from regexp.utils.counts import describe_length, resolve_count
 
 SIZE_KEYS = [key for key in (*list_keys(), *list_step_keys()) if "whole_from" in key.metadata]

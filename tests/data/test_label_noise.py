@@ -12,7 +12,7 @@ from regexp.config.compose import compose_job
 from regexp.config.schema import cohort_key
 from regexp.data.dataset import add_label_noise, read_dataset
 from regexp.execution.builders import load_dataset
-from regexp.execution.stream_builders import make_noisy_labels, make_stream
+from regexp.execution.building.stream_builders import make_noisy_labels, make_stream
 from regexp.training.batches import Batch
 from regexp.training.evaluation import count_confusions
 

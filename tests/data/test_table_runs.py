@@ -18,8 +18,8 @@ from regexp.config.schemas.augmentation import STEPS
 from regexp.config.schemas.data import DATA_SOURCES
 from regexp.errors import ConfigError
 from regexp.execution.builders import load_dataset
+from regexp.execution.building.stream_builders import make_stream
 from regexp.execution.forecasting import workload
-from regexp.execution.stream_builders import make_stream
 from regexp.preview import preview
 from regexp.training.batches import draw_epoch
 from regexp.verify import verify

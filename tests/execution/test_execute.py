@@ -18,11 +18,10 @@ from regexp.config.compose import compose_jobs
 from regexp.config.schema import OPTIONS
 from regexp.errors import RunError
 from regexp.execution.builders import (
-    count_optimizer_values,
     load_dataset,
     make_architecture,
-    make_hyperparameters,
 )
+from regexp.execution.building.optimizer_builders import count_optimizer_values, make_hyperparameters
 from regexp.execution.forecasting import forecast, memory
 from regexp.execution.grouping import group_into_cohorts
 from regexp.execution.planning import distinguishing_values

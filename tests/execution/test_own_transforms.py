@@ -18,7 +18,7 @@ from regexp.config.schema import Config
 from regexp.config.schemas.augmentation import UserTransformConfig
 from regexp.errors import ConfigError, Interrupted
 from regexp.execution.builders import load_dataset
-from regexp.execution.stream_builders import make_pipeline, make_stream
+from regexp.execution.building.stream_builders import make_pipeline, make_stream
 from regexp.preview import preview
 from regexp.training.batches import draw_epoch
 from regexp.utils.signals import StopRequest

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from regexp.config.compose import compose_job
 from regexp.config.schema import Config
 from regexp.execution.builders import load_dataset, make_architecture, make_settings, make_user_loss, make_user_metrics
+from regexp.training.checkpoints import Checkpoint
 from regexp.training.cohort import Cohort
 from regexp.training.loop import train
-from regexp.training.member import Checkpoint, Member, RunResult
+from regexp.training.member import Member, RunResult
 from regexp.training.metrics import EpochMetrics
 from regexp.utils.device import choose_backend
 from regexp.utils.signals import StopRequest

@@ -22,8 +22,8 @@ from regexp.models.costs import ModelCosts, measure_costs
 from regexp.models.initialization import make_modules
 from regexp.models.mlp import MLPArchitecture
 from regexp.models.module_tensors import load_tensors
+from regexp.training.checkpoints import Checkpoint
 from regexp.training.loop import train
-from regexp.training.member import Checkpoint
 from regexp.utils.rng import draw_from, random_stream
 from regexp.utils.signals import StopRequest
 

@@ -14,8 +14,8 @@ from regexp.config.compose import compose_job
 from regexp.config.schemas.model import MODEL_SCHEMAS, rate_names
 from regexp.data.dataset import scale
 from regexp.execution.builders import load_dataset
+from regexp.training.checkpoints import Checkpoint
 from regexp.training.loop import train
-from regexp.training.member import Checkpoint
 from regexp.utils.signals import StopRequest
 
 # Small networks, and what a model needs to have all its layers.

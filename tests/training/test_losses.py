@@ -17,7 +17,7 @@ from regexp.config.compose import compose_job
 from regexp.config.schemas.loss import LOSS_SCHEMAS, CrossEntropyConfig, LossConfig
 from regexp.data.dataset import Dataset
 from regexp.execution.builders import load_dataset, make_settings
-from regexp.execution.loss_settings import make_loss_settings
+from regexp.execution.building.loss_settings import make_loss_settings
 from regexp.training.batches import Batch
 from regexp.training.losses.class_weights import balance_classes
 from regexp.training.losses.training_loss import LossTerms, stack_loss_terms, training_loss

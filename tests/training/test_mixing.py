@@ -7,7 +7,7 @@ from helpers.cohorts import DOUBLE, MemoryRecorder, QuietReporter, make_cohort, 
 
 from regexp.config.compose import compose_job
 from regexp.config.schema import identity_items
-from regexp.execution.stream_builders import make_stream
+from regexp.execution.building.stream_builders import make_stream
 from regexp.training.batches import draw_epoch
 from regexp.training.loop import train
 from regexp.utils.signals import StopRequest

@@ -1,7 +1,7 @@
-"""The contract that every regularizer with a number must keep; new ones are found by themselves.
+"""The contract that every regularizer must keep; new ones are found by themselves.
 
 They are the keys in which runs of a cohort may differ and that do nothing at a value that is left out of the identity,
-and the losses with numbers of their own.
+the losses with numbers of their own, and the options of groups whose option `none` is left out.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,11 @@ from regexp.utils.signals import StopRequest
 
 COMMON = [DOUBLE, "data.train_size=60", "batch_size=25", "epochs=3", "early_stopping=none", "model.hidden_sizes=[7,6]"]
 # What a regularizer needs beside it, or where its runs would learn the same.
-BESIDE: dict[str, list[str]] = {"loss.class_weights": ["data.train_size=47"]}
+BESIDE: dict[str, list[str]] = {
+    "loss.class_weights": ["data.train_size=47"],
+    "optimizer.max_norm": ["optimizer.lr=0.3"],  # large weights
+    "optimizer.lookahead_alpha": ["optimizer.lookahead_k=2"],
+}
 
 
 def find_regularizers() -> Iterator[tuple[str, str, object]]:
@@ -87,3 +91,35 @@ def test_a_regularizer_keeps_its_contract(choice: str, key: str, value: object) 
     assert resumed.column("val_loss") == alone[0].column("val_loss")[1:]
     for name, tensor in alone[0].final_result.checkpoint.tensors.items():
         assert torch.equal(resumed.final_result.checkpoint.tensors[name], tensor), name
+
+
+def find_options() -> list[str]:
+    """Return the options of the groups whose option `none` is left out of the identity."""
+    return [
+        f"{group}={option}"
+        for group, options in OPTIONS.items()
+        if (none := options.get("none")) is not None
+        and any(item.name == "name" and "omitted" in item.metadata for item in fields(none))
+        for option in options
+        if option != "none"
+    ]
+
+
+@pytest.mark.parametrize("option", find_options())
+def test_an_option_keeps_its_contract(option: str) -> None:
+    """Alone as in a cohort, whose runs end one by one; a run that resumes ends with the same bits."""
+    words = [*COMMON, "normalization=batch", "model.dropout=0.2", "optimizer.lr=0.003"]
+    config, plain = compose_job([*words, option]).config, compose_job(words).config
+    [alone], [without] = train_configs([config]), train_configs([plain])
+    assert alone.column("val_loss") != without.column("val_loss")
+    together, *_ = train_configs([config, replace(config, seed=1, epochs=2), replace(config, seed=2, epochs=1)])
+    expected_tensors = alone.final_result.checkpoint.tensors
+    for name, tensor in expected_tensors.items():
+        torch.testing.assert_close(together.final_result.checkpoint.tensors[name], tensor, rtol=0, atol=1e-9, msg=name)
+    assert together.column("val_loss") == pytest.approx(alone.column("val_loss"), abs=1e-9)
+    for last_epoch in (1, 2):
+        [first] = train_configs([config], last_epoch=last_epoch)
+        [resumed] = train_configs([config], [first.checkpoint])
+        assert resumed.column("val_loss") == alone.column("val_loss")[last_epoch:]
+        for name, tensor in expected_tensors.items():
+            assert torch.equal(resumed.final_result.checkpoint.tensors[name], tensor), name

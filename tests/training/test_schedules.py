@@ -24,7 +24,7 @@ from regexp.config.metric_registry import METRICS, MONITORS
 from regexp.config.schema import OPTIONS, Config
 from regexp.config.schemas.early_stopping import EarlyStoppingConfig
 from regexp.config.schemas.optimizer import SGDConfig
-from regexp.execution.builders import make_hyperparameters
+from regexp.execution.building.optimizer_builders import make_hyperparameters
 from regexp.training.metrics import EpochMetrics
 from regexp.training.optimizers import StackedOptimizer
 from regexp.training.schedules import Plateau, Schedule, cosine, onecycle

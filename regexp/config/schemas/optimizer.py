@@ -17,6 +17,32 @@ class OptimizerConfig:
     weight_decay: float = per_run(0.0, "weight decay of all parameters, as torch.optim applies it", at_least=0)
     l1: float = per_run(0.0, "L1 penalty: weight of the sum of all parameters' absolute values in the loss", at_least=0)
     clip_norm: float | None = per_run(None, "L2 norm to which a run's gradient is clipped; null: no clipping", above=0)
+    max_norm: float | None = per_run(
+        None,
+        "max-norm: largest L2 norm of the incoming weights of a unit; null: no bound",
+        above=0,
+        omitted=None,
+        example=3.0,
+    )
+    sam_rho: float = per_run(
+        0.0,
+        "sharpness-aware minimization: distance at which gradients are taken; 0: off; twice the time",
+        at_least=0,
+        omitted=0.0,
+        apart=0.0,
+        example=0.05,
+    )
+    sam_adaptive: bool = shared(False, "ASAM: sam_rho is relative to the size of the weights", omitted=False)
+    lookahead_k: int | None = per_run(
+        None,
+        "Lookahead: number of steps after which the weights are set back to slow ones; null: off",
+        at_least=1,
+        omitted=None,
+        example=5,
+    )
+    lookahead_alpha: float = per_run(
+        0.5, "Lookahead: step size of the slow weights", above=0, at_most=1, omitted=0.5, example=0.8
+    )
 
 
 @dataclass

@@ -11,14 +11,14 @@ import torch
 
 from regexp.errors import RegexpError
 from regexp.execution import builders
+from regexp.execution.building import optimizer_builders
 from regexp.execution.forecasting import memory
 from regexp.execution.planning import CohortCosts, PlannedCohort
 from regexp.runs.directories import PlannedRun
 from regexp.training.batches import IMAGES_AT_ONCE, Batch
 from regexp.training.cohort import Cohort
 from regexp.training.evaluation import evaluate
-from regexp.training.loop import evaluate_epoch, test_and_drop_finished_runs
-from regexp.training.losses.training_loss import training_loss
+from regexp.training.loop import evaluate_epoch, take_step, test_and_drop_finished_runs
 
 # At most this many runs, steps and images of a cohort are tried, and so many of the runs recorded. What the runs learn
 # is thrown away.
@@ -77,7 +77,7 @@ def measure_costs(planned_runs: Sequence[PlannedRun]) -> CohortCosts:
     config = planned_runs[0].job.config
     dataset, dtype = cohort.dataset, cohort.backend.dtype
     splits = [dataset.train, dataset.measured, dataset.validation, dataset.test]
-    optimizer_values = builders.count_optimizer_values(config)
+    optimizer_values = optimizer_builders.count_optimizer_values(config)
     architecture = cohort.model.architecture
     return CohortCosts(
         data_bytes=sum(split.images.nbytes for split in splits if split is not None)
@@ -108,8 +108,8 @@ def _measure_steps(cohort: Cohort) -> tuple[float, float]:
         block /= tried_blocks
         first_block += block * (cohort.steps_per_epoch / batches_at_once - 1)
     batch = tried_batches[0]
-    _train_step(cohort, batch)  # not measured: the first step takes longer
-    step_seconds = min(_time_calls(lambda: _train_step(cohort, batch), TRIED_STEPS, cohort) for _ in range(2))
+    take_step(cohort, batch)  # not measured: the first step takes longer
+    step_seconds = min(_time_calls(lambda: take_step(cohort, batch), TRIED_STEPS, cohort) for _ in range(2))
     return (draw_seconds + first_block) / len(cohort.streams), step_seconds * cohort.steps_per_epoch
 
 
@@ -142,12 +142,6 @@ def _measure_recording(cohort: Cohort) -> tuple[float, float]:
     test_and_drop_finished_runs(cohort)
     end_seconds = (time.perf_counter() - began) / len(members)
     return start_seconds + end_seconds, epoch_seconds
-
-
-def _train_step(cohort: Cohort, batch: Batch) -> None:
-    losses = training_loss(cohort.forward(batch.images), batch, cohort.loss_terms, cohort.user_loss)
-    losses.sum().backward()
-    cohort.step(losses, len(batch))
 
 
 def _time_calls(function: Callable[[], object], calls: int, cohort: Cohort) -> float:

@@ -1,0 +1,77 @@
+"""Builders of what updates a run's weights: hyperparameters, learning-rate schedule and averages."""
+
+import math
+from dataclasses import asdict
+
+from regexp.config.schema import Config
+from regexp.config.schemas.averaging import EMAConfig, SWAConfig
+from regexp.training.parameter_groups import Hyperparameters
+from regexp.training.regularizers.averaging import Averaging, EqualAveraging, ExponentialAveraging
+from regexp.training.schedules import Plateau, Schedule, approach, constant, cosine, onecycle, step
+from regexp.training.update_rules import OPTIMIZERS
+
+
+def count_optimizer_values(config: Config) -> int:
+    """Return the number of values that the optimizer of a run and its average keep for each parameter."""
+    run = make_hyperparameters(config, 1)
+    further_copies = [run.lookahead_period is not None, run.sam_radius > 0, config.averaging.name != "none"]
+    return len(list(OPTIMIZERS[config.optimizer.name].state_names(run.arguments))) + sum(further_copies)
+
+
+def make_hyperparameters(config: Config, steps_per_epoch: int) -> Hyperparameters:
+    """Make the hyperparameters of a run's optimizer."""
+    options = asdict(config.optimizer)
+    name, l1, clip_norm, max_norm = (options.pop(key) for key in ("name", "l1", "clip_norm", "max_norm"))
+    lookahead_period, lookahead_alpha = options.pop("lookahead_k"), options.pop("lookahead_alpha")
+    sam_radius, sam_is_adaptive = options.pop("sam_rho"), options.pop("sam_adaptive")
+    if "betas" in options:
+        options["betas"] = tuple(options["betas"])
+    steps = config.epochs * steps_per_epoch
+    # The other schedules do not depend on the number of epochs, so runs that differ in it share a parameter group.
+    horizon = steps if config.schedule.name in ("cosine", "onecycle") else 0
+    if isinstance(config.averaging, SWAConfig) and config.averaging.lr is not None:
+        horizon = steps
+    key = repr((name, options, config.schedule, config.averaging, horizon))
+    return Hyperparameters(
+        arguments=options,
+        schedule=make_schedule(config, steps_per_epoch),
+        l1=l1,
+        clip_norm=math.inf if clip_norm is None else clip_norm,
+        max_norm=math.inf if max_norm is None else max_norm,
+        lookahead_period=lookahead_period,
+        lookahead_alpha=lookahead_alpha,
+        sam_radius=sam_radius,
+        sam_is_adaptive=sam_is_adaptive,
+        key=key,
+    )
+
+
+def make_averaging(config: Config) -> Averaging | None:
+    """Make the rule by which a run averages its weights; None where it does not."""
+    averaging = config.averaging
+    if isinstance(averaging, EMAConfig):
+        return ExponentialAveraging(averaging.decay)
+    return EqualAveraging(averaging.first_epoch(config.epochs)) if isinstance(averaging, SWAConfig) else None
+
+
+def make_schedule(config: Config, steps_per_epoch: int) -> Schedule:
+    """Make the learning-rate schedule of a run."""
+    schedule, averaging = _make_base_schedule(config, steps_per_epoch), config.averaging
+    if not isinstance(averaging, SWAConfig) or averaging.lr is None:
+        return schedule
+    start = (averaging.first_epoch(config.epochs) - 1) * steps_per_epoch
+    return approach(schedule, start, averaging.anneal_epochs * steps_per_epoch, averaging.lr / config.optimizer.lr)
+
+
+def _make_base_schedule(config: Config, steps_per_epoch: int) -> Schedule:
+    """Make the learning-rate schedule of a run, as it is without averaging."""
+    options = asdict(config.schedule)
+    steps = config.epochs * steps_per_epoch
+    name = options.pop("name")
+    if name == "cosine":
+        return cosine(steps, round(options["warmup_epochs"] * steps_per_epoch), options["final_fraction"])
+    if name == "onecycle":
+        return onecycle(steps, **options)
+    if name == "step":
+        return step(steps_per_epoch, **options)
+    return Plateau(config.optimizer.lr, **options) if name == "plateau" else constant()

@@ -1,0 +1,130 @@
+"""Averages of the weights over training: exponential ones, and stochastic weight averaging."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, final
+
+import torch
+from torch import Tensor
+
+from regexp.utils.device import move_together, refill
+
+# An average of few weights moves fast: after t updates its decay is at most (1 + t) / (10 + t).
+_WARMUP = 10
+
+
+class Averaging(Protocol):
+    """How a run averages its weights."""
+
+    every_step: ClassVar[bool]
+    """Whether the average is updated after every step; otherwise after every epoch."""
+
+    @property
+    def first_epoch(self) -> int:
+        """The first epoch, from 1, in which the average is more than the weights themselves."""
+        ...
+
+    def factor(self, count: int) -> float:
+        """Return the weight of the newest weights in the average, after so many updates."""
+        ...
+
+
+@final
+@dataclass(frozen=True)
+class ExponentialAveraging:
+    """average = d * average + (1 - d) * weights after every step, with d = min(decay, (1 + t) / (10 + t)).
+
+    Polyak and Juditsky 1992; the decay of the first steps is the usual one, that of TensorFlow's
+    ExponentialMovingAverage. The first update takes the weights as they are, as torch.optim.swa_utils does.
+
+    Attributes:
+        decay: the decay d of later steps.
+        first_epoch: the first epoch.
+    """
+
+    decay: float
+    first_epoch: int = 1
+    every_step: ClassVar[bool] = True
+
+    def factor(self, count: int) -> float:
+        """Return the weight of the newest weights in the average, after so many updates."""
+        return 1.0 if count == 0 else 1 - min(self.decay, (1 + count) / (_WARMUP + count))
+
+
+@final
+@dataclass(frozen=True)
+class EqualAveraging:
+    """The mean of the weights after each epoch since `first_epoch`: SWA (Izmailov et al. 2018). Before, the weights.
+
+    Attributes:
+        first_epoch: the first epoch whose weights count, from 1.
+    """
+
+    first_epoch: int
+    every_step: ClassVar[bool] = False
+
+    def factor(self, count: int) -> float:
+        """Return the weight of the newest weights in the average, after so many updates."""
+        return 1 / max(1, count - self.first_epoch + 2)  # epoch `count` + 1 is number count + 2 - first_epoch
+
+
+@final
+class WeightAverage:
+    """The averages of the weights of K runs. Buffers such as BatchNorm's statistics are averaged, too.
+
+    Attributes:
+        rules: [K], how each run averages.
+        every_step: whether the averages are updated after every step; otherwise after every epoch.
+        tensors: the averages by name, each [K, ...].
+    """
+
+    def __init__(self, rules: Sequence[Averaging], state: Mapping[str, Tensor]) -> None:
+        """Begin with the weights of the runs.
+
+        Args:
+            rules: [K], how each run averages; all after every step, or all after every epoch.
+            state: the parameters and buffers by name, each [K, ...].
+        """
+        self.rules, self.every_step = list(rules), rules[0].every_step
+        self.tensors = {name: tensor.clone() for name, tensor in state.items()}
+        self._factors = torch.empty(0)
+
+    def begin_epoch(self, epoch: int, steps: int) -> None:
+        """Compute the factors of an epoch's updates, and copy them to the device at once: then no step waits.
+
+        Args:
+            epoch: the number of the epoch, counted from 1.
+            steps: the number of its steps.
+        """
+        num_updates = steps if self.every_step else 1
+        first = (epoch - 1) * num_updates
+        factors = {rule: [rule.factor(first + i) for i in range(num_updates)] for rule in set(self.rules)}
+        dtype, device = self._float_tensor.dtype, self._float_tensor.device
+        [table] = move_together([torch.tensor([factors[rule] for rule in self.rules], dtype=dtype).T], device)
+        # In its place, because the steps of a captured graph read it there.
+        self._factors = refill(self._factors, table)  # [updates, K]
+
+    @property
+    def _float_tensor(self) -> Tensor:
+        return next(tensor for tensor in self.tensors.values() if tensor.is_floating_point())
+
+    @torch.no_grad()
+    def update(self, i: int, state: Mapping[str, Tensor]) -> None:
+        """Add weights [K, ...] to the averages, in update i of the epoch."""
+        factors = self._factors[i]
+        for name, average in self.tensors.items():
+            if average.is_floating_point():
+                average.lerp_(state[name].detach(), factors.view(-1, *[1] * (average.dim() - 1)))
+            else:  # BatchNorm's count of batches
+                average.copy_(state[name])
+
+    def begun_rows(self, epoch: int) -> list[int]:
+        """Return the rows of the runs whose average has begun in an epoch or before."""
+        return [k for k, rule in enumerate(self.rules) if epoch >= rule.first_epoch]
+
+    def keep_runs(self, rows: Tensor) -> None:
+        """Remove all runs but those at `rows` [K']."""
+        self.rules = [self.rules[k] for k in rows.tolist()]
+        for name in self.tensors:
+            self.tensors[name] = self.tensors[name][rows]
+        self._factors = torch.empty(0)
