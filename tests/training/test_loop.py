@@ -140,7 +140,7 @@ def take_sam_gradient(model: nn.Module, images: Tensor, labels: Tensor, config: 
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm1d):
             layer.track_running_stats = False
-        if isinstance(layer, RecordedDropout) and layer.last_key is not None:
+        if isinstance(layer, RecordedLayer) and layer.last_key is not None:
             layer.keys.insert(0, layer.last_key)
     F.cross_entropy(model(images), labels).backward()
     with torch.no_grad():
