@@ -3,6 +3,9 @@
 import csv
 import json
 import logging
+import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +19,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
 import regexp
-from regexp import load_run, run, sweep
+from regexp import compare, draw_augmentation, load_run, load_runs, run, sweep
 from regexp.config.compose import compose_job
 from regexp.config.hydra_config.search_path import CONF
 from regexp.config.metric_registry import COLUMNS
 from regexp.data.dataset import scale
-from regexp.errors import ConfigError, RunBusy, RunError, StorageError
+from regexp.errors import ConfigError, DivergedRun, RunBusy, RunError, StorageError
 from regexp.execution.builders import load_dataset
 from regexp.runs.identity import seed_group
 from regexp.runs.reserving.run_index import recorded_identity
@@ -355,3 +358,138 @@ def test_the_package_has_its_public_names_only() -> None:
 def test_an_impossible_number_of_workers_is_refused(workers: Any) -> None:
     with pytest.raises(ConfigError, match="must be None or a whole number of at least 1"):
         sweep([["seed=0"], ["seed=1"]], workers=workers)
+
+
+def test_values_are_given_as_a_dictionary_or_as_keywords() -> None:
+    typed = run([*SHORT, "optimizer.lr=0.01", "normalization=batch"], quiet=True)
+    by_dictionary = run(
+        {"model.hidden_sizes": [8], "optimizer.lr": 0.01, "normalization": "batch", "epochs": 2}, quiet=True
+    )
+    by_keywords = run({"model": {"hidden_sizes": [8]}}, epochs=2, optimizer__lr=0.01, normalization="batch", quiet=True)
+    assert typed.directory == by_dictionary.directory == by_keywords.directory
+    assert len(list(Path("outputs/default").glob("*/run.json"))) == 1
+    assert run(SHORT, data="wine", model="mlp", quiet=True).config["data"] == "wine"
+
+
+def test_a_sweep_is_a_grid_or_a_list_of_dictionaries() -> None:
+    runs = sweep({"seed": [0, 1], "normalization": ["none", "batch"]}, epochs=2, model__hidden_sizes=[8], quiet=True)
+    values = [(done.config["seed"], done.config["normalization"]) for done in runs]
+    assert values == [(0, "none"), (0, "batch"), (1, "none"), (1, "batch")]
+    again = sweep([{"seed": seed, "normalization": name} for seed, name in values] + [[*SHORT]], **dict(KEYWORDS))
+    assert [done.directory for done in again[:4]] == [done.directory for done in runs]
+
+
+KEYWORDS: dict[str, Any] = {"epochs": 2, "model.hidden_sizes": [8], "quiet": True}
+
+
+def test_runs_that_diverged_are_returned_with_a_warning() -> None:
+    diverging = {"optimizer.lr": 1e38}
+    for _ in range(2):  # trained, and found
+        with pytest.warns(DivergedRun, match="^the run diverged: the loss is not finite") as warnings:
+            done = run(diverging, **KEYWORDS)
+        assert done.status == "diverged"
+        assert warnings[-1].filename == __file__
+        with pytest.warns(DivergedRun, match="^1 of 2 runs diverged") as warnings:
+            runs = sweep([diverging, {}], **KEYWORDS)
+        assert [member.status for member in runs] == ["diverged", "completed"]
+        assert str(done.directory) in str(warnings[-1].message)
+    with pytest.warns(DivergedRun):  # also where it is printed
+        run(diverging, **{**KEYWORDS, "quiet": False})
+
+
+MISTAKES: dict[str, Callable[[], object]] = {
+    "unknown key": lambda: run(lr=0.1),
+    "unknown word": lambda: run(qqq=1),
+    "several values": lambda: run(["seed=0,1"]),
+    "many values": lambda: run(["seed=range(100)"]),
+    "range": lambda: run(["seed=0..4"]),
+    "interval": lambda: sweep([["seed=interval(0,4)"]]),
+    "flag": lambda: run(["-m", "seed=1"]),
+    "help": lambda: run(["help"]),
+    "spaces": lambda: run(["seed", "=", "1"]),
+    "text with spaces": lambda: run(["name=a", "b"]),
+    "hydra": lambda: sweep([["hydra.launcher.workers=2"]]),
+    "overrides": lambda: run("seed=1"),
+    "sweep of texts": lambda: sweep(["seed=1"]),
+    "number": lambda: sweep(5),  # type: ignore[arg-type]
+    "empty": lambda: sweep({"seed": []}),
+    "no list": lambda: run(seed={1}),
+    "data twice": lambda: run(["data=wine"], data="digits"),
+    "model twice": lambda: run({"model": "cnn"}, model="mlp"),
+    "workers": lambda: sweep([{}], workers=0),
+    "no sweep": compare,
+    "no directory": lambda: compare("nothing"),
+    "no runs": lambda: load_runs("nothing"),
+    "where": lambda: compare(COMPARED, where="seed"),
+    "where key": lambda: compare(COMPARED, where={"sed": 1}),
+    "where value": lambda: compare(COMPARED, where={"seed": 7}),
+    "by": lambda: compare(COMPARED, by="sed"),
+    "baseline": lambda: compare(COMPARED, baseline="normalization"),
+    "baseline key": lambda: compare(COMPARED, baseline={"nrm": "none"}),
+    "baseline value": lambda: compare(COMPARED, baseline={"normalization": "layer"}),
+    "metric": lambda: compare(COMPARED, metric="acc"),
+    "seconds": lambda: compare(COMPARED, metric="seconds"),
+    "sort": lambda: compare(COMPARED, sort="acc"),
+}
+COMPARED = "compared/default"
+# Words of the command line, which say nothing to who calls a function.
+COMMAND_LINE = re.compile(r"(?<!the command regexp) --?\w|\bregexp-|\bregexp \w|shell")
+
+
+@pytest.fixture(scope="module")
+def compared_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory that holds a small sweep."""
+    outputs = tmp_path_factory.mktemp("outputs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REGEXP_CACHE", str(outputs / "cache"))
+        sweep({"normalization": ["none", "batch"], "seed": [0, 1]}, outputs, **KEYWORDS)
+    return outputs
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_are_answered_in_the_terms_of_python(mistake: str, compared_runs: Path) -> None:
+    Path("compared").symlink_to(compared_runs)
+    with pytest.raises((ConfigError, RunError)) as caught:
+        MISTAKES[mistake]()
+    assert COMMAND_LINE.search(str(caught.value)) is None, str(caught.value)
+
+
+def test_notes_of_a_comparison_are_in_the_terms_of_python(compared_runs: Path) -> None:
+    shutil.copytree(compared_runs, "outputs")
+    run({"seed": 5}, epochs=2, quiet=True)
+    directories = sorted(Path("outputs/default").glob("*/summary.json"))
+    for path in directories[:2]:
+        path.unlink()
+    shutil.rmtree(directories[2].parent)
+    for rows in (compare("outputs/default"), compare("outputs/default", where={"seed": 0})):
+        assert not any(COMMAND_LINE.search(note) for note in rows.notes), rows.notes
+
+
+def test_the_printed_report_names_calls(capsys: pytest.CaptureFixture[str]) -> None:
+    done = run(SHORT)
+    out = capsys.readouterr().out
+    assert f'load     load_run("{done.directory}")' in out
+    assert "regexp normalization=" not in out
+    sweep([[*SHORT, f"seed={seed}"] for seed in (0, 1)])
+    assert "compare  compare()" in capsys.readouterr().out
+    sweep([[*SHORT, f"seed={seed}"] for seed in (0, 1)], "elsewhere")
+    assert "compare  compare(['elsewhere/default'])" in capsys.readouterr().out
+
+
+def test_the_public_names_are_listed_and_there() -> None:
+    assert {*regexp.__all__, "errors"} == set(dir(regexp))
+    assert set(regexp.__all__) == set(regexp._MODULES)
+    assert all(getattr(regexp, name).__doc__ for name in dir(regexp))
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = regexp.nothing
+    assert (Path(regexp.__file__).parent / "py.typed").exists()
+
+
+def test_a_picture_of_augmentation_is_drawn_without_training() -> None:
+    picture = draw_augmentation({"augmentation": "shift"}, seed=3)
+    assert picture.width > 400
+    assert picture.tobytes() == draw_augmentation(augmentation="shift", data="digits", seed=3).tobytes()
+    assert picture.tobytes() != draw_augmentation(seed=3).tobytes()
+    assert not Path("outputs").exists()
+    with pytest.raises(ConfigError, match="is a table"):
+        draw_augmentation(data="wine")

@@ -22,15 +22,7 @@ def table_to_html(table: TextTable) -> str:
     Args:
         table: the table.
     """
-    rows = [
-        [
-            f"<b>{escape_text(cell)}</b>"
-            if (i, j) in table.best_cells
-            else escape_text(cell) + ("<sup>†</sup>" if (i, j) in table.undistinguished_cells else "")
-            for j, cell in enumerate(row)
-        ]
-        for i, row in enumerate(table.rows)
-    ]
+    rows = [[_mark_cell(table, i, j) for j in range(len(row))] for i, row in enumerate(table.rows)]
     is_left = [table.is_left_aligned(j) for j in range(len(table.columns))]
     return make_table([escape_text(column) for column in table.columns], rows, is_left)
 
@@ -60,3 +52,12 @@ def make_page(title: str, parts: Sequence[str]) -> str:
             "</body></html>\n",
         ]
     )
+
+
+def _mark_cell(table: TextTable, row: int, column: int) -> str:
+    """Return a cell, bold where it is the best of its column, with a dagger where no test tells it from the best."""
+    text = escape_text(table.rows[row][column])
+    if (row, column) in table.best_cells:
+        return f"<b>{text}</b>"
+    is_undistinguished = (row, column) in table.undistinguished_cells
+    return f'{text}<sup style="line-height: 0;">†</sup>' if is_undistinguished else text

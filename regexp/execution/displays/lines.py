@@ -24,7 +24,7 @@ def print_header(console: Console, facts: Mapping[str, str]) -> None:
         shown_facts = {name: text for name, text in facts.items() if console.page.facts.get(name) != text}
         console.page.facts = facts
     header = Table.grid(padding=(0, 2, 0, 0))
-    header.add_column()
+    header.add_column(min_width=max(map(len, facts)))
     header.add_column(overflow="fold")  # a path is shown whole
     for name, text in shown_facts.items():
         header.add_row(f"[bold]{name}[/bold]", escape(text))

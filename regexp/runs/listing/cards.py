@@ -82,13 +82,14 @@ def make_runs_table(runs: Sequence[Run]) -> str:
 def _draw_losses(run: Run) -> str:
     """Return the curves of the losses of a run, or what is wrong with their file."""
     try:
-        metrics = run.metrics
+        curves = {
+            title: [(row["epoch"], row[name]) for row in run.metrics]
+            for name, title in (("train_loss", "training"), ("val_loss", "validation"))
+        }
     except RunError as error:
         return f"<div>{escape_text(str(error))}</div>"
-    curves = {
-        title: [(row["epoch"], row[name]) for row in metrics]
-        for name, title in (("train_loss", "training"), ("val_loss", "validation"))
-    }
+    except LookupError as error:
+        return f"<div>metrics.csv has no column {escape_text(str(error))}</div>"
     return draw_curves(curves, "epoch", "loss")
 
 
