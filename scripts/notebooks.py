@@ -29,7 +29,7 @@ def find_scripts() -> list[Path]:
 
 def build_notebook(script: str) -> str:
     """Return the text of a notebook with the cells of a script."""
-    cells = [
+    cells: list[dict[str, Any]] = [
         {"cell_type": "markdown", "id": f"cell-{number}", "metadata": {}, "source": _split(_uncomment(text))}
         if is_markdown
         else {
@@ -39,7 +39,7 @@ def build_notebook(script: str) -> str:
         for number, (is_markdown, text) in enumerate(_find_cells(script))
     ]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook: dict[str, Any] = {
+    notebook = {
         "cells": cells,
         "metadata": {"kernelspec": kernel, "language_info": {"name": "python"}},
         "nbformat": 4,
