@@ -220,7 +220,7 @@ def read_figures(directory: Path) -> dict[str, Any]:
     [events] = directory.glob("events.out.tfevents.*")
     for event in EventFileLoader(str(events)).Load():
         for value in event.summary.value:
-            if value.tag not in ("train/seconds", "augmentation", "first_layer", "confusion", "configuration"):
+            if value.tag not in ("train/seconds", "configuration") and not value.tag.startswith("visuals/"):
                 number = value.tensor.float_val[0] if value.tensor.float_val else 0.0
                 curves.setdefault(value.tag, []).append((event.step, number))
     return {

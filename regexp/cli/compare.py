@@ -108,14 +108,18 @@ def _compare(arguments: argparse.Namespace) -> None:
             report.print_aside(f"written  {page}, and beside it comparison.md, comparison.tex and plots")
         if arguments.tensorboard:
             from regexp.comparison.loading import format_count
-            from regexp.comparison.tensorboard import bands_directory, write_bands
-            from regexp.runs.logdirs import make_logdir
+            from regexp.comparison.tensorboard import (
+                advise_on_ticks,
+                bands_directory,
+                prepare_log_directory,
+                write_bands,
+            )
             from regexp.utils.next_commands import tensorboard_command
 
-            bands = bands_directory(comparison)
-            report.print_aside(f"bands    {bands}: {format_count(write_bands(comparison, curves), 'configuration')}")
-            logs = make_logdir([record.directory for record in comparison.records], bands)
-            report.print_aside(f"curves   {tensorboard_command(logs)}")
+            num_bands = write_bands(comparison, curves)
+            report.print_aside(f"bands    {bands_directory(comparison)}: {format_count(num_bands, 'configuration')}")
+            report.print_aside(f"curves   {tensorboard_command(prepare_log_directory(comparison, with_bands=True))}")
+            report.print_aside(f"open     {advise_on_ticks(len(comparison.records), num_bands)}")
 
 
 if __name__ == "__main__":

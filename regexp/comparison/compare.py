@@ -170,8 +170,9 @@ def _resolve_metric(name: str | None, rows: Sequence[Row]) -> Metric:
 
 
 def _without_tag(name: str, metrics: Mapping[str, Metric]) -> str:
-    """Return the name of a metric that may be typed as the tag that holds it in TensorBoard: "kept/val_loss"."""
-    return next((metric for metric, tag in list_final_tags(metrics).items() if tag == name), name)
+    """Return the name of a metric that may be typed as a tag of TensorBoard: "values_kept/val_loss", or "val/loss"."""
+    metrics_by_tag = {tag: metric for metric, tag in list_final_tags(metrics).items()}
+    return metrics_by_tag.get(name, name.replace("/", "_"))
 
 
 def _find_baseline(rows: Sequence[Row], conditions: Sequence[str]) -> Row:

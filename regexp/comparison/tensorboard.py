@@ -1,7 +1,7 @@
-"""Bands in TensorBoard: mean and spread of each configuration as runs of ordinary scalars. Imports no torch.
+"""Comparisons in TensorBoard: bands of each configuration, and the columns of the HParams page. Imports no torch.
 
-TensorBoard cannot show a mean over runs (tensorboard issue 376). Three runs for each configuration, with the mean and
-with one standard deviation above and below it, make a band in any version of TensorBoard.
+TensorBoard cannot show a mean over runs (tensorboard issue 376). One run for each configuration, with the mean over its
+seeds and with one standard deviation below and above it, makes a band on the Custom Scalars page of any version.
 """
 
 import os
@@ -9,23 +9,34 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from regexp.comparison.compare import Comparison
 from regexp.comparison.curves import Curves
+from regexp.comparison.key_names import format_label
 from regexp.comparison.rows import Row
-from regexp.config.metric_registry import EPOCH_SPLITS
-from regexp.runs import event_file
+from regexp.config.metric_registry import EPOCH_SPLITS, Metric, list_metrics
+from regexp.errors import StorageError
+from regexp.runs.run import find_runs
+from regexp.runs.run_record import READ_ERRORS, read_configuration
+from regexp.runs.tensorboard import event_file
+from regexp.runs.tensorboard.hparams_columns import write_columns
+from regexp.runs.tensorboard.logdirs import make_logdir
 from regexp.utils import next_commands
 from regexp.utils.storage_errors import explain_storage_errors
 
 DIRECTORY_NAME = "bands"
-TITLE = "training and validation"
+# The old pages of TensorBoard (Scalars, Custom Scalars) tick no run where there are more than this.
+MAX_TICKED = 40
+_MAX_NAME = 100
 
 
 def write_bands(comparison: Comparison, curves: Curves) -> int:
-    """Write the TensorBoard runs bands/CONFIGURATION/{mean,mean+sd,mean-sd} and a layout for custom scalars.
+    """Write the TensorBoard runs bands/CONFIGURATION and a layout for custom scalars.
 
-    They replace those of an earlier comparison. Configurations of a single seed have no spread, and get none.
+    They replace those of an earlier comparison. A run has the mean of each curve under the tag of the curve. The tags
+    of the band's edges sort after all other scalars, because the Time Series page has a card for each. Configurations
+    of a single seed have no spread, and get no run.
 
     Args:
         comparison: the comparison whose rows are written.
@@ -40,26 +51,35 @@ def write_bands(comparison: Comparison, curves: Curves) -> int:
     metrics = comparison.metrics
     # The tags that regexp.execution.run_recorder writes, with their columns in metrics.csv.
     columns = {f"{split}/{name}": f"{split}_{name}" for split in EPOCH_SPLITS for name in metrics}
-    charts = {f"{metric.title}: {TITLE}": (f"train/{name}", f"val/{name}") for name, metric in metrics.items()}
+    edges = {
+        tag: (f"values_of_seeds/{column}_lower", f"values_of_seeds/{column}_upper") for tag, column in columns.items()
+    }
+    tags = {metric.title: [f"{split}/{name}" for split in EPOCH_SPLITS] for name, metric in metrics.items()}
+    bands = {
+        f"{split} {title}: mean ± sd over seeds": [(tag, *edges[tag])]
+        for title, titled_tags in tags.items()
+        for split, tag in zip(("training", "validation"), titled_tags, strict=True)
+    }
     directory = bands_directory(comparison)
     with explain_storage_errors(directory, "compare without --tensorboard"):
         _remove_bands(directory)
         rows = [row for row in comparison.rows if curves.run_count(row) > 1]
         if not rows:
             (directory / "layout").mkdir(parents=True, exist_ok=True)
-            event_file.EventFile.create(directory / "layout").write(0, event_file.layout(TITLE, charts))
+            event_file.EventFile.create(directory / "layout").write(0, event_file.layout({}, tags))
         for row, name in zip(rows, _directory_names(rows), strict=True):
+            (directory / name).mkdir(parents=True, exist_ok=True)
+            file = event_file.EventFile.create(directory / name)
+            if row is rows[0]:
+                file.write(0, event_file.layout(bands, tags))
             curves_by_tag = {tag: curves.mean_and_sd(row, column) for tag, column in columns.items()}
             curves_by_tag = {tag: curve for tag, curve in curves_by_tag.items() if curve}
-            for kind, sign in (("mean", 0.0), ("mean+sd", 1.0), ("mean-sd", -1.0)):
-                path = directory / name / kind
-                path.mkdir(parents=True, exist_ok=True)
-                file = event_file.EventFile.create(path)
-                if row is rows[0] and kind == "mean":
-                    file.write(0, event_file.layout(TITLE, charts))
-                for epoch, points in enumerate(zip(*curves_by_tag.values(), strict=True), 1):
-                    values = (mean + sign * sd for mean, sd in points)
-                    file.write(epoch, *map(event_file.scalar, curves_by_tag, values))
+            for epoch, points in enumerate(zip(*curves_by_tag.values(), strict=True), 1):
+                values: dict[str, float] = {}
+                for tag, (mean, sd) in zip(curves_by_tag, points, strict=True):
+                    lower, upper = edges[tag]
+                    values |= {tag: mean, lower: mean - sd, upper: mean + sd}
+                file.write(epoch, *(event_file.scalar(tag, value) for tag, value in values.items()))
     return len(rows)
 
 
@@ -69,9 +89,66 @@ def bands_directory(comparison: Comparison) -> Path:
     return Path(next_commands.relative_path(Path(os.path.commonpath(parents)))) / DIRECTORY_NAME
 
 
+def prepare_log_directory(comparison: Comparison, with_bands: bool = False) -> Path:
+    """Return the directory for `tensorboard --logdir` that shows exactly the runs of a comparison.
+
+    What describes the columns of its HParams page is written to it, and to the directories of the runs for all that
+    they hold.
+
+    Args:
+        comparison: the comparison.
+        with_bands: whether its bands are shown, too.
+    """
+    records = comparison.records
+    bands = bands_directory(comparison) if with_bands else None
+    log_directory = make_logdir([record.directory for record in records], bands)
+    parents = {record.directory.resolve().parent for record in records}
+    columns = [{**record.config, **record.data_paths} for record in records]
+    with suppress(StorageError):  # the page is less clear then, and nothing is lost
+        is_common = log_directory in (*parents, Path(os.path.commonpath(parents)))
+        for directory in parents if is_common else [log_directory]:
+            write_columns(directory, columns, comparison.metrics)
+    if not is_common:
+        for directory in parents:
+            refresh_columns(directory)
+    return log_directory
+
+
+def refresh_columns(directory: Path) -> None:
+    """Describe the columns of the HParams page for all runs in a directory, outputs/NAME."""
+    columns: list[dict[str, Any]] = []
+    metrics: dict[str, Metric] = {}
+    for run in find_runs(directory):
+        with suppress(*READ_ERRORS):
+            configuration, paths = read_configuration(run)
+            columns.append({**configuration, **paths})
+            metrics |= list_metrics(run.config)
+    with suppress(StorageError):
+        write_columns(directory, columns, metrics)
+
+
+def advise_on_ticks(num_runs: int, num_bands: int) -> str:
+    """Return the address that shows bands in TensorBoard, and what to tick there where TensorBoard ticks nothing.
+
+    Args:
+        num_runs: the number of runs in the log directory, without the bands.
+        num_bands: the number of bands.
+    """
+    address = f"http://localhost:6006/#custom_scalars&regexInput=^{DIRECTORY_NAME}/"
+    if num_runs + num_bands <= MAX_TICKED:
+        return "http://localhost:6006/#custom_scalars"
+    if num_bands <= MAX_TICKED:
+        return address
+    return (
+        f"{address} and tick some, or type more of their names after {DIRECTORY_NAME}/: of more than {MAX_TICKED}, "
+        "TensorBoard ticks none"
+    )
+
+
 def _remove_bands(directory: Path) -> None:
     """Delete the event files of an earlier comparison, and the directories that are empty without them."""
-    for file in [*directory.glob("layout/events.out.tfevents.*"), *directory.glob("*/mean*/events.out.tfevents.*")]:
+    # Earlier versions had three runs for each configuration: mean, mean+sd and mean-sd.
+    for file in [*directory.glob("*/events.out.tfevents.*"), *directory.glob("*/mean*/events.out.tfevents.*")]:
         file.unlink()
         for parent in (file.parent, file.parent.parent):
             with suppress(OSError):  # it is not empty
@@ -82,6 +159,7 @@ def _directory_names(rows: Sequence[Row]) -> Iterator[str]:
     """Yield a name for the directory of each row: the values that varied; TensorBoard has little room for names."""
     used_names = set[str]()
     for i, row in enumerate(rows):
-        name = re.sub(r"[^\w.,=~+-]", "-", ",".join(row.values.values()))[:100].strip(".") or "all"
-        yield name if name not in used_names else f"{name}-{i}"
+        label = format_label(row.values).replace(" ", ",")
+        name = re.sub(r"[^\w.,=~+-]", "-", label).encode()[:_MAX_NAME].decode(errors="ignore").strip(".") or "all"
+        yield name if name not in used_names else f"{name}~{i}"
         used_names.add(name)

@@ -99,16 +99,17 @@ def list_run_metrics(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
 def list_final_tags(metrics: Mapping[str, Metric]) -> dict[str, str]:
     """Return the tags with which the event file of a finished run ends, by the name of the metric that each holds.
 
-    TensorBoard's HParams page averages them over seeds, as tables of comparisons average the metrics. It begins with
-    the first five tags by name, so these names sort before those of the curves. It shows a tag with the name of a
+    TensorBoard's Time Series page has its cards in the order of their tags, so these single dots come below the curves
+    `train/...` and `val/...`. Its HParams page averages them over seeds, as tables of comparisons average the metrics,
+    and shows them in this order (see runs.tensorboard.hparams_columns). It shows a tag with the name of a
     hyperparameter in the column of that hyperparameter, so no tag is called `epochs`.
     """
+    names = sorted(metrics, key=lambda name: name != "accuracy")
     return {
-        **{f"val_{name}": f"kept/val_{name}" for name in metrics},
-        **{f"test_{name}": f"test/{name}" for name in metrics},
-        "gap": "gap",
-        "epochs": "train/epochs",
-        "best_epoch": "train/best_epoch",
+        **{f"{split}_{name}": f"values_kept/{split}_{name}" for name in names for split in ("test", "val")},
+        "gap": "values_kept/gap",
+        "epochs": "values_of_run/epochs",
+        "best_epoch": "values_of_run/best_epoch",
     }
 
 

@@ -67,7 +67,8 @@ def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
     members = []
     for planned, settings, checkpoint in zip(planned_runs, run_settings, checkpoints, strict=True):
         metadata = None if checkpoint is None else checkpoint.metadata
-        preview = partial(draw_preview, settings.stream_key) if dataset.features is None else None
+        augments = dataset.features is None and planned.job.config.augmentation
+        preview = partial(draw_preview, settings.stream_key) if augments else None
         recorder = RunRecorder(planned, metadata, dataset, architecture, preview, cohort_record, backend.describe())
         members.append(Member(settings, recorder))
     return Cohort(

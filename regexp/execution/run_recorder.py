@@ -13,20 +13,23 @@ from regexp.data.dataset import Dataset
 from regexp.execution.checkpoint_file import FinalParts, save_checkpoint
 from regexp.execution.images import Png, draw_confusion_matrix, draw_first_layer, encode_png
 from regexp.models.protocol import Architecture
-from regexp.runs import event_file
 from regexp.runs.appended_file import AppendedFile
 from regexp.runs.directories import PlannedRun, record_failure
-from regexp.runs.event_file import EventFile
 from regexp.runs.files.confusions import measure_classes, write_confusions
 from regexp.runs.run_record import FINISHED_STATUSES
-from regexp.runs.session import describe_configuration, make_session
 from regexp.runs.tensor_file import encode_tensors, recorded_checksum
+from regexp.runs.tensorboard import event_file
+from regexp.runs.tensorboard.event_file import EventFile
+from regexp.runs.tensorboard.session import describe_configuration, make_session
 from regexp.runs.weights import BEST, LAST, PREVIOUS
 from regexp.training.checkpoints import Checkpoint
 from regexp.training.member import RunResult
 from regexp.training.metrics import EpochMetrics
 from regexp.utils.atomic_io import append_to_log, sync_directory, sync_file, write_atomically
 from regexp.utils.storage_errors import explain_storage_errors
+
+# The tags of pictures. Their names sort after those of all scalars, because TensorBoard has a card for each picture.
+AUGMENTATION_TAG, CONFUSION_TAG, FIRST_LAYER_TAG = "visuals/augmentation", "visuals/confusion", "visuals/first_layer"
 
 
 class RunRecorder:
@@ -62,7 +65,7 @@ class RunRecorder:
             metadata: the metadata of the checkpoint from which the run resumes; None for a run that starts.
             dataset: the data set, split.
             architecture: the architecture of the run's network.
-            preview: a function that draws augmentation.png; None for a table, which has no pictures.
+            preview: a function that draws augmentation.png; None where nothing is augmented.
             cohort: the description of the cohort in the summary.
             device: the description of the device in the summary.
         """
@@ -110,7 +113,8 @@ class RunRecorder:
         if self.preview is not None:
             picture = self.preview()
             (self.directory / "augmentation.png").write_bytes(picture.content)
-            self.events.write(0, event_file.image("augmentation", *picture))
+            if self.planned.shows_stream:
+                self.events.write(0, event_file.image(AUGMENTATION_TAG, *picture))
         overrides = " ".join(self.planned.job.overrides) or "defaults"
         append_to_log(self.directory, f"starts: {overrides}; {self.device}")
         for heading, text in self.data_notes.items():
@@ -132,7 +136,7 @@ class RunRecorder:
         self.planned.refuse_if_taken_over()
         self.share_seconds += metrics.seconds / self.count_cohort()
         row = metrics.row()
-        # TensorBoard's HParams page shows the first five tags of a run. These tags sort after the final ones.
+        # TensorBoard's Time Series page begins with these: their names sort before all others.
         curves = {
             "train/objective": metrics.objective,
             **{f"train/{name}": metrics.values[f"train_{name}"] for name in self.metric_names},
@@ -225,7 +229,7 @@ class RunRecorder:
             result.checkpoint.tensors_of("best") if keeps_best else result.checkpoint.last_weights
         )
         if weight is not None and self.features is None:
-            pictures = [event_file.image("first_layer", *encode_png(draw_first_layer(weight, self.input_shape)))]
+            pictures = [event_file.image(FIRST_LAYER_TAG, *encode_png(draw_first_layer(weight, self.input_shape)))]
         self.events.write(
             last.epoch,
             *(
@@ -234,7 +238,7 @@ class RunRecorder:
                 if name in self.final_tags and math.isfinite(value)
             ),
             *pictures,
-            event_file.image("confusion", *confusion_picture),
+            event_file.image(CONFUSION_TAG, *confusion_picture),
             *make_session(config, self.planned.identity.data, result.status, self.started),
         )
 

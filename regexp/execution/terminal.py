@@ -20,9 +20,9 @@ from regexp.runs.directories import PlannedRun
 from regexp.runs.identity import short_names
 from regexp.runs.listing.cards import make_run_results
 from regexp.runs.listing.scores import tabulate_scores
-from regexp.runs.logdirs import make_current_logdir, make_logdir
 from regexp.runs.reserving.planned_notes import list_notes
 from regexp.runs.run import Run
+from regexp.runs.tensorboard.logdirs import make_current_logdir
 from regexp.runs.weights import LAST
 from regexp.user_code.targets import PYTHON_PREFIX
 from regexp.utils import next_commands
@@ -130,6 +130,7 @@ class Terminal:
             from regexp.comparison.formats.notebook import show_overview
             from regexp.comparison.formats.terminal import Report
             from regexp.comparison.loading import collect_runs
+            from regexp.comparison.tensorboard import prepare_log_directory
 
             comparison = compare_collection(collect_runs(runs, "the sweep"))
             if isinstance(self.console, PageConsole):
@@ -139,8 +140,7 @@ class Terminal:
                 Report(self.console).print_overview(comparison)
                 self.console.print()
             # The runs of the table and no others, so that TensorBoard's averages are those of the table.
-            logs = make_logdir([record.directory for record in comparison.records])
-            self._print_curves_command(logs)
+            self._print_curves_command(prepare_log_directory(comparison))
             self.print_line(f"compare  {next_commands.compare_command([run.directory for run in runs])}")
 
     def _report_run(self, run: Run, summary: dict[str, Any], finished_before: bool) -> None:

@@ -8,16 +8,16 @@ import platform
 import shutil
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from regexp.config.job import Job
-from regexp.config.schema import flatten
+from regexp.config.schema import flatten, source_arguments, stream_key
 from regexp.errors import DeviceError, RunError, StorageError
 from regexp.runs.appended_file import AppendedFile
 from regexp.runs.identity import Identity
@@ -55,6 +55,7 @@ class PlannedRun:
         finished: whether the run in it has ended and is only shown, not trained.
         other_code: the hash of the other code that trained a finished run of the same configuration and data, which is
             kept with keep=true and otherwise set aside; empty if there is no such run.
+        shows_stream: whether the picture of its augmentation goes into TensorBoard: one run of each image stream does.
         claim: the claim of this process on the run; None where it is not to be trained.
         problem: the error that prevents the run from being stored; None if nothing does.
         note: what the user should know about its directory.
@@ -69,6 +70,7 @@ class PlannedRun:
     directory: Path
     finished: bool
     other_code: str = ""
+    shows_stream: bool = True
     claim: Claim | None = None
     problem: StorageError | None = None
     note: str = ""
@@ -91,6 +93,22 @@ class PlannedRun:
         """Raise RunError if another process may train the run by now, because this one gave no sign of life."""
         if self.claim is not None:
             self.claim.refuse_if_lost()
+
+
+def choose_shown_streams(planned_runs: Sequence[PlannedRun], shown: set[str]) -> list[PlannedRun]:
+    """Return planned runs of which the first one of each image stream shows its pictures.
+
+    Args:
+        planned_runs: the runs.
+        shown: the image streams that other runs show; those of these runs are added.
+    """
+    chosen_runs = []
+    for planned in planned_runs:
+        config = planned.job.config
+        stream = repr((source_arguments(config), stream_key(config)))
+        chosen_runs.append(replace(planned, shows_stream=False) if stream in shown else planned)
+        shown.add(stream)
+    return chosen_runs
 
 
 def record_start(directory: Path, job: Job, identity: Identity, entries: Mapping[str, Any]) -> None:
@@ -178,7 +196,7 @@ def record_failure(planned: PlannedRun, error: Exception) -> None:
         write_atomically(directory / "failure.json", json.dumps(failure, indent=2).encode())
         append_to_log(directory, "".join(traceback.format_exception(error)).rstrip())
         for path in directory.glob("events.out.tfevents.*"):
-            from regexp.runs import event_file, session
+            from regexp.runs.tensorboard import event_file, session
 
             values = session.make_session(planned.job.config, planned.identity.data, "failed", time.time())
             event_file.EventFile(AppendedFile.read(path)).write(0, *values)

@@ -18,6 +18,8 @@ from regexp.utils.messages import format_value
 IGNORED_KEYS = {key for key, _, metadata in iterate_fields(Config()) if not metadata.get("identity", True)}
 IGNORED_KEYS |= {"device"}
 DATA_PATH_KEYS = ("data.path", "data.root")
+# The sections of a configuration with which the name of a seed group ends: experiments seldom vary them.
+_LAST_SECTIONS = ("device", "data", "batch_size", "epochs")
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ def _join_code_hashes(package_hash: str, user_hash: str) -> str:
 def seed_group(config: Config, fingerprint: str) -> str:
     """Return the name of a configuration's seed group, which is the same for all of its seeds.
 
-    The name lists what differs from the defaults, and ends with a hash of everything: "batch affine lr=0.003 (32e458)".
+    The name lists what differs from the defaults, with what experiments seldom vary at the end, and then a hash of
+    everything: "batch lr=0.003 affine epochs=9 (32e458)". It does not depend on the sweep, because a row of the HParams
+    page takes its runs from several sweeps.
 
     Args:
         config: the configuration of one of its runs.
@@ -68,12 +72,12 @@ def seed_group(config: Config, fingerprint: str) -> str:
     items = {key: value for key, value in identity_items(config).items() if key != "seed"}
     defaults = {**identity_items(Config()), "augmentation": items["augmentation"]}
     changes = {key: value for key, value in items.items() if key in defaults and value != defaults[key]}
+    changes |= {"augmentation.name": "+".join(config.augmentation)} if config.augmentation else {}
     names = short_names(list(changes))
     words = [
         value if key.endswith(".name") else f"{names[key]}={format_value(value, mark_fractions=True)}"
-        for key, value in changes.items()
+        for key, value in sorted(changes.items(), key=lambda change: change[0].partition(".")[0] in _LAST_SECTIONS)
     ]
-    words += ["+".join(config.augmentation)] if config.augmentation else []
     content = json.dumps({**items, "data.fingerprint": fingerprint}, sort_keys=True)
     return f"{' '.join(words) or 'defaults'} ({_hash(content.encode())[:6]})"
 

@@ -86,12 +86,8 @@ def read_run_record(run: Run) -> RunRecord:
         RunError, LookupError, TypeError, ValueError: run.json is incomplete.
     """
     record = run.record
-    config = dict(record["config"])
-    steps = dict.fromkeys(key.split(".")[1] for key in config if key.startswith("augmentation."))
-    seed, max_epochs = config.pop("seed"), config["epochs"]
-    paths = data_paths(config)
-    config = {key: value for key, value in config.items() if key not in {*IGNORED_KEYS, *DATA_PATH_KEYS}}
-    config = {**config, "augmentation": "+".join(steps) or "none", "data.fingerprint": str(record["identity"]["data"])}
+    seed, max_epochs = record["config"]["seed"], record["config"]["epochs"]
+    config, paths = read_configuration(run)
     metric_values: dict[str, float] = {}
     image_counts: dict[str, int] = {}
     validation, problem, last_epoch = "", None, 0
@@ -144,6 +140,23 @@ def find_best_run(records: Sequence[RunRecord]) -> RunRecord | None:
         candidates,
         key=lambda record: (record.metric_values["val_accuracy"], -record.metric_values.get("val_loss", math.inf)),
     )
+
+
+def read_configuration(run: Run) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return what decides a run's result but for its seed, and where its data are.
+
+    Returns:
+        The flat configuration without the keys that cannot change the result, with the names of its augmentation steps
+        and the fingerprint of its data; and the paths of its data by key, as far as it names any.
+
+    Raises:
+        LookupError, TypeError, ValueError: run.json is incomplete.
+    """
+    config = run.record["config"]
+    steps = dict.fromkeys(key.split(".")[1] for key in config if key.startswith("augmentation."))
+    kept = {key: value for key, value in config.items() if key not in {"seed", *IGNORED_KEYS, *DATA_PATH_KEYS}}
+    fingerprint = str(run.record["identity"]["data"])
+    return {**kept, "augmentation": "+".join(steps) or "none", "data.fingerprint": fingerprint}, data_paths(config)
 
 
 def _unfinished_status(run: Run) -> tuple[str, str | None]:

@@ -33,6 +33,7 @@ class SweepRecord:
         workers: the number of processes that train; None: as many as the cores, the memory and the work allow.
         started: the time at which the sweep started, with its time zone.
         swept_keys: the keys that vary, as far as the command says; what varies between the members is known besides.
+        shown_streams: the image streams of which a run of an earlier batch shows pictures in TensorBoard.
         command: what the user typed, where the sweep comes in several batches; empty where it comes in one.
         forced: what run.json records of the sweep if it trains runs anew, the same in all batches; else empty.
         planned_runs: the members so far, in order; a dictionary without values, so that none occurs twice.
@@ -44,6 +45,7 @@ class SweepRecord:
         self.id = time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + f"-{now % 1 * 1e6:06.0f}"
         self.started = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(now))
         self.swept_keys: Sequence[str] = ()
+        self.shown_streams: set[str] = set()
         self.command = ""
         self.forced: Mapping[str, str] = {}
         self.planned_runs: dict[PlannedRun, None] = {}

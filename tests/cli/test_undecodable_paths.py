@@ -44,7 +44,7 @@ def test_a_path_that_is_not_utf8_is_used_recorded_and_shown(
     assert run_regexp(monkeypatch, *words) == 0
     output = capsys.readouterr().out
     assert r"regexp-compare $'ocaf\351/default'" in output
-    [directory] = Path(f"o{BYTES}/default").glob("*caf*seed=0")
+    [directory] = Path(f"o{BYTES}/default").glob("*caf*seed=0*")
     # Every file that others read is UTF-8, and what reads them back finds the path.
     for path in Path(f"o{BYTES}").rglob("*"):
         if path.is_file() and path.suffix in (".json", ".csv", ".yaml", ".log"):
@@ -65,6 +65,7 @@ def test_a_path_that_is_not_utf8_is_used_recorded_and_shown(
     _, *missing_words = split_in_shell(group.command)
     assert f"hydra.run.dir=o{BYTES}" in missing_words
     assert run_regexp(monkeypatch, *missing_words) == 0
+    [directory] = Path(f"o{BYTES}/default").glob("*caf*seed=0*")
     assert load_run(directory).summary["status"] == "completed"
 
 

@@ -19,11 +19,12 @@ from regexp.comparison.formats.tables import tabulate_results
 from regexp.comparison.grouping import ABSENT
 from regexp.comparison.loading import collect
 from regexp.comparison.rows import Row
+from regexp.comparison.tensorboard import prepare_log_directory
 from regexp.comparison.verdicts import format_metric
 from regexp.config.metric_registry import FINAL_TAGS, RUN_METRICS
 from regexp.errors import RunError
 from regexp.execution.run_recorder import RunRecorder
-from regexp.runs.logdirs import make_current_logdir, make_logdir
+from regexp.runs.tensorboard.logdirs import make_current_logdir, make_logdir
 from regexp.training import loop
 from regexp.training.member import Member
 from regexp.utils.messages import format_value
@@ -162,8 +163,47 @@ def test_the_hparams_page_and_the_table_have_the_same_rows_columns_and_averages(
         [session] = group.sessions
         assert session.status == api_pb2.STATUS_FAILURE
         # What has no place in the table's means is not offered for comparison.
-        final_tags = {"train/epochs"} if group.name.endswith("diverged") else set()
+        final_tags = {"values_of_run/epochs"} if group.name.endswith("diverged") else set()
         assert set(metric_values(group)) & set(FINAL_TAGS.values()) == final_tags
+
+
+def read_experiment(log_directory: Path) -> api_pb2.Experiment:
+    """Return the description of the columns of the HParams page, as TensorBoard itself computes it."""
+    multiplexer = EventMultiplexer()
+    multiplexer.AddRunsFromDirectory(str(log_directory))
+    multiplexer.Reload()
+    context = TBContext(data_provider=MultiplexerDataProvider(multiplexer, str(log_directory)))
+    backend = backend_context.Context(context)
+    contents = backend.hparams_metadata(RequestContext(), "")
+    return backend.experiment_from_metadata(RequestContext(), "", True, contents, None)
+
+
+def test_the_columns_are_what_varied_and_then_the_final_metrics() -> None:
+    words = (["normalization=batch", "augmentation=shift"], ["optimizer.lr=0.1"], ["early_stopping.patience=3"])
+    sweep([["epochs=1", "model.hidden_sizes=[8]", *chosen, f"seed={seed}"] for chosen in words for seed in (0, 1)])
+    experiment = read_experiment(OUTPUTS)
+    # Not epochs or batch_size, which are constants, nor momentum or padding, which come with an option.
+    keys = {info.name: info for info in experiment.hparam_infos}
+    assert list(keys) == ["augmentation", "early_stopping.patience", "normalization", "optimizer.lr"]
+    assert all(info.differs for info in keys.values())
+    assert list(keys["normalization"].domain_discrete) == ["batch", "none"]
+    assert keys["optimizer.lr"].display_name == "lr"
+    assert [info.name.tag for info in experiment.metric_infos] == list(FINAL_TAGS.values())
+    names = [info.display_name for info in (*experiment.hparam_infos, *experiment.metric_infos)]
+    assert len(set(names)) == len(names)
+    assert names[4:7] == ["test accuracy", "validation accuracy", "test loss"]
+
+
+def test_the_columns_of_a_directory_follow_all_of_its_runs() -> None:
+    words = ["epochs=1", "model.hidden_sizes=[8]"]
+    sweep([[*words, f"optimizer.lr={lr}"] for lr in (0.1, 0.2)])
+    sweep([[*words, f"model.dropout={dropout}"] for dropout in (0, 0.5)])
+    assert [info.name for info in read_experiment(OUTPUTS).hparam_infos] == ["model.dropout", "optimizer.lr"]
+    comparison = compare_collection(collect([]))  # the last sweep
+    log_directory = prepare_log_directory(comparison)
+    assert log_directory != OUTPUTS.resolve()
+    assert [info.name for info in read_experiment(log_directory).hparam_infos] == ["model.dropout"]
+    assert len(read_session_groups(log_directory)) == 2
 
 
 def test_a_final_score_that_is_not_finite_is_in_no_average(monkeypatch: pytest.MonkeyPatch) -> None:

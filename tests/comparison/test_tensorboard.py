@@ -1,32 +1,25 @@
 """What TensorBoard shows of runs and comparisons, read from event files and seen in a browser."""
 
-import json
 import logging
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.browser import browser
+from helpers.browser import browser, serve_tensorboard
 from helpers.run_directories import write_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
-from regexp import load_run, sweep
+from regexp import sweep
 from regexp.comparison import tensorboard
 from regexp.comparison.compare import compare_collection
 from regexp.comparison.curves import Curves
 from regexp.comparison.loading import collect
 from regexp.errors import ConfigError
-from regexp.runs.logdirs import make_logdir
+from regexp.runs.tensorboard.logdirs import make_logdir
 
 SHORT = ["epochs=3", "model.hidden_sizes=[8]", "early_stopping=none"]
 
@@ -66,15 +59,25 @@ def test_bands_are_means_and_standard_deviations(tmp_path: Path) -> None:
             write_run(tmp_path / "runs", [f"normalization={normalization}"], seed, epochs=epochs)
     write_run(tmp_path / "runs", ["model.dropout=0.5"], 0)
     assert write_bands(tmp_path / "runs") == (2, tmp_path / "runs" / "bands")
-    written = {path.relative_to(tmp_path / "runs/bands").as_posix() for path in (tmp_path / "runs/bands").glob("*/*")}
-    assert written == {f"{n},0/{kind}" for n in ("none", "batch") for kind in ("mean", "mean+sd", "mean-sd")}
-    for kind, sign in (("mean", 0), ("mean+sd", 1), ("mean-sd", -1)):
-        curves = read_scalars(tmp_path / "runs/bands/batch,0" / kind)
-        assert set(curves) == {"train/loss", "train/accuracy", "val/loss", "val/accuracy"}
-        # The curves end with the shortest run, after 4 epochs.
-        losses = np.array([[1 / epoch + seed / 100 for seed in (0, 1, 2)] for epoch in range(1, 5)])
-        expected = losses.mean(axis=1) + sign * losses.std(axis=1, ddof=1)
-        assert curves["val/loss"] == [(i + 1, pytest.approx(value)) for i, value in enumerate(expected)]
+    assert _list_bands(tmp_path / "runs") == {"norm=none,dropout=0", "norm=batch,dropout=0"}
+    curves = read_scalars(tmp_path / "runs/bands/norm=batch,dropout=0")
+    means = {f"{split}/{metric}" for split in ("train", "val") for metric in ("loss", "accuracy")}
+    edges = {f"values_of_seeds/{tag.replace('/', '_')}_{edge}" for tag in means for edge in ("lower", "upper")}
+    assert set(curves) == means | edges
+    # The curves end with the shortest run, after 4 epochs.
+    losses = np.array([[1 / epoch + seed / 100 for seed in (0, 1, 2)] for epoch in range(1, 5)])
+    mean, sd = losses.mean(axis=1), losses.std(axis=1, ddof=1)
+    for tag, expected in (
+        ("val/loss", mean),
+        ("values_of_seeds/val_loss_lower", mean - sd),
+        ("values_of_seeds/val_loss_upper", mean + sd),
+    ):
+        assert curves[tag] == [(i + 1, pytest.approx(value)) for i, value in enumerate(expected)]
+
+
+def _list_bands(directory: Path) -> set[str]:
+    """Return the names of the runs that are bands of the runs in a directory."""
+    return {path.parent.name for path in (directory / "bands").rglob("events*")}
 
 
 def test_writing_bands_replaces_old_bands_and_keeps_other_files(tmp_path: Path) -> None:
@@ -82,36 +85,76 @@ def test_writing_bands_replaces_old_bands_and_keeps_other_files(tmp_path: Path) 
         write_run(tmp_path / "runs", ["normalization=batch"], seed)
         write_run(tmp_path / "runs", ["normalization=none"], seed)
     write_bands(tmp_path / "runs")
-    other_file = tmp_path / "runs/bands/none/mean/mine.txt"
+    other_file = tmp_path / "runs/bands/none/mine.txt"
     other_file.write_text("")
-    old_files = set((tmp_path / "runs/bands").rglob("events*"))
+    for kind in ("mean", "mean+sd", "mean-sd"):  # an earlier version had three runs for each configuration
+        (tmp_path / "runs/bands/group" / kind).mkdir(parents=True)
+        (tmp_path / "runs/bands/group" / kind / "events.out.tfevents.1.x.1.0").write_text("")
     write_run(tmp_path / "runs", ["normalization=layer"], 0)
     write_run(tmp_path / "runs", ["normalization=layer"], 1)
     assert write_bands(tmp_path / "runs")[0] == 3
-    files = list((tmp_path / "runs/bands").rglob("events*"))
-    assert len(files) == 9
+    assert _list_bands(tmp_path / "runs") == {"none", "batch", "layer"}
+    assert len(list((tmp_path / "runs/bands").rglob("events*"))) == 3
     assert other_file.exists()
-    assert len(old_files) == 6
 
 
-def test_training_and_validation_share_a_chart(tmp_path: Path) -> None:
+def _read_layouts(directory: Path) -> list[layout_pb2.Layout]:
+    """Return the layouts of the Custom Scalars page in the bands of a directory."""
+    return [
+        layout_pb2.Layout.FromString(value.tensor.string_val[0])
+        for file in (directory / "bands").rglob("events*")
+        for event in EventFileLoader(str(file)).Load()
+        for value in event.summary.value
+        if value.metadata.plugin_data.plugin_name == "custom_scalars"
+    ]
+
+
+def test_the_layout_has_bands_and_charts_of_training_and_validation(tmp_path: Path) -> None:
     for seed in (0, 1):
         write_run(tmp_path / "several", [], seed)
     write_run(tmp_path / "one", [], 0)
     for name, band_count in (("several", 1), ("one", 0)):
         assert write_bands(tmp_path / name)[0] == band_count
-        layouts = []
-        for file in (tmp_path / name / "bands").rglob("events*"):
-            for event in EventFileLoader(str(file)).Load():
-                for value in event.summary.value:
-                    if value.tag == "custom_scalars__config__":
-                        assert value.metadata.plugin_data.plugin_name == "custom_scalars"
-                        layouts.append(layout_pb2.Layout.FromString(value.tensor.string_val[0]))
-        [layout] = layouts
-        [category] = layout.category
+        [layout] = _read_layouts(tmp_path / name)
+        *margins, category = layout.category
         charts = {chart.title: list(chart.multiline.tag) for chart in category.chart}
-        assert charts["loss: training and validation"] == ["^train/loss$", "^val/loss$"]
-        assert charts["accuracy: training and validation"] == ["^train/accuracy$", "^val/accuracy$"]
+        assert charts == {name: [f"^train/{name}$", f"^val/{name}$"] for name in ("loss", "accuracy")}
+        assert len(margins) == band_count
+        for margin in margins:
+            tags = [tag for chart in margin.chart for s in chart.margin.series for tag in (s.value, s.lower, s.upper)]
+            [run] = _list_bands(tmp_path / name)
+            assert sorted(tags) == sorted(read_scalars(tmp_path / name / "bands" / run))
+
+
+@pytest.mark.parametrize(
+    ("num_runs", "num_bands", "address", "has_advice"),
+    [
+        (32, 8, "http://localhost:6006/#custom_scalars", False),
+        (180, 36, "http://localhost:6006/#custom_scalars&regexInput=^bands/", False),
+        (1000, 200, "http://localhost:6006/#custom_scalars&regexInput=^bands/", True),
+    ],
+)
+def test_the_address_shows_bands_at_once_or_says_what_to_tick(
+    num_runs: int, num_bands: int, address: str, has_advice: bool
+) -> None:
+    advice = tensorboard.advise_on_ticks(num_runs, num_bands)
+    assert advice.split()[0] == address
+    assert ("tick" in advice) == has_advice
+
+
+def test_one_run_of_each_image_stream_shows_its_augmentation() -> None:
+    """None does where nothing augments. Batches of a sweep and cohorts of other shapes share the streams."""
+    grid = product(("none", "batch"), ("none", "shift"), (0, 1))
+    runs = sweep([[*SHORT, f"normalization={n}", f"augmentation={a}", f"seed={s}"] for n, a, s in grid], quiet=True)
+    pictured = []
+    for run in runs:
+        events = EventAccumulator(str(run.directory))
+        events.Reload()
+        assert "visuals/confusion" in events.Tags()["images"]
+        if "visuals/augmentation" in events.Tags()["images"]:
+            pictured.append((run.config["normalization"], run.config["seed"]))
+        assert (run.directory / "augmentation.png").exists() == ("augmentation=shift" in run.record["overrides"])
+    assert pictured == [("none", 0), ("none", 1)]
 
 
 def test_seeds_of_a_configuration_share_a_seed_group_and_leave_no_other_event_files() -> None:
@@ -124,7 +167,8 @@ def test_seeds_of_a_configuration_share_a_seed_group_and_leave_no_other_event_fi
         assert "seed" not in start.session_start_info.hparams
         assert len(list(run.directory.glob("events.*"))) == 1
     assert sorted(map(len, groups.values())) == [2, 2]
-    assert {path.parent for path in Path("outputs").rglob("events.*")} == {run.directory for run in runs}
+    directories = {run.directory for run in runs} | {Path("outputs/default/hparams")}  # describes the columns
+    assert {path.parent for path in Path("outputs").rglob("events.*")} == directories
 
 
 def test_the_gap_is_measured_with_the_kept_weights() -> None:
@@ -134,7 +178,7 @@ def test_the_gap_is_measured_with_the_kept_weights() -> None:
     assert run.summary is not None
     assert run.summary["best_epoch"] < run.summary["epochs"]
     best = run.metrics[run.summary["best_epoch"] - 1]
-    [(_, gap)] = read_scalars(run.directory)["gap"]
+    [(_, gap)] = read_scalars(run.directory)["values_kept/gap"]
     assert gap == pytest.approx(best["val_loss"] - best["train_loss"], rel=1e-6)
 
 
@@ -193,31 +237,6 @@ def test_the_log_directory_is_that_of_the_runs_where_links_cannot_be_made(
     assert make_logdir(runs[:1]) == tmp_path / "one"
 
 
-@contextmanager
-def serve_tensorboard(log_directory: Path, run_count: int) -> Iterator[str]:
-    """Start TensorBoard, wait until it has read this many runs, and yield its address."""
-    with socket.socket() as unused:
-        unused.bind(("localhost", 0))
-        port = unused.getsockname()[1]
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(log_directory), "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    address = f"http://localhost:{port}"
-    try:
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            try:
-                with urllib.request.urlopen(f"{address}/data/runs", timeout=10) as answer:
-                    if len(json.load(answer)) >= run_count:
-                        break
-            except OSError:
-                assert process.poll() is None, "TensorBoard has ended"
-            time.sleep(0.3)
-        yield address
-    finally:
-        process.terminate()
-        process.wait()
-
-
 # JavaScript that returns all texts on a page, also those in the shadow roots of its elements.
 TEXT = """(() => {
   const found = [];
@@ -250,71 +269,45 @@ ELEMENTS = """((tag) => {
 
 @pytest.mark.slow
 def test_tensorboards_pages_in_a_browser(tmp_path: Path) -> None:
-    """Two configurations with two seeds each, a run with another key, a diverged run and bands are all shown."""
-    runs = sweep([[*SHORT, f"normalization={n}", f"seed={s}"] for n in ("none", "batch") for s in (0, 1)], quiet=True)
-    runs += sweep([[*SHORT, "model.dropout=0.5", "seed=0"]], quiet=True)
-    runs += sweep([[*SHORT, "optimizer.lr=1e38", "seed=0"]], quiet=True)
-    assert write_bands("outputs/default")[0] == 2
-    run_names = [run.directory.name for run in runs]
-    with browser(tmp_path / "profile") as page, serve_tensorboard(Path("outputs/default"), len(runs) + 6) as address:
-        page.open(f"{address}/#hparams")
+    """Configurations with two seeds each, a run with another key, a diverged run and bands, more than 40 in all."""
+    grid = list(product(("none", "batch"), (0, 0.1, 0.2, 0.3, 0.4), (0, 1)))
+    runs = sweep([[*SHORT, f"normalization={n}", f"model.dropout={p}", f"seed={s}"] for n, p, s in grid], quiet=True)
+    others = [[*SHORT, "model.dropout=0.5", "seed=0"], [*SHORT, "optimizer.lr=1e38", "seed=0"]]
+    others += [[*SHORT, "augmentation=shift", f"seed={s}"] for s in range(10)]
+    runs += sweep(others, quiet=True)
+    comparison = compare_collection(collect([Path("outputs/default")]))
+    num_bands = tensorboard.write_bands(comparison, Curves(comparison.rows))
+    log_directory = tensorboard.prepare_log_directory(comparison, with_bands=True)
+    assert log_directory == Path("outputs/default").resolve()
+    assert num_bands == 11
+    assert len(runs) + num_bands > tensorboard.MAX_TICKED
+    address_of_bands = tensorboard.advise_on_ticks(len(runs), num_bands).partition("/#")[2]
+    with browser(tmp_path / "profile") as page, serve_tensorboard(log_directory, len(runs) + num_bands + 1) as address:
+        page.open(f"{address}/#hparams", width=1750, height=1200)
         page.wait_until(f"{TEXT}.filter(text => / \\([0-9a-f]{{6}}\\)( diverged)?$/.test(text)).length >= 4")
         text = page.evaluate(TEXT)
-        header = text[text.index("Trial ID") :]
-        columns = header[: next(i for i, word in enumerate(header) if word.endswith(")"))]
-        # The keys that differ come first, then exactly those metrics that are written at the end of a run.
-        joined = "".join(columns)
-        varied_keys = ["model.dropout", "normalization", "optimizer.lr"]
-        final_metrics = ["gap", "kept/val_accuracy", "kept/val_loss", "test/accuracy", "test/loss"]
-        positions = [joined.index(name) for name in (*varied_keys, *final_metrics)]
-        assert positions == sorted(positions)
-        assert "train/loss" not in joined
+        header = text[text.index("Trial ID") + 1 :]
+        columns = header[: next(i for i, word in enumerate(header) if word.endswith((")", ") diverged")))]
+        # Exactly the keys that differ, and then the metrics; no constants, and no keys that come with an option.
+        expected = ["augmentation", "dropout", "normalization", "lr"]
+        expected += ["test accuracy", "validation accuracy", "test loss", "validation loss", "gap"]
+        assert [word for word in columns if word in expected] == expected
+        assert not {"batch_size", "epochs", "momentum", "padding"} & set(columns)
         rows = {word.rpartition(" (")[0] for word in header if word.endswith((")", ") diverged")) and " (" in word}
-        common = {"epochs=3", "hidden_sizes=[8]", "patience=null", "restore_best=false"}
-        assert {" ".join(set(row.split()) - common) for row in rows} == {"", "batch", "dropout=0.5", "lr=1e+38"}
-        request = urllib.request.Request(
-            f"{address}/data/plugin/hparams/session_groups",
-            json.dumps({"startIndex": 0, "sliceSize": 99, "allowedStatuses": [
-                "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING", "STATUS_UNKNOWN"]}).encode(),
-            {"Content-Type": "application/json"},
-        )  # fmt: skip
-        with urllib.request.urlopen(request) as answer:
-            groups = json.load(answer)["sessionGroups"]
-        assert sorted(len(group["sessions"]) for group in groups) == [1, 1, 2, 2]
-        statuses = sorted(session["status"] for group in groups for session in group["sessions"])
-        assert statuses == ["STATUS_FAILURE", *["STATUS_SUCCESS"] * 5]
-        for group in groups:
-            for value in group["metricValues"]:
-                if value["name"]["tag"] == "kept/val_accuracy":
-                    summaries = [load_run(Path("outputs/default", s["name"])).summary for s in group["sessions"]]
-                    accuracies = [summary["last"]["val_accuracy"] for summary in summaries if summary]
-                    assert value["value"] == pytest.approx(np.mean(accuracies), rel=1e-6)
+        first_words = {row.replace(" hidden_sizes=[8]", "").partition(" patience")[0] for row in rows}
+        assert {"dropout=0.1 batch", "dropout=0.5", "batch"} <= first_words
 
         page.open("about:blank")
-        page.open(f"{address}/#scalars", width=1400, height=4000)
-        page.wait_until(f"{TEXT}.includes('kept/val_loss') && {TEXT}.includes('val')")
-        text = page.evaluate(TEXT)
-        assert {"gap", "kept", "test", "train", "val"} <= set(text)
-        expected = [
-            f"bands/{name}/{kind}" for name in _band_names() for kind in ("mean", "mean+sd", "mean-sd")
-        ] + run_names
-        assert {line for line in text if line in expected} == set(expected)
+        page.open(f"{address}/", width=1750, height=1200)
+        page.wait_until(f"{TEXT}.includes('train/accuracy')")
+        tags = [word for word in page.evaluate(TEXT) if "/" in word]
+        assert next(tag for tag in tags if tag.startswith("train/")) == "train/accuracy"
+        assert not any(tag.startswith(("values", "visuals")) for tag in tags)  # they come further below
 
         page.open("about:blank")
-        page.open(f"{address}/#images", width=1400, height=6000)
-        pictures = page.wait_until(
-            f"(() => {{ const all = {ELEMENTS}('IMG').filter(img => img.src.includes('individualImage')"
-            " && img.complete && img.naturalWidth > 0); return all.length >= 6 && all.length; })()"
-        )
-        assert pictures >= len(run_names)
-
-        page.open("about:blank")
-        page.open(f"{address}/#custom_scalars")
-        page.wait_until(f"{TEXT}.includes('loss: training and validation')")
-
-
-def _band_names() -> list[str]:
-    return sorted(path.name for path in Path("outputs/default/bands").iterdir())
+        page.open(f"{address}/#{address_of_bands}", width=1750, height=1200)
+        page.wait_until(f"{TEXT}.filter(text => text === 'Matches (11)').length >= 4")
+        assert "validation loss: mean ± sd over seeds" in page.evaluate(TEXT)
 
 
 def test_bands_need_runs(tmp_path: Path) -> None:

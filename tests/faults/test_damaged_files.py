@@ -17,7 +17,7 @@ from regexp.execution.checkpoint_file import LAST, PREVIOUS, load_checkpoint
 from regexp.execution.run_recorder import RunRecorder
 from regexp.runs.tensor_file import read_tensors
 
-RUN = ["epochs=5", "model.hidden_sizes=[2]", "data.train_size=64", "data.val_size=32"]
+RUN = ["epochs=5", "augmentation=shift", "model.hidden_sizes=[2]", "data.train_size=64", "data.val_size=32"]
 # The last epoch of the interrupted run that was recorded. Checkpoints are those of epochs 3 and 2.
 LAST_EPOCH = 4
 FILES = ["run.json", "metrics.csv", "events.out.tfevents", LAST, PREVIOUS, "augmentation.png", "run.log"]

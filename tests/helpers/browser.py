@@ -5,9 +5,11 @@ import itertools
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,3 +105,28 @@ def browser(profile: Path) -> Iterator[Page]:
         process.kill()
         process.wait()
         os.close(command_writer)
+
+
+@contextmanager
+def serve_tensorboard(log_directory: Path, run_count: int) -> Iterator[str]:
+    """Start TensorBoard, wait until it has read this many runs, and yield its address."""
+    with socket.socket() as unused:
+        unused.bind(("localhost", 0))
+        port = unused.getsockname()[1]
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(log_directory), "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    address = f"http://localhost:{port}"
+    try:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(f"{address}/data/runs", timeout=10) as answer:
+                    if len(json.load(answer)) >= run_count:
+                        break
+            except OSError:
+                assert process.poll() is None, "TensorBoard has ended"
+            time.sleep(0.3)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()

@@ -50,8 +50,10 @@ def make_brief_notes(comparison: Comparison) -> list[str]:
             f"±: 95 % interval over seeds; difference: {comparison.metric.title} minus that of {baseline}, paired by "
             "seed; verdict: t test at 5 % after Holm's correction; unclear: not distinguishable."
         )
+    keeps_last = any(record.config.get("early_stopping.restore_best") is False for record in comparison.records)
     return [
         *lines,
+        *(_explain_weights(comparison) if keeps_last else []),
         *_explain_single_seed(comparison),
         *explain_mixed_data(comparison),
         *explain_different_images(comparison),
@@ -67,9 +69,21 @@ def _explain_means(comparison: Comparison) -> Iterator[str]:
             "±: half the width of the 95 % interval of the mean over seeds (which decide initial weights, order, "
             f"augmentation and dropout), for this split and this test set.{_explain_missing_intervals(comparison)}"
         )
+    yield from _explain_weights(comparison)
     yield from _explain_single_seed(comparison)
     yield from describe_training_time(comparison)
     yield from _explain_test_set(comparison)
+
+
+def _explain_weights(comparison: Comparison) -> Iterator[str]:
+    """Yield which weights the figures belong to: those of a run's best epoch, or of its last."""
+    choices = {
+        bool(record.config.get("early_stopping.restore_best", True)) for record in comparison.records if record.finished
+    }
+    epochs = {frozenset({True}): "its best epoch", frozenset({False}): "its last epoch"}
+    epoch = epochs.get(frozenset(choices), "its best or its last epoch, as early_stopping.restore_best says")
+    if choices:
+        yield f"Figures are those of the weights that a run keeps, of {epoch}."
 
 
 def _explain_missing_intervals(comparison: Comparison) -> str:

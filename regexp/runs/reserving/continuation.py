@@ -53,8 +53,8 @@ class Progress:
             OSError: a file cannot be written.
         """
         from regexp.runs.appended_file import AppendedFile
-        from regexp.runs.event_file import EventFile, split_records
-        from regexp.runs.session import CONFIGURATION_TAG, describe_configuration
+        from regexp.runs.tensorboard.event_file import EventFile, split_records
+        from regexp.runs.tensorboard.session import CONFIGURATION_TAG, describe_configuration
 
         events = EventFile.create(directory)
         events.write(0, describe_configuration(config))

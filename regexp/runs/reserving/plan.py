@@ -13,7 +13,7 @@ from pathlib import Path
 from regexp.config.job import Job
 from regexp.config.schema import source_arguments
 from regexp.data.sources import locate
-from regexp.runs.directories import PlannedRun
+from regexp.runs.directories import PlannedRun, choose_shown_streams
 from regexp.runs.identity import Identity, identify
 from regexp.runs.labels import make_labels
 from regexp.runs.provenance.commit import read_commit
@@ -71,10 +71,12 @@ def plan_runs(
             # Before a run was claimed, another process may have finished it, or changed its directory.
             for run_index in run_indices.values():
                 run_index.refresh()
-    planned_by_key = {
-        key: reservations[key].find() if claims is None else reservations[key].reserve(claims)
-        for key in track_progress(list(reservations), "planning the runs")
-    }
+    planned_runs = [
+        reservation.find() if claims is None else reservation.reserve(claims)
+        for reservation in track_progress(list(reservations.values()), "planning the runs")
+    ]
+    shown_streams: set[str] = set() if sweep is None else sweep.shown_streams
+    planned_by_key = dict(zip(reservations, choose_shown_streams(planned_runs, shown_streams), strict=True))
     return [planned_by_key[key] for key in keys]
 
 

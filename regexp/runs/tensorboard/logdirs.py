@@ -9,6 +9,9 @@ from pathlib import Path
 from regexp.data.sources import cache_directory
 from regexp.runs.run import SET_ASIDE
 
+# The directory beside runs that describes the columns of the HParams page (see hparams_columns).
+COLUMNS_DIRECTORY = "hparams"
+
 
 def make_current_logdir(outputs: Path) -> Path:
     """Return a directory for `tensorboard --logdir` that shows all runs but those that were set aside.
@@ -25,6 +28,7 @@ def make_current_logdir(outputs: Path) -> Path:
     if not any(outputs.glob(f"*/*{SET_ASIDE}*")):
         return outputs
     directories = [path.parent for path in outputs.glob("*/*/run.json") if SET_ASIDE not in path.parent.name]
+    directories += outputs.glob(f"*/{COLUMNS_DIRECTORY}")
     return make_logdir(directories, key=str(outputs.resolve()))
 
 
@@ -45,7 +49,8 @@ def make_logdir(directories: Sequence[Path], extra_directory: Path | None = None
     common = Path(os.path.commonpath(parents))
     # TensorBoard takes every directory with an event file for a run, also one that was set aside.
     files = common.glob("*/events.out.tfevents.*") if len(parents) == 1 else common.rglob("events.out.tfevents.*")
-    if {file.parent for file in files} <= set(run_directories):
+    shown_directories = {file.parent for file in files if file.parent.name != COLUMNS_DIRECTORY}
+    if shown_directories <= set(run_directories):
         return common
     digest = hashlib.sha256(os.fsencode(key or "\n".join(sorted(map(str, run_directories))))).hexdigest()[:8]
     links = cache_directory() / "tensorboard" / f"{common.name}-{digest}"

@@ -8,9 +8,9 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 
 from regexp.config.fields import iterate_fields
 from regexp.config.schema import Config, flatten
-from regexp.runs import event_file
 from regexp.runs.identity import data_paths, seed_group
 from regexp.runs.run_record import FINISHED_STATUSES
+from regexp.runs.tensorboard import event_file
 from regexp.utils.messages import format_value
 
 # The tag of the table of all keys and values.

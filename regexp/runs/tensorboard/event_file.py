@@ -21,6 +21,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from regexp.runs.appended_file import AppendedFile
+from regexp.utils.atomic_io import write_atomically
 from regexp.utils.messages import show_bytes
 
 
@@ -61,6 +62,14 @@ def split_records(content: bytes, left_out: str) -> Iterator[bytes]:
         if not event.file_version and all(value.tag != left_out for value in event.summary.value):
             yield content[position:end]
         position = end
+
+
+def write_event_file(path: Path, *values: Summary.Value) -> None:
+    """Write an event file with values of step 0, in the place of one that may be there."""
+    first_record = _encode(Event(wall_time=time.time(), file_version="brain.Event:2"))
+    write_atomically(
+        path, first_record + _encode(Event(wall_time=time.time(), summary=Summary(value=values))), sync=False
+    )
 
 
 def _encode(event: Event) -> bytes:
@@ -104,8 +113,8 @@ def text(tag: str, markdown: str) -> Summary.Value:
 def hyperparameters(values: Mapping[str, float | bool | str], group: str, started: float) -> Summary.Value:
     """Return the start of a session on TensorBoard's HParams page.
 
-    No experiment summary is written: without one TensorBoard finds all columns and metrics by itself; with one it
-    shows only the columns and metrics of the first run.
+    No run describes the page's columns, since TensorBoard takes the first description that it meets for all runs. That
+    of a log directory is in a file of its own (see runs.tensorboard.hparams_columns).
 
     Args:
         values: the hyperparameters by name.
@@ -123,6 +132,11 @@ def hyperparameters(values: Mapping[str, float | bool | str], group: str, starte
     return _session(metadata.SESSION_START_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_start_info=start))
 
 
+def experiment(columns: api_pb2.Experiment) -> Summary.Value:
+    """Return the description of the columns of TensorBoard's HParams page, which holds for its log directory."""
+    return _session(metadata.EXPERIMENT_TAG, plugin_data_pb2.HParamsPluginData(experiment=columns))
+
+
 def session_end(success: bool) -> Summary.Value:
     """Return the end of a session on TensorBoard's HParams page."""
     status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
@@ -130,15 +144,21 @@ def session_end(success: bool) -> Summary.Value:
     return _session(metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=end))
 
 
-def layout(title: str, charts: Mapping[str, Sequence[str]]) -> Summary.Value:
+def layout(bands: Mapping[str, Sequence[tuple[str, str, str]]], charts: Mapping[str, Sequence[str]]) -> Summary.Value:
     """Return the layout of TensorBoard's custom scalars page.
 
     Args:
-        title: the title above the charts.
-        charts: for each chart, by its title, the tags whose curves it shows.
+        bands: for each chart of bands, by its title, the tags of each band's middle, lower and upper curve.
+        charts: for each chart of plain curves, by its title, the tags whose curves it shows.
     """
     page = layout_pb2.Layout()
-    category = page.category.add(title=title)
+    if bands:
+        category = page.category.add(title="mean and spread over seeds")
+        for name, series in bands.items():
+            margin = category.chart.add(title=name).margin
+            for value, lower, upper in series:
+                margin.series.add(value=value, lower=lower, upper=upper)
+    category = page.category.add(title="training and validation", closed=bool(bands))
     for name, tags in charts.items():
         category.chart.add(title=name).multiline.tag.extend(f"^{re.escape(tag)}$" for tag in tags)
     tensor = TensorProto(dtype=DT_STRING, string_val=[page.SerializeToString()], tensor_shape=TensorShapeProto())
