@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from PIL import Image
 from regexp import Arrays, load_run, run, sweep
 from regexp.data.decode import decode_pictures
 from regexp.data.stratification import stratified_indices
+from regexp.data.tables.encoding import Feature
 from regexp.errors import ConfigError, DataError, DoubtfulResult, RunError
 from regexp.predict import main, predict
 from regexp.runs.predicting.array_inputs import read_array
@@ -113,6 +115,9 @@ def test_rows_that_cannot_be_read_are_named_and_the_others_answered(trained: Tra
     assert "1 row holds a category that no training row has" in str(warnings[1].message)
     with pytest.raises(DataError, match="have no column kind, on which the run was trained; they have x"):
         trained.table.predict({"x": [1.0]})
+    whole = InputFormat("table", CLASSES, (), None, (Feature("zip", "3"), Feature("zip", "4")), fills_missing=False)
+    [(_, features)] = encode_rows(["0", "1", "2"], {"zip": [3.0, "4", np.int64(3)]}, whole, {}, [])
+    assert features.tolist() == [[1, 0], [0, 1], [1, 0]]
     form = trained.table.input_format
     problems: dict[str, str] = {}
     strict = InputFormat("table", CLASSES, (), None, form.features, fills_missing=False)
@@ -140,6 +145,13 @@ def test_pictures_are_read_as_in_training(channels: int, tmp_path: Path) -> None
     [(names, images)] = read_pictures(files, form, problems)
     assert (names, problems) == ([str(file) for file in files], {})
     assert np.array_equal(images, expected)
+
+
+def test_the_scale_of_pictures_is_that_of_training_and_the_scale_of_arrays_says_nothing_of_them(tmp_path: Path) -> None:
+    Image.fromarray(make_pixels(0, 0, 5, 5, 3)).save(tmp_path / "dark.png")
+    for data, scale in (("image_folder", 100.0), ("arrays", None)):
+        [(_, images)] = read_pictures([tmp_path / "dark.png"], replace(FORM, data=data, scale=100.0), {})
+        assert np.array_equal(images, decode_pictures([tmp_path / "dark.png"], 5, False, scale)[0])
 
 
 def test_one_broken_picture_does_not_keep_the_others(tmp_path: Path) -> None:
