@@ -40,8 +40,17 @@ def test_the_type_is_that_of_the_weights(model: nn.Module) -> None:
 
 @pytest.mark.parametrize("images", [IMAGES.float(), IMAGES / 255 - 1], ids=["to 255", "below 0"])
 def test_another_range_is_warned_of(model: nn.Module, images: torch.Tensor) -> None:
-    with pytest.warns(DoubtfulResult, match="the model takes floating point from 0 to 1: give uint8, or divide by"):
+    with pytest.warns(
+        DoubtfulResult, match="the model takes floating point from 0 to 1: give uint8, or divide by"
+    ) as records:
         model(images)
+    assert records[0].filename == __file__
+
+
+def test_transforms_of_torch_take_the_model(model: nn.Module) -> None:
+    mapped = torch.func.vmap(lambda image: model(image[None])[0])(IMAGES / 255)
+    torch.testing.assert_close(mapped, model(IMAGES))
+    assert model(IMAGES[:0]).shape == model(IMAGES[:0] / 255).shape == (0, 12)
 
 
 @pytest.mark.parametrize("images", [IMAGES.long(), IMAGES > 3, IMAGES.numpy(), [0, 1]], ids=lambda x: type(x).__name__)

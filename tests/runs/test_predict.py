@@ -237,6 +237,8 @@ def test_only_the_seeds_of_one_configuration_predict_together(tmp_path: Path) ->
     example = f"{tmp_path}/model.dropout=0.5,seed=0 {tmp_path}/model.dropout=0.5,seed=1,"
     assert example in str(error.value)
     assert "--best (in Python best=True)" in str(error.value)
+    suggested = shlex.split(str(error.value).partition("such as ")[2].partition(", or take")[0])
+    assert len(choose_runs(suggested)) == 2
     assert [item.config["seed"] for item in choose_runs(sorted(tmp_path.glob("*0.5,seed=*"), reverse=True))] == [0, 1]
     assert choose_runs([tmp_path], best=True)[0].directory.name == "model.dropout=0.5,seed=1"
     write_run(tmp_path, ["model.dropout=0.5"], 7, data="other")

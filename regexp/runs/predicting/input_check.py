@@ -1,9 +1,11 @@
 """The check of what a loaded model is called with, as a forward pre-hook of torch."""
 
+import sys
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from regexp.utils.console import warn_caller
+from regexp.errors import DoubtfulResult
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -60,14 +62,24 @@ class InputCheck:
         return f"the model takes rows [{shape}] of features in floating point"
 
     def _warn_of_range(self, images: "Tensor") -> None:
-        if images.numel() == 0:
+        try:
+            low, high = (float(value) for value in images.aminmax())
+        except RuntimeError:  # there are no images, or torch.func gives tensors without values
             return
-        low, high = (float(value) for value in images.aminmax())
         if low < _LOWEST or high > _HIGHEST:
-            warn_caller(
+            message = (
                 f"these images go from {low:g} to {high:g}, but the model takes floating point from 0 to 1: give "
                 "uint8, or divide by the number that is white, such as 255"
             )
+            warnings.warn(message, DoubtfulResult, stacklevel=_count_library_frames() + 1)
+
+
+def _count_library_frames() -> int:
+    """Return how many calls of this package and of torch lie between the user's line and the caller of this."""
+    frame, count = sys._getframe(1), 0
+    while frame.f_globals.get("__name__", "").startswith(("regexp.", "torch.")) and frame.f_back is not None:
+        frame, count = frame.f_back, count + 1
+    return count
 
 
 def _suggest_tensor(images: Any) -> str:
