@@ -12,6 +12,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from regexp import Run, sweep
@@ -51,6 +52,8 @@ def main() -> None:
                 train, "optimizer.weight_decay", (0, 0.1, 0.3, 1, 3), ["optimizer=adamw"], "weight decay (AdamW)"
             ),
             "label_smoothing": plot_label_smoothing(train),
+            "sam": plot_strengths(train, "optimizer.sam_rho", (0, 0.05, 0.1, 0.2, 0.4), [], "distance (SAM)"),
+            "averaging": plot_averages(train),
         }
     for name, figure in figures.items():
         figure.savefig(ROOT / "docs" / "pictures" / f"{name}.png", dpi=100, bbox_inches="tight")
@@ -93,20 +96,44 @@ def plot_normalization(train: Train) -> Figure:
     """Plot the validation loss with each normalization: the mean and the range over seeds."""
     options = ("none", "batch", "layer")
     figure, axes = plt.subplots(figsize=(7.5, 3.6))
-    for option, (color, line) in zip(options, STYLES, strict=False):
-        runs = train([[f"normalization={option}", "early_stopping=none", "epochs=40", f"seed={s}"] for s in SEEDS])
-        curves = [[row["val_loss"] for row in run.metrics] for run in runs]
-        epochs = range(1, len(curves[0]) + 1)
-        losses_by_epoch = list(zip(*curves, strict=True))
-        means = [statistics.mean(losses) for losses in losses_by_epoch]
-        lowest, highest = [min(losses) for losses in losses_by_epoch], [max(losses) for losses in losses_by_epoch]
-        axes.plot(epochs, means, line, color=color, label=option)
-        axes.fill_between(epochs, lowest, highest, color=color, alpha=0.2, linewidth=0)
+    for option, style in zip(options, STYLES, strict=False):
+        plot_mean_and_range(axes, train, [f"normalization={option}", "early_stopping=none", "epochs=40"], option, style)
     axes.set(xlabel="epoch", ylabel="validation loss (nats)", yscale="log")
     axes.set_yticks([0.15, 0.2, 0.5, 1, 2], ["0.15", "0.2", "0.5", "1", "2"])
     axes.set_yticks([], minor=True)
     axes.legend(title="normalization")
     return figure
+
+
+def plot_averages(train: Train) -> Figure:
+    """Plot the validation loss of weights that jump around, and of their averages."""
+    common = ["optimizer.lr=0.01", "normalization=batch", "batch_size=16", "early_stopping=none", "epochs=40"]
+    averages = {"none": [], "ema": ["averaging=ema"], "swa": ["averaging=swa", "averaging.start=0.5"]}
+    figure, axes = plt.subplots(figsize=(7.5, 3.6))
+    for (name, words), style in zip(averages.items(), STYLES, strict=False):
+        plot_mean_and_range(axes, train, [*common, *words], name, style)
+    axes.set(xlabel="epoch", ylabel="validation loss (nats)", ylim=(0.05, 0.4))
+    axes.legend(title="averaging")
+    return figure
+
+
+def plot_mean_and_range(axes: Axes, train: Train, overrides: Sequence[str], label: str, style: tuple[str, str]) -> None:
+    """Plot the validation loss over epochs: the mean and the range over seeds.
+
+    Args:
+        axes: where to plot.
+        train: trains a sweep.
+        overrides: the overrides of all runs.
+        label: the label of the line.
+        style: the colour and the line style.
+    """
+    color, line = style
+    runs = train([[*overrides, f"seed={seed}"] for seed in SEEDS])
+    losses_by_epoch = list(zip(*([row["val_loss"] for row in run.metrics] for run in runs), strict=True))
+    epochs = range(1, len(losses_by_epoch) + 1)
+    axes.plot(epochs, [statistics.mean(losses) for losses in losses_by_epoch], line, color=color, label=label)
+    lowest, highest = [min(losses) for losses in losses_by_epoch], [max(losses) for losses in losses_by_epoch]
+    axes.fill_between(epochs, lowest, highest, color=color, alpha=0.2, linewidth=0)
 
 
 def draw_augmentation(root: str) -> Figure:

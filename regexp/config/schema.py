@@ -147,7 +147,7 @@ def stream_key(config: Config) -> str:
     return repr((list(config.augmentation.values()), config.data.label_noise, config.mixing, config.seed))
 
 
-def cohort_key(config: Config) -> tuple[Any, ...]:
+def cohort_key(config: Config) -> tuple[tuple[str, str], ...]:
     """Return the values of all `shared` fields as a key, which is equal for runs that may train together.
 
     It also says of each field that has such a value whether the run has the value with which runs train apart.
@@ -157,5 +157,5 @@ def cohort_key(config: Config) -> tuple[Any, ...]:
         if metadata["mark"] == "shared":
             items.append((key, repr(value)))
         elif "apart" in metadata:
-            items.append((key, value == metadata["apart"]))
+            items.append((key, "off" if value == metadata["apart"] else "on"))
     return tuple(items)

@@ -240,6 +240,8 @@ def test_shared_fields_decide_what_trains_together() -> None:
         "augmentation=affine",
     ):
         assert cohort_key_of(override) == default_key, override
+    assert cohort_key_of("optimizer.sam_rho=0.1") != default_key  # takes twice the time
+    assert cohort_key_of("optimizer.sam_rho=0.1") == cohort_key_of("optimizer.sam_rho=0.2")
     for override in (
         "model.hidden_sizes=[64]",
         "normalization=layer",
