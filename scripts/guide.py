@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from regexp import Run, sweep
+from regexp.augmentation.policies import NUM_MAGNITUDES, OPERATIONS, TrivialAugment, place_operations
 from regexp.config.compose import compose_job
 from regexp.config.schemas.augmentation import STEPS
 from regexp.data.dataset import scale
@@ -45,6 +46,7 @@ def main() -> None:
             "early_stopping": plot_early_stopping(train),
             "normalization": plot_normalization(train),
             "augmentation": draw_augmentation(arguments.data_root),
+            "policies": draw_policies(arguments.data_root),
             "mixing": draw_mixing(arguments.data_root),
             "mixup": plot_strengths(train, "mixing.alpha", (0, 0.2, 1, 8), ["mixing=mixup"], "alpha of mixup"),
             "dropout": plot_strengths(train, "model.dropout", (0, 0.2, 0.4, 0.6, 0.8), [], "dropout probability"),
@@ -148,6 +150,26 @@ def draw_augmentation(root: str) -> Figure:
         image = scale(dataset.train.images[index : index + 1], torch.float32)
         copies = image.expand(columns - 1, -1, -1, -1)
         pictures = [image[0], *pipeline(copies, pipeline.draw(len(copies), seed=0, epoch=1))]
+        for axes, picture in zip(row, pictures, strict=True):
+            axes.imshow(picture[0], cmap="gray_r", vmin=0, vmax=1)
+            axes.set_axis_off()
+        row[0].text(-6, 14, name, ha="right", va="center", fontsize=11)
+    return figure
+
+
+def draw_policies(root: str) -> Figure:
+    """Draw a digit of MNIST, and each of TrivialAugment's operations applied to it, from weak to strong."""
+    strengths, names = torch.arange(0, NUM_MAGNITUDES, 6), OPERATIONS[1:]
+    figure, grid = plt.subplots(len(names), len(strengths) + 1, figsize=(len(strengths) + 1, len(names) * 0.85))
+    dataset = load_dataset(compose_job(["data=mnist", f"data.root={root}"]).config)
+    index = int((dataset.train.labels == 5).nonzero()[3])
+    image = scale(dataset.train.images[index : index + 1], torch.float32)
+    copies = image.expand(len(strengths), -1, -1, -1)
+    for row, name in zip(grid, names, strict=True):
+        code = OPERATIONS.index(name)
+        magnitudes = TrivialAugment().magnitudes(28, 28)[code, strengths].unsqueeze(1)
+        parameters = place_operations(torch.full_like(strengths, code).unsqueeze(1), magnitudes, (28, 28))
+        pictures = [image[0], *TrivialAugment(interpolation="bilinear").apply(copies, parameters)]
         for axes, picture in zip(row, pictures, strict=True):
             axes.imshow(picture[0], cmap="gray_r", vmin=0, vmax=1)
             axes.set_axis_off()

@@ -104,6 +104,23 @@ class Resampling:
         return _sample(images, grid, interpolation, fill)
 
 
+def resample(images: Tensor, matrix: Tensor, interpolation: str, fill: float) -> Tensor:
+    """Resample images at the points that matrices map their pixels to.
+
+    Args:
+        images: [n, C, H, W].
+        matrix: [n, 2, 3], as that of `Resampling.draw`.
+        interpolation: "nearest" or "bilinear".
+        fill: value of points outside of the image.
+
+    Returns:
+        [n, C, H, W].
+    """
+    count, _, height, width = images.shape
+    points = matrix.flatten(0, 1) @ _pixel_positions(height, width, images.dtype, images.device)
+    return _sample(images, points.view(count, 2, height, width).permute(0, 2, 3, 1), interpolation, fill)
+
+
 def _agree(a: str | float | None, b: str | float | None) -> bool:
     """Return whether two options are equal, or one of them is None, which agrees with any."""
     return a is None or b is None or a == b

@@ -22,6 +22,8 @@ from regexp.utils.counts import format_size, resolve_count
 from regexp.utils.messages import format_value
 
 _MIN_BATCH_SIZE_FOR_STATISTICS = 4
+# The largest side, in pixels, of images of which half of TrivialAugment's shifts leave nothing.
+_MAX_SIDE_LEFT_EMPTY = 16
 
 
 def find_cautions(config: Config, experiment: str | None, overrides: Sequence[str]) -> Iterator[str]:
@@ -193,6 +195,11 @@ def _find_idle_data_options(config: Config, typed_keys: Collection[str]) -> Iter
 def _find_idle_steps(config: Config) -> Iterator[str]:
     side = DATA_SOURCES[config.data.name].side or getattr(config.data, "image_size", None)
     for name, step in config.augmentation.items():
+        if isinstance(step, STEPS["trivial"]) and step.p > 0 and side is not None and side <= _MAX_SIDE_LEFT_EMPTY:
+            yield (
+                f"augmentation.{name} shifts by up to 32 pixels, and often leaves nothing of an image of "
+                f"{side}x{side} pixels; augmentation=randaugment shifts by a part of the side"
+            )
         if settings := _find_idle_settings(step, side):
             images = "image" if side is None else f"image of {side}x{side} pixels"
             yield f"augmentation.{name} with {settings} changes no {images}; drop the step with ~augmentation.{name}"
@@ -202,9 +209,10 @@ def _find_idle_steps(config: Config) -> Iterator[str]:
 
 def _find_idle_mixing(config: Config) -> Iterator[str]:
     mixing = config.mixing
-    for name in ("alpha", "probability"):
-        if getattr(mixing, name, None) == 0:
-            yield f"mixing={mixing.name} with mixing.{name}=0 mixes no images; use mixing=none"
+    for item in fields(mixing):
+        value = getattr(mixing, item.name)
+        if item.metadata.get("off", ...) == value:
+            yield f"mixing={mixing.name} with mixing.{item.name}={format_value(value)} mixes no images; use mixing=none"
             return
     if mixing.name != "none" and config.batch_size == 1:
         yield f"mixing={mixing.name} has no effect with batch_size=1: it mixes the images of a batch"

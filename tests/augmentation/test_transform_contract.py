@@ -96,7 +96,10 @@ def test_the_result_is_that_of_torchvisions_functional_form(kind: str, shape: Se
         [apply_torchvision(step, image, drawn_for_image(drawn, n)) for n, image in enumerate(images)]
     )
     difference = (result - expected).abs()
-    if getattr(step, "interpolation", None) == "nearest":
+    if kind in ("trivial", "randaugment"):
+        # A half is rounded up or down, and a later operation may enlarge the difference. See test_policies for each.
+        assert (difference > 1e-6).double().mean() <= 0.02
+    elif getattr(step, "interpolation", None) == "nearest":
         # On the border between two pixels rounding decides. Perspective moves corners by whole pixels, and so puts many
         # points there.
         assert (difference > 1e-6).double().mean() <= (0.02 if kind == "perspective" else 0.002)

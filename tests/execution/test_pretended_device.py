@@ -254,6 +254,7 @@ WAITING = {
     "labels": ["data.label_noise=0.2"],
     "mixing": ["mixing=mixup", "data.label_noise=0.2"],
     "boxes": ["mixing=cutmix", "augmentation=shift"],
+    "operations": ["augmentation=trivial", "+augmentation.randaugment.magnitude=20"],
 }
 
 

@@ -9,9 +9,10 @@ import torch
 import torchvision.transforms.functional as TF
 import torchvision.transforms.v2.functional as TF2
 from torch import Tensor
-from torchvision.transforms import InterpolationMode
+from torchvision.transforms import InterpolationMode, v2
 
 from regexp.augmentation.pipeline import TRANSFORMS_BY_STEP, Pipeline, Transform
+from regexp.augmentation.policies import OPERATIONS
 from regexp.utils.keyed_draws import draw_keys, draw_table, keyed_draws
 from regexp.utils.rng import random_stream
 
@@ -30,6 +31,8 @@ STRONG_ARGUMENTS: dict[str, dict[str, Any]] = {
     "erase": {"p": 0.7, "scale": (0.1, 0.5), "fill": 0.3},
     "blur": {"kernel_size": 5, "sigma": (0.5, 2.0)},
     "jitter": {"brightness": 0.7, "contrast": 0.9},
+    "trivial": {"p": 0.9},
+    "randaugment": {"num_ops": 3, "magnitude": 20},
 }
 
 # Arguments with which each transform has no effect.
@@ -45,6 +48,8 @@ NEUTRAL_ARGUMENTS: dict[str, dict[str, Any]] = {
     "erase": {"p": 0.0},
     "blur": {"sigma": (0.0, 0.0)},
     "jitter": {"brightness": 0.0, "contrast": 0.0},
+    "trivial": {"p": 0.0},
+    "randaugment": {"num_ops": 0},
 }
 
 
@@ -169,6 +174,18 @@ def _jitter(step: Any, image: Tensor, drawn: Mapping[str, Any], fill: Any, borde
     return TF.adjust_contrast(TF.adjust_brightness(image, drawn["brightness"]), drawn["contrast"])
 
 
+def _policy(step: Any, image: Tensor, drawn: Mapping[str, Any], fill: Any, border: int) -> Tensor:
+    """Return what torchvision makes of the image in uint8; an image that no operation changes stays as it is."""
+    operations = [OPERATIONS[code] for code in drawn["operation"].tolist()]
+    if set(operations) <= {"Identity"}:
+        return image
+    policy = v2.RandAugment(interpolation=_mode(step))
+    levels = (image.float() * 255).round().byte()
+    for name, magnitude in zip(operations, drawn["magnitude"].tolist(), strict=True):
+        levels = policy._apply_image_or_video_transform(levels, name, magnitude, policy.interpolation, policy._fill)
+    return levels.to(image.dtype) / 255
+
+
 # torchvision's functional form of each transform. A transform without an entry fails its tests.
 ORACLES: dict[str, Oracle] = {
     "rotate": lambda step, image, drawn, fill, border: TF.rotate(image, drawn["angle"], _mode(step), fill=fill),
@@ -184,4 +201,6 @@ ORACLES: dict[str, Oracle] = {
     "erase": _erase,
     "blur": _blur,
     "jitter": _jitter,
+    "trivial": _policy,
+    "randaugment": _policy,
 }

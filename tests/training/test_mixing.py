@@ -38,18 +38,6 @@ def test_runs_that_mix_differently_train_in_a_cohort_as_they_do_alone() -> None:
         assert_equal_runs(recorder, alone)
 
 
-def test_a_resumed_run_ends_with_the_same_bits() -> None:
-    words = [*COMMON, "mixing=mixup", "epochs=3"]
-    [expected] = train_runs(words)
-    stop_request = StopRequest()
-    cohort, [first] = make_cohort(words)
-    train(cohort, QuietReporter(stop_request, last_epoch=1), stop_request)
-    cohort, [second] = make_cohort(words, checkpoints=[first.checkpoint])
-    train(cohort, QuietReporter(), StopRequest())
-    second.epochs = first.epochs + second.epochs
-    assert_equal_runs(second, expected, tolerance=0)
-
-
 @pytest.mark.parametrize("kind", ["mixup", "cutmix"])
 def test_the_objective_is_that_of_soft_labels_and_metrics_are_on_the_images_as_they_are(kind: str) -> None:
     words = [*COMMON, "epochs=1", f"mixing={kind}", "optimizer.lr=1e-30", "loss.label_smoothing=0.2"]

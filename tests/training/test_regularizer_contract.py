@@ -1,7 +1,8 @@
 """The contract that every regularizer must keep; new ones are found by themselves.
 
 They are the keys in which runs of a cohort may differ and that do nothing at a value that is left out of the identity,
-the losses with numbers of their own, and the options of groups whose option `none` is left out.
+the losses with numbers of their own, what is switched off by a number, and the options of groups whose option `none` is
+left out.
 """
 
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ def find_regularizers() -> Iterator[tuple[str, str, object]]:
                 if metadata["mark"] != "per_run" or item.name == "name":
                     continue
                 is_regularizer = "omitted" in metadata and (option == first_of_group or item.name not in base(group))
-                if is_regularizer or "change" in metadata:
+                if is_regularizer or "change" in metadata or "off" in metadata:
                     value = metadata.get("example", next(iter(reversed(metadata.get("choices", [None])))))
                     yield f"{group}={option}", f"{group}.{item.name}", value
 
@@ -54,7 +55,7 @@ REGULARIZERS = list(find_regularizers())
 
 def test_regularizers_are_found() -> None:
     keys = {key for _, key, _ in REGULARIZERS}
-    assert {"loss.confidence_penalty", "loss.class_weights", "loss.gamma", "loss.beta"} <= keys
+    assert {"loss.confidence_penalty", "loss.class_weights", "loss.gamma", "loss.beta", "mixing.alpha"} <= keys
     assert all(value is not None for _, _, value in REGULARIZERS), REGULARIZERS
 
 

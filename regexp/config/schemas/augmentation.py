@@ -216,6 +216,29 @@ class JitterConfig:
 
 
 @dataclass
+class TrivialConfig:
+    """One random operation of random strength for each image, as torchvision.transforms.TrivialAugmentWide."""
+
+    transform: ClassVar[str] = "augmentation.policies.TrivialAugment"
+
+    p: float = _probability(1.0)
+    interpolation: str = _interpolation("nearest")
+    fill: float = _fill()
+
+
+@dataclass
+class RandAugmentConfig:
+    """A few random operations of the same strength for each image, as torchvision.transforms.RandAugment."""
+
+    transform: ClassVar[str] = "augmentation.policies.RandAugment"
+
+    num_ops: int = per_run(2, "number of operations for each image", at_least=0, at_most=14, off=0)
+    magnitude: int = per_run(9, "strength of the operations", at_least=0, at_most=30)
+    interpolation: str = _interpolation("nearest")
+    fill: float = _fill()
+
+
+@dataclass
 class TorchvisionConfig:
     """A torchvision transform without a batched form: it is applied image by image, which takes far longer."""
 
@@ -251,6 +274,8 @@ STEPS: dict[str, type[Any]] = {
     "erase": EraseConfig,
     "blur": BlurConfig,
     "jitter": JitterConfig,
+    "trivial": TrivialConfig,
+    "randaugment": RandAugmentConfig,
 }
 
 # The step of each NAME in `_target_: regexp.augmentation.NAME`, with which users call a step by a name of their own.

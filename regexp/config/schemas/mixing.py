@@ -10,7 +10,8 @@ from regexp.config.fields import per_run
 class MixingConfig:
     """No mixing, and the key that all options share.
 
-    `transform` is the path of an option's class, for utils.lazy; its arguments are the other keys.
+    `transform` is the path of an option's class, for utils.lazy; its arguments are the other keys. A field with which
+    nothing is mixed says at which value: `off`.
     """
 
     transform: ClassVar[str | None] = None
@@ -37,8 +38,10 @@ class MixupConfig(MixingConfig):
         "them close to 0 and 1",
         at_least=0,
         at_most=1000,
+        off=0,
+        example=0.2,
     )
-    probability: float = per_run(1.0, "probability that a batch is mixed", at_least=0, at_most=1)
+    probability: float = per_run(1.0, "probability that a batch is mixed", at_least=0, at_most=1, off=0, example=0.8)
 
 
 @dataclass
@@ -54,8 +57,10 @@ class CutmixConfig(MixingConfig):
         "parameter of the distribution Beta(alpha, alpha) of the share of the image outside of the rectangle",
         at_least=0,
         at_most=1000,
+        off=0,
+        example=0.2,
     )
-    probability: float = per_run(0.5, "probability that a batch is mixed", at_least=0, at_most=1)
+    probability: float = per_run(0.5, "probability that a batch is mixed", at_least=0, at_most=1, off=0, example=0.8)
 
 
 MIXING_SCHEMAS: dict[str, type[MixingConfig]] = {"none": MixingConfig, "mixup": MixupConfig, "cutmix": CutmixConfig}
