@@ -19,6 +19,7 @@ from regexp.comparison.plotting.overfitting import plot_gap
 from regexp.comparison.plotting.style import STYLE
 from regexp.utils.storage_errors import explain_storage_errors
 
+_MARGIN = 0.1  # inches around a plot
 # The same comparison gives the same files, so that they can be committed.
 _METADATA: dict[str, dict[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
@@ -46,12 +47,10 @@ def write_report(comparison: Comparison, curves: Curves, directory: Path) -> Pat
         warnings.filterwarnings("ignore", r"Glyph .* missing from font")
         directory.mkdir(parents=True, exist_ok=True)
         for name, caption, figure in _plot_all(comparison, curves):
-            for extension, metadata in _METADATA.items():
-                content = io.BytesIO()
-                figure.savefig(content, format=extension, dpi=150, bbox_inches="tight", metadata=metadata)
-                (directory / f"{name}.{extension}").write_bytes(content.getvalue())
-                if extension == "png":
-                    pictures.append((caption, content.getvalue()))
+            contents = _draw(figure)
+            for extension, content in contents.items():
+                (directory / f"{name}.{extension}").write_bytes(content)
+            pictures.append((caption, contents["png"]))
             names.append((caption, f"{name}.png"))
         texts = {
             "comparison.html": to_html(comparison, pictures),
@@ -61,6 +60,19 @@ def write_report(comparison: Comparison, curves: Curves, directory: Path) -> Pat
         for name, text in texts.items():
             (directory / name).write_text(text, encoding="utf-8")
     return directory / "comparison.html"
+
+
+def _draw(figure: Figure) -> dict[str, bytes]:
+    """Return a figure in each format. Its layout, which takes most of the time, is computed once."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    box = figure.get_tightbbox().padded(_MARGIN)
+    contents = {}
+    for extension, metadata in _METADATA.items():
+        content = io.BytesIO()
+        figure.savefig(content, format=extension, dpi=150, bbox_inches=box, metadata=metadata)
+        contents[extension] = content.getvalue()
+    return contents
 
 
 def _plot_all(comparison: Comparison, curves: Curves) -> Iterator[tuple[str, str, Figure]]:

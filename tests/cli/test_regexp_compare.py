@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 
@@ -162,6 +163,19 @@ def test_output_writes_plots_and_markdown(compare: Command) -> None:
             colours = np.asarray(picture.convert("RGB")).astype(int)
             assert np.abs(colours - colours.mean(axis=2, keepdims=True)).max() < 2
             assert (colours < 128).any()
+    page = Path("report/comparison.html").read_text()
+    for name in names:  # the page holds its plots
+        assert f"data:image/png;base64,{b64encode(Path(f'report/{name}.png').read_bytes()).decode()}" in page
+    assert "://" not in page
+    assert "regexp -m normalization=none augmentation=none seed=0,1\n" in page
+    assert "regexp-compare --output report" in page
+    assert Path("report/comparison.tex").read_text().count(r"\toprule") == 4
+
+
+@pytest.mark.slow
+def test_the_same_comparison_gives_the_same_files(compare: Command) -> None:
+    write_sweep()
+    compare("--output", "report")
     before = {path: path.read_bytes() for path in Path("report").iterdir()}
     compare("--output", "report")
     assert {path: path.read_bytes() for path in Path("report").iterdir()} == before
@@ -379,7 +393,7 @@ def test_broken_curves_are_reported_and_left_out(compare: Command) -> None:
     lines = (runs[2] / "metrics.csv").read_text().splitlines()
     (runs[2] / "metrics.csv").write_text("\n".join([*lines[:2], lines[2][:9]]))
     (runs[3] / "metrics.csv").write_text("\n".join(lines[:3]) + "\n")
-    status, _, err = compare("--output", "report")
+    status, _, err = compare("--tensorboard")
     assert status == 0
     for run in runs[:4]:
         assert f"no curves of {run}: metrics.csv is" in err

@@ -14,6 +14,8 @@ figure { margin: 1.5rem 0; } img { max-width: 100%; } figcaption { color: #555; 
 """
 
 
+
+
 def table_to_html(table: TextTable) -> str:
     """Return a table in HTML, without its title.
 
@@ -57,6 +59,8 @@ def make_page(title: str, parts: Sequence[str]) -> str:
 def _mark_cell(table: TextTable, row: int, column: int) -> str:
     """Return a cell, bold where it is the best of its column, with a dagger where no test tells it from the best."""
     text = escape_text(table.rows[row][column])
+    if table.columns[column] == "verdict":  # the only cells that are sentences
+        text = f'<span style="white-space: normal;">{text}</span>'
     if (row, column) in table.best_cells:
         return f"<b>{text}</b>"
     is_undistinguished = (row, column) in table.undistinguished_cells

@@ -32,6 +32,7 @@ _ESCAPES = {
     "-": "{-}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
+_FOLDER_COLUMN, _PATH_BREAK = r"p{.3\linewidth}", r"\allowbreak{}"
 _FIGURE = re.compile(r"([<+-]?)([\d.,]+)(?: ± ([\d.]+))?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
@@ -68,14 +69,22 @@ def table_to_latex(table: TextTable, caption: str, label: str) -> str:
         label: the name for \ref.
     """
     is_left = [table.is_left_aligned(j) for j in range(len(table.columns))]
-    alignment = "".join("l" if left else "r" for left in is_left)
+    alignment = "".join(
+        _FOLDER_COLUMN if name == "folder" else "l" if left else "r"
+        for name, left in zip(table.columns, is_left, strict=True)
+    )
     names = " & ".join(map(_format_heading, abbreviate_columns(table).columns))
     head = [r"  \toprule", f"  {names} \\\\", r"  \midrule"]
     rows = []
     for i, row in enumerate(table.rows):
         cells = []
         for j, cell in enumerate(row):
-            text = escape_latex(join_lines(cell)) if is_left[j] else _format_figure(cell, (i, j) in table.best_cells)
+            if table.columns[j] == "folder":
+                text = _break_path(cell)
+            elif is_left[j]:
+                text = escape_latex(join_lines(cell))
+            else:
+                text = _format_figure(cell, (i, j) in table.best_cells)
             cells.append(text + (r"\rlap{$^\dagger$}" if (i, j) in table.undistinguished_cells else ""))
         rows.append(f"  {' & '.join(cells)} \\\\")
     full_caption = f"\\caption{{{escape_latex(caption)}}}\\label{{tab:{label}}}"
@@ -119,6 +128,12 @@ def _join(title: str, tables: list[str]) -> str:
     if unusual := sorted({character for character in text if ord(character) > 0x17F}):
         lines.append(f"% LuaLaTeX or XeLaTeX, and a font that has {' '.join(unusual)}")
     return "\n".join([*lines, text, ""])
+
+
+def _break_path(path: str) -> str:
+    """Return a path that is broken where its parts end, because a page is narrow."""
+    parts = re.split("(?<=[/,])", path)
+    return rf"{{\raggedright {_PATH_BREAK.join(map(escape_latex, parts))}\par}}"
 
 
 def _format_heading(name: str) -> str:

@@ -54,8 +54,10 @@ def plot_gap(comparison: Comparison) -> Figure:
         points.append((x.mean, 100 * y.mean))
     for i, value in enumerate(marker_values if marker_key else []):
         axes.plot([], [], MARKERS[i % len(MARKERS)], color=INK, mfc="white", ms=5, label=make_label(value))
-    if marker_key:
-        axes.legend(title=make_label(marker_key), fontsize=8, title_fontsize=8, frameon=False, loc="best")
+    if marker_key:  # outside, where no point or interval is
+        handles, labels = axes.get_legend_handles_labels()
+        labels[0] = f"{make_label(marker_key)}: {labels[0]}"
+        figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), fontsize=8, frameon=False)
     for k, names in enumerate(lists):
         first = k * _NAMES_IN_COLUMN
         numbered_rows = list(enumerate(rows, 1))[first : first + _NAMES_IN_COLUMN]
