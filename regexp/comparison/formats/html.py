@@ -14,8 +14,6 @@ figure { margin: 1.5rem 0; } img { max-width: 100%; } figcaption { color: #555; 
 """
 
 
-
-
 def table_to_html(table: TextTable) -> str:
     """Return a table in HTML, without its title.
 
