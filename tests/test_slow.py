@@ -77,6 +77,7 @@ def test_a_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
     sh("uv", "venv", "--python", sys.executable, "env")
     sh("uv", "pip", "install", "--python", "env/bin/python", "--exclude-newer", "2026-11-20", str(wheel))
     assert "normalization" in sh("env/bin/regexp", "--help")
+    assert any(path.name == "py.typed" for path in (tmp_path / "env").rglob("regexp/*"))
     out = sh("env/bin/regexp", "normalization=batch", "epochs=3")
     assert "curves   tensorboard --logdir outputs" in out.splitlines()
     assert (tmp_path / "outputs" / "default" / "epochs=3,normalization=batch" / "summary.json").is_file()
