@@ -80,7 +80,7 @@ def test_a_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
     assert any(path.name == "py.typed" for path in (tmp_path / "env").rglob("regexp/*"))
     out = sh("env/bin/regexp", "normalization=batch", "epochs=3")
     assert "curves   tensorboard --logdir outputs" in out.splitlines()
-    assert (tmp_path / "outputs" / "default" / "epochs=3,normalization=batch" / "summary.json").is_file()
+    assert (tmp_path / "outputs" / "default" / "normalization=batch,epochs=3" / "summary.json").is_file()
     assert not (tmp_path / "conf").exists()
     assert "2 together, 2 image streams" in sh("env/bin/regexp", "-m", "seed=0,1", "epochs=2", "early_stopping=none")
     assert "2 runs (2 finished), 1 configuration, 2 seeds" in sh("env/bin/regexp-compare", "--output", "report")
