@@ -11,6 +11,7 @@ from regexp.config.schemas.averaging import EMAConfig, SWAConfig
 from regexp.config.schemas.data import DATA_SOURCES
 from regexp.config.schemas.loss import BootstrapConfig, FocalConfig, HardBootstrapConfig, LossConfig
 from regexp.config.schemas.model import MLPConfig, ModuleConfig
+from regexp.config.schemas.normalization import BatchNormConfig
 from regexp.config.schemas.optimizer import (
     CosineConfig,
     OneCycleConfig,
@@ -52,11 +53,7 @@ def find_cautions(config: Config, experiment: str | None, overrides: Sequence[st
     for name in ("train_size", "val_size"):
         if getattr(config.data, name) == 1 and isinstance(getattr(config.data, name), int):
             yield f"data.{name}=1 is one image; 1.0 is all of them"
-    if config.normalization.name == "batch" and config.batch_size < _MIN_BATCH_SIZE_FOR_STATISTICS:
-        yield (
-            f"normalization=batch estimates its statistics from batches of batch_size={config.batch_size}; "
-            f"use {_MIN_BATCH_SIZE_FOR_STATISTICS} or more, or normalization=layer"
-        )
+    yield from _find_small_batches(config)
     yield from _find_idle_losses(config.loss)
     yield from _find_idle_layer_options(config)
     yield from _find_idle_schedules(config)
@@ -70,6 +67,24 @@ def find_cautions(config: Config, experiment: str | None, overrides: Sequence[st
         yield f"device.index={config.device.index} has no effect with device=cpu"
     if config.force and config.keep:
         yield "keep=true has no effect with force=true, which trains again whatever there is"
+
+
+def _find_small_batches(config: Config) -> Iterator[str]:
+    normalization = config.normalization
+    if not isinstance(normalization, BatchNormConfig):
+        return
+    size, text = config.batch_size, f"batch_size={config.batch_size}"
+    if normalization.virtual_batch is not None:
+        virtual_batch = f"normalization.virtual_batch={normalization.virtual_batch}"
+        if normalization.virtual_batch >= size:
+            yield f"{virtual_batch} has no effect with {text}: each batch is normalized as a whole"
+        else:
+            size, text = normalization.virtual_batch, virtual_batch
+    if size < _MIN_BATCH_SIZE_FOR_STATISTICS:
+        yield (
+            f"normalization=batch estimates its statistics from batches of {text}; "
+            f"use {_MIN_BATCH_SIZE_FOR_STATISTICS} or more, or normalization=layer"
+        )
 
 
 # Options that have no effect beside the others, and that are not simply defaults -------------------------------------

@@ -25,12 +25,12 @@ from regexp.execution.images import Png, draw_augmentation_grid, encode_png
 from regexp.execution.run_recorder import RunRecorder
 from regexp.models.protocol import Architecture
 from regexp.runs.directories import PlannedRun
-from regexp.training.batches import batch_sizes
 from regexp.training.cohort import Cohort
 from regexp.training.losses.user_loss import UserLoss
 from regexp.training.member import Member, RunSettings
 from regexp.training.metrics import UserMetric
 from regexp.user_code.loading import explain_user_failures
+from regexp.utils.counts import batch_sizes
 from regexp.utils.device import Backend, choose_backend, choose_threads, is_device_lost, is_out_of_memory
 from regexp.utils.lazy import load_object
 from regexp.utils.messages import first_line

@@ -17,7 +17,7 @@ from regexp.execution.checkpoint_file import load_checkpoint
 from regexp.execution.forecasting import memory
 from regexp.execution.planning import PlannedCohort, split_cohort
 from regexp.runs.directories import PlannedRun, record_failure_of
-from regexp.training.batches import batch_sizes
+from regexp.utils.counts import batch_sizes
 from regexp.utils.device import Backend, choose_backend
 
 

@@ -13,7 +13,7 @@ from regexp.models.costs import ModelCosts, estimate_costs
 from regexp.models.initialization import make_modules
 from regexp.models.layers import ACTIVATIONS
 from regexp.models.normalization import Normalization
-from regexp.models.random_layers import add_noise_before, name_layers
+from regexp.models.regularizing.random_layers import add_noise_before, name_layers
 
 POOLING_LAYERS = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
 

@@ -16,7 +16,7 @@ from regexp.models.costs import ModelCosts, count_parameters
 from regexp.models.initialization import initialize_stacked
 from regexp.models.layers import ACTIVATIONS, Linear
 from regexp.models.normalization import BatchNorm, Normalization
-from regexp.models.random_layers import Dropout, Noise, StepDraws, add_noise_before, name_layers
+from regexp.models.regularizing.random_layers import Dropout, Noise, StepDraws, add_noise_before, name_layers
 from regexp.models.residual import Residual, depth_fractions, make_drop_path
 from regexp.models.stacking import keep_rows, row_state, slice_of_run
 from regexp.utils.device import move_together
@@ -186,7 +186,7 @@ class MLP(nn.Module):
         """
         for layer in self.modules():
             if isinstance(layer, BatchNorm):
-                layer.begin_epoch(len(batch_sizes))
+                layer.begin_epoch(batch_sizes)
         layers = {name: layer for name, layer in self._random_layers().items() if any(layer.rates)}
         if not layers:
             return

@@ -5,7 +5,7 @@ over all units of a dense layer, with a scale and a shift for each channel (Wu a
 without means. Both so mean one thing in all networks: an image is normalized by all that a layer computes for it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regexp.errors import ConfigError
+from regexp.models.regularizing.ghost_batch_norm import GhostBatchNorm1d, GhostBatchNorm2d, normalize_parts
+from regexp.utils.counts import batch_sizes
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,14 @@ class Normalization:
         eps: the constant that is added to the variance, or to the mean square.
         momentum: the weight of the newest batch in BatchNorm's running statistics.
         groups: the number of groups of GroupNorm.
+        virtual_batch: the number of images of a batch that BatchNorm normalizes together; None for all.
     """
 
     name: str = "none"
     eps: float = 1e-5
     momentum: float = 0.1
     groups: int = 8
+    virtual_batch: int | None = None
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
@@ -40,6 +44,7 @@ class Normalization:
             options.get("normalization.eps", cls.eps),
             options.get("normalization.momentum", cls.momentum),
             options.get("normalization.groups", cls.groups),
+            options.get("normalization.virtual_batch", cls.virtual_batch),
         )
 
     @property
@@ -50,7 +55,8 @@ class Normalization:
     def describe(self) -> list[str]:
         """Return the name of torch's layer, in a list that is empty without normalization."""
         groups = f"GroupNorm({self.groups})"
-        names = {"none": "", "batch": "BatchNorm", "layer": "LayerNorm", "group": groups, "rms": "RMSNorm"}
+        batch = "BatchNorm" if self.virtual_batch is None else f"BatchNorm(virtual_batch={self.virtual_batch})"
+        names = {"none": "", "batch": batch, "layer": "LayerNorm", "group": groups, "rms": "RMSNorm"}
         return [name] if (name := names[self.name]) else []
 
     def check_sizes(self, sizes: Mapping[str, tuple[int, ...]]) -> None:
@@ -73,6 +79,8 @@ class Normalization:
 
     def for_units(self, size: int) -> list[nn.Module]:
         """Return the layer for the units of a dense layer, [B, size], in a list that is empty without normalization."""
+        if self.name == "batch" and self.virtual_batch is not None:
+            return [GhostBatchNorm1d(size, self.eps, self.momentum, self.virtual_batch)]
         if self.name == "batch":
             return [nn.BatchNorm1d(size, self.eps, self.momentum)]
         if self.name == "layer":
@@ -83,6 +91,8 @@ class Normalization:
 
     def for_channels(self, channels: int) -> list[nn.Module]:
         """Return the layer for channels of pixels, [B, channels, H, W]; as `for_units`."""
+        if self.name == "batch" and self.virtual_batch is not None:
+            return [GhostBatchNorm2d(channels, self.eps, self.momentum, self.virtual_batch)]
         if self.name == "batch":
             return [nn.BatchNorm2d(channels, self.eps, self.momentum)]
         if self.name == "layer":
@@ -94,7 +104,7 @@ class Normalization:
     def for_stacked_units(self, num_runs: int, size: int) -> list[nn.Module]:
         """Return the layer for the units of a stacked dense layer, [K, B, size]; as `for_units`."""
         if self.name == "batch":
-            return [BatchNorm(num_runs, size, self.eps, self.momentum)]
+            return [BatchNorm(num_runs, size, self.eps, self.momentum, self.virtual_batch)]
         if self.name == "layer":
             return [LayerNorm(num_runs, size, self.eps)]
         if self.name == "rms":
@@ -119,7 +129,8 @@ class ChannelRMSNorm(nn.Module):
 class BatchNorm(nn.Module):
     """y = (x - mean) / sqrt(variance + eps) * weight + bias over the batch, per run; torch.nn.BatchNorm1d.
 
-    Ioffe and Szegedy 2015. K runs of C channels are one batch norm of K * C channels.
+    Ioffe and Szegedy 2015. K runs of C channels are one batch norm of K * C channels. With a virtual batch, it is the
+    ghost batch normalization of models.regularizing.ghost_batch_norm.
 
     Attributes:
         keeps_statistics: whether passes in training mode change the running statistics.
@@ -129,22 +140,30 @@ class BatchNorm(nn.Module):
     running_var: Tensor
     num_batches_tracked: Tensor
 
-    def __init__(self, num_runs: int, features: int, eps: float, momentum: float) -> None:
+    def __init__(
+        self, num_runs: int, features: int, eps: float, momentum: float, virtual_batch: int | None = None
+    ) -> None:
         """Make the layers of K = `num_runs` runs."""
         super().__init__()
-        self.eps, self.momentum, self.keeps_statistics = eps, momentum, True
+        self.eps, self.momentum, self.virtual_batch, self.keeps_statistics = eps, momentum, virtual_batch, True
         self.weight = nn.Parameter(torch.ones(num_runs, features))
         self.bias = nn.Parameter(torch.zeros(num_runs, features))
         self.register_buffer("running_mean", torch.zeros(num_runs, features))
         self.register_buffer("running_var", torch.ones(num_runs, features))
         self.register_buffer("num_batches_tracked", torch.zeros(num_runs, dtype=torch.long))
 
-    def begin_epoch(self, steps: int) -> None:
-        """Count the steps of an epoch. Counting each step would be one more operation."""
-        self.num_batches_tracked += steps
+    def begin_epoch(self, sizes: Sequence[int]) -> None:
+        """Count the batches of an epoch, given their sizes. Counting at each step would be one more operation."""
+        self.num_batches_tracked += sum(len(self._split(size)) for size in sizes)
+
+    def _split(self, batch_size: int) -> list[int]:
+        """Return the sizes of the parts of a batch that are normalized by themselves."""
+        return [batch_size] if self.virtual_batch is None else batch_sizes(batch_size, self.virtual_batch)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize x [K, B, C]; in training mode with the batch's statistics, otherwise with the running ones."""
+        if self.training and len(sizes := self._split(x.shape[1])) > 1:
+            return normalize_parts(x, sizes, self)
         uses_statistics = self.keeps_statistics or not self.training
         y = F.batch_norm(
             x.transpose(1, 2).reshape(1, -1, x.shape[1]),  # [1, K*C, B]

@@ -11,6 +11,7 @@ from torch import Tensor
 from regexp.data.dataset import Images
 from regexp.models.stacking import slice_of_run
 from regexp.training.streams import ImageStream, StreamGroup, draw_streams
+from regexp.utils.counts import batch_sizes
 
 # Images of a stream augmented at a time, in whole batches: so many fit a processor's cache and keep a GPU busy.
 IMAGES_AT_ONCE = 512
@@ -37,20 +38,6 @@ class Batch:
     def __len__(self) -> int:
         """Return B, the number of images."""
         return self.labels.shape[1]
-
-
-def batch_sizes(count: int, batch_size: int) -> list[int]:
-    """Return the sizes of the batches that hold `count` images once.
-
-    A last batch of a single image joins the one before, because BatchNorm refuses it.
-    """
-    full_batches, rest = divmod(count, batch_size)
-    sizes = [batch_size] * full_batches
-    if rest == 1 and sizes:
-        sizes[-1] += 1
-    elif rest > 0:
-        sizes.append(rest)
-    return sizes
 
 
 @dataclass(frozen=True)

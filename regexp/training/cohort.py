@@ -10,7 +10,7 @@ from torch import Tensor
 
 from regexp.data.dataset import Dataset
 from regexp.models.protocol import Architecture, Predictor
-from regexp.training.batches import Batch, EpochImages, batch_sizes, draw_epoch
+from regexp.training.batches import Batch, EpochImages, draw_epoch
 from regexp.training.checkpoints import Checkpoint, take_rows
 from regexp.training.early_stopping import EarlyStopping
 from regexp.training.losses.training_loss import stack_loss_terms, training_loss
@@ -21,6 +21,7 @@ from regexp.training.optimizers import StackedOptimizer
 from regexp.training.regularizers.averaging import WeightAverage
 from regexp.training.regularizers.batch_statistics import recompute_statistics
 from regexp.training.streams import stack_labels
+from regexp.utils.counts import batch_sizes
 from regexp.utils.device import Backend, move_together
 
 # Steps of more runs keep a GPU busy for longer than their launches take, and a graph would only hold memory.

@@ -1,4 +1,4 @@
-"""Sizes that are counts or fractions: of images, or of the pixels along a side.
+"""Sizes of batches; and sizes that are counts or fractions, of images or of the pixels along a side.
 
 A whole number is a count, so 1 is one; a float up to 1.0 is a fraction, so 1.0 is all.
 """
@@ -32,3 +32,17 @@ def describe_length(size: float) -> str:
     if isinstance(size, float) and 0 < size <= 1:
         return "the whole side" if size == 1 else f"{size:.3g} of the side"
     return f"{size:g} pixel{'' if size == 1 else 's'}"
+
+
+def batch_sizes(count: int, batch_size: int) -> list[int]:
+    """Return the sizes of the batches that hold `count` images once.
+
+    A last batch of a single image joins the one before, because BatchNorm refuses it.
+    """
+    full_batches, rest = divmod(count, batch_size)
+    sizes = [batch_size] * full_batches
+    if rest == 1 and sizes:
+        sizes[-1] += 1
+    elif rest > 0:
+        sizes.append(rest)
+    return sizes

@@ -31,6 +31,10 @@ IDLE = {
     "normalization.eps": (f"{LINEAR} normalization=layer", "normalization=layer has no effect with"),
     "normalization.groups": (f"{LINEAR} normalization=group", "normalization=group has no effect with"),
     "normalization.momentum": (f"{LINEAR} normalization=batch", "normalization=batch has no effect with"),
+    "normalization.virtual_batch": (
+        "normalization=batch batch_size=32 normalization.virtual_batch=32",
+        "normalization.virtual_batch=32 has no effect with batch_size=32: each batch is normalized as a whole",
+    ),
     "early_stopping.patience": ("epochs=6 early_stopping.patience=5", "can never end a run before epochs=6"),
     "early_stopping.min_delta": (
         "early_stopping=none early_stopping.min_delta=0.1",
@@ -179,6 +183,7 @@ def test_an_option_without_effect_is_refused(key: str) -> None:
         "schedule=plateau epochs=5 early_stopping=none",
         "schedule=plateau early_stopping.patience=4",
         "keep=true",
+        "normalization=batch normalization.virtual_batch=63",
         "force=true",
         "loss=focal loss.gamma=0.5",
         "loss=bootstrap",
@@ -211,6 +216,11 @@ def test_residual_connections_that_are_nowhere_get_a_warning(line: str, parts: l
     text = "\n".join(warnings_of(line))
     assert text.count("has no effect") == line.count("residual=") + line.count("drop_path=")
     assert all(part in text for part in parts), text
+
+
+def test_parts_of_batches_that_are_too_small_get_a_warning() -> None:
+    [warning] = warnings_of("normalization=batch normalization.virtual_batch=3")
+    assert warning.startswith("normalization=batch estimates its statistics from batches of normalization.virtual_bat")
 
 
 def test_a_penalty_that_works_against_the_loss_gets_a_warning() -> None:

@@ -248,7 +248,13 @@ def watch(device: str, *runs: Sequence[str]) -> WatchedCohort:
 WAITING = {
     "plain": [],
     "draws": ["augmentation=strong", "+augmentation.noise.std=0.1"],
-    "layers": ["normalization=batch", "model.dropout=0.2", "model.input_dropout=0.02", "model.noise=0.02"],
+    "layers": [
+        "normalization=batch",
+        "normalization.virtual_batch=5",
+        "model.dropout=0.2",
+        "model.input_dropout=0.02",
+        "model.noise=0.02",
+    ],
     "loss": ["loss=focal", "loss.class_weights=balanced", "loss.confidence_penalty=0.1", "loss.label_smoothing=0.1"],
     "optimizer": ["optimizer=rmsprop", "schedule=plateau", "optimizer.l1=1e-4", "optimizer.clip_norm=1"],
     "labels": ["data.label_noise=0.2"],

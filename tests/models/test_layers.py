@@ -10,7 +10,8 @@ from torch.testing import assert_close
 from regexp.config.schemas import model as model_schema
 from regexp.models.layers import ACTIVATIONS, Linear
 from regexp.models.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
-from regexp.models.random_layers import _ENTRIES, AdditiveNoise, Dropout, Noise
+from regexp.models.regularizing.ghost_batch_norm import GhostBatchNorm1d, GhostBatchNorm2d
+from regexp.models.regularizing.random_layers import _ENTRIES, AdditiveNoise, Dropout, Noise
 from regexp.models.stacking import keep_rows
 from regexp.utils.keyed_draws import draw_keys, draw_table, keyed_draws
 
@@ -65,17 +66,69 @@ def test_linear_needs_no_runs_per_stream_where_all_runs_or_none_share_a_stream()
     close(layer(x[:1]), layer(x[:1], [RUNS]))
 
 
+# For each size of virtual batches, the first and last image of each part of BATCH images.
+PARTS = {
+    2: [(0, 2), (2, 4), (4, 7)],  # a last part of one image joins the one before
+    3: [(0, 3), (3, 7)],
+    4: [(0, 4), (4, 7)],
+    5: [(0, 5), (5, 7)],
+    6: [(0, 7)],
+    7: [(0, 7)],
+    9: [(0, 7)],
+}
+
+
+class PartwiseBatchNorm(nn.BatchNorm1d):
+    """torch's BatchNorm, applied to one part of a batch after the other."""
+
+    def __init__(self, virtual_batch: int) -> None:
+        super().__init__(FEATURES, 1e-3, 0.3)
+        self.virtual_batch = virtual_batch
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        return torch.cat([nn.BatchNorm1d.forward(self, x[i:j]) for i, j in PARTS[self.virtual_batch]])
+
+
+@pytest.mark.parametrize("virtual_batch", PARTS)
+def test_ghost_batch_norm_of_one_run_is_torchs_on_the_parts(virtual_batch: int) -> None:
+    expected = PartwiseBatchNorm(virtual_batch).double()
+    units = GhostBatchNorm1d(FEATURES, 1e-3, 0.3, virtual_batch).double()
+    channels = GhostBatchNorm2d(FEATURES, 1e-3, 0.3, virtual_batch).double()
+    for training in (True, True, False, True):
+        x = torch.randn(BATCH, FEATURES, dtype=torch.float64)
+        y = expected.train(training)(x)
+        close(units.train(training)(x), y)
+        close(channels.train(training)(x.view(BATCH, FEATURES, 1, 1)).flatten(1), y)
+    for name, buffer in expected.named_buffers():
+        close(units.get_buffer(name), buffer)
+        close(channels.get_buffer(name), buffer)
+    assert all(f", virtual_batch={virtual_batch})" in repr(layer) for layer in (units, channels))
+
+
+def test_an_extra_pass_keeps_the_statistics_of_the_parts() -> None:
+    layer, x = BatchNorm(RUNS, FEATURES, 1e-3, 0.3, 3), random_leaf(RUNS, BATCH, FEATURES).float()
+    layer.keeps_statistics = False
+    y = layer(x)
+    assert not layer.running_mean.any()
+    layer.keeps_statistics = True
+    assert torch.equal(layer(x), y)
+    assert layer.running_mean.all()
+
+
 # The output of a Linear is stored as [B, K, C] where its runs share their images, otherwise as [K, B, C].
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize(
     ("stacked", "make_plain"),
     [
         (BatchNorm(RUNS, FEATURES, 1e-3, 0.3), lambda: nn.BatchNorm1d(FEATURES, 1e-3, 0.3)),
+        *((BatchNorm(RUNS, FEATURES, 1e-3, 0.3, v), partial(PartwiseBatchNorm, v)) for v in PARTS),
         (LayerNorm(RUNS, FEATURES, 1e-3), lambda: nn.LayerNorm(FEATURES, 1e-3)),
         (GroupNorm(RUNS, GROUPS, FEATURES, 1e-3), lambda: nn.GroupNorm(GROUPS, FEATURES, 1e-3)),
         (RMSNorm(RUNS, FEATURES, 1e-3), lambda: nn.RMSNorm(FEATURES, 1e-3)),
     ],
-    ids=["batch", "layer", "group", "rms"],
+    ids=["batch", *(f"virtual batch {v}" for v in PARTS), "layer", "group", "rms"],
 )
 def test_each_run_of_a_normalization_equals_torchs_layer(stacked, make_plain, transposed: bool) -> None:
     stacked = randomized(stacked).train()
@@ -83,7 +136,7 @@ def test_each_run_of_a_normalization_equals_torchs_layer(stacked, make_plain, tr
     for training in (True, True, True, False, True, False):
         stacked.train(training).zero_grad()
         if training and isinstance(stacked, BatchNorm):
-            stacked.begin_epoch(steps=1)
+            stacked.begin_epoch([BATCH])
         x = torch.randn(BATCH, RUNS, FEATURES, dtype=torch.float64).transpose(0, 1) * 3 + 1
         x = (x if transposed else x.contiguous()).requires_grad_()
         upstream = torch.randn(RUNS, BATCH, FEATURES, dtype=torch.float64)

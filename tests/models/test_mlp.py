@@ -16,7 +16,7 @@ from regexp.models.initialization import initialize_stacked
 from regexp.models.layers import ACTIVATIONS
 from regexp.models.mlp import MLP, MLPArchitecture
 from regexp.models.normalization import Normalization
-from regexp.models.random_layers import AdditiveNoise, Dropout, Noise
+from regexp.models.regularizing.random_layers import AdditiveNoise, Dropout, Noise
 from regexp.models.residual import Residual
 from regexp.utils.rng import random_stream
 

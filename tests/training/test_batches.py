@@ -9,8 +9,9 @@ from torch import Tensor
 from regexp.augmentation import RandomHorizontalFlip, RandomRotation
 from regexp.augmentation.pipeline import Pipeline
 from regexp.data.dataset import Images, scale
-from regexp.training.batches import BYTES_AT_ONCE, Batch, batch_sizes, draw_epoch
+from regexp.training.batches import BYTES_AT_ONCE, Batch, draw_epoch
 from regexp.training.streams import ImageStream
+from regexp.utils.counts import batch_sizes
 
 IMAGE_COUNT = 1203
 PLAIN = Pipeline([], 2, 2)

@@ -21,7 +21,7 @@ from regexp.config.schema import OPTIONS, Config
 from regexp.config.schemas.optimizer import OptimizerConfig
 from regexp.data.dataset import scale
 from regexp.execution.builders import load_dataset, make_settings
-from regexp.models.random_layers import AdditiveNoise, Dropout
+from regexp.models.regularizing.random_layers import AdditiveNoise, Dropout
 from regexp.training.batches import draw_epoch
 from regexp.training.loop import train
 from regexp.utils.keyed_draws import draw_keys, draw_table, keyed_draws
@@ -171,6 +171,7 @@ REFERENCE_RUNS = {
     "residual": ["model.residual=true", "model.hidden_sizes=[9,9,9]", "model.drop_path=0.4", "model.dropout=0.2"],
     "noise": ["model.noise=0.3", "model.hidden_sizes=[9,9]", "model.residual=true", "model.dropout=0.2"],
     "input": ["model.input_dropout=0.2", "model.noise=0.1", "augmentation=shift"],
+    "ghost": ["normalization=batch", "normalization.virtual_batch=20", "model.hidden_sizes=[9,9]"],
     "penalty": ["optimizer.l1=0.003", "optimizer.clip_norm=0.7"],
     "sam": ["optimizer.sam_rho=0.1", "normalization=batch", "model.dropout=0.2", "optimizer.clip_norm=0.7"],
     "adaptive sam": ["optimizer.sam_rho=1", "optimizer.sam_adaptive=true", "normalization=layer"],
@@ -214,9 +215,10 @@ def assert_equal_results(alone: MemoryRecorder, in_cohort: MemoryRecorder, toler
     assert torch.equal(in_cohort.final_result.confusion_matrix, alone.final_result.confusion_matrix)
 
 
-@pytest.mark.parametrize("normalization", list(OPTIONS["normalization"]))
+@pytest.mark.parametrize("normalization", [*OPTIONS["normalization"], "batch normalization.virtual_batch=20"])
 def test_different_runs_train_in_a_cohort_as_they_do_alone(normalization: str) -> None:
-    common = [DOUBLE, "epochs=8", f"normalization={normalization}", "augmentation=lesson", "model.hidden_sizes=[32]"]
+    words = f"normalization={normalization}".split()
+    common = [DOUBLE, "epochs=8", *words, "augmentation=lesson", "model.hidden_sizes=[32]"]
     runs = [[*common, *run_overrides] for run_overrides in DIFFERENT_RUNS]
     recorders = train_runs(*runs)
     assert len({len(recorder.epochs) for recorder in recorders}) > 1, "no run ended before the others"
@@ -346,6 +348,7 @@ def test_a_run_that_diverges_late_keeps_its_best_weights() -> None:
     "overrides",
     [
         ["optimizer=adam", "normalization=batch"],
+        ["optimizer=adam", "normalization=batch", "normalization.virtual_batch=16"],
         ["optimizer=adamw", "schedule=cosine", "schedule.warmup_epochs=1.5", "model.dropout=0.2"],
         ["optimizer=sgd", "schedule=onecycle", "augmentation=lesson", "optimizer.clip_norm=1"],
         ["optimizer=rmsprop", "optimizer.momentum=0.5", "schedule=step", "schedule.step_size=2", "optimizer.l1=0.001"],

@@ -23,6 +23,13 @@ class BatchNormConfig(NormalizationConfig):
     name: str = shared("batch", "batch normalization, as torch.nn.BatchNorm1d")
     eps: float = shared(1e-5, "constant added to the variance", above=0)
     momentum: float = shared(0.1, "weight of the newest batch in the running mean and variance", above=0, at_most=1)
+    virtual_batch: int | None = shared(
+        None,
+        "number of images of a batch that are normalized together: ghost batch normalization; null: all",
+        at_least=2,
+        example=16,
+        omitted=None,
+    )
 
 
 @dataclass

@@ -14,9 +14,9 @@ from regexp.config.schema import Config
 from regexp.config.schemas.augmentation import TorchvisionConfig, UserTransformConfig
 from regexp.data.dataset import Dataset, add_label_noise
 from regexp.errors import ConfigError
-from regexp.training.batches import batch_sizes
 from regexp.training.streams import ImageStream
 from regexp.user_code.loading import explain_user_failures
+from regexp.utils.counts import batch_sizes
 from regexp.utils.lazy import load_object
 
 
