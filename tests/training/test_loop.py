@@ -115,7 +115,9 @@ def train_plain_loop(overrides: Sequence[str]) -> tuple[nn.Sequential, dict[str,
         evaluated = model
         if average is not None and config.averaging.name == "swa" and epoch > config.averaging.start * config.epochs:
             average.update_parameters(model)
-            update_bn(scale(data.train.images, torch.float64).split(config.batch_size), average)
+            # Parts that are normalized by themselves are batches here.
+            size = getattr(config.normalization, "virtual_batch", None) or config.batch_size
+            update_bn(scale(data.train.images, torch.float64).split(size), average)
         if average is not None and average.n_averaged > 0:
             evaluated = average.module
         evaluated.eval()
@@ -177,6 +179,8 @@ REFERENCE_RUNS = {
     "adaptive sam": ["optimizer.sam_rho=1", "optimizer.sam_adaptive=true", "normalization=layer"],
     "ema": ["averaging=ema", "averaging.decay=0.8", "normalization=batch"],
     "swa": ["averaging=swa", "averaging.start=0.4", "normalization=batch"],
+    "ghost sam": ["optimizer.sam_rho=0.1", "normalization=batch", "normalization.virtual_batch=20", "model.noise=0.2"],
+    "ghost swa": ["averaging=swa", "averaging.start=0.4", "normalization=batch", "normalization.virtual_batch=50"],
     "decay": ["optimizer.weight_decay=0.01", "model.hidden_sizes=[]", "batch_size=100"],
 }
 

@@ -4,7 +4,7 @@ import torch
 
 from regexp.data.dataset import Images, scale
 from regexp.models.protocol import Predictor
-from regexp.training.batches import batch_sizes
+from regexp.utils.counts import batch_sizes
 from regexp.utils.device import Backend
 
 
@@ -29,6 +29,9 @@ def recompute_statistics(model: Predictor, num_runs: int, train: Images, batch_s
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.train()
+    # Each part that ghost batch normalization normalizes by itself is a batch here.
+    virtual_batches = (getattr(layer, "virtual_batch", None) for layer in layers)
+    batch_size = min([batch_size, *(size for size in virtual_batches if size is not None)])
     for i, images in enumerate(train.images.split(batch_sizes(len(train), batch_size))):
         for layer in layers:
             layer.momentum = 1 / (i + 1)
