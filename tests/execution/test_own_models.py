@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers.command_lines import OWN_MODULES
@@ -14,6 +15,7 @@ from regexp import compare, load_run, run, sweep
 from regexp.cli.compare import main as compare_main
 from regexp.config.compose import compose_job
 from regexp.errors import ConfigError, Interrupted, OutOfMemory, RunError
+from regexp.predict import main as predict_main
 from regexp.runs.run import find_runs
 from regexp.utils.signals import StopRequest
 from regexp.verify import main as verify_main
@@ -88,11 +90,19 @@ def test_nothing_below_outputs_runs_code(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr("regexp.user_code.loading._loaded_targets", {})
     with pytest.raises(ConfigError, match=r"type target='net\.py:ConvNet', or pass the class or function"):
         load_run(done.directory).model()
+    np.save("images.npy", np.zeros((1, 8, 8), np.uint8))
+    predict_words = ["regexp.predict", str(done.directory), "images.npy"]
+    assert run_main(monkeypatch, predict_main, *predict_words) == 2
+    assert "which runs only with --code net.py:ConvNet" in capsys.readouterr().err
     assert run_main(monkeypatch, compare_main, "regexp-compare", "outputs/default") == 0
     assert run_main(monkeypatch, verify_main, "regexp.verify", "outputs/default") == 2
     assert "skipped" in (output := capsys.readouterr().out)
     assert "which runs only with --code net.py:ConvNet" in output
     assert not MARKER.exists()
+    assert run_main(monkeypatch, predict_main, *predict_words, "--code", "./net.py:ConvNet") == 0
+    assert MARKER.exists()
+    MARKER.unlink()
+    monkeypatch.setattr("regexp.user_code.loading._loaded_targets", {})
     assert run_main(monkeypatch, verify_main, "regexp.verify", "outputs/default", "--code", "./net.py:ConvNet") == 0
     assert MARKER.exists()
 
