@@ -20,7 +20,7 @@ from regexp.runs.directories import PlannedRun
 from regexp.runs.identity import short_names
 from regexp.runs.listing.cards import make_run_results
 from regexp.runs.listing.scores import tabulate_scores
-from regexp.runs.reserving.planned_notes import list_notes
+from regexp.runs.reserving.planned_notes import list_notes, list_retrainings
 from regexp.runs.run import Run
 from regexp.runs.tensorboard.logdirs import make_current_logdir
 from regexp.runs.weights import LAST
@@ -71,9 +71,14 @@ class Terminal:
         self.print_line(f"{len(planned_runs)} run{'s' if len(planned_runs) > 1 else ''}: {', '.join(counts)}")
 
     def print_notes(self, planned_runs: Sequence[PlannedRun], dry_run: bool = False) -> None:
-        """Print what the user should know about runs before they train."""
+        """Print what the user should know about runs before they train.
+
+        Where nothing is printed, what was trained before and is trained again goes to Python's `warnings`.
+        """
         for note in list_notes(planned_runs, dry_run):
             self.print_line(note)
+        for warning in list_retrainings([planned for planned in planned_runs if not planned.finished], dry_run):
+            self.console.warn_if_silent(warning)
 
     def print_plan(self, cohorts: Sequence[PlannedCohort], num_workers: int) -> None:
         """Print the cohorts in the order in which they will start, with the memory and time that each will need.

@@ -44,6 +44,21 @@ class ShorterRun:
     is_over: bool = False
 
 
+@dataclass(frozen=True)
+class OutdatedRun:
+    """A run of the same configuration that is trained again because its code or its data have changed.
+
+    Attributes:
+        directory: its directory.
+        finished: whether it had ended.
+        change: what has changed: "code" or "data".
+    """
+
+    directory: Path
+    finished: bool
+    change: str
+
+
 @dataclass(frozen=True, eq=False)
 class PlannedRun:
     """A job and the directory in which it is, or will be, trained.
@@ -62,6 +77,7 @@ class PlannedRun:
         trained_by: the process that trains the run at present, in words; empty if there is none but this one.
         replaced_directory: the directory that was set aside for this one; None if none was.
         shorter_run: the finished run of fewer epochs from which it goes on, or cannot; None if there is none.
+        outdated_run: the run in whose place it is trained, other than one that keep=true keeps; None if there is none.
         new_tags: the tags that a finished run has got from this command.
     """
 
@@ -77,6 +93,7 @@ class PlannedRun:
     trained_by: str = ""
     replaced_directory: Path | None = None
     shorter_run: ShorterRun | None = None
+    outdated_run: OutdatedRun | None = None
     new_tags: tuple[str, ...] = ()
 
     @property

@@ -36,13 +36,13 @@ def test_a_run_that_was_set_aside_leaves_another_of_its_identity_in_the_index() 
 def test_the_files_of_finished_runs_are_read_at_most_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     sweep(SEEDS, quiet=True)
     reads: Counter[Path] = Counter()
-    original = run_module._read_json
+    original = run_module.read_json_object
 
     def counting_read(path: Path, missing_message: str) -> object:
         reads[path] += 1
         return original(path, missing_message)
 
-    monkeypatch.setattr(run_module, "_read_json", counting_read)
+    monkeypatch.setattr(run_module, "read_json_object", counting_read)
     sweep(SEEDS, quiet=True)
     assert {path.name for path in reads} == {"run.json", "summary.json"}
     assert len(reads) == 4

@@ -1,11 +1,14 @@
 """Runs that other code has trained: they are set aside and trained again, or kept with keep=true."""
 
+import warnings
 from pathlib import Path
 
 import pytest
+from helpers.data_files import write_arrays
 
 from regexp import load_run, run, sweep
 from regexp.config.compose import compose_jobs
+from regexp.errors import DoubtfulResult
 from regexp.execution.launcher import print_forecast
 from regexp.execution.terminal import Terminal
 from regexp.runs.provenance.code_hash import code_hash
@@ -141,3 +144,49 @@ def test_a_run_that_comes_back_leaves_the_run_of_another_configuration_its_direc
     assert kept.record["identity"] == first.record["identity"]
     assert kept.directory.name.startswith("label-")
     assert load_run(other.directory).record["identity"] == other.record["identity"]
+
+
+def test_where_nothing_is_printed_python_is_warned(first_times: list[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*trained")
+        sweep(KEEP, quiet=True)  # nothing is trained again
+    with pytest.warns(DoubtfulResult, match="2 finished runs were trained by other code. They are set aside"):
+        sweep(SEEDS, quiet=True)
+
+
+def test_runs_that_had_begun_with_other_code_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for one in sweep(SEEDS, quiet=True):
+        (one.directory / "summary.json").unlink()
+    monkeypatch.setattr("regexp.runs.identity.code_hash", lambda: "changed")
+    print_forecast(compose_jobs(SEEDS), Path("outputs"), Terminal(), max_runs=None, workers=1)
+    assert "2 runs had begun with other code. They would start from the beginning." in capsys.readouterr().out
+    runs = sweep(SEEDS)
+    assert "2 runs had begun with other code. They start from the beginning.\n" in capsys.readouterr().out
+    assert all("resumed" not in one.record for one in runs)
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_runs_on_data_that_have_changed_are_told(
+    is_finished: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_arrays(tmp_path / "a.npz")
+    write_arrays(tmp_path / "b.npz", count=33)
+    words = {name: [*SHORT, "data=arrays", f"data.path={tmp_path / name}.npz", "data.val_size=8"] for name in "ab"}
+    first = run(words["a"], quiet=True)
+    run(words["b"])  # other data, but they have not changed
+    assert "have changed" not in capsys.readouterr().out
+    if not is_finished:
+        (first.directory / "summary.json").unlink()
+    write_arrays(tmp_path / "a.npz", count=36)
+    again = run(words["a"])
+    out = " ".join(capsys.readouterr().out.split())
+    if is_finished:
+        expected = "1 finished run was trained on data that have changed since. It is set aside and trained again;"
+        assert f"{expected} the old data bring it back." in out
+        times = finish_times([again])
+        write_arrays(tmp_path / "a.npz")
+        assert finish_times([run(words["a"], quiet=True)]) != times
+    else:
+        assert "1 run had begun on data that have changed since. It starts from the beginning." in out

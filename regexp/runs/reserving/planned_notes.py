@@ -25,7 +25,7 @@ def list_notes(planned_runs: Sequence[PlannedRun], dry_run: bool = False) -> lis
     distinct_runs = list(dict.fromkeys(planned_runs))
     lines = [
         *_describe_other_devices(distinct_runs),
-        *_describe_other_code(distinct_runs, dry_run),
+        *list_retrainings(distinct_runs, dry_run),
         *_describe_tags(distinct_runs, dry_run),
         *_describe_continued(distinct_runs, dry_run),
         *_describe_obstacles(distinct_runs, dry_run),
@@ -35,6 +35,17 @@ def list_notes(planned_runs: Sequence[PlannedRun], dry_run: bool = False) -> lis
     if len(notes) > MAX_NOTES:
         lines.append(f"and {len(notes) - MAX_NOTES} more directories like these")
     return lines
+
+
+def list_retrainings(planned_runs: Sequence[PlannedRun], dry_run: bool = False) -> list[str]:
+    """Return which recorded runs are (or would be) trained again because code or data have changed.
+
+    Args:
+        planned_runs: all runs of the command.
+        dry_run: whether nothing is trained, so that nothing happened yet.
+    """
+    distinct_runs = list(dict.fromkeys(planned_runs))
+    return [*_describe_other_code(distinct_runs, dry_run), *_describe_outdated(distinct_runs, dry_run)]
 
 
 def _describe_other_devices(planned_runs: Sequence[PlannedRun]) -> Iterator[str]:
@@ -66,6 +77,24 @@ def _describe_other_code(planned_runs: Sequence[PlannedRun], dry_run: bool) -> I
     else:
         verb = "would be" if dry_run else "is" if one else "are"
         yield f"{subject}. {they} {verb} set aside and trained again; keep=true keeps {them}."
+
+
+def _describe_outdated(planned_runs: Sequence[PlannedRun], dry_run: bool) -> Iterator[str]:
+    """Yield how many runs were trained on data that have changed, or had begun with other code."""
+    outdated_runs = [planned.outdated_run for planned in planned_runs if planned.outdated_run]
+    num_finished = sum(outdated_run.finished for outdated_run in outdated_runs)
+    if num_finished:
+        one = num_finished == 1
+        subject = f"{num_finished} finished {'run was' if one else 'runs were'} trained on data that have changed since"
+        verb = "would be" if dry_run else "is" if one else "are"
+        they, them = ("It", "it") if one else ("They", "them")
+        yield f"{subject}. {they} {verb} set aside and trained again; the old data bring {them} back."
+    changes = [outdated_run.change for outdated_run in outdated_runs if not outdated_run.finished]
+    for change, start in (("code", "with other code"), ("data", "on data that have changed since")):
+        if count := changes.count(change):
+            subject, they = ("1 run", "It") if count == 1 else (f"{count} runs", "They")
+            verb = "would start" if dry_run else "starts" if count == 1 else "start"
+            yield f"{subject} had begun {start}. {they} {verb} from the beginning."
 
 
 def _describe_tags(planned_runs: Sequence[PlannedRun], dry_run: bool) -> Iterator[str]:

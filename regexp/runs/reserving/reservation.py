@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from regexp.config.job import Job
+from regexp.config.schema import flatten
 from regexp.errors import RunBusy, RunError, StorageError
-from regexp.runs.directories import PlannedRun, ShorterRun, record_resumption, record_start
-from regexp.runs.identity import Identity
+from regexp.runs.directories import OutdatedRun, PlannedRun, ShorterRun, record_resumption, record_start
+from regexp.runs.identity import Identity, data_paths
 from regexp.runs.reserving.claims import Claim, Claims, find_holder
 from regexp.runs.reserving.continuation import Progress, find_shorter_run
 from regexp.runs.reserving.run_index import RunIndex, is_finished, is_set_aside
@@ -85,7 +86,8 @@ class Reservation:
         if directory.exists():
             directory = directory.with_name(f"{directory.name}-{self.identity.config[:6]}")
         planned = self._plan(directory, finished=False, other_code=_code_of(other_run), trained_by=trained_by)
-        return replace(planned, shorter_run=self._find_shorter_run()[0])
+        outdated_run = self._find_outdated_run(other_run)
+        return replace(planned, shorter_run=self._find_shorter_run()[0], outdated_run=outdated_run)
 
     def reserve(self, claims: Claims) -> PlannedRun:
         """Reserve a directory for the run, or find the directory of the same run under another label."""
@@ -123,10 +125,21 @@ class Reservation:
             return self._plan(run.directory, finished=False)
         if run is not None:
             replaced_directory = run_index.set_aside(run.directory, claims)
+        outdated_run = self._find_outdated_run(other_run)
+        if outdated_run is not None and outdated_run.finished:
+            replaced_directory = run_index.set_aside(outdated_run.directory, claims)
         shorter_run, progress = self._find_shorter_run()
         directory = self._make_directory(claims, shorter_run, progress)
         planned = self._plan(directory, finished=False, other_code=_code_of(other_run))
-        return replace(planned, replaced_directory=replaced_directory, shorter_run=shorter_run)
+        return replace(
+            planned, replaced_directory=replaced_directory, shorter_run=shorter_run, outdated_run=outdated_run
+        )
+
+    def _find_outdated_run(self, other_run: Run | None) -> OutdatedRun | None:
+        """Return the run in whose place this one is trained, but for a finished one of other code."""
+        if self.job.config.force or other_run is not None:
+            return None
+        return self.run_index.find_outdated(self.identity, data_paths(flatten(self.job.config)))
 
     def _find_shorter_run(self) -> tuple[ShorterRun | None, Progress | None]:
         if self.job.config.force:

@@ -2,14 +2,15 @@
 
 import re
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from regexp.errors import RunError
-from regexp.runs.identity import Identity
+from regexp.runs.directories import OutdatedRun
+from regexp.runs.identity import Identity, data_paths
 from regexp.runs.reserving.claims import Claims
 from regexp.runs.run import SET_ASIDE, Run
 from regexp.utils.storage_errors import explain_storage_errors
@@ -85,6 +86,24 @@ class RunIndex:
         """
         runs = [run for run in self._runs_by_configuration.get(config_hash, []) if is_finished(run)]
         return sorted(runs, key=lambda run: recorded_identity(run) != replace(identity, config=config_hash))
+
+    def find_outdated(self, identity: Identity, paths: Mapping[str, str]) -> OutdatedRun | None:
+        """Return a run that is trained again because its data, or before it finished its code, have changed, or None.
+
+        Args:
+            identity: the identity of the new run.
+            paths: the paths of its data. Data of another path are other data, and have not changed.
+        """
+        outdated_runs = []
+        for run in self._runs_by_configuration.get(identity.config, []):
+            recorded = recorded_identity(run)
+            if recorded is None or not (run.directory / "run.json").exists():  # it has been set aside meanwhile
+                continue
+            if recorded.data != identity.data and data_paths(run.config) == paths:
+                outdated_runs.append(OutdatedRun(run.directory, is_finished(run), "data"))
+            elif recorded.data == identity.data and recorded.code != identity.code and not is_finished(run):
+                outdated_runs.append(OutdatedRun(run.directory, False, "code"))
+        return max(outdated_runs, key=lambda outdated: outdated.finished, default=None)
 
     def find(self, directory: Path, identity: Identity, among_set_aside: bool = False) -> Run | None:
         """Return the run with this identity, or None.
