@@ -100,6 +100,14 @@ def test_a_run_whose_checkpoint_was_cleared_stays_finished_and_says_why_it_canno
     assert "first ended (its checkpoint is gone: cleared on 20" in capsys.readouterr().out
 
 
+def test_averages_that_a_run_keeps_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = run([*LAST_KEPT, "averaging=ema"], quiet=True)
+    kept, size = one.model().state_dict(), (one.directory / "checkpoint.safetensors").stat().st_size
+    assert run_clear(monkeypatch, "outputs", "--checkpoints", "--yes") == 0
+    assert (one.directory / "checkpoint.safetensors").stat().st_size < size / 2
+    assert all((tensor == kept[name]).all() for name, tensor in load_run(one.directory).model().state_dict().items())
+
+
 @pytest.mark.parametrize(("answer", "is_deleted"), [("y", True), ("YES ", True), ("n", False), ("", False)])
 def test_a_terminal_is_asked(
     answer: str, is_deleted: bool, copied: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -123,6 +123,13 @@ def identity_items(config: Config) -> dict[str, Any]:
     return {**items, "augmentation": list(config.augmentation)}
 
 
+def find_spanning_option(config: Config) -> str:
+    """Return an option by which an epoch depends on the number of all epochs, as typed; "" if there is none."""
+    if config.schedule.spans_the_run:
+        return f"schedule={config.schedule.name}"
+    return f"averaging={config.averaging.name}" if config.averaging.spans_the_run else ""
+
+
 def list_targets(config: Config) -> list[str]:
     """Return the values of all keys of a configuration that name code of the user's own."""
     return [

@@ -48,11 +48,12 @@ def save_checkpoint(
     metadata, tensors = dict(description), checkpoint.tensors
     if final_parts is not None:
         state["goes_on"] = final_parts.goes_on
-        left_out = [] if final_parts.goes_on else ["optimizer"]
+        evaluated = "average" if checkpoint.tensors_of("average") else "model"
+        left_out = [] if final_parts.goes_on else [name for name in ("optimizer", "model") if name != evaluated]
         if final_parts.best_checksum:
             # The last weights are the best ones where the last epoch is the best.
             is_last_best = state["best"]["epoch"] == state["epoch"]
-            in_best_file = ["best", "model"] if is_last_best else ["best"]
+            in_best_file = ["best", evaluated] if is_last_best else ["best"]
             metadata |= {BEST_CHECKSUM: final_parts.best_checksum, BEST_PREFIXES: " ".join(in_best_file)}
             left_out += in_best_file
         tensors = {name: tensor for name, tensor in tensors.items() if name.partition("/")[0] not in left_out}

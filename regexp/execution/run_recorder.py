@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from regexp.config.metric_registry import list_columns, list_final_tags, list_metrics
-from regexp.config.schema import flatten
+from regexp.config.schema import find_spanning_option, flatten
 from regexp.data.dataset import Dataset
 from regexp.execution.checkpoint_file import FinalParts, save_checkpoint
 from regexp.execution.images import Png, draw_confusion_matrix, draw_first_layer, encode_png
@@ -192,7 +192,7 @@ class RunRecorder:
                 best_checksum = recorded_checksum(best_weights)
                 write_atomically(self.directory / BEST, best_weights)
         # Of a run that stopped early or diverged, more epochs change nothing.
-        goes_on = config.keep_checkpoints and result.status == "completed" and not config.schedule.spans_the_run
+        goes_on = config.keep_checkpoints and result.status == "completed" and not find_spanning_option(config)
         self._save_checkpoint(result.checkpoint, FinalParts(best_checksum, goes_on))
         with explain_storage_errors(self.directory):
             confusion_picture = encode_png(draw_confusion_matrix(result.confusion_matrix, self.classes))

@@ -18,7 +18,7 @@ from regexp.runs.reserving.claims import Claims
 from regexp.runs.reserving.run_index import is_finished, is_set_aside, read_run, recorded_identity
 from regexp.runs.run import Run
 from regexp.runs.tensor_file import join_files, measure_tensors
-from regexp.runs.weights import BEST, LAST, PREVIOUS, read_checkpoint
+from regexp.runs.weights import BEST, LAST, PREVIOUS, evaluated_prefix, read_checkpoint
 from regexp.utils.atomic_io import append_to_log, write_atomically
 
 # The files that a run leaves, in the order in which they are deleted: without its summary a run has not finished, and
@@ -157,7 +157,8 @@ def _measure_checkpoints(run: Run) -> int:
         sizes = measure_tensors(path)
     except RunError:
         return 0
-    return sum(count for name, count in sizes.items() if not name.startswith("model/"))
+    prefix = evaluated_prefix(sizes)
+    return sum(count for name, count in sizes.items() if not name.startswith(prefix))
 
 
 def _needs_checkpoint(run: Run) -> bool:
@@ -177,7 +178,9 @@ def _clear_checkpoints(run: Run) -> None:
     if _needs_checkpoint(run):
         content, metadata = read_checkpoint(directory / LAST)
         metadata["state"] = json.dumps({**json.loads(metadata["state"]), "goes_on": False})
-        write_atomically(directory / LAST, join_files([("", content)], metadata, left_out=["best/", "optimizer/"]))
+        names = measure_tensors(directory / LAST)
+        left_out = [name for name in names if not name.startswith(evaluated_prefix(names))]
+        write_atomically(directory / LAST, join_files([("", content)], metadata, ["best/", *left_out]))
     else:
         (directory / LAST).unlink(missing_ok=True)
     (directory / PREVIOUS).unlink(missing_ok=True)

@@ -5,7 +5,7 @@ That is up to three quarters of it.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,9 +39,16 @@ def read_weights(directory: Path, weights: str) -> "tuple[dict[str, Tensor], dic
         return read_tensors(directory / BEST)
     content, metadata = read_checkpoint(directory / LAST)
     tensors = decode_tensors(content, directory / LAST)
-    # The averages of a run that averages its weights are what it was evaluated with.
-    prefix = "average/" if any(name.startswith("average/") for name in tensors) else "model/"
+    prefix = evaluated_prefix(tensors)
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}, metadata
+
+
+def evaluated_prefix(names: Iterable[str]) -> str:
+    """Return the prefix, among names of a checkpoint's tensors, of the weights with which the run was evaluated last.
+
+    These are the averages of a run that averages its weights.
+    """
+    return "average/" if any(name.startswith("average/") for name in names) else "model/"
 
 
 def read_checkpoint(path: Path) -> tuple[bytes, dict[str, str]]:

@@ -13,7 +13,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from regexp import Run, run, sweep
 from regexp.config.compose import compose_jobs
 from regexp.config.schema import OPTIONS
-from regexp.execution.builders import make_schedule
+from regexp.execution.building.optimizer_builders import make_averaging, make_schedule
 from regexp.execution.checkpoint_file import load_checkpoint
 from regexp.execution.launcher import print_forecast
 from regexp.execution.run_recorder import RunRecorder
@@ -30,6 +30,9 @@ OPTION_SETS = [
     f"{ALL} schedule=plateau schedule.patience=1 optimizer.lr=0.5 schedule.threshold=0.3",
     f"{ALL} optimizer=sgd optimizer.momentum=0.9 optimizer.lr=0.1 normalization=batch",
     f"{ALL} augmentation=lesson optimizer.lr=0.05",
+    f"{ALL} averaging=ema averaging.decay=0.9 optimizer.lr=0.1 normalization=batch",
+    f"{ALL} averaging=ema seed=2 optimizer.lr=0.05 schedule=step schedule.step_size=2",
+    f"{ALL} mixing=mixup optimizer.sam_rho=0.05 optimizer.lookahead_k=5 optimizer.lr=0.05",
     # Early stopping waits at the last epoch of the shorter run, ends with it, or has ended before.
     "early_stopping.patience=5 early_stopping.min_delta=10 optimizer.lr=0.02",
     "early_stopping.patience=3 early_stopping.min_delta=10 optimizer.lr=0.02",
@@ -198,13 +201,13 @@ def test_what_is_said_of_a_sweep(short_runs: list[Run], tmp_path: Path, capsys: 
     jobs = compose_jobs([*with_epochs(7), *new])
     print_forecast(jobs, tmp_path, Terminal(), max_runs=None, workers=1)
     out = " ".join(capsys.readouterr().out.split())
-    assert "8 runs would go on from finished runs of fewer epochs, after epoch 4; those runs stay as they are." in out
+    assert "11 runs would go on from finished runs of fewer epochs, after epoch 4; those runs stay as they are." in out
     assert "2 runs have stopped early with fewer epochs, which more epochs do not change" in out
-    assert "11 runs: 11 to train (10 from where fewer epochs ended)" in out
+    assert "14 runs: 14 to train (13 from where fewer epochs ended)" in out
     runs = sweep([*with_epochs(7), *new], tmp_path, workers=1)
     out = " ".join(capsys.readouterr().out.split())
-    assert "8 runs go on from finished runs of fewer epochs, after epoch 4; those runs stay as they are." in out
-    assert ["continues" in one.record for one in runs] == [True] * 10 + [False]
+    assert "11 runs go on from finished runs of fewer epochs, after epoch 4; those runs stay as they are." in out
+    assert ["continues" in one.record for one in runs] == [True] * 13 + [False]
 
 
 def test_what_is_said_of_a_single_run(capsys: pytest.CaptureFixture[str]) -> None:
@@ -224,6 +227,7 @@ def spoil_checkpoint(one: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
+        ("averaging=swa", "averaging=swa depends on the number of epochs"),
         ("schedule=cosine", "schedule=cosine depends on the number of epochs"),
         ("keep_checkpoints=false", "its checkpoint is gone: trained with keep_checkpoints=false"),
         (
@@ -273,6 +277,13 @@ def test_a_schedule_that_does_not_span_the_run_is_that_of_more_epochs(name: str)
     schedules = [make_schedule(job.config, 5) for job in jobs]
     factors = [[schedule(step) for step in range(20)] for schedule in schedules]
     assert (factors[0] != factors[1]) == jobs[0].config.schedule.spans_the_run
+
+
+@pytest.mark.parametrize("name", OPTIONS["averaging"])
+def test_an_average_that_does_not_span_the_run_is_that_of_more_epochs(name: str) -> None:
+    jobs = compose_jobs([[f"averaging={name}", f"epochs={epochs}"] for epochs in (4, 8)])
+    rules = [make_averaging(job.config) for job in jobs]
+    assert (rules[0] != rules[1]) == jobs[0].config.averaging.spans_the_run
 
 
 @pytest.mark.slow

@@ -2,13 +2,20 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from regexp.config.fields import per_run, shared
 
 
 @dataclass
 class AveragingConfig:
-    """No averaging, and the key that all averages share."""
+    """No averaging, and the key that all averages share.
+
+    Attributes:
+        spans_the_run: whether the average of an epoch depends on the number of all epochs.
+    """
+
+    spans_the_run: ClassVar[bool] = False
 
     name: str = shared(
         "none",
@@ -31,6 +38,8 @@ class EMAConfig(AveragingConfig):
 @dataclass
 class SWAConfig(AveragingConfig):
     """Stochastic weight averaging (Izmailov et al. 2018)."""
+
+    spans_the_run: ClassVar[bool] = True
 
     name: str = shared("swa", "mean over the last epochs: stochastic weight averaging")
     start: float = per_run(

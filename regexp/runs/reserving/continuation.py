@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from regexp.config.schema import Config
+from regexp.config.schema import Config, find_spanning_option
 from regexp.errors import RunError
 from regexp.runs.directories import ShorterRun
 from regexp.runs.identity import Identity, hash_configuration
@@ -109,8 +109,8 @@ def _read_progress(run: Run, config: Config, identity: Identity) -> Progress:
         raise RunError("trained on other data")
     if recorded.code != identity.code:
         raise RunError("trained by other code")
-    if config.schedule.spans_the_run:
-        raise RunError(f"schedule={config.schedule.name} depends on the number of epochs")
+    if option := find_spanning_option(config):
+        raise RunError(f"{option} depends on the number of epochs")
     if run.status == "diverged":
         raise RunError("it diverged")
     path = run.directory / LAST
