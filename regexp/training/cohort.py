@@ -154,7 +154,7 @@ class Cohort:
         self.model.begin_epoch(seeds, self.epoch, batch_sizes(len(self.dataset.train), self.batch_size))
         if self.user_loss is not None:
             self.user_loss.begin_epoch(seeds, self.epoch, self.backend.device)
-        self.optimizer.begin_epoch(self.steps_per_epoch)
+        self.optimizer.begin_epoch(self.steps_per_epoch, seeds)
         if self.average is not None:
             self.average.begin_epoch(self.epoch, self.steps_per_epoch)
         self.objective_sums.zero_()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from regexp.training.parameter_groups import Hyperparameters, make_updater
+from regexp.training.regularizers.gradient_noise import GradientNoise
 from regexp.training.regularizers.lookahead import Lookahead
 from regexp.training.regularizers.max_norm import bound_weights
 from regexp.training.regularizers.sharpness import SharpnessAwareness
@@ -32,6 +33,7 @@ class StackedOptimizer:
         updater: the groups of runs that are updated together.
         lookahead: the slow weights, where any run has them.
         sharpness: sharpness-aware minimization, where any run uses it.
+        gradient_noise: the noise on gradients, where any run has some.
     """
 
     def __init__(
@@ -95,7 +97,10 @@ class StackedOptimizer:
         self.clip_norms = self._stack([run.clip_norm for run in runs])
         self.bounds_weights = any(run.max_norm != torch.inf for run in runs)
         self.max_norms = self._stack([run.max_norm for run in runs])
-        self.lookahead = self.sharpness = None
+        self.lookahead = self.sharpness = self.gradient_noise = None
+        if any(run.gradient_noise > 0 for run in runs):
+            gradients = {name: _gradient(tensor) for name, tensor in self.parameters.items()}
+            self.gradient_noise = GradientNoise([run.gradient_noise for run in runs], gradients)
         if any(run.lookahead_period is not None for run in runs):
             periods = [run.lookahead_period for run in runs]
             alphas = [run.lookahead_alpha for run in runs]
@@ -108,8 +113,13 @@ class StackedOptimizer:
         parameter = next(iter(self.parameters.values()))
         return torch.tensor(numbers, dtype=parameter.dtype, device=parameter.device)
 
-    def begin_epoch(self, steps: int) -> None:
-        """Compute the learning rates of an epoch's steps, and copy them to the device at once: then no step waits."""
+    def begin_epoch(self, steps: int, seeds: Sequence[int] = ()) -> None:
+        """Compute the learning rates of an epoch's steps, and copy them to the device at once: then no step waits.
+
+        Args:
+            steps: the number of steps in every epoch.
+            seeds: [K], the seed of each run, from which noise is drawn.
+        """
         self.first_step, self.num_steps = self.steps_done, steps
         schedules = list(dict.fromkeys(run.schedule for run in self.hyperparameters))
         factors = torch.tensor(
@@ -121,6 +131,8 @@ class StackedOptimizer:
         self.updater.begin_epoch(base_rates * run_factors, self.first_step)
         if self.lookahead is not None:
             self.lookahead.begin_epoch(self.first_step, steps)
+        if self.gradient_noise is not None:
+            self.gradient_noise.begin_epoch(self.first_step, steps, seeds)
 
     def learning_rates(self) -> list[float]:
         """Return the learning rates of the last step, [K]."""
@@ -128,14 +140,14 @@ class StackedOptimizer:
         return [run.arguments["lr"] * run.schedule(step) for run in self.hyperparameters]
 
     def change_gradients(self, measures_norms: bool) -> Tensor | None:
-        """Add l1's part to the gradients and clip them; return the norms [K] before, where they were measured."""
+        """Add l1's part to the gradients, clip them and add noise; return their norms [K] before clipping, if known."""
         if self.has_l1:
             self.add_l1_gradients()
-        if not (measures_norms or self.clips):
-            return None
-        norms = self.gradient_norms()
-        if self.clips:
+        norms = self.gradient_norms() if measures_norms or self.clips else None
+        if norms is not None and self.clips:
             self.clip_gradients(norms)
+        if self.gradient_noise is not None:
+            self.gradient_noise.add(self._step_of_epoch)
         return norms
 
     @torch.no_grad()
@@ -159,6 +171,11 @@ class StackedOptimizer:
         for tensor in self.parameters.values():
             _gradient(tensor).mul_(_per_run(factors, tensor))
 
+    @property
+    def _step_of_epoch(self) -> int:
+        """The number of the next step, from 0. After the last the first one follows again, for who only measures time."""
+        return (self.steps_done - self.first_step) % self.num_steps
+
     @torch.no_grad()
     def zero_gradients(self) -> None:
         """Set the gradients to zero that backward() would add to."""
@@ -176,8 +193,7 @@ class StackedOptimizer:
     @torch.no_grad()
     def step(self) -> None:
         """Update the parameters of all runs and set the gradients to zero."""
-        # After the epoch's last step its first one follows again, for who only measures time.
-        i = (self.steps_done - self.first_step) % self.num_steps
+        i = self._step_of_epoch
         self.updater.step(i)
         if self.lookahead is not None:
             self.lookahead.step(i, self.parameters)
@@ -189,7 +205,7 @@ class StackedOptimizer:
     def release_parameters(self) -> None:
         """Drop all references to parameters and gradients until `keep_runs`: views keep removed runs in memory."""
         self.parameters, self.accumulated_gradients = {}, []
-        self.lookahead = None
+        self.lookahead = self.gradient_noise = None
         del self.updater
 
     def keep_runs(self, rows: Tensor, parameters: Mapping[str, Tensor]) -> None:

@@ -31,6 +31,7 @@ class Hyperparameters:
         lookahead_alpha: the step size of Lookahead's slow weights.
         sam_radius: the radius rho of sharpness-aware minimization; 0 without it.
         sam_is_adaptive: whether the radius is relative to the weights.
+        gradient_noise: the variance of the noise on gradients in the first step; 0 without noise.
         key: equal for runs whose arguments and schedule are equal.
     """
 
@@ -43,6 +44,7 @@ class Hyperparameters:
     lookahead_alpha: float
     sam_radius: float
     sam_is_adaptive: bool
+    gradient_noise: float
     key: str
 
     @property

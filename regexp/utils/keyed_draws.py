@@ -79,6 +79,12 @@ def normal_quantiles(dtype: torch.dtype, device: torch.device) -> Tensor:
     return values.to(device, dtype)
 
 
+def normal_noise(draws: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return Gaussian noise of mean 0 and variance 1 for draws of any shape, int16, in the same shape."""
+    places = draws.int().add_(2**15)
+    return normal_quantiles(dtype, draws.device).index_select(0, places.flatten()).view(draws.shape)
+
+
 def _random_words(count: int, generator: Generator) -> Tensor:
     """Draw uniform 32-bit numbers, [count], two at a time: torch draws 64 bits for each of them otherwise."""
     pairs = torch.empty(math.ceil(count / 2), dtype=torch.int64).random_(-(2**63), None, generator=generator)

@@ -129,6 +129,7 @@ EFFECTIVE = {
     "optimizer.max_norm": "null is off",
     "optimizer.sam_rho": "0 is off",
     "optimizer.lookahead_k": "null is off",
+    "optimizer.gradient_noise": "0 is off",
     "optimizer.betas": "zeros mean no memory",
     "optimizer.eps": "above 0",
     "optimizer.momentum": "0 is off",

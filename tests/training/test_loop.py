@@ -91,11 +91,13 @@ def train_plain_loop(overrides: Sequence[str]) -> tuple[nn.Sequential, dict[str,
     smoothing = config.loss.label_smoothing
     average = make_torch_average(model, config)
     history: dict[str, list[float]] = {name: [] for name in LOSSES}
+    steps = count()
     for epoch in range(1, config.epochs + 1):
         model.train()
         keys = draw_keys(cohort.steps_per_epoch, random_stream(seed, "dropout", epoch))
         for layer in random_layers:
             layer.epoch, layer.keys = epoch, list(keys)
+        noise_keys = iter(draw_keys(cohort.steps_per_epoch, random_stream(seed, "gradient_noise", epoch)))
         loss_sum = 0.0
         images = draw_epoch(data.train, {"": settings.stream}, config.batch_size, epoch, torch.float64)
         for batch in images.batches([1]):
@@ -107,6 +109,8 @@ def train_plain_loop(overrides: Sequence[str]) -> tuple[nn.Sequential, dict[str,
                 take_sam_gradient(model, images, labels, optimizer_config)
             if optimizer_config.clip_norm is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), optimizer_config.clip_norm)
+            if optimizer_config.gradient_noise > 0:
+                add_gradient_noise(model, optimizer_config.gradient_noise, next(steps), next(noise_keys), epoch)
             optimizer.step()
             if average is not None and config.averaging.name == "ema":
                 average.update_parameters(model)
@@ -126,6 +130,15 @@ def train_plain_loop(overrides: Sequence[str]) -> tuple[nn.Sequential, dict[str,
                 logits = evaluated(scale(split.images, torch.float64))
                 history[name].append(F.cross_entropy(logits, split.labels).item())
     return evaluated, history
+
+
+def add_gradient_noise(model: nn.Module, eta: float, step: int, key: Tensor, epoch: int) -> None:
+    """Add noise to the gradients, drawn as one run of a cohort does."""
+    for name, parameter in model.named_parameters():
+        table = draw_table(f"gradient_noise/{name}", epoch, parameter.numel())
+        draws = keyed_draws(table, key[None])[0, : parameter.numel()]
+        noise = torch.special.ndtri((draws.double() + 2**15 + 0.5) / 2**16).float().double()
+        parameter.grad += (eta / (1 + step) ** 0.55) ** 0.5 * noise.view_as(parameter)
 
 
 def take_sam_gradient(model: nn.Module, images: Tensor, labels: Tensor, config: OptimizerConfig) -> None:
@@ -177,6 +190,7 @@ REFERENCE_RUNS = {
     "penalty": ["optimizer.l1=0.003", "optimizer.clip_norm=0.7"],
     "sam": ["optimizer.sam_rho=0.1", "normalization=batch", "model.dropout=0.2", "optimizer.clip_norm=0.7"],
     "adaptive sam": ["optimizer.sam_rho=1", "optimizer.sam_adaptive=true", "normalization=layer"],
+    "gradient noise": ["optimizer.gradient_noise=0.01", "optimizer.clip_norm=0.7"],
     "ema": ["averaging=ema", "averaging.decay=0.8", "normalization=batch"],
     "swa": ["averaging=swa", "averaging.start=0.4", "normalization=batch"],
     "ghost sam": ["optimizer.sam_rho=0.1", "normalization=batch", "normalization.virtual_batch=20", "model.noise=0.2"],

@@ -48,6 +48,7 @@ HYPERPARAMETERS: dict[str, tuple[Any, Any, Any]] = {
     "max_norm": (1.0, None, 0.5),
     "lookahead_k": (3, None, 5),
     "lookahead_alpha": (0.5, 0.5, 0.8),
+    "gradient_noise": (0.0, 0.0, 0.0),  # takes a seed to be tested: test_loop.py
     "sam_rho": (0.0, 0.0, 0.0),  # takes a loss to be tested: test_loop.py
     "betas": ([0.9, 0.999], [0.8, 0.95], [0.0, 0.9]),
     "eps": (1e-8, 1e-3, 1e-6),
@@ -218,7 +219,7 @@ def test_every_run_moves_as_with_its_own_torch_optimizer(
 def test_runs_share_a_parameter_group_if_no_argument_of_torchs_optimizer_differs(optimizer_name: str) -> None:
     base = make_config(optimizer_name, "b")
     for item in fields(base.optimizer):
-        if item.metadata["mark"] == "per_run" and item.name != "sam_rho":
+        if item.metadata["mark"] == "per_run" and item.name not in ("sam_rho", "gradient_noise"):
             value = next(value for value in HYPERPARAMETERS[item.name] if value != getattr(base.optimizer, item.name))
             other = replace(base, seed=1, optimizer=replace(base.optimizer, **{item.name: value}))
             is_torchs = item.name in inspect.signature(TORCH_OPTIMIZERS[optimizer_name]).parameters

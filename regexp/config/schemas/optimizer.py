@@ -43,6 +43,14 @@ class OptimizerConfig:
     lookahead_alpha: float = per_run(
         0.5, "Lookahead: step size of the slow weights", above=0, at_most=1, omitted=0.5, example=0.8
     )
+    gradient_noise: float = per_run(
+        0.0,
+        "variance of Gaussian noise on the gradient in the first step, which decays over the steps; 0: off",
+        at_least=0,
+        omitted=0.0,
+        apart=0.0,
+        example=0.01,
+    )
 
 
 @dataclass

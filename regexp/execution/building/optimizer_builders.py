@@ -24,6 +24,7 @@ def make_hyperparameters(config: Config, steps_per_epoch: int) -> Hyperparameter
     name, l1, clip_norm, max_norm = (options.pop(key) for key in ("name", "l1", "clip_norm", "max_norm"))
     lookahead_period, lookahead_alpha = options.pop("lookahead_k"), options.pop("lookahead_alpha")
     sam_radius, sam_is_adaptive = options.pop("sam_rho"), options.pop("sam_adaptive")
+    gradient_noise = options.pop("gradient_noise")
     if "betas" in options:
         options["betas"] = tuple(options["betas"])
     steps = config.epochs * steps_per_epoch
@@ -42,6 +43,7 @@ def make_hyperparameters(config: Config, steps_per_epoch: int) -> Hyperparameter
         lookahead_alpha=lookahead_alpha,
         sam_radius=sam_radius,
         sam_is_adaptive=sam_is_adaptive,
+        gradient_noise=gradient_noise,
         key=key,
     )
 

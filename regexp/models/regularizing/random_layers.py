@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from regexp.utils.device import refill
-from regexp.utils.keyed_draws import keyed_draws, normal_quantiles
+from regexp.utils.keyed_draws import keyed_draws, normal_noise, normal_quantiles
 
 # Values are drawn for as many steps at a time as have this many entries: on a CPU they stay within the cache, on other
 # devices a step has fewer operations.
@@ -149,9 +149,7 @@ class Noise(nn.Module):
 
     def _make_noise(self, draws: Tensor) -> Tensor:
         """Return noise for draws [K, steps, draws]."""
-        quantiles = normal_quantiles(self.stds.dtype, self.stds.device)
-        places = draws.int().add_(2**15)
-        return quantiles.index_select(0, places.flatten()).view_as(draws).mul_(self.stds)
+        return normal_noise(draws, self.stds.dtype).mul_(self.stds)
 
 
 def _lay_out(values: Tensor, batch_size: int, features: int, of_images: bool = False) -> Tensor:
