@@ -42,8 +42,8 @@ def adjust_sharpness(levels: Tensor, magnitude: Tensor) -> Tensor:
     if min(levels.shape[2:]) <= 2:
         return levels
     inner = levels[..., 1:-1, 1:-1]
-    sums = F.avg_pool2d(levels, 3, stride=1, divisor_override=1)
-    blurred = ((sums + 4 * inner) / 13).round_()  # no sum over 13 is near a half: any order of adding rounds alike
+    sums = 9 * F.avg_pool2d(levels, 3, stride=1)
+    blurred = ((sums + 4 * inner) / 13).round_()  # no sum over 13 is near a half, so that all devices round alike
     sharpened = levels.clone()
     sharpened[..., 1:-1, 1:-1] = torch.addcmul(inner, blurred - inner, -magnitude).clamp_(0, _BRIGHTEST).floor_()
     return sharpened
@@ -75,7 +75,7 @@ def equalize(levels: Tensor, magnitude: Tensor) -> Tensor:
     """
     pixels = levels.flatten(2).long()  # [n, C, H * W]
     counts = torch.zeros(*pixels.shape[:2], _BRIGHTEST + 1, dtype=torch.long, device=levels.device)
-    counts.scatter_add_(2, pixels, torch.ones_like(pixels))
+    counts.scatter_add_(2, pixels, counts.new_ones(1).expand_as(pixels))
     num_brightest = counts.gather(2, pixels.amax(2, keepdim=True))
     step = (pixels.shape[2] - num_brightest).div(_BRIGHTEST, rounding_mode="floor")  # [n, C, 1]
     num_darker = F.pad(counts.cumsum(2)[..., :-1], (1, 0))
