@@ -2,7 +2,8 @@
 
 usage: python -m regexp.preview [OVERRIDES]
 
-The picture shows 8 training images and four draws of each. It is written to
+The picture shows 8 training images and four draws of each; with mixing, each
+is mixed with the image to its left. It is written to
 outputs/preview/LABEL/augmentation.png, or below the directory that
 hydra.run.dir=DIR names. With -m there is one for each combination of values.
 The other flags are those of regexp. For example:

@@ -1,6 +1,8 @@
 """The typed schema of a configuration: every key with its default, help, constraints and mark (see config.fields)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from regexp.config.fields import iterate_fields, per_run, shared
@@ -128,6 +130,27 @@ def find_spanning_option(config: Config) -> str:
     if config.schedule.spans_the_run:
         return f"schedule={config.schedule.name}"
     return f"averaging={config.averaging.name}" if config.averaging.spans_the_run else ""
+
+
+def add_omitted_values(flat_config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flat configuration with the keys that have been added since it was recorded, at which they did nothing.
+
+    See `omitted` in config.fields.
+    """
+    defaults = flatten(Config())
+    values: dict[str, Any] = {}
+    for group in OPTIONS:
+        values |= _omitted_values(group, str(flat_config.get(group, defaults.get(group, ""))))
+    return {**values, **flat_config}
+
+
+@cache
+def _omitted_values(group: str, option: str) -> dict[str, Any]:
+    """Return the keys of a group's option that are left out of the identity where they do nothing, with that value."""
+    if option not in OPTIONS[group]:
+        return {}
+    keys = iterate_fields(OPTIONS[group][option](), f"{group}.")
+    return {key.removesuffix(".name"): metadata["omitted"] for key, _, metadata in keys if "omitted" in metadata}
 
 
 def list_targets(config: Config) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from regexp.config.metric_registry import list_curves, list_metrics
+from regexp.config.schema import add_omitted_values
 from regexp.errors import RunError
 from regexp.runs.identity import DATA_PATH_KEYS, IGNORED_KEYS, Identity, data_paths
 from regexp.runs.provenance.commit import format_commit
@@ -152,7 +153,7 @@ def read_configuration(run: Run) -> tuple[dict[str, Any], dict[str, str]]:
     Raises:
         LookupError, TypeError, ValueError: run.json is incomplete.
     """
-    config = run.record["config"]
+    config = add_omitted_values(run.record["config"])
     steps = dict.fromkeys(key.split(".")[1] for key in config if key.startswith("augmentation."))
     kept = {key: value for key, value in config.items() if key not in {"seed", *IGNORED_KEYS, *DATA_PATH_KEYS}}
     fingerprint = str(run.record["identity"]["data"])
