@@ -124,6 +124,11 @@ def suggest_keys(name: str, groups: Sequence[str] = tuple(OPTIONS)) -> list[str]
     # Keys without their prefix, or with a wrong one, are the commonest mistake of all.
     if prefixed_keys := [key for key in key_names if dot and key.endswith(f".{name}")]:
         return prefixed_keys
+    # An option's name in the place of its group's, as in cutmix.alpha.
+    if of_option := [
+        key for group in OPTIONS if prefix in OPTIONS[group] and (key := f"{group}.{last_part}") in key_names
+    ]:
+        return of_option
     # Nobody looks for a key of an augmentation step in another group.
     near_names = [key for key in key_names if prefix not in OPTIONS or not key.startswith("augmentation.")]
     if keys_with_last_part := [key for key in near_names if key.rpartition(".")[2] == last_part and key != name]:

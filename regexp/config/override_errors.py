@@ -114,7 +114,9 @@ def _suggest_option(group: str, option: str, options: list[str]) -> str:
     if group == "augmentation" and option in STEPS:
         return f"; to add a step type '+augmentation.{option}={{}}'"
     match = closest_match(option.rpartition(".")[2], options)  # of torch.optim.SGD the name of the class
-    return did_you_mean([f"{group}={match}"] if match else [])
+    # What has another place elsewhere: augmentation=mixup, regularization=batchnorm.
+    choice = f"{group}={match}" if match else find_choice(option)
+    return did_you_mean([choice] if choice else [])
 
 
 def find_schema_problems(overrides: Sequence[Override]) -> Iterator[str]:

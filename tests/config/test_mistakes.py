@@ -35,6 +35,8 @@ from regexp.errors import ConfigError
         ("normalization=", ["choose one of batch, group, layer, none, rms"]),
         ("normalization=Batch", ["did you mean normalization=batch?"]),
         ("normalization=batchnorm", ["did you mean normalization=batch?"]),
+        ("augmentation=mixup", ["did you mean mixing=mixup?"]),
+        ("cutmix.alpha=0.3", ["did you mean mixing.alpha=0.3?"]),
         ("experiment=lessen", ["did you mean experiment=lesson?"]),
         ("early_stopping=off", ["did you mean early_stopping=none?"]),
         ("device=gpu", ["did you mean device=cuda?"]),
