@@ -125,10 +125,9 @@ def suggest_keys(name: str, groups: Sequence[str] = tuple(OPTIONS)) -> list[str]
     if prefixed_keys := [key for key in key_names if dot and key.endswith(f".{name}")]:
         return prefixed_keys
     # An option's name in the place of its group's, as in cutmix.alpha.
-    if of_option := [
-        key for group in OPTIONS if prefix in OPTIONS[group] and (key := f"{group}.{last_part}") in key_names
-    ]:
-        return of_option
+    keys_of_option = [f"{group}.{last_part}" for group, options in OPTIONS.items() if prefix in options]
+    if keys_of_option := [key for key in keys_of_option if key in key_names]:
+        return keys_of_option
     # Nobody looks for a key of an augmentation step in another group.
     near_names = [key for key in key_names if prefix not in OPTIONS or not key.startswith("augmentation.")]
     if keys_with_last_part := [key for key in near_names if key.rpartition(".")[2] == last_part and key != name]:

@@ -327,7 +327,7 @@ def test_a_broken_file_does_not_hide_other_mistakes(tmp_path: Path) -> None:
     problems = str(error.value).splitlines()
     assert len(problems) == 4
     for problem, part in zip(
-        problems, ("optimizer.foo=3", "epochs=x", "model.dropout=3", "did you mean optimizer.lr=2?"), strict=True
+        problems, ("optimizer.foo=3", "epochs=x", "model.dropout=3", "did you mean optimizer.lr=2"), strict=True
     ):
         assert part in problem
 

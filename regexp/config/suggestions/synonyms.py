@@ -49,7 +49,6 @@ SYNONYMS = {
     "entropypenalty": "loss.confidence_penalty",
     "classweight": "loss.class_weights",
     "criterion": "loss",
-    "noise": "data.label_noise",
     "datadir": "data.root",
     "labelcolumn": "data.label",
     "targetcolumn": "data.label",
