@@ -57,6 +57,8 @@ def find_cautions(config: Config, experiment: str | None, overrides: Sequence[st
     yield from _find_idle_losses(config.loss)
     yield from _find_idle_layer_options(config)
     yield from _find_idle_schedules(config)
+    if getattr(config.adversarial, "epsilon", None) == 0:
+        yield f"adversarial={config.adversarial.name} with adversarial.epsilon=0 changes no image; for example 0.1"
     yield from _find_idle_averages(config)
     yield from _find_idle_optimizer_options(config.optimizer)
     yield from _find_idle_stopping_rules(config)

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from regexp.config.fields import iterate_fields, per_run, shared
+from regexp.config.schemas.adversarial import AdversarialConfig, FGSMConfig, PGDConfig
 from regexp.config.schemas.averaging import AveragingConfig, EMAConfig, SWAConfig
 from regexp.config.schemas.data import DATA_SCHEMAS, DATA_SOURCES, DataConfig, TableConfig
 from regexp.config.schemas.device import DeviceConfig
@@ -65,6 +66,7 @@ class Config:
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     averaging: AveragingConfig = field(default_factory=AveragingConfig)
     loss: LossConfig = field(default_factory=CrossEntropyConfig)
     metrics: dict[str, Any] = shared(
@@ -93,6 +95,7 @@ OPTIONS: dict[str, dict[str, type[Any]]] = {
         "step": StepConfig,
         "plateau": PlateauConfig,
     },
+    "adversarial": {"none": AdversarialConfig, "fgsm": FGSMConfig, "pgd": PGDConfig},
     "averaging": {"none": AveragingConfig, "ema": EMAConfig, "swa": SWAConfig},
     "loss": dict(LOSS_SCHEMAS),
     "device": {"auto": DeviceConfig, "cpu": DeviceConfig, "cuda": DeviceConfig, "mps": DeviceConfig},

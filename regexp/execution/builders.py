@@ -17,7 +17,7 @@ from regexp.data.dataset import Dataset, read_dataset
 from regexp.data.sources import locate
 from regexp.errors import DataError, DeviceLost, OutOfMemory
 from regexp.execution.building.loss_settings import make_loss_settings
-from regexp.execution.building.optimizer_builders import make_averaging, make_hyperparameters
+from regexp.execution.building.optimizer_builders import make_attack, make_averaging, make_hyperparameters
 from regexp.execution.building.stream_builders import make_noisy_labels, make_pipeline, make_stream
 from regexp.execution.checkpoint_file import load_checkpoint
 from regexp.execution.forecasting import memory
@@ -182,6 +182,7 @@ def make_settings(config: Config, dataset: Dataset) -> RunSettings:
         better=list_monitors(list_metrics(flatten(config)))[early_stopping.monitor].better,
         restore_best=early_stopping.restore_best,
         hyperparameters=make_hyperparameters(config, steps_per_epoch),
+        attack=make_attack(config),
         averaging=make_averaging(config),
         stream=make_stream(config, dataset),
         stream_key=stream_key(config),

@@ -4,12 +4,15 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from math import prod
 
 import torch
 from torch import Tensor
 
 from regexp.data.dataset import Dataset
 from regexp.models.protocol import Architecture, Predictor
+from regexp.models.stacking import slice_of_run
 from regexp.training.batches import Batch, EpochImages, draw_epoch
 from regexp.training.checkpoints import Checkpoint, take_rows
 from regexp.training.early_stopping import EarlyStopping
@@ -18,8 +21,8 @@ from regexp.training.losses.user_loss import UserLoss
 from regexp.training.member import Member
 from regexp.training.metrics import EpochMetrics, UserMetric
 from regexp.training.optimizers import StackedOptimizer
+from regexp.training.regularizers.adversary import Adversary
 from regexp.training.regularizers.averaging import WeightAverage
-from regexp.training.regularizers.batch_statistics import recompute_statistics
 from regexp.training.streams import stack_labels
 from regexp.utils.counts import batch_sizes
 from regexp.utils.device import Backend, move_together
@@ -140,6 +143,8 @@ class Cohort:
         )
         loss_settings = [settings.loss for settings in run_settings]
         self.loss_terms = stack_loss_terms(loss_settings, self.backend.dtype, self.backend.device)
+        attacks = [settings.attack for settings in run_settings if settings.attack is not None]
+        self.adversary = Adversary(attacks, self.dataset.features is None, self.backend) if attacks else None
         sums = torch.zeros(2, len(self.members), dtype=self.backend.sum_dtype, device=self.backend.device)
         self.objective_sums, self.gradient_norm_sums = sums  # [K] each
 
@@ -151,7 +156,10 @@ class Cohort:
         images = self._draw_images(self.epoch) if self.next_images is None else self.next_images
         self.images, self.next_images = images.keep_streams(self.stream_keys), None
         seeds = [member.settings.seed for member in self.members]
-        self.model.begin_epoch(seeds, self.epoch, batch_sizes(len(self.dataset.train), self.batch_size))
+        sizes = batch_sizes(len(self.dataset.train), self.batch_size)
+        self.model.begin_epoch(seeds, self.epoch, sizes)
+        if self.adversary is not None:
+            self.adversary.begin_epoch(seeds, self.epoch, sizes, prod(self.dataset.measured.images.shape[1:]))
         if self.user_loss is not None:
             self.user_loss.begin_epoch(seeds, self.epoch, self.backend.device)
         self.optimizer.begin_epoch(self.steps_per_epoch, seeds)
@@ -169,8 +177,14 @@ class Cohort:
         return range(0, self.steps_per_epoch, max(1, self.steps_per_epoch // GRADIENT_NORMS_PER_EPOCH))
 
     def batches(self) -> Iterator[Batch]:
-        """Yield the epoch's batches: images [S, B, C, H, W] and labels [K, B]."""
-        return self.images.batches(self.runs_per_stream)
+        """Yield the epoch's batches: images [S, B, C, H, W], or [K, B, C, H, W] after an attack, and labels [K, B]."""
+        for batch in self.images.batches(self.runs_per_stream):
+            yield batch if self.adversary is None else self._attack(self.adversary, batch)
+
+    def _attack(self, adversary: Adversary, batch: Batch) -> Batch:
+        """Return a batch whose images are changed so that the networks err."""
+        runs = slice_of_run(tuple(self.runs_per_stream), batch.images.device)
+        return adversary.attack(batch, runs, self.losses, partial(self.model.extra_pass, repeats=False))
 
     def draw_ahead(self) -> None:
         """Drop the epoch's images. On a GPU, draw those of the next epoch."""
@@ -214,20 +228,9 @@ class Cohort:
             self.average.update((optimizer.steps_done - 1) % self.steps_per_epoch, self.model.state_dict())
 
     def average_weights(self) -> None:
-        """Update the averages that are taken over epochs, with statistics of BatchNorm that fit them."""
-        if self.average is None or self.average.every_step:
-            return
-        self.average.update(0, self.model.state_dict())
-        if begun_rows := self.average.begun_rows(self.epoch):
-            [rows] = move_together([torch.tensor(begun_rows)], self.backend.device)
-            model = self.select_evaluated(rows)
-            recompute_statistics(model, len(begun_rows), self.dataset.train, self.batch_size, self.backend)
-            for name, tensor in model.state_dict().items():
-                self.average.tensors[name].index_copy_(0, rows, tensor)
-
-    def evaluated_state(self) -> dict[str, Tensor]:
-        """Return the parameters and buffers that are evaluated and kept, [K, ...]: averages where there are some."""
-        return self.model.state_dict() if self.average is None else self.average.tensors
+        """Update the averages that are taken over epochs."""
+        if self.average is not None:
+            self.average.end_epoch(self.epoch, self.model, self.dataset.train, self.batch_size, self.backend)
 
     def select_evaluated(self, rows: Tensor | None = None) -> Predictor:
         """Return a copy of the runs at `rows` [K'], or of all, with the weights that are evaluated."""
@@ -235,8 +238,7 @@ class Cohort:
             rows = torch.arange(len(self.members), device=self.backend.device)
         model = self.model.select_runs(rows)
         if self.average is not None:
-            for name, tensor in model.state_dict().items():
-                tensor.copy_(self.average.tensors[name].index_select(0, rows))
+            self.average.copy_into(model, rows)
         return model
 
     def end_epoch(self, metrics: Sequence[EpochMetrics]) -> list[bool]:
@@ -251,7 +253,8 @@ class Cohort:
         is_best = [member.update(run_metrics) for member, run_metrics in zip(self.members, metrics, strict=True)]
         if any(is_best):
             [rows] = move_together([torch.tensor(is_best).nonzero().flatten()], self.backend.device)
-            for name, tensor in self.evaluated_state().items():
+            evaluated = self.model.state_dict() if self.average is None else self.average.tensors
+            for name, tensor in evaluated.items():
                 self.best_weights[name].index_copy_(0, rows, tensor.index_select(0, rows))
         scores = [member.score(run_metrics) for member, run_metrics in zip(self.members, metrics, strict=True)]
         for member, score in zip(self.members, scores, strict=True):
@@ -261,10 +264,7 @@ class Cohort:
         return stops
 
     def keep_runs(self, rows: Sequence[int]) -> None:
-        """Remove all runs but those at `rows` from every tensor.
-
-        Removed runs are not masked, because 0 x NaN is NaN; and the remaining runs train faster.
-        """
+        """Remove all runs but those at `rows` from every tensor. Masking would not do, because 0 x NaN is NaN."""
         self.members = [self.members[k] for k in rows]
         if not self.members:
             return

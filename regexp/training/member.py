@@ -12,6 +12,7 @@ from regexp.training.checkpoints import Checkpoint
 from regexp.training.losses.training_loss import LossSettings
 from regexp.training.metrics import EpochMetrics
 from regexp.training.parameter_groups import Hyperparameters
+from regexp.training.regularizers.adversary import AttackSettings
 from regexp.training.regularizers.averaging import Averaging
 from regexp.training.streams import ImageStream
 
@@ -36,6 +37,7 @@ class RunSettings:
         better: 1 where larger values of it are better, -1 where smaller ones are.
         restore_best: whether the run keeps its best weights; otherwise its last.
         hyperparameters: those of the optimizer.
+        attack: how training images are changed so that the network errs; None for not at all.
         averaging: how the weights are averaged; None for the weights themselves.
         stream: the image stream.
         stream_key: equal for runs that share their image stream.
@@ -51,6 +53,7 @@ class RunSettings:
     better: int
     restore_best: bool
     hyperparameters: Hyperparameters
+    attack: AttackSettings | None
     averaging: Averaging | None
     stream: ImageStream
     stream_key: str

@@ -173,7 +173,7 @@ class StackedOptimizer:
 
     @property
     def _step_of_epoch(self) -> int:
-        """The number of the next step, from 0. After the last the first one follows again, for who only measures time."""
+        """The number of the next step, from 0; after the last the first one again, for who only measures time."""
         return (self.steps_done - self.first_step) % self.num_steps
 
     @torch.no_grad()

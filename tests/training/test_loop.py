@@ -1,7 +1,8 @@
 """The training loop against a plain loop without a run axis, and runs in a cohort against the same runs alone."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from itertools import chain, combinations, count
 from pathlib import Path
@@ -59,6 +60,11 @@ class RecordedLayer(nn.Module):
             return x + self.rate * torch.special.ndtri(shares + 2**-17).float().double()  # quantiles are rounded
         return x * (shares >= round(self.rate * 2**16) / 2**16) / (1 - self.rate)
 
+    def repeat(self) -> None:
+        """Draw in the next pass what the last one drew."""
+        if self.last_key is not None:
+            self.keys.insert(0, self.last_key)
+
 
 def replace_random_layers(model: nn.Sequential) -> list[RecordedLayer]:
     """Replace the random layers of a plain model by recorded ones, and return these."""
@@ -100,8 +106,10 @@ def train_plain_loop(overrides: Sequence[str]) -> tuple[nn.Sequential, dict[str,
         noise_keys = iter(draw_keys(cohort.steps_per_epoch, random_stream(seed, "gradient_noise", epoch)))
         loss_sum = 0.0
         images = draw_epoch(data.train, {"": settings.stream}, config.batch_size, epoch, torch.float64)
-        for batch in images.batches([1]):
+        for i, batch in enumerate(images.batches([1])):
             images, labels = batch.images[0], batch.labels[0]
+            if config.adversarial.name != "none":
+                images = attack(model, images, labels, config, i, epoch)
             loss = F.cross_entropy(model(images), labels, label_smoothing=smoothing)
             optimizer.zero_grad()
             (loss + optimizer_config.l1 * sum(parameter.abs().sum() for parameter in model.parameters())).backward()
@@ -132,6 +140,41 @@ def train_plain_loop(overrides: Sequence[str]) -> tuple[nn.Sequential, dict[str,
     return evaluated, history
 
 
+def attack(model: nn.Module, originals: Tensor, labels: Tensor, config: Config, i: int, epoch: int) -> Tensor:
+    """Change the images of a batch within a bound so that the model errs."""
+    adversarial, images = config.adversarial, originals
+    steps, step_size = 1, adversarial.epsilon
+    if adversarial.name == "pgd":
+        steps, step_size = adversarial.steps, 2.5 * adversarial.epsilon / adversarial.steps
+        table = draw_table("adversary", epoch, config.batch_size * originals[0].numel())
+        key = draw_keys(i + 1, random_stream(config.seed, "adversary", epoch))[i : i + 1]
+        draws = keyed_draws(table, key)[0, : originals.numel()].double()
+        images = (originals + adversarial.epsilon * (draws.view_as(originals) + 0.5) / 2**15).clamp(0, 1)
+    random_layers = [layer for layer in model.modules() if isinstance(layer, RecordedLayer)]
+    for _ in range(steps):
+        images.requires_grad_()
+        with batch_statistics_kept(model):
+            loss = F.cross_entropy(model(images), labels)
+        for layer in random_layers:
+            layer.repeat()
+        [gradient] = torch.autograd.grad(loss, images)
+        step = images.detach() + step_size * gradient.sign()
+        images = step.clamp(originals - adversarial.epsilon, originals + adversarial.epsilon).clamp(0, 1)
+    num_changed = math.ceil(adversarial.share * len(labels))
+    return torch.cat([images[:num_changed], originals[num_changed:]])
+
+
+@contextmanager
+def batch_statistics_kept(model: nn.Module) -> Iterator[None]:
+    """Let passes in training mode leave the running statistics of BatchNorm as they are."""
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm1d)]
+    for layer in layers:
+        layer.track_running_stats = False
+    yield
+    for layer in layers:
+        layer.track_running_stats = True
+
+
 def add_gradient_noise(model: nn.Module, eta: float, step: int, key: Tensor, epoch: int) -> None:
     """Add noise to the gradients, drawn as one run of a cohort does."""
     for name, parameter in model.named_parameters():
@@ -153,17 +196,13 @@ def take_sam_gradient(model: nn.Module, images: Tensor, labels: Tensor, config: 
             parameter += config.sam_rho * size * gradient / norm
             parameter.grad = None
     for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm1d):
-            layer.track_running_stats = False
-        if isinstance(layer, RecordedLayer) and layer.last_key is not None:
-            layer.keys.insert(0, layer.last_key)
-    F.cross_entropy(model(images), labels).backward()
+        if isinstance(layer, RecordedLayer):
+            layer.repeat()
+    with batch_statistics_kept(model):
+        F.cross_entropy(model(images), labels).backward()
     with torch.no_grad():
         for parameter, weight in zip(parameters, weights, strict=True):
             parameter.copy_(weight)
-    for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm1d):
-            layer.track_running_stats = True
 
 
 def make_torch_average(model: nn.Module, config: Config) -> AveragedModel | None:
@@ -191,6 +230,8 @@ REFERENCE_RUNS = {
     "sam": ["optimizer.sam_rho=0.1", "normalization=batch", "model.dropout=0.2", "optimizer.clip_norm=0.7"],
     "adaptive sam": ["optimizer.sam_rho=1", "optimizer.sam_adaptive=true", "normalization=layer"],
     "gradient noise": ["optimizer.gradient_noise=0.01", "optimizer.clip_norm=0.7"],
+    "fgsm": ["adversarial=fgsm", "normalization=batch", "model.dropout=0.2"],
+    "pgd": ["adversarial=pgd", "adversarial.steps=2", "adversarial.share=0.8", "normalization=batch"],
     "ema": ["averaging=ema", "averaging.decay=0.8", "normalization=batch"],
     "swa": ["averaging=swa", "averaging.start=0.4", "normalization=batch"],
     "ghost sam": ["optimizer.sam_rho=0.1", "normalization=batch", "normalization.virtual_batch=20", "model.noise=0.2"],

@@ -1,11 +1,13 @@
-"""Builders of what updates a run's weights: hyperparameters, learning-rate schedule and averages."""
+"""Builders of what a step does: hyperparameters, learning-rate schedule, averages and attacks on the images."""
 
 import math
 from dataclasses import asdict
 
 from regexp.config.schema import Config
+from regexp.config.schemas.adversarial import FGSMConfig, PGDConfig
 from regexp.config.schemas.averaging import EMAConfig, SWAConfig
 from regexp.training.parameter_groups import Hyperparameters
+from regexp.training.regularizers.adversary import AttackSettings
 from regexp.training.regularizers.averaging import Averaging, EqualAveraging, ExponentialAveraging
 from regexp.training.schedules import Plateau, Schedule, approach, constant, cosine, onecycle, step
 from regexp.training.update_rules import OPTIMIZERS
@@ -46,6 +48,18 @@ def make_hyperparameters(config: Config, steps_per_epoch: int) -> Hyperparameter
         gradient_noise=gradient_noise,
         key=key,
     )
+
+
+def make_attack(config: Config) -> AttackSettings | None:
+    """Make the settings by which a run changes its training images so that its network errs; None where it does not."""
+    adversarial = config.adversarial
+    if isinstance(adversarial, FGSMConfig):
+        return AttackSettings(adversarial.epsilon, adversarial.epsilon, 1, adversarial.share, has_random_start=False)
+    if isinstance(adversarial, PGDConfig):
+        steps, epsilon = adversarial.steps, adversarial.epsilon
+        step_size = adversarial.step_size if adversarial.step_size is not None else 2.5 * epsilon / steps
+        return AttackSettings(epsilon, step_size, steps, adversarial.share, has_random_start=True)
+    return None
 
 
 def make_averaging(config: Config) -> Averaging | None:

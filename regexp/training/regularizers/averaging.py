@@ -7,7 +7,10 @@ from typing import ClassVar, Protocol, final
 import torch
 from torch import Tensor
 
-from regexp.utils.device import move_together, refill
+from regexp.data.dataset import Images
+from regexp.models.protocol import Model, Predictor
+from regexp.training.regularizers.batch_statistics import recompute_statistics
+from regexp.utils.device import Backend, move_together, refill
 
 # An average of few weights moves fast: after t updates its decay is at most (1 + t) / (10 + t).
 _WARMUP = 10
@@ -118,9 +121,31 @@ class WeightAverage:
             else:  # BatchNorm's count of batches
                 average.copy_(state[name])
 
-    def begun_rows(self, epoch: int) -> list[int]:
-        """Return the rows of the runs whose average has begun in an epoch or before."""
-        return [k for k, rule in enumerate(self.rules) if epoch >= rule.first_epoch]
+    def end_epoch(self, epoch: int, model: Model, train: Images, batch_size: int, backend: Backend) -> None:
+        """Update averages over epochs, and measure BatchNorm's statistics of those that have begun.
+
+        Args:
+            epoch: the number of the epoch, counted from 1.
+            model: the model of the K runs.
+            train: the training images, on the model's device.
+            batch_size: the number of images in a batch.
+            backend: the device and precision.
+        """
+        if self.every_step:
+            return
+        self.update(0, model.state_dict())
+        if begun_rows := [k for k, rule in enumerate(self.rules) if epoch >= rule.first_epoch]:
+            [rows] = move_together([torch.tensor(begun_rows)], backend.device)
+            averaged_model = model.select_runs(rows)
+            self.copy_into(averaged_model, rows)
+            recompute_statistics(averaged_model, len(begun_rows), train, batch_size, backend)
+            for name, tensor in averaged_model.state_dict().items():
+                self.tensors[name].index_copy_(0, rows, tensor)
+
+    def copy_into(self, model: Predictor, rows: Tensor) -> None:
+        """Overwrite the tensors of a model of the runs at `rows` [K'] by their averages."""
+        for name, tensor in model.state_dict().items():
+            tensor.copy_(self.tensors[name].index_select(0, rows))
 
     def keep_runs(self, rows: Tensor) -> None:
         """Remove all runs but those at `rows` [K']."""

@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from regexp.models.random_layers import StepDraws
+from regexp.models.regularizing.random_layers import StepDraws
 from regexp.utils.device import move_together, refill
 from regexp.utils.keyed_draws import draw_keys, draw_table, normal_noise
 from regexp.utils.rng import random_stream
