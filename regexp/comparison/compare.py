@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from regexp.comparison.effects import Effect, estimate_effects
 from regexp.comparison.grouping import (
@@ -58,12 +59,12 @@ class Comparison:
         """All runs that are compared, also those that have not finished."""
         return [record for cell in self.cells for record in cell.records]
 
-    @property
+    @cached_property
     def metrics(self) -> dict[str, Metric]:
         """The metrics that are measured on images, of any of the runs, by name."""
         return _collect_metrics(self.cells)
 
-    @property
+    @cached_property
     def run_metrics(self) -> dict[str, Metric]:
         """The metrics of finished runs by name, in the order of comparisons."""
         return list_run_metrics(self.metrics)

@@ -30,7 +30,8 @@ def plot_gap(comparison: Comparison) -> Figure:
     widths = [6.4, *[name_width] * column_count]
     figure = Figure(figsize=(sum(widths), height), layout="constrained")
     axes, *lists = figure.subplots(1, 1 + column_count, width_ratios=widths)
-    marker_key = comparison.keys[0] if len(comparison.keys) > 1 else ""
+    fitting_keys = [key for key in comparison.keys if len(comparison.levels[key]) <= len(MARKERS)]
+    marker_key = fitting_keys[0] if fitting_keys and len(comparison.keys) > 1 else ""
     marker_values = comparison.levels.get(marker_key, [""])
     points = []
     for row in rows:
