@@ -33,7 +33,7 @@ from regexp.user_code.loading import explain_user_failures
 from regexp.utils.counts import batch_sizes
 from regexp.utils.device import Backend, choose_backend, choose_threads, is_device_lost, is_out_of_memory
 from regexp.utils.lazy import load_object
-from regexp.utils.messages import first_line
+from regexp.utils.messages import first_line, say
 
 
 def build_cohort(planned_runs: Sequence[PlannedRun]) -> Cohort:
@@ -118,9 +118,13 @@ def explain_device_errors() -> Iterator[None]:
                 "not enough memory; use a smaller model, batch_size or data.image_size, or fewer runs"
             ) from error
         if is_device_lost(error):
+            again = say(
+                "this process can no longer use it. Type the same command again",
+                "this process can no longer use it. Restart Python, in a notebook the kernel, and make the call again",
+            )
             raise DeviceLost(
-                f"the GPU stopped working ({first_line(error)}), and this process can no longer use it. Type the same "
-                "command again: finished runs are kept, and the others resume from their checkpoints"
+                f"the GPU stopped working ({first_line(error)}), and {again}: finished runs are kept, and the others "
+                "resume from their checkpoints"
             ) from error
         raise
 

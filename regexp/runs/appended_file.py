@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from regexp.errors import StorageError
+from regexp.utils.messages import say
 
 
 class AppendedFile:
@@ -72,9 +73,11 @@ class AppendedFile:
         """
         with self.path.open("r+b", buffering=0) as file:
             if file.seek(0, os.SEEK_END) != self.size:
-                raise StorageError(
-                    f"{self.path} was changed by another program while its run trained. Run the same command again."
+                again = say(
+                    "while its run trained. Run the same command again.",
+                    "while its run trained. Make the same call again.",
                 )
+                raise StorageError(f"{self.path} was changed by another program {again}")
             try:
                 written = file.write(content)
                 while written < len(content):  # a disk that is almost full takes a part

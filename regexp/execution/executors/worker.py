@@ -11,7 +11,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
@@ -20,6 +20,7 @@ from regexp.errors import Interrupted, RegexpError
 from regexp.execution.events import CohortDescription, CohortEnd, EpochSummary
 from regexp.execution.planning import PlannedCohort
 from regexp.runs.directories import PlannedRun
+from regexp.utils.messages import speak_python
 from regexp.utils.signals import StopRequest, ignore_stop_signals
 
 
@@ -134,11 +135,12 @@ class SendingDisplay:
         """Send nothing: the parent says once that all workers were interrupted."""
 
 
-def serve(connection: Connection) -> None:
+def serve(connection: Connection, for_python: bool) -> None:
     """Do what the parent asks for until it ends.
 
     Args:
         connection: the worker's end of the connection to its parent.
+        for_python: whether the parent was called from Python, so that messages are in Python's terms.
     """
     # Ctrl-C reaches all processes of a terminal, and schedulers send their signals to all. The parent passes them on.
     ignore_stop_signals()
@@ -147,12 +149,13 @@ def serve(connection: Connection) -> None:
     sys.stdout = sys.stderr = LineSender(channel)
     from regexp.execution import execute  # noqa: F401  (imports torch while the parent still plans)
 
-    while True:
-        function, arguments = channel.requests.get()
-        try:
-            channel.send(function(channel, *arguments))
-        except Exception as error:
-            channel.send(Failed(_make_portable(error)))
+    with speak_python() if for_python else nullcontext():
+        while True:
+            function, arguments = channel.requests.get()
+            try:
+                channel.send(function(channel, *arguments))
+            except Exception as error:
+                channel.send(Failed(_make_portable(error)))
 
 
 def plan_cohorts(

@@ -9,6 +9,7 @@ from typing import Any
 from loky.backend import get_context
 
 from regexp.execution.executors import worker
+from regexp.utils.messages import speaks_python
 from regexp.utils.signals import hold_back_stop_signals
 
 # How long a worker has to notice that its parent has closed the connection, in seconds.
@@ -35,7 +36,9 @@ class WorkerProcess:
         context = get_context("loky")
         self.connection: Connection
         self.connection, worker_connection = context.Pipe()
-        self.process = context.Process(target=worker.serve, args=(worker_connection,), env=dict(environment))
+        self.process = context.Process(
+            target=worker.serve, args=(worker_connection, speaks_python()), env=dict(environment)
+        )
         with hold_back_stop_signals():  # until it ignores them, they would end it
             self.process.start()
         worker_connection.close()  # so that reading from a worker that has died ends
