@@ -1,5 +1,7 @@
 """Notebooks: those of the examples, and what a cell shows while it trains and when it ends with a run."""
 
+import base64
+import io
 import json
 import re
 import shutil
@@ -11,8 +13,11 @@ from typing import Any
 import notebooks
 import pytest
 from helpers.commands import SHORT
+from PIL import Image
 
 from regexp import compare, load_run, run, sweep
+from regexp.augmentation.geometry import RandomRotation
+from regexp.augmentation.pipeline import Pipeline
 from regexp.errors import ConfigError, Interrupted
 from regexp.execution.displays.bars import NotebookBar, open_bar
 from regexp.execution.displays.page import Page, PageConsole
@@ -189,3 +194,18 @@ def test_a_notebook_runs_in_jupyter(script: Path, monkeypatch: pytest.MonkeyPatc
     assert len(summaries) >= 6
     NotebookClient(notebook, timeout=300, kernel_name="python3").execute()  # nothing is trained a second time
     assert {path: path.stat().st_mtime_ns for path in Path("outputs").rglob("summary.json")} == summaries
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 20, 12)])
+def test_a_pipeline_shows_what_it_does_to_a_pattern(shape: tuple[int, int, int]) -> None:
+    channels, height, width = shape
+    plain = Pipeline([], height, width, channels)._repr_html_()
+    rotated = Pipeline([RandomRotation(30.0, "bilinear")], height, width, channels)._repr_html_()
+    assert "rotation" in rotated
+    images = [
+        Image.open(io.BytesIO(base64.b64decode(html.split("base64,")[1].split('"')[0]))) for html in (plain, rotated)
+    ]
+    assert images[0].size == images[1].size
+    tile = (0, 0, round(72 * width / height), 72)
+    assert images[0].crop(tile).tobytes() == images[1].crop(tile).tobytes()  # the pattern itself
+    assert images[0].tobytes() != images[1].tobytes()

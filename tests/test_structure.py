@@ -20,7 +20,7 @@ LIBRARIES: dict[str, set[str]] = {
     "user_code": set(),
     "config": {"hydra", "omegaconf", "yaml"},
     "data": {"torch", "torchvision", "numpy", "scipy", "PIL", "safetensors", "pyarrow"},
-    "augmentation": {"torch", "torchvision", "numpy", "scipy"},
+    "augmentation": {"torch", "torchvision", "numpy", "scipy", "PIL"},
     "models": {"torch", "torchvision"},
     "training": {"torch"},
     "runs": {"tensorboard", "torch", "safetensors", "numpy", "PIL", "onnxscript", "onnxruntime"},

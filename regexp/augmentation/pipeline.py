@@ -18,15 +18,19 @@ from torch import Tensor
 
 from regexp.augmentation.geometry import GeometricTransform
 from regexp.augmentation.image_by_image import ImageByImage
+from regexp.augmentation.picture import make_test_pattern, show_images
 from regexp.augmentation.pixels import Operation, PixelDraws
 from regexp.augmentation.resampling import Resampling
 from regexp.augmentation.user_transform import UserTransform
 from regexp.config.schemas.augmentation import STEPS
 from regexp.utils.device import move_together
+from regexp.utils.html.elements import escape_text
 from regexp.utils.keyed_draws import draw_keys, draw_table, keyed_draws
 from regexp.utils.lazy import load_object
 from regexp.utils.rng import random_stream
 
+# The number of draws that a notebook shows.
+_SHOWN_DRAWS = 8
 # The class of each step in the schema; the step's fields are the arguments of the class.
 TRANSFORMS_BY_STEP: dict[str, type[Any]] = {name: load_object(schema.transform) for name, schema in STEPS.items()}
 
@@ -148,6 +152,14 @@ class Pipeline:
     def describe(self) -> str:
         """Return the transforms in words."""
         return ", ".join(transform.describe() for transform in self.transforms) or "none"
+
+    def _repr_html_(self) -> str:
+        """Return the transforms in words, and a test pattern with several draws of it, which notebooks show."""
+        pattern = make_test_pattern(self.channels, *self.sizes[0])
+        copies = pattern.expand(_SHOWN_DRAWS, -1, -1, -1)
+        draws = self(copies, self.draw(len(copies), seed=0, epoch=1, purpose="preview"))
+        text = self.describe()
+        return f"<div>{escape_text(text)}</div>{show_images([pattern[0], *draws], text)}"
 
     def unbatched_transforms(self) -> list[str]:
         """Return the names of the transforms that are applied image by image."""

@@ -1,6 +1,6 @@
 """Runs in HTML, as notebooks show them: one as a card with its curves, several as a table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from regexp.config.metric_registry import list_metrics, list_run_metrics
@@ -17,8 +17,6 @@ from regexp.utils.messages import format_value
 MAX_ROWS = 60
 # The figures of runs that a table has columns for.
 _FIGURES = ("val_accuracy", "test_accuracy", "val_loss", "best_epoch", "epochs", "seconds")
-# Columns that tell runs apart, but say nothing of their configuration.
-_NO_CONFIGURATION = ("directory", "status", "name", "tags", "force", "keep", "keep_checkpoints")
 _COLORS = {"diverged": "#c0392b", "failed": "#c0392b", "unfinished": "#b8860b"}
 
 
@@ -57,12 +55,7 @@ def make_runs_table(runs: Sequence[Run]) -> str:
         return "<div>no runs</div>"
     records = make_run_records(runs)
     figures = [name for name in _FIGURES if any(record.get(name) is not None for record in records)]
-    keys = [
-        key
-        for key in records[0]
-        if key not in (*list_run_metrics(list_metrics(runs[0].config)), *_NO_CONFIGURATION)
-        and len({repr(record[key]) for record in records}) > 1
-    ]
+    keys = _list_varied_keys(runs, records)
     names = short_names(keys)
     columns = [*(names[key] for key in keys), "status", *(figure.replace("_", " ") for figure in figures), "directory"]
     rows = [
@@ -77,6 +70,20 @@ def make_runs_table(runs: Sequence[Run]) -> str:
     is_left = [*(not isinstance(records[0][key], int | float) for key in keys), True, *(False for _ in figures), True]
     rest = f"<div>and {len(runs) - MAX_ROWS} more runs</div>" if len(runs) > MAX_ROWS else ""
     return make_table([escape_text(column) for column in columns], rows, is_left) + rest
+
+
+def _list_varied_keys(runs: Sequence[Run], records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the keys that were set for some of the runs and differ between them, in the order typed, the seed last."""
+    typed_keys = dict.fromkeys(
+        str(override).lstrip("+~").partition("=")[0] for run in runs for override in run.record["overrides"]
+    )
+    figures = list_run_metrics(list_metrics(runs[0].config))
+    columns = [f"config.{key}" if key in figures else key for key in (*typed_keys, "seed")]
+    return [
+        column
+        for column in sorted(dict.fromkeys(columns), key=lambda column: column == "seed")
+        if column in records[0] and len({repr(record[column]) for record in records}) > 1
+    ]
 
 
 def _draw_losses(run: Run) -> str:
