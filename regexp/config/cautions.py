@@ -9,6 +9,7 @@ from regexp.config.schema import Config
 from regexp.config.schemas.augmentation import STEPS
 from regexp.config.schemas.averaging import EMAConfig, SWAConfig
 from regexp.config.schemas.data import DATA_SOURCES
+from regexp.config.schemas.early_stopping import GeneralizationLossConfig, ProgressConfig
 from regexp.config.schemas.loss import BootstrapConfig, FocalConfig, HardBootstrapConfig, LossConfig
 from regexp.config.schemas.model import MLPConfig, ModuleConfig
 from regexp.config.schemas.normalization import BatchNormConfig
@@ -192,6 +193,13 @@ def _find_idle_stopping_rules(config: Config) -> Iterator[str]:
     # The first epoch is an improvement, so that `patience` epochs without one end with the epoch after it at best.
     if patience is not None and patience + 1 >= config.epochs:
         yield f"early_stopping.patience={patience} can never end a run before epochs={config.epochs} are over"
+    if isinstance(config.early_stopping, ProgressConfig):
+        if config.early_stopping.strip >= config.epochs:
+            strip = f"early_stopping.strip={config.early_stopping.strip}"
+            yield f"{strip} can never end a run before epochs={config.epochs} are over"
+    elif isinstance(config.early_stopping, GeneralizationLossConfig) and config.epochs <= 2:
+        # The first epoch has the lowest loss so far, so that the second one ends a run at best.
+        yield f"early_stopping=generalization_loss can never end a run before epochs={config.epochs} are over"
     if patience is None and min_delta > 0:
         yield (
             f"early_stopping.min_delta={format_value(min_delta)} has no effect with early_stopping.patience=null: the "

@@ -10,7 +10,7 @@ from regexp.config.schemas.adversarial import AdversarialConfig, FGSMConfig, PGD
 from regexp.config.schemas.averaging import AveragingConfig, EMAConfig, SWAConfig
 from regexp.config.schemas.data import DATA_SCHEMAS, DATA_SOURCES, DataConfig, TableConfig
 from regexp.config.schemas.device import DeviceConfig
-from regexp.config.schemas.early_stopping import EarlyStoppingConfig
+from regexp.config.schemas.early_stopping import EarlyStoppingConfig, GeneralizationLossConfig, ProgressConfig
 from regexp.config.schemas.loss import LOSS_SCHEMAS, CrossEntropyConfig, LossConfig
 from regexp.config.schemas.mixing import MIXING_SCHEMAS, MixingConfig
 from regexp.config.schemas.model import MODEL_SCHEMAS, MLPConfig, ModelConfig
@@ -86,7 +86,13 @@ OPTIONS: dict[str, dict[str, type[Any]]] = {
         "rms": RMSNormConfig,
     },
     "mixing": dict(MIXING_SCHEMAS),
-    "early_stopping": {"default": EarlyStoppingConfig, "none": EarlyStoppingConfig, "patient": EarlyStoppingConfig},
+    "early_stopping": {
+        "default": EarlyStoppingConfig,
+        "none": EarlyStoppingConfig,
+        "patient": EarlyStoppingConfig,
+        "generalization_loss": GeneralizationLossConfig,
+        "progress": ProgressConfig,
+    },
     "optimizer": {"adam": AdamConfig, "adamw": AdamWConfig, "sgd": SGDConfig, "rmsprop": RMSpropConfig},
     "schedule": {
         "constant": ScheduleConfig,

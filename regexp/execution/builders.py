@@ -4,7 +4,6 @@ Configuration objects stop here: the packages that builders call take plain argu
 """
 
 import hashlib
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache, partial
@@ -18,6 +17,7 @@ from regexp.data.sources import locate
 from regexp.errors import DataError, DeviceLost, OutOfMemory
 from regexp.execution.building.loss_settings import make_loss_settings
 from regexp.execution.building.optimizer_builders import make_attack, make_averaging, make_hyperparameters
+from regexp.execution.building.stopping import make_stopping_rule
 from regexp.execution.building.stream_builders import make_noisy_labels, make_pipeline, make_stream
 from regexp.execution.checkpoint_file import load_checkpoint
 from regexp.execution.forecasting import memory
@@ -180,8 +180,7 @@ def make_settings(config: Config, dataset: Dataset) -> RunSettings:
         epochs=config.epochs,
         rates={name: getattr(config.model, name) for name in rate_names(type(config.model))},
         loss=make_loss_settings(config.loss, dataset.train.labels if labels is None else labels, len(dataset.classes)),
-        patience=math.inf if early_stopping.patience is None else early_stopping.patience,
-        min_delta=early_stopping.min_delta,
+        stopping=make_stopping_rule(early_stopping),
         monitor=early_stopping.monitor,
         better=list_monitors(list_metrics(flatten(config)))[early_stopping.monitor].better,
         restore_best=early_stopping.restore_best,

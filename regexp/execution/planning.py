@@ -127,7 +127,7 @@ def _split_by_share(cohorts: Sequence[PlannedCohort], count: float) -> list[Plan
     parts: list[PlannedCohort] = []
     for cohort, weight in zip(cohorts, weights, strict=True):
         share = count * weight / sum(weights)
-        leaves_early = any(planned.job.config.early_stopping.patience is not None for planned in cohort.runs)
+        leaves_early = any(planned.job.config.early_stopping.can_end_a_run for planned in cohort.runs)
         to_even_out = min(round(share * COHORTS_PER_WORKER), len(cohort.runs) // MIN_RUNS) if leaves_early else 0
         parts += split_cohort(cohort, max(1, round(share), to_even_out))
     weights = _weights(parts)

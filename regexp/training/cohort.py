@@ -96,10 +96,7 @@ class Cohort:
         self.best_weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         rules = [settings.averaging for settings in run_settings if settings.averaging is not None]
         self.average = WeightAverage(rules, self.model.state_dict()) if rules else None
-        self.early_stopping = EarlyStopping(
-            torch.tensor([settings.patience for settings in run_settings], dtype=torch.float64),
-            torch.tensor([settings.min_delta for settings in run_settings], dtype=torch.float64),
-        )
+        self.early_stopping = EarlyStopping([settings.stopping for settings in run_settings])
         self.epoch = 0
         self.next_images: EpochImages | None = None
         self.last_checkpoint_time = time.perf_counter()
@@ -260,7 +257,11 @@ class Cohort:
         for member, score in zip(self.members, scores, strict=True):
             if (plateau := member.settings.hyperparameters.plateau) is not None:
                 plateau.update(score)
-        stops: list[bool] = self.early_stopping.update(torch.tensor(scores, dtype=torch.float64)).tolist()
+        training_scores = [
+            member.training_score(run_metrics) for member, run_metrics in zip(self.members, metrics, strict=True)
+        ]
+        table = torch.tensor([scores, training_scores], dtype=torch.float64)
+        stops: list[bool] = self.early_stopping.update(*table).tolist()
         return stops
 
     def keep_runs(self, rows: Sequence[int]) -> None:

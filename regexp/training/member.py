@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from regexp.training.checkpoints import Checkpoint
+from regexp.training.early_stopping import StoppingRule
 from regexp.training.losses.training_loss import LossSettings
 from regexp.training.metrics import EpochMetrics
 from regexp.training.parameter_groups import Hyperparameters
@@ -31,8 +32,7 @@ class RunSettings:
         epochs: the largest number of epochs.
         rates: the rates of the model's random layers by name, such as {"dropout": 0.2}.
         loss: the settings of the loss.
-        patience: epochs in a row without improvement that end the run; inf for never.
-        min_delta: the amount by which a value must be better than the best one to count as an improvement.
+        stopping: the rule that ends the run early.
         monitor: the monitored value: val_NAME of a metric.
         better: 1 where larger values of it are better, -1 where smaller ones are.
         restore_best: whether the run keeps its best weights; otherwise its last.
@@ -47,8 +47,7 @@ class RunSettings:
     epochs: int
     rates: Mapping[str, float]
     loss: LossSettings
-    patience: float
-    min_delta: float
+    stopping: StoppingRule
     monitor: str
     better: int
     restore_best: bool
@@ -167,6 +166,11 @@ class Member:
     def score(self, metrics: EpochMetrics) -> float:
         """Return the value that the run monitors, with its sign chosen so that lower is better; see EpochMetrics."""
         return metrics.score(self.settings.monitor, self.settings.better)
+
+    def training_score(self, metrics: EpochMetrics) -> float:
+        """Return the same as `score` for the training images; NaN where the metric is not measured on them."""
+        name = self.settings.monitor.replace("val_", "train_", 1)
+        return -self.settings.better * metrics.values.get(name, math.nan)
 
     def update(self, metrics: EpochMetrics) -> bool:
         """Keep an epoch's metrics, and return whether it is the best so far. An epoch whose score is NaN never is."""

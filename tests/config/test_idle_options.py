@@ -36,6 +36,14 @@ IDLE = {
         "normalization.virtual_batch=32 has no effect with batch_size=32: each batch is normalized as a whole",
     ),
     "early_stopping.patience": ("epochs=6 early_stopping.patience=5", "can never end a run before epochs=6"),
+    "early_stopping.alpha": (
+        "early_stopping=generalization_loss epochs=2",
+        "early_stopping=generalization_loss can never end a run before epochs=2 are over",
+    ),
+    "early_stopping.strip": (
+        "early_stopping=progress epochs=5",
+        "early_stopping.strip=5 can never end a run before epochs=5 are over",
+    ),
     "early_stopping.min_delta": (
         "early_stopping=none early_stopping.min_delta=0.1",
         "early_stopping.min_delta=0.1 has no effect with early_stopping.patience=null",
@@ -187,6 +195,8 @@ def test_an_option_without_effect_is_refused(key: str) -> None:
         "schedule=step epochs=11",
         "schedule=plateau epochs=5 early_stopping=none",
         "schedule=plateau early_stopping.patience=4",
+        "early_stopping=generalization_loss epochs=3",
+        "early_stopping=progress epochs=6",
         "keep=true",
         "normalization=batch normalization.virtual_batch=63",
         "force=true",
@@ -221,6 +231,13 @@ def test_residual_connections_that_are_nowhere_get_a_warning(line: str, parts: l
     text = "\n".join(warnings_of(line))
     assert text.count("has no effect") == line.count("residual=") + line.count("drop_path=")
     assert all(part in text for part in parts), text
+
+
+@pytest.mark.parametrize("rule", ["generalization_loss", "progress"])
+def test_rules_that_need_a_loss_refuse_an_accuracy(rule: str) -> None:
+    message = f"early_stopping.monitor=val_accuracy with early_stopping={rule}: its formula needs a loss"
+    with pytest.raises(ConfigError, match=message):
+        warnings_of(f"early_stopping={rule} early_stopping.monitor=val_accuracy")
 
 
 def test_parts_of_batches_that_are_too_small_get_a_warning() -> None:

@@ -10,6 +10,7 @@ from regexp.config.constraints import can_convert, describe_wrong_type
 from regexp.config.keys import Key, closest_match, list_schema_keys
 from regexp.config.metric_registry import METRICS, MONITORS, list_metrics, list_monitors
 from regexp.config.schema import Config, flatten
+from regexp.config.schemas.early_stopping import GeneralizationLossConfig
 from regexp.config.schemas.metrics import UserMetricConfig
 from regexp.errors import ConfigError
 from regexp.utils.messages import did_you_mean, format_value
@@ -62,12 +63,17 @@ def _find_problems(key: str, node: dict[str, Any], schema_keys: dict[str, Key]) 
 
 
 def find_monitor_problem(config: Config) -> Iterator[str]:
-    """Yield the problem of an early_stopping.monitor that is no metric of this configuration."""
-    monitor = config.early_stopping.monitor
-    if monitor in MONITORS:  # without metrics of the user's own; the rest takes longer
+    """Yield the problem of an early_stopping.monitor that is no metric of this configuration, or does not suit it."""
+    monitor, needs_loss = config.early_stopping.monitor, isinstance(config.early_stopping, GeneralizationLossConfig)
+    if monitor in MONITORS and not needs_loss:  # without metrics of the user's own; the rest takes longer
         return
-    monitors = list(list_monitors(list_metrics(flatten(config))))
+    monitors = list_monitors(list_metrics(flatten(config)))
     if monitor not in monitors:
-        match = closest_match(monitor, monitors)
+        match = closest_match(monitor, list(monitors))
         suggestion = did_you_mean([f"early_stopping.monitor={match}"] if match else [])
         yield f"early_stopping.monitor={monitor}: must be one of {', '.join(monitors)}{suggestion}"
+    elif needs_loss and monitors[monitor].better > 0:
+        yield (
+            f"early_stopping.monitor={monitor} with early_stopping={config.early_stopping.name}: its formula needs a "
+            "loss, of which lower values are better; use early_stopping.monitor=val_loss"
+        )

@@ -6,7 +6,6 @@ epoch afresh, it ends as if it had been trained from the beginning.
 """
 
 import json
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,9 +119,8 @@ def _read_progress(run: Run, config: Config, identity: Identity) -> Progress:
     try:
         checkpoint, metadata = read_checkpoint(path)
         state = read_state(path, metadata)
-        patience = math.inf if config.early_stopping.patience is None else config.early_stopping.patience
         # What ended with its last epoch may be what early stopping ends when there are more.
-        stops = state["status"] == "stopped_early" or state["bad_epochs"] >= patience
+        stops = state["status"] == "stopped_early" or state["early_stopping"]["stops"]
         state["status"] = "stopped_early" if stops else None
         metrics, events = (
             (run.directory / Path(state[name]["name"]).name).read_bytes()[: state[name]["size"]]
