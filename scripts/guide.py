@@ -56,6 +56,7 @@ def main() -> None:
             "label_smoothing": plot_label_smoothing(train),
             "sam": plot_strengths(train, "optimizer.sam_rho", (0, 0.05, 0.1, 0.2, 0.4), [], "distance (SAM)"),
             "averaging": plot_averages(train),
+            "adversarial": plot_robustness(train),
         }
     for name, figure in figures.items():
         figure.savefig(ROOT / "docs" / "pictures" / f"{name}.png", dpi=100, bbox_inches="tight")
@@ -116,6 +117,34 @@ def plot_averages(train: Train) -> Figure:
         plot_mean_and_range(axes, train, [*common, *words], name, style)
     axes.set(xlabel="epoch", ylabel="validation loss (nats)", ylim=(0.05, 0.4))
     axes.legend(title="averaging")
+    return figure
+
+
+def plot_robustness(train: Train) -> Figure:
+    """Plot the accuracy on test images that are changed by the fast gradient sign method, against the bound."""
+    bounds = [i / 50 for i in range(11)]
+    test = load_dataset(compose_job([]).config).test
+    assert test is not None
+    images = scale(test.images, torch.float32)
+    figure, axes = plt.subplots(figsize=(7.5, 3.6))
+    for option, (color, line) in zip(("none", "fgsm", "pgd"), STYLES, strict=False):
+        runs = train([[f"adversarial={option}", "epochs=40", f"seed={seed}"] for seed in SEEDS])
+        accuracies_by_run = []
+        for model in (run.model() for run in runs):
+            originals = images.clone().requires_grad_()
+            [gradient] = torch.autograd.grad(
+                torch.nn.functional.cross_entropy(model(originals), test.labels), originals
+            )
+            attacked = [(images + bound * gradient.sign()).clamp(0, 1) for bound in bounds]
+            correct = [(model(changed).argmax(1) == test.labels).float().mean().item() for changed in attacked]
+            accuracies_by_run.append([100 * share for share in correct])
+        accuracies_by_bound = list(zip(*accuracies_by_run, strict=True))
+        means = [statistics.mean(accuracies) for accuracies in accuracies_by_bound]
+        lowest, highest = [min(each) for each in accuracies_by_bound], [max(each) for each in accuracies_by_bound]
+        axes.plot(bounds, means, line, color=color, label=option)
+        axes.fill_between(bounds, lowest, highest, color=color, alpha=0.2, linewidth=0)
+    axes.set(xlabel="largest change of a pixel of the test images", ylabel="test accuracy (%)", ylim=(0, 100))
+    axes.legend(title="adversarial", loc="lower left")
     return figure
 
 
