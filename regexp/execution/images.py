@@ -23,6 +23,8 @@ MAX_CELL = 44
 MAX_MATRIX_SIDE = 1840
 # The smallest side of a cell beside which the name of its class can be read, in pixels.
 MIN_NAMED_CELL = 16
+# The most colors of a PNG with a palette.
+_PALETTE_SIZE = 256
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -44,13 +46,27 @@ class Png(NamedTuple):
 
 
 def encode_png(picture: Image.Image) -> Png:
-    """Encode an RGB picture, as gray if all its pixels are gray, which takes a third of the time and the space."""
+    """Encode an RGB picture: gray if all its pixels are, or else with a palette if it has few colors.
+
+    Either takes about a third of the time and the space.
+    """
     red, green, blue = picture.split()
     is_gray = all(ImageChops.difference(red, other).getbbox() is None for other in (green, blue))
     buffer = io.BytesIO()
     # A higher level takes 3 times longer and saves 3 %.
-    (red if is_gray else picture).save(buffer, format="PNG", compress_level=3)
+    (red if is_gray else _use_palette(picture)).save(buffer, format="PNG", compress_level=3)
     return Png(buffer.getvalue(), picture.width, picture.height, 1 if is_gray else 3)
+
+
+def _use_palette(picture: Image.Image) -> Image.Image:
+    """Return an RGB picture with a palette of its colors, or as it is where these are more than a palette holds."""
+    if (colors := picture.getcolors(_PALETTE_SIZE)) is None:
+        return picture
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([value for _, color in colors for value in color])  # type: ignore[union-attr]
+    indexed = picture.quantize(palette=palette, dither=Image.Dither.NONE)
+    is_exact = ImageChops.difference(indexed.convert("RGB"), picture).getbbox() is None
+    return indexed if is_exact else picture
 
 
 def draw_augmentation_grid(dataset: Dataset, stream: ImageStream) -> Image.Image:

@@ -100,6 +100,8 @@ def _list_run_records(comparison: Comparison) -> list[dict[str, Any]]:
             "seed": record.seed,
             "status": record.status,
             **{name: record.metric_values.get(name) for name in metrics},
+            "tags": ",".join(record.tags),
+            "commit": record.commit,
             "directory": relative_path(record.directory),
         }
         for i, (_, record) in enumerate(runs)
