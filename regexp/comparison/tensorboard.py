@@ -9,18 +9,15 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from regexp.comparison.compare import Comparison
 from regexp.comparison.curves import Curves
 from regexp.comparison.key_names import format_label
 from regexp.comparison.rows import Row
-from regexp.config.metric_registry import EPOCH_SPLITS, Metric, list_metrics
+from regexp.config.metric_registry import EPOCH_SPLITS
 from regexp.errors import StorageError
-from regexp.runs.run import find_runs
-from regexp.runs.run_record import READ_ERRORS, read_configuration
 from regexp.runs.tensorboard import event_file
-from regexp.runs.tensorboard.hparams_columns import write_columns
+from regexp.runs.tensorboard.hparams_columns import refresh_columns, write_columns
 from regexp.runs.tensorboard.logdirs import make_logdir
 from regexp.utils import next_commands
 from regexp.utils.storage_errors import explain_storage_errors
@@ -112,19 +109,6 @@ def prepare_log_directory(comparison: Comparison, with_bands: bool = False) -> P
         for directory in parents:
             refresh_columns(directory)
     return log_directory
-
-
-def refresh_columns(directory: Path) -> None:
-    """Describe the columns of the HParams page for all runs in a directory, outputs/NAME."""
-    columns: list[dict[str, Any]] = []
-    metrics: dict[str, Metric] = {}
-    for run in find_runs(directory):
-        with suppress(*READ_ERRORS):
-            configuration, paths = read_configuration(run)
-            columns.append({**configuration, **paths})
-            metrics |= list_metrics(run.config)
-    with suppress(StorageError):
-        write_columns(directory, columns, metrics)
 
 
 def advise_on_ticks(num_runs: int, num_bands: int) -> str:

@@ -169,6 +169,12 @@ class Terminal:
         self.print_line(f"results  {next_commands.relative_path(run.directory)}")
         if run.tags:
             self.print_line(f"tags     {', '.join(run.tags)}")
+        if not finished_before and not self.console.quiet:
+            from regexp.runs.tensorboard.hparams_columns import (
+                refresh_columns,
+            )  # importing protocol buffers takes 0.2 s
+
+            refresh_columns(run.directory.parent)
         logs = make_current_logdir(run.directory.parent.parent)
         self._print_curves_command(logs)
         if speaks_python():

@@ -18,8 +18,10 @@ from regexp.utils.messages import format_value
 IGNORED_KEYS = {key for key, _, metadata in iterate_fields(Config()) if not metadata.get("identity", True)}
 IGNORED_KEYS |= {"device"}
 DATA_PATH_KEYS = ("data.path", "data.root")
-# The sections of a configuration with which the name of a seed group ends: experiments seldom vary them.
-_LAST_SECTIONS = ("device", "data", "batch_size", "epochs")
+# The sections of a configuration in the order of a seed group's name, of which TensorBoard shows 15 characters. The
+# empty one stands for all that are not named here.
+_SECTIONS = ["normalization", "augmentation", "mixing", "model", "optimizer", "loss", ""]
+_SECTIONS += ["device", "data", "batch_size", "epochs"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def seed_group(config: Config, fingerprint: str) -> str:
     """Return the name of a configuration's seed group, which is the same for all of its seeds.
 
     The name lists what differs from the defaults, with what experiments seldom vary at the end, and then a hash of
-    everything: "batch lr=0.003 affine epochs=9 (32e458)". It does not depend on the sweep, because a row of the HParams
+    everything: "batch affine lr=0.003 epochs=9 (32e458)". It does not depend on the sweep, because a row of the HParams
     page takes its runs from several sweeps.
 
     Args:
@@ -76,10 +78,16 @@ def seed_group(config: Config, fingerprint: str) -> str:
     names = short_names(list(changes))
     words = [
         value if key.endswith(".name") else f"{names[key]}={format_value(value, mark_fractions=True)}"
-        for key, value in sorted(changes.items(), key=lambda change: change[0].partition(".")[0] in _LAST_SECTIONS)
+        for key, value in sorted(changes.items(), key=lambda change: _rank(change[0]))
     ]
     content = json.dumps({**items, "data.fingerprint": fingerprint}, sort_keys=True)
     return f"{' '.join(words) or 'defaults'} ({_hash(content.encode())[:6]})"
+
+
+def _rank(key: str) -> int:
+    """Return the place of a key in the name of a seed group."""
+    section = key.partition(".")[0]
+    return _SECTIONS.index(section if section in _SECTIONS else "")
 
 
 def data_paths(config: Mapping[str, Any]) -> dict[str, str]:

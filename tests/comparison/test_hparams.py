@@ -194,11 +194,20 @@ def test_the_columns_are_what_varied_and_then_the_final_metrics() -> None:
     assert names[4:7] == ["test accuracy", "validation accuracy", "test loss"]
 
 
+def test_there_are_no_columns_of_a_test_set_where_there_is_none() -> None:
+    sweep([["epochs=1", "model.hidden_sizes=[8]", "data.validation=test", f"optimizer.lr={lr}"] for lr in (0.1, 0.2)])
+    titles = [info.display_name for info in read_experiment(OUTPUTS).metric_infos]
+    assert titles == ["validation accuracy", "validation loss", "gap", "epochs trained", "best epoch"]
+
+
 def test_the_columns_of_a_directory_follow_all_of_its_runs() -> None:
     words = ["epochs=1", "model.hidden_sizes=[8]"]
     sweep([[*words, f"optimizer.lr={lr}"] for lr in (0.1, 0.2)])
     sweep([[*words, f"model.dropout={dropout}"] for dropout in (0, 0.5)])
     assert [info.name for info in read_experiment(OUTPUTS).hparam_infos] == ["model.dropout", "optimizer.lr"]
+    run([*words, "normalization=batch", "data.validation=test"])  # a single one
+    keys = ["data.validation", "model.dropout", "normalization", "optimizer.lr"]
+    assert [info.name for info in read_experiment(OUTPUTS).hparam_infos] == keys
     comparison = compare_collection(collect([]))  # the last sweep
     log_directory = prepare_log_directory(comparison)
     assert log_directory != OUTPUTS.resolve()

@@ -26,7 +26,7 @@ def test_seeds_of_a_configuration_share_a_seed_group() -> None:
 
 def test_a_seed_group_names_the_values_that_are_not_defaults() -> None:
     job = compose_job(["augmentation=lesson", "normalization=batch", "optimizer.lr=3e-3", "seed=7"])
-    assert seed_group(job.config, "data").startswith("batch lr=0.003 rotate+flip (")
+    assert seed_group(job.config, "data").startswith("batch rotate+flip lr=0.003 (")
     other_job = compose_job(["augmentation=lesson", "augmentation.rotate.degrees=5", *job.overrides[1:]])
-    assert seed_group(other_job.config, "data").startswith("batch lr=0.003 rotate+flip (")
+    assert seed_group(other_job.config, "data").startswith("batch rotate+flip lr=0.003 (")
     assert seed_group(other_job.config, "data") != seed_group(job.config, "data")

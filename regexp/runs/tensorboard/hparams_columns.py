@@ -6,13 +6,17 @@ this one is made whenever a command has ended runs there.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tensorboard.plugins.hparams import api_pb2
 
-from regexp.config.metric_registry import Metric, list_final_tags, list_run_metrics
+from regexp.config.metric_registry import Metric, list_final_tags, list_metrics, list_run_metrics
+from regexp.errors import StorageError
 from regexp.runs.identity import DATA_PATH_KEYS, short_names
+from regexp.runs.run import find_runs
+from regexp.runs.run_record import READ_ERRORS, read_configuration
 from regexp.runs.tensorboard import event_file
 from regexp.runs.tensorboard.logdirs import COLUMNS_DIRECTORY
 from regexp.utils.messages import format_value, show_bytes
@@ -44,13 +48,33 @@ def write_columns(log_directory: Path, columns: Sequence[Mapping[str, Any]], met
         info = experiment.hparam_infos.add(name=key, display_name=names[key], differs=key in varied_keys)
         _describe_values(info, [values[key] for values in columns if key in values])
     run_metrics = list_run_metrics(metrics)
+    has_test = any(values.get("data.validation") != "test" for values in columns)
     for name, tag in list_final_tags(metrics).items():
+        if name.startswith("test_") and not has_test:
+            continue
         title = "epochs trained" if name == "epochs" else run_metrics[name].title
         experiment.metric_infos.add(name=api_pb2.MetricName(tag=tag), display_name=title)
     directory = log_directory / COLUMNS_DIRECTORY
     with explain_storage_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
         event_file.write_event_file(directory / _FILE_NAME, event_file.experiment(experiment))
+
+
+def refresh_columns(directory: Path) -> None:
+    """Describe the columns of the HParams page for all runs in a directory, outputs/NAME, if there are several.
+
+    Where the file cannot be written, the page is less clear, and nothing is lost.
+    """
+    columns: list[dict[str, Any]] = []
+    metrics: dict[str, Metric] = {}
+    for run in find_runs(directory):
+        with suppress(*READ_ERRORS):
+            configuration, paths = read_configuration(run)
+            columns.append({**configuration, **paths})
+            metrics |= list_metrics(run.config)
+    if len(columns) > 1:
+        with suppress(StorageError):
+            write_columns(directory, columns, metrics)
 
 
 def _describe_values(info: api_pb2.HParamInfo, values: Sequence[Any]) -> None:
