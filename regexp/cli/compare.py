@@ -109,6 +109,7 @@ def _compare(arguments: argparse.Namespace) -> None:
         if arguments.tensorboard:
             from regexp.comparison.loading import format_count
             from regexp.comparison.tensorboard import (
+                address_of_bands,
                 advise_on_ticks,
                 bands_directory,
                 prepare_log_directory,
@@ -119,7 +120,9 @@ def _compare(arguments: argparse.Namespace) -> None:
             num_bands = write_bands(comparison, curves)
             report.print_aside(f"bands    {bands_directory(comparison)}: {format_count(num_bands, 'configuration')}")
             report.print_aside(f"curves   {tensorboard_command(prepare_log_directory(comparison, with_bands=True))}")
-            report.print_aside(f"open     {advise_on_ticks(len(comparison.records), num_bands)}")
+            if (advice := advise_on_ticks(comparison)) is not None:
+                report.print_aside(f"tick     {advice}")
+            report.print_aside(f"open     {address_of_bands(comparison, curves)}")
 
 
 if __name__ == "__main__":

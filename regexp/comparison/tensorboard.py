@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from regexp.comparison.compare import Comparison
 from regexp.comparison.curves import Curves
@@ -25,6 +26,8 @@ from regexp.utils.storage_errors import explain_storage_errors
 DIRECTORY_NAME = "bands"
 # The old pages of TensorBoard (Scalars, Custom Scalars) tick no run where there are more than this.
 MAX_TICKED = 40
+# The Time Series page, with which TensorBoard opens, ticks none of more than this.
+MAX_TICKED_SERIES = 500
 _MAX_NAME = 100
 
 
@@ -111,22 +114,38 @@ def prepare_log_directory(comparison: Comparison, with_bands: bool = False) -> P
     return log_directory
 
 
-def advise_on_ticks(num_runs: int, num_bands: int) -> str:
-    """Return the address that shows bands in TensorBoard, and what to tick there where TensorBoard ticks nothing.
+def advise_on_ticks(comparison: Comparison) -> str | None:
+    """Return what to tick on TensorBoard's first page where it ticks nothing; None where it ticks all runs."""
+    if len(comparison.records) < MAX_TICKED_SERIES:
+        return None
+    return (
+        f"type a part of a name into the run filter, and tick the box beside Run: of more than {MAX_TICKED_SERIES} "
+        "runs, TensorBoard ticks none"
+    )
+
+
+def address_of_bands(comparison: Comparison, curves: Curves) -> str:
+    """Return the address that shows bands in TensorBoard at once, and how many it shows if these are not all.
+
+    Of more than MAX_TICKED runs, the page ticks none. But it ticks all that its run filter leaves if those are no more.
 
     Args:
-        num_runs: the number of runs in the log directory, without the bands.
-        num_bands: the number of bands.
+        comparison: the comparison whose bands were written.
+        curves: the curves of its rows.
     """
-    address = f"http://localhost:6006/#custom_scalars&regexInput=^{DIRECTORY_NAME}/"
-    if num_runs + num_bands <= MAX_TICKED:
-        return "http://localhost:6006/#custom_scalars"
-    if num_bands <= MAX_TICKED:
-        return address
-    return (
-        f"{address} and tick some, or type more of their names after {DIRECTORY_NAME}/: of more than {MAX_TICKED}, "
-        "TensorBoard ticks none"
+    names = list(_directory_names([row for row in comparison.rows if curves.run_count(row) > 1]))
+    page = "http://localhost:6006/#custom_scalars"
+    if len(comparison.records) + len(names) < MAX_TICKED:  # there is one more run, that of the columns
+        return page
+    prefix, shown_names, parts = "", names, names[0].split(",") if names else []
+    while len(shown_names) > MAX_TICKED and parts:
+        prefix += parts.pop(0) + ("," if parts else "$")
+        shown_names = [name for name in names if f"{name}$".startswith(prefix)]
+    pattern = quote(f"^{DIRECTORY_NAME}/{prefix}".replace("+", "\\+"), safe="^/,$")
+    count = (
+        "" if len(shown_names) == len(names) else f" ({len(shown_names)} of {len(names)}; clear its filter for more)"
     )
+    return f"{page}&regexInput={pattern}{count}"
 
 
 def _remove_bands(directory: Path) -> None:
@@ -140,7 +159,7 @@ def _remove_bands(directory: Path) -> None:
 
 
 def _directory_names(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield a name for the directory of each row: the values that varied; TensorBoard has little room for names."""
+    """Yield a name for the directory of each row, of its keys and values: "norm=batch,dropout=0.5"."""
     used_names = set[str]()
     for i, row in enumerate(rows):
         label = format_label(row.values).replace(" ", ",")

@@ -135,7 +135,7 @@ class Terminal:
             from regexp.comparison.formats.notebook import show_overview
             from regexp.comparison.formats.terminal import Report
             from regexp.comparison.loading import collect_runs
-            from regexp.comparison.tensorboard import prepare_log_directory
+            from regexp.comparison.tensorboard import advise_on_ticks, prepare_log_directory
 
             comparison = compare_collection(collect_runs(runs, "the sweep"))
             if isinstance(self.console, PageConsole):
@@ -146,6 +146,8 @@ class Terminal:
                 self.console.print()
             # The runs of the table and no others, so that TensorBoard's averages are those of the table.
             self._print_curves_command(prepare_log_directory(comparison))
+            if (advice := advise_on_ticks(comparison)) is not None:
+                self.print_line(f"tick     {advice}")
             self.print_line(f"compare  {next_commands.compare_command([run.directory for run in runs])}")
 
     def _report_run(self, run: Run, summary: dict[str, Any], finished_before: bool) -> None:

@@ -1,6 +1,7 @@
 """What TensorBoard shows of runs and comparisons, read from event files and seen in a browser."""
 
 import logging
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -127,19 +128,28 @@ def test_the_layout_has_bands_and_charts_of_training_and_validation(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("num_runs", "num_bands", "address", "has_advice"),
+    ("num_dropouts", "num_seeds", "expected"),
     [
-        (32, 8, "http://localhost:6006/#custom_scalars", False),
-        (180, 36, "http://localhost:6006/#custom_scalars&regexInput=^bands/", False),
-        (1000, 200, "http://localhost:6006/#custom_scalars&regexInput=^bands/", True),
+        (2, 2, "http://localhost:6006/#custom_scalars"),
+        (4, 10, "http://localhost:6006/#custom_scalars&regexInput=^bands/"),
+        (
+            41,
+            2,
+            "http://localhost:6006/#custom_scalars&regexInput=^bands/norm%3Dbatch,dropout%3D0$ "
+            "(1 of 82; clear its filter for more)",
+        ),
     ],
 )
-def test_the_address_shows_bands_at_once_or_says_what_to_tick(
-    num_runs: int, num_bands: int, address: str, has_advice: bool
-) -> None:
-    advice = tensorboard.advise_on_ticks(num_runs, num_bands)
-    assert advice.split()[0] == address
-    assert ("tick" in advice) == has_advice
+def test_the_address_shows_bands_at_once(tmp_path: Path, num_dropouts: int, num_seeds: int, expected: str) -> None:
+    """It is typed into a browser: the page splits it at & and =, and reads its filter as a pattern."""
+    grid = product(("batch", "none"), range(num_dropouts), range(num_seeds))
+    for normalization, i, seed in grid:
+        write_run(tmp_path / "runs", [f"normalization={normalization}", f"model.dropout={i / 100:g}"], seed, epochs=1)
+    comparison = compare_collection(collect([tmp_path / "runs"]), sort="model.dropout")
+    assert tensorboard.address_of_bands(comparison, Curves(comparison.rows)) == expected
+    assert tensorboard.advise_on_ticks(comparison) is None
+    many_runs = replace(comparison, cells=comparison.cells * 150)
+    assert "tick the box beside Run" in (tensorboard.advise_on_ticks(many_runs) or "")
 
 
 def test_one_run_of_each_image_stream_shows_its_augmentation() -> None:
@@ -281,7 +291,7 @@ def test_tensorboards_pages_in_a_browser(tmp_path: Path) -> None:
     assert log_directory == Path("outputs/default").resolve()
     assert num_bands == 11
     assert len(runs) + num_bands > tensorboard.MAX_TICKED
-    address_of_bands = tensorboard.advise_on_ticks(len(runs), num_bands).partition("/#")[2]
+    fragment = tensorboard.address_of_bands(comparison, Curves(comparison.rows)).partition("/#")[2]
     with browser(tmp_path / "profile") as page, serve_tensorboard(log_directory, len(runs) + num_bands + 1) as address:
         page.open(f"{address}/#hparams", width=1750, height=1200)
         page.wait_until(f"{TEXT}.filter(text => / \\([0-9a-f]{{6}}\\)( diverged)?$/.test(text)).length >= 4")
@@ -295,17 +305,18 @@ def test_tensorboards_pages_in_a_browser(tmp_path: Path) -> None:
         assert not {"batch_size", "epochs", "momentum", "padding"} & set(columns)
         rows = {word.rpartition(" (")[0] for word in header if word.endswith((")", ") diverged")) and " (" in word}
         first_words = {row.replace(" hidden_sizes=[8]", "").partition(" patience")[0] for row in rows}
-        assert {"dropout=0.1 batch", "dropout=0.5", "batch"} <= first_words
+        assert {"batch dropout=0.1", "dropout=0.5", "batch"} <= first_words
 
         page.open("about:blank")
         page.open(f"{address}/", width=1750, height=1200)
-        page.wait_until(f"{TEXT}.includes('train/accuracy')")
-        tags = [word for word in page.evaluate(TEXT) if "/" in word]
-        assert next(tag for tag in tags if tag.startswith("train/")) == "train/accuracy"
-        assert not any(tag.startswith(("values", "visuals")) for tag in tags)  # they come further below
+        page.wait_until(f"{TEXT}.includes('6 cards')")
+        text = page.evaluate(TEXT)
+        groups = [text[i - 1] for i, word in enumerate(text) if word.endswith(" cards")]
+        assert groups[:2] == ["train", "val"]
+        assert groups == sorted(groups)
 
         page.open("about:blank")
-        page.open(f"{address}/#{address_of_bands}", width=1750, height=1200)
+        page.open(f"{address}/#{fragment}", width=1750, height=1200)
         page.wait_until(f"{TEXT}.filter(text => text === 'Matches (11)').length >= 4")
         assert "validation loss: mean ± sd over seeds" in page.evaluate(TEXT)
 
