@@ -209,3 +209,45 @@ def test_a_pipeline_shows_what_it_does_to_a_pattern(shape: tuple[int, int, int])
     tile = (0, 0, round(72 * width / height), 72)
     assert images[0].crop(tile).tobytes() == images[1].crop(tile).tobytes()  # the pattern itself
     assert images[0].tobytes() != images[1].tobytes()
+
+
+@pytest.mark.slow
+def test_an_interrupted_cell_goes_on_in_jupyter() -> None:
+    from jupyter_client.manager import start_new_kernel
+
+    manager, client = start_new_kernel(kernel_name="python3", cwd=str(Path.cwd()))
+    code = 'regexp.run({"model.hidden_sizes": [256]}, epochs=60, early_stopping="none");'
+
+    def execute(code: str, interrupts: bool = False) -> tuple[list[str], list[str]]:
+        """Run a cell, interrupt it once it shows an epoch, and return what it shows in the end, and its errors."""
+        request = client.execute(code)
+        pages: dict[str, str] = {}
+        errors = []
+        while True:
+            message = client.get_iopub_msg(timeout=120)
+            content, kind = message["content"], message["msg_type"]
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            if kind in ("display_data", "update_display_data"):
+                page = pages[content["transient"]["display_id"]] = content["data"]["text/html"]
+                if interrupts and "epoch 1/60" in page:
+                    manager.interrupt_kernel()
+                    interrupts = False
+            elif kind == "error":
+                errors += content["traceback"]
+            elif kind == "status" and content["execution_state"] == "idle":
+                return [without_tags(page) for page in pages.values()], errors
+
+    try:
+        execute("import regexp")
+        [page], errors = execute(code, interrupts=True)
+        assert errors[-1] == "Interrupted: run the cell again to go on."
+        stopped = re.search(r"Interrupted after epoch (\d+)\. Make the same call again", page)
+        assert stopped is not None
+        [page], errors = execute(code)
+        assert errors == []
+        assert f"resuming after epoch {stopped[1]}" in page
+        assert "epoch 60 of 60" in page or "of 60 (all epochs)" in page
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
