@@ -34,7 +34,10 @@ def adjust_color(levels: Tensor, magnitude: Tensor) -> Tensor:
 
 def adjust_contrast(levels: Tensor, magnitude: Tensor) -> Tensor:
     """Move the levels of an image away from their mean, or towards it where the magnitude is negative."""
-    return _blend(levels, _to_gray(levels).mean((1, 2, 3), keepdim=True), magnitude)
+    gray = _to_gray(levels)
+    # A sum of whole numbers is exact in any order, so that all devices get the same mean; `mean` rounds more on a GPU.
+    mean = gray.sum((1, 2, 3), keepdim=True) / gray.shape[1:].numel()
+    return _blend(levels, mean, magnitude)
 
 
 def adjust_sharpness(levels: Tensor, magnitude: Tensor) -> Tensor:
