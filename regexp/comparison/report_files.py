@@ -85,6 +85,6 @@ def _plot_all(comparison: Comparison, curves: Curves) -> Iterator[tuple[str, str
     if any("gap" in row.scores for row in comparison.rows):
         yield "gap", "Overfitting against accuracy", plot_gap(comparison)
     if any(curves.run_count(row) for row in comparison.rows):
-        spread = "geometric mean over seeds, ± one standard deviation"
-        yield "curves", f"Validation loss by epoch: {spread}", plot_curves(comparison, curves, "val_loss")
-        yield "training_curves", f"Training loss by epoch: {spread}", plot_curves(comparison, curves, "train_loss")
+        mean = "geometric mean over seeds"
+        yield "curves", f"Validation loss by epoch, {mean}", plot_curves(comparison, curves, "val_loss")
+        yield "training_curves", f"Training loss by epoch, {mean}", plot_curves(comparison, curves, "train_loss")

@@ -9,14 +9,17 @@ from matplotlib.figure import Figure
 from regexp.comparison.compare import Comparison
 from regexp.comparison.curves import Curves
 from regexp.comparison.key_names import abbreviate_keys
+from regexp.comparison.loading import format_count
 from regexp.comparison.plotting.style import DASHES, INK, limit, make_label
 from regexp.comparison.rows import Row
 
 MAX_PANELS, MAX_LINES = 24, 6
+# More lines than these in a panel have no bands, which would cover each other.
+_MAX_BANDS = 3
 _GREYS = ("0", "0", "0.35", "0", "0.35", "0.35")
 _BASELINE_GREY = "0.75"
-# The y axis of validation losses ends so many times the distance of the third quartile above it.
-_QUARTILE_DISTANCES = 2
+# A curve that ends so many times as far above the best one as the median does may be above the axis.
+_MEDIAN_DISTANCES = 6
 _TITLES = {"val_loss": "validation", "train_loss": "training"}
 
 
@@ -45,6 +48,7 @@ def plot_curves(comparison: Comparison, curves: Curves, column: str) -> Figure:
     grid = figure.subplots(line_count, column_count, sharex=True, sharey=True, squeeze=False)
     drawn_values = {row.values.get(line_key, "") for panel in panels for row in panel}
     line_values = [value for value in comparison.levels.get(line_key, [""]) if value in drawn_values]
+    has_bands = max(map(len, panels)) <= _MAX_BANDS
     handles: dict[str, Artist] = {}
     for i, axes in enumerate(grid.flat):
         if i >= len(panels):
@@ -59,22 +63,24 @@ def plot_curves(comparison: Comparison, curves: Curves, column: str) -> Figure:
             epochs = range(1, len(means[id(row)]) + 1)
             [line] = axes.plot(epochs, means[id(row)], color=_GREYS[style], ls=DASHES[style], lw=1.3)
             handles[make_label(value) or _TITLES[column]] = line
-            ranges = curves.geometric_mean_and_range(row, column)
-            lower, upper = [low for _, low, _ in ranges], [high for _, _, high in ranges]
-            axes.fill_between(epochs, lower, upper, color=INK, alpha=0.1, lw=0)
+            if has_bands:
+                ranges = curves.geometric_mean_and_range(row, column)
+                lower, upper = [low for _, low, _ in ranges], [high for _, _, high in ranges]
+                axes.fill_between(epochs, lower, upper, color=INK, alpha=0.12, lw=0)
         other_values = {key: value for key, value in panels[i][0].values.items() if key != line_key}
         names = abbreviate_keys(list(other_values))
         title = " ".join(f"{names[key]}={value}" for key, value in other_values.items())
         axes.set_title(make_label(title), fontsize=10)
         axes.grid(axis="y", color="0.92")
         axes.set_axisbelow(True)
-    note = ""
+        if i + column_count >= len(panels):  # nothing is below it
+            axes.tick_params(labelbottom=True)
+    note = "; bands: ± one standard deviation" if has_bands else ""
     if column == "val_loss":
         low, high, above = _narrow_limits([means[id(row)] for panel in panels for row in panel])
         if low < high:
             grid[0][0].set_ylim(low, high)
-            note = f"; {above} of the curves are above this axis" if above > 1 else ""
-            note = "; 1 of the curves is above this axis" if above == 1 else note
+            note += f"; {format_count(above, 'curve')} above this axis" if above else ""
     else:
         grid[0][0].set_yscale("log")
     labels = [label for label in ("baseline", *map(make_label, line_values), _TITLES[column]) if label in handles]
@@ -113,15 +119,17 @@ def _narrow_limits(curves: Sequence[Sequence[float]]) -> tuple[float, float, int
         curves: the mean of each row for each epoch.
 
     Returns:
-        The lower and the upper end, and the number of curves that are above the axis all the time.
+        The lower and the upper end, and the number of curves that are above the axis.
     """
     finite_curves = [[value for value in curve if math.isfinite(value)] for curve in curves]
     finite_curves = [curve for curve in finite_curves if curve]
     if not finite_curves:
         return 0.0, 0.0, 0
-    low = min(map(min, finite_curves))
-    late_maxima = sorted(max(curve[len(curve) // 2 :]) for curve in finite_curves)
-    quartile = late_maxima[3 * (len(late_maxima) - 1) // 4]
-    high = min(late_maxima[-1], quartile + _QUARTILE_DISTANCES * (quartile - low))
+    late_curves = [curve[len(curve) // 2 :] for curve in finite_curves]
+    low, ends = min(map(min, finite_curves)), sorted(map(min, late_curves))
+    median = ends[len(ends) // 2]
+    last_end = max(end for end in ends if end <= low + _MEDIAN_DISTANCES * (median - low) or end == low)
+    visible_curves = [curve for curve in late_curves if min(curve) <= last_end]
+    high = min(max(map(max, visible_curves)), 2 * last_end - low)
     margin = 0.06 * (high - low)
-    return low - margin, high + margin, sum(min(curve) > high + margin for curve in finite_curves)
+    return low - margin, high + margin, len(ends) - len(visible_curves)

@@ -64,6 +64,8 @@ def plot_gap(comparison: Comparison) -> Figure:
         numbered_rows = list(enumerate(rows, 1))[first : first + _NAMES_IN_COLUMN]
         text = "\n".join(f"{i:>3}  {make_label(row.title)}" for i, row in numbered_rows)
         names.set_axis_off()
+        if len(comparison.keys) == 1:  # labels of several keys name them
+            names.set_title(make_label(comparison.keys[0]), fontsize=_NAME_SIZE, loc="left")
         names.text(0, 1, text, fontsize=_NAME_SIZE, va="top", linespacing=1.3, transform=names.transAxes)
     axes.grid(color="0.93")
     axes.set_axisbelow(True)
