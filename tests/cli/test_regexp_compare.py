@@ -412,7 +412,9 @@ def test_curves_of_several_seeds() -> None:
     assert curves.problems == []
 
 
-@pytest.mark.parametrize("words", [["--output", "report"], ["--format", "csv"]], ids=str)
+@pytest.mark.parametrize(
+    "words", [pytest.param(["--output", "report"], marks=pytest.mark.slow), ["--format", "csv"]], ids=str
+)
 def test_a_closed_pipe_does_not_stop_the_command(words: list[str]) -> None:
     for i in range(3):
         write_run(DEFAULT, [f"optimizer.lr={0.001 * (i + 1)}"], 0)
@@ -556,8 +558,11 @@ def test_broken_curves_do_not_stop_the_command(compare: Command, rows: list[str]
     assert "no curves of" in err
 
 
-def test_curves_of_values_that_are_not_finite_or_have_no_logarithm_are_drawn(compare: Command) -> None:
+def test_curves_of_values_that_are_not_finite_or_have_no_logarithm_are_drawn(
+    compare: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A row of the table has only such curves, and another one has some."""
+    monkeypatch.setattr("regexp.comparison.report_files._METADATA", {"png": {}})
     runs = write_sweep(seeds=2)
     unusual_values = ("nan,nan,nan,nan,nan", "nan,nan,nan,nan,nan", "inf,inf,1,inf,1", "0,0,1,0,1")
     for run, values in zip(runs, unusual_values, strict=False):
