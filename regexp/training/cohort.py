@@ -49,8 +49,7 @@ class Cohort:
         average: the averages of the weights, which are then evaluated and kept; None without averaging.
         user_loss, user_metrics: the loss of all runs, if it is one of the user's own, and metrics of the user's own.
         loss_terms: the terms of the loss that any run uses, with the numbers [K] of the runs.
-        measured_labels: [K, n], the labels that each run trains on, of the images on which training metrics are
-            measured; None where all runs train on the data set's own.
+        measured_labels: [K, n], those that each run trains on; None where all runs train on the data set's own.
         epoch, epoch_start: the number of the last epoch that has begun, from 1, and when, on time.perf_counter's clock.
         objective_sums, gradient_norm_sums: [K] each, over the epoch's images, and over some of its steps so far.
         last_checkpoint_time, checkpoint_seconds: when checkpoints were last written, and how long that took.
@@ -95,7 +94,7 @@ class Cohort:
         self.model.to(backend.device, backend.dtype)
         self.best_weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         rules = [settings.averaging for settings in run_settings if settings.averaging is not None]
-        self.average = WeightAverage(rules, self.model.state_dict()) if rules else None
+        self.average = WeightAverage(rules, self.model) if rules else None
         self.early_stopping = EarlyStopping([settings.stopping for settings in run_settings])
         self.epoch = 0
         self.next_images: EpochImages | None = None
@@ -229,10 +228,13 @@ class Cohort:
         if self.average is not None:
             self.average.end_epoch(self.epoch, self.model, self.dataset.train, self.batch_size, self.backend)
 
-    def select_evaluated(self, rows: Tensor | None = None) -> Predictor:
-        """Return a copy of the runs at `rows` [K'], or of all, with the weights that are evaluated."""
-        if rows is None:
-            rows = torch.arange(len(self.members), device=self.backend.device)
+    @property
+    def evaluated_model(self) -> Predictor:
+        """The networks that are evaluated and kept: those with the averages of the weights, where there are some."""
+        return self.model if self.average is None else self.average.model
+
+    def select_evaluated(self, rows: Tensor) -> Predictor:
+        """Return a copy of the evaluated networks of the runs at `rows` [K']."""
         model = self.model.select_runs(rows)
         if self.average is not None:
             self.average.copy_into(model, rows)
@@ -250,8 +252,7 @@ class Cohort:
         is_best = [member.update(run_metrics) for member, run_metrics in zip(self.members, metrics, strict=True)]
         if any(is_best):
             [rows] = move_together([torch.tensor(is_best).nonzero().flatten()], self.backend.device)
-            evaluated = self.model.state_dict() if self.average is None else self.average.tensors
-            for name, tensor in evaluated.items():
+            for name, tensor in self.evaluated_model.state_dict().items():
                 self.best_weights[name].index_copy_(0, rows, tensor.index_select(0, rows))
         scores = [member.score(run_metrics) for member, run_metrics in zip(self.members, metrics, strict=True)]
         for member, score in zip(self.members, scores, strict=True):
@@ -275,7 +276,7 @@ class Cohort:
         for name in self.best_weights:
             self.best_weights[name] = self.best_weights[name][index]
         if self.average is not None:
-            self.average.keep_runs(index)
+            self.average.keep_runs(index, self.model)
         self.optimizer.keep_runs(index, dict(self.model.named_parameters()))
         self.early_stopping.keep_runs(index.cpu())
         self._derive_from_members()

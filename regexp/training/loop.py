@@ -70,7 +70,7 @@ def evaluate_epoch(cohort: Cohort) -> list[EpochMetrics]:
     dataset = cohort.dataset
     num_runs = len(cohort.members)
     user_metrics = cohort.user_metrics
-    model = cohort.model if cohort.average is None else cohort.select_evaluated()
+    model = cohort.evaluated_model
     train = evaluate(
         model,
         num_runs,

@@ -78,18 +78,25 @@ class WeightAverage:
     Attributes:
         rules: [K], how each run averages.
         every_step: whether the averages are updated after every step; otherwise after every epoch.
-        tensors: the averages by name, each [K, ...].
+        model: the networks with the averages as their weights, made once, so that no epoch copies them.
+        tensors: the averages by name, each [K, ...], which are the model's own tensors.
     """
 
-    def __init__(self, rules: Sequence[Averaging], state: Mapping[str, Tensor]) -> None:
+    def __init__(self, rules: Sequence[Averaging], model: Model) -> None:
         """Begin with the weights of the runs.
 
         Args:
             rules: [K], how each run averages; all after every step, or all after every epoch.
-            state: the parameters and buffers by name, each [K, ...].
+            model: the model of the K runs.
         """
         self.rules, self.every_step = list(rules), rules[0].every_step
-        self.tensors = {name: tensor.clone() for name, tensor in state.items()}
+        self._take_tensors(model)
+
+    def _take_tensors(self, model: Model) -> None:
+        """Make the networks and the averages, with the weights of a model of the K runs."""
+        device = next(model.parameters()).device
+        self.model = model.select_runs(torch.arange(len(self.rules), device=device))
+        self.tensors = self.model.state_dict()
         self._factors = torch.empty(0)
 
     def begin_epoch(self, epoch: int, steps: int) -> None:
@@ -102,14 +109,11 @@ class WeightAverage:
         num_updates = steps if self.every_step else 1
         first = (epoch - 1) * num_updates
         factors = {rule: [rule.factor(first + i) for i in range(num_updates)] for rule in set(self.rules)}
-        dtype, device = self._float_tensor.dtype, self._float_tensor.device
-        [table] = move_together([torch.tensor([factors[rule] for rule in self.rules], dtype=dtype).T], device)
+        average = next(tensor for tensor in self.tensors.values() if tensor.is_floating_point())
+        table = torch.tensor([factors[rule] for rule in self.rules], dtype=average.dtype).T
+        [table] = move_together([table], average.device)
         # In its place, because the steps of a captured graph read it there.
         self._factors = refill(self._factors, table)  # [updates, K]
-
-    @property
-    def _float_tensor(self) -> Tensor:
-        return next(tensor for tensor in self.tensors.values() if tensor.is_floating_point())
 
     @torch.no_grad()
     def update(self, i: int, state: Mapping[str, Tensor]) -> None:
@@ -133,23 +137,26 @@ class WeightAverage:
         """
         if self.every_step:
             return
-        self.update(0, model.state_dict())
-        if begun_rows := [k for k, rule in enumerate(self.rules) if epoch >= rule.first_epoch]:
-            [rows] = move_together([torch.tensor(begun_rows)], backend.device)
-            averaged_model = model.select_runs(rows)
-            self.copy_into(averaged_model, rows)
-            recompute_statistics(averaged_model, len(begun_rows), train, batch_size, backend)
-            for name, tensor in averaged_model.state_dict().items():
-                self.tensors[name].index_copy_(0, rows, tensor)
+        state = model.state_dict()
+        self.update(0, state)
+        begun = [epoch >= rule.first_epoch for rule in self.rules]
+        if not any(begun):
+            return
+        recompute_statistics(self.model, len(self.rules), train, batch_size, backend)
+        if not all(begun):  # the others are still the weights themselves
+            [rows] = move_together([(~torch.tensor(begun)).nonzero().flatten()], backend.device)
+            for name, tensor in self.tensors.items():
+                tensor.index_copy_(0, rows, state[name].index_select(0, rows))
 
     def copy_into(self, model: Predictor, rows: Tensor) -> None:
         """Overwrite the tensors of a model of the runs at `rows` [K'] by their averages."""
         for name, tensor in model.state_dict().items():
             tensor.copy_(self.tensors[name].index_select(0, rows))
 
-    def keep_runs(self, rows: Tensor) -> None:
-        """Remove all runs but those at `rows` [K']."""
+    def keep_runs(self, rows: Tensor, model: Model) -> None:
+        """Remove all runs but those at `rows` [K'], whose model is now `model`."""
         self.rules = [self.rules[k] for k in rows.tolist()]
-        for name in self.tensors:
-            self.tensors[name] = self.tensors[name][rows]
-        self._factors = torch.empty(0)
+        kept_tensors = {name: tensor[rows] for name, tensor in self.tensors.items()}
+        self._take_tensors(model)
+        for name, tensor in kept_tensors.items():
+            self.tensors[name].copy_(tensor)
