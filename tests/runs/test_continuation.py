@@ -33,6 +33,7 @@ OPTION_SETS = [
     f"{ALL} averaging=ema averaging.decay=0.9 optimizer.lr=0.1 normalization=batch",
     f"{ALL} averaging=ema seed=2 optimizer.lr=0.05 schedule=step schedule.step_size=2",
     f"{ALL} mixing=mixup optimizer.sam_rho=0.05 optimizer.lookahead_k=5 optimizer.lr=0.05",
+    "early_stopping=progress early_stopping.strip=3 optimizer.lr=0.2 seed=3",
     # Early stopping waits at the last epoch of the shorter run, ends with it, or has ended before.
     "early_stopping.patience=5 early_stopping.min_delta=10 optimizer.lr=0.02",
     "early_stopping.patience=3 early_stopping.min_delta=10 optimizer.lr=0.02",
@@ -201,13 +202,13 @@ def test_what_is_said_of_a_sweep(short_runs: list[Run], tmp_path: Path, capsys: 
     jobs = compose_jobs([*with_epochs(7), *new])
     print_forecast(jobs, tmp_path, Terminal(), max_runs=None, workers=1)
     out = " ".join(capsys.readouterr().out.split())
-    assert "11 runs would go on from finished runs of fewer epochs, after epoch 4; those runs stay as they are." in out
+    assert "12 runs would go on from finished runs of fewer epochs, after epoch 4; those runs stay as they are." in out
     assert "2 runs have stopped early with fewer epochs, which more epochs do not change" in out
-    assert "14 runs: 14 to train (13 from where fewer epochs ended)" in out
+    assert "15 runs: 15 to train (14 from where fewer epochs ended)" in out
     runs = sweep([*with_epochs(7), *new], tmp_path, workers=1)
     out = " ".join(capsys.readouterr().out.split())
-    assert "11 runs go on from finished runs of fewer epochs, after epoch 4; those runs stay as they are." in out
-    assert ["continues" in one.record for one in runs] == [True] * 13 + [False]
+    assert "12 runs go on from finished runs of fewer epochs, after epoch 4; those runs stay as they are." in out
+    assert ["continues" in one.record for one in runs] == [True] * 14 + [False]
 
 
 def test_what_is_said_of_a_single_run(capsys: pytest.CaptureFixture[str]) -> None:
