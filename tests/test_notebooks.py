@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import notebooks
+import numpy as np
 import pytest
 from helpers.commands import SHORT
 from PIL import Image
@@ -23,6 +24,7 @@ from regexp.execution.displays.bars import NotebookBar, open_bar
 from regexp.execution.displays.page import Page, PageConsole
 from regexp.execution.events import EpochSummary
 from regexp.execution.terminal import Terminal
+from regexp.runs.predicting.predictions import Predictions
 
 SCRIPTS = notebooks.find_scripts()
 
@@ -216,7 +218,7 @@ def test_an_interrupted_cell_goes_on_in_jupyter() -> None:
     from jupyter_client.manager import start_new_kernel
 
     manager, client = start_new_kernel(kernel_name="python3", cwd=str(Path.cwd()))
-    code = 'regexp.run({"model.hidden_sizes": [256]}, epochs=60, early_stopping="none");'
+    code = 'regexp.run({"model.hidden_sizes": [256]}, epochs=100, early_stopping="none");'
 
     def execute(code: str, interrupts: bool = False) -> tuple[list[str], list[str]]:
         """Run a cell, interrupt it once it shows an epoch, and return what it shows in the end, and its errors."""
@@ -230,7 +232,7 @@ def test_an_interrupted_cell_goes_on_in_jupyter() -> None:
                 continue
             if kind in ("display_data", "update_display_data"):
                 page = pages[content["transient"]["display_id"]] = content["data"]["text/html"]
-                if interrupts and "epoch 1/60" in page:
+                if interrupts and re.search(r"epoch [1-9]\d*/100", page):
                     manager.interrupt_kernel()
                     interrupts = False
             elif kind == "error":
@@ -247,7 +249,16 @@ def test_an_interrupted_cell_goes_on_in_jupyter() -> None:
         [page], errors = execute(code)
         assert errors == []
         assert f"resuming after epoch {stopped[1]}" in page
-        assert "epoch 60 of 60" in page or "of 60 (all epochs)" in page
+        assert "of 100 (all epochs)" in page
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
+
+
+def test_predictions_are_a_table() -> None:
+    probabilities = np.array([[0.25, 0.75]] * 21)
+    names = tuple(f"<{i}>.png" for i in range(21))
+    html = Predictions(names, ("cat", "dog"), probabilities, {"x.png": "is no picture"}, ())._repr_html_()
+    assert re.search(r"&lt;0&gt;\.png\s+dog\s+75\.0%", without_tags(html))
+    assert "and 1 more" in html
+    assert "x.png is no picture" in html

@@ -91,4 +91,8 @@ Image.fromarray((load_digits().images[42] * 255 / 16).astype("uint8")).save("pic
 finished_runs = [member for member in load_runs("outputs/default") if member.summary is not None]
 best_run = max(finished_runs, key=lambda member: member.summary["best"]["val_accuracy"])
 predictions = best_run.predict("picture.png")
-predictions.labels[0], round(float(predictions.probabilities.max()), 3)
+predictions
+
+# %% [markdown]
+# `predictions.labels` and `predictions.probabilities` are the classes and a NumPy array; arrays are classified like
+# pictures: `best_run.predict(images)`.

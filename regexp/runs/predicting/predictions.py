@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from regexp.utils.console import warn_caller
+from regexp.utils.html.elements import escape_text, make_table
 from regexp.utils.messages import list_first
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+# The number of predictions that a notebook shows.
+_MAX_ROWS = 20
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -71,6 +75,17 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    def _repr_html_(self) -> str:
+        """Return a table of the first predictions, which notebooks show."""
+        rows = [
+            [escape_text(record["input"]), escape_text(record["class"]), f"{record['probability']:.1%}"]
+            for record in self.records()[:_MAX_ROWS]
+        ]
+        lines = [f"and {len(self) - _MAX_ROWS:,} more"] if len(self) > _MAX_ROWS else []
+        lines += [f"{name} {problem}" for name, problem in self.problems.items()][:_MAX_ROWS]
+        rest = "".join(f"<div>{escape_text(line)}</div>" for line in lines)
+        return make_table(["input", "class", "probability"], rows, [True, True, False]) + rest
 
     def __repr__(self) -> str:
         problems = f", {len(self.problems)} problems" if self.problems else ""
