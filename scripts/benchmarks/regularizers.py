@@ -11,6 +11,14 @@ from benchmarks.timing import Rows, compare_with, counted_turns, take_turns
 REGULARIZERS = {
     "mixup": ["mixing=mixup"],
     "cutmix": ["mixing=cutmix", "mixing.probability=1"],
+    "sharpness-aware minimization": ["optimizer.sam_rho=0.05"],
+    "lookahead": ["optimizer.lookahead_k=5"],
+    "max-norm": ["optimizer.max_norm=3"],
+    "noise on gradients": ["optimizer.gradient_noise=0.01"],
+    "exponential average": ["averaging=ema"],
+    "stochastic weight average": ["averaging=swa", "averaging.start=0"],
+    "fast gradient sign": ["adversarial=fgsm"],
+    "projected gradient, 7 steps": ["adversarial=pgd"],
 }
 
 
