@@ -2,9 +2,8 @@
 
 import argparse
 import os
-import statistics
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -12,7 +11,16 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
-from matplotlib.axes import Axes
+from guide_plots import (
+    SEEDS,
+    STYLES,
+    Train,
+    plot_focal_losses,
+    plot_ghost_batches,
+    plot_mean_and_range,
+    plot_stopping_rules,
+    plot_strengths,
+)
 from matplotlib.figure import Figure
 
 from regexp import Run, sweep
@@ -24,9 +32,6 @@ from regexp.execution.builders import load_dataset
 from regexp.execution.building.stream_builders import make_stream
 
 ROOT = Path(__file__).resolve().parent.parent
-SEEDS = range(5)
-# Lines that can be told apart without colour.
-STYLES = [("#1b6ca8", "-"), ("#c1440e", "--"), ("#3f7d20", "-."), ("#6b4c9a", ":")]
 
 
 def main() -> None:
@@ -44,16 +49,26 @@ def main() -> None:
 
         figures = {
             "early_stopping": plot_early_stopping(train),
+            "stopping_rules": plot_stopping_rules(train),
             "normalization": plot_normalization(train),
+            "ghost_batches": plot_ghost_batches(train),
             "augmentation": draw_augmentation(arguments.data_root),
             "policies": draw_policies(arguments.data_root),
             "mixing": draw_mixing(arguments.data_root),
             "mixup": plot_strengths(train, "mixing.alpha", (0, 0.2, 1, 8), ["mixing=mixup"], "alpha of mixup"),
             "dropout": plot_strengths(train, "model.dropout", (0, 0.2, 0.4, 0.6, 0.8), [], "dropout probability"),
+            "input_dropout": plot_strengths(
+                train, "model.input_dropout", (0, 0.1, 0.2, 0.4, 0.6), [], "dropout probability of the input"
+            ),
+            "noise": plot_strengths(train, "model.noise", (0, 0.3, 1, 2, 4), [], "noise on hidden units"),
             "weight_decay": plot_strengths(
                 train, "optimizer.weight_decay", (0, 0.1, 0.3, 1, 3), ["optimizer=adamw"], "weight decay (AdamW)"
             ),
             "label_smoothing": plot_label_smoothing(train),
+            "focal": plot_focal_losses(),
+            "bootstrap": plot_strengths(
+                train, "loss.beta", (1, 0.8, 0.6, 0.4, 0.2), ["loss=hard_bootstrap"], "weight of the label (hard)"
+            ),
             "sam": plot_strengths(train, "optimizer.sam_rho", (0, 0.05, 0.1, 0.2, 0.4), [], "distance (SAM)"),
             "averaging": plot_averages(train),
             "adversarial": plot_robustness(train),
@@ -61,10 +76,6 @@ def main() -> None:
     for name, figure in figures.items():
         figure.savefig(ROOT / "docs" / "pictures" / f"{name}.png", dpi=100, bbox_inches="tight")
         print(f"docs/pictures/{name}.png")
-
-
-# Trains a sweep, given by the overrides of each run, and returns its runs in order.
-Train = Callable[[Sequence[Sequence[str]]], list[Run]]
 
 
 def plot_early_stopping(train: Train) -> Figure:
@@ -148,25 +159,6 @@ def plot_robustness(train: Train) -> Figure:
     return figure
 
 
-def plot_mean_and_range(axes: Axes, train: Train, overrides: Sequence[str], label: str, style: tuple[str, str]) -> None:
-    """Plot the validation loss over epochs: the mean and the range over seeds.
-
-    Args:
-        axes: where to plot.
-        train: trains a sweep.
-        overrides: the overrides of all runs.
-        label: the label of the line.
-        style: the colour and the line style.
-    """
-    color, line = style
-    runs = train([[*overrides, f"seed={seed}"] for seed in SEEDS])
-    losses_by_epoch = list(zip(*([row["val_loss"] for row in run.metrics] for run in runs), strict=True))
-    epochs = range(1, len(losses_by_epoch) + 1)
-    axes.plot(epochs, [statistics.mean(losses) for losses in losses_by_epoch], line, color=color, label=label)
-    lowest, highest = [min(losses) for losses in losses_by_epoch], [max(losses) for losses in losses_by_epoch]
-    axes.fill_between(epochs, lowest, highest, color=color, alpha=0.2, linewidth=0)
-
-
 def draw_augmentation(root: str) -> Figure:
     """Draw a digit of MNIST and several draws of each augmentation step applied to it."""
     columns, names = 8, list(STEPS)
@@ -229,45 +221,6 @@ def draw_mixing(root: str) -> Figure:
             axes.imshow(picture[0], cmap="gray_r", vmin=0, vmax=1)
             axes.set_axis_off()
         row[0].text(-6, 14, name, ha="right", va="center", fontsize=11)
-    return figure
-
-
-def plot_strengths(train: Train, key: str, values: Sequence[float], others: Sequence[str], label: str) -> Figure:
-    """Plot the training and test accuracies of noisy labels against the strength of a regularizer.
-
-    Args:
-        train: trains a sweep.
-        key: the key that sets the strength.
-        values: the strengths.
-        others: overrides of all runs.
-        label: the label of the strengths.
-    """
-    common = ["data.label_noise=0.2", "early_stopping=none", "epochs=100", *others]
-    runs = train([[*common, f"{key}={value}", f"seed={seed}"] for value in values for seed in SEEDS])
-    figure, panels = plt.subplots(1, 2, figsize=(7.5, 3.2))
-    positions = range(len(values))
-    train_accuracies, test_accuracies = [], []
-    for run in runs:
-        summary = run.summary
-        assert summary is not None
-        train_accuracies.append(100 * summary["last"]["train_accuracy"])
-        test_accuracies.append(100 * summary["test_last"]["accuracy"])
-    for axes, accuracies, title, (color, line) in zip(
-        panels,
-        (train_accuracies, test_accuracies),
-        ("training accuracy (%)", "test accuracy (%)"),
-        STYLES,
-        strict=False,
-    ):
-        accuracies_by_value = [accuracies[i * len(SEEDS) : (i + 1) * len(SEEDS)] for i in positions]
-        means = [statistics.mean(seed_accuracies) for seed_accuracies in accuracies_by_value]
-        axes.plot(positions, means, line, color=color, marker="o")
-        for position, seed_accuracies in zip(positions, accuracies_by_value, strict=True):
-            axes.plot([position] * len(SEEDS), seed_accuracies, ".", color="#777777", markersize=4, zorder=0)
-        axes.set_xticks(list(positions), [f"{value:g}" for value in values])
-        axes.set(xlabel=label)
-        axes.set_title(title, fontsize=11, loc="left")
-    figure.tight_layout()
     return figure
 
 

@@ -72,7 +72,8 @@ def seed_group(config: Config, fingerprint: str) -> str:
         fingerprint: the fingerprint of the data set's files.
     """
     items = {key: value for key, value in identity_items(config).items() if key != "seed"}
-    defaults = {**identity_items(Config()), "augmentation": items["augmentation"]}
+    # Also of keys that are left out of the identity where they do nothing.
+    defaults = {**{key: value for key, value, _ in iterate_fields(Config())}, "augmentation": items["augmentation"]}
     changes = {key: value for key, value in items.items() if key in defaults and value != defaults[key]}
     changes |= {"augmentation.name": "+".join(config.augmentation)} if config.augmentation else {}
     names = short_names(list(changes))

@@ -19,6 +19,15 @@ REGULARIZERS = {
     "stochastic weight average": ["averaging=swa", "averaging.start=0"],
     "fast gradient sign": ["adversarial=fgsm"],
     "projected gradient, 7 steps": ["adversarial=pgd"],
+    "label smoothing": ["loss.label_smoothing=0.1"],
+    "confidence penalty": ["loss.confidence_penalty=0.1"],
+    "focal loss": ["loss=focal"],
+    "bootstrapping": ["loss=bootstrap"],
+    "balanced classes": ["loss.class_weights=balanced"],
+    "dropout": ["model.dropout=0.5"],
+    "dropout of the input": ["model.input_dropout=0.2"],
+    "noise on hidden units": ["model.noise=0.1"],
+    "ghost batches": ["normalization.virtual_batch=16"],
 }
 
 

@@ -63,7 +63,7 @@ class ProgressConfig(GeneralizationLossConfig):
 
     name: str = per_run("progress", "a generalization loss that is large against the progress on the training set")
     alpha: float = per_run(
-        0.75,
+        0.1,
         "quotient of generalization loss (in percent) and progress (in thousandths) beyond which a run ends",
         at_least=0,
     )

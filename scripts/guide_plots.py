@@ -1,0 +1,141 @@
+"""Plots of the guide: of what several regularizers share, of losses, of stopping rules and of ghost batches."""
+
+import statistics
+from collections.abc import Callable, Sequence
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from regexp import Run
+from regexp.training.early_stopping import EarlyStopping, StoppingRule
+from regexp.training.losses.focal import focus
+
+SEEDS = range(5)
+# Lines that can be told apart without colour.
+STYLES = [("#1b6ca8", "-"), ("#c1440e", "--"), ("#3f7d20", "-."), ("#6b4c9a", ":")]
+# Trains a sweep, given by the overrides of each run, and returns its runs in order.
+Train = Callable[[Sequence[Sequence[str]]], list[Run]]
+
+
+def plot_strengths(train: Train, key: str, values: Sequence[float], others: Sequence[str], label: str) -> Figure:
+    """Plot the training and test accuracies of noisy labels against the strength of a regularizer.
+
+    Args:
+        train: trains a sweep.
+        key: the key that sets the strength.
+        values: the strengths.
+        others: overrides of all runs.
+        label: the label of the strengths.
+    """
+    common = ["data.label_noise=0.2", "early_stopping=none", "epochs=100", *others]
+    runs = train([[*common, f"{key}={value}", f"seed={seed}"] for value in values for seed in SEEDS])
+    figure, panels = plt.subplots(1, 2, figsize=(7.5, 3.2))
+    positions = range(len(values))
+    train_accuracies, test_accuracies = [], []
+    for run in runs:
+        summary = run.summary
+        assert summary is not None
+        train_accuracies.append(100 * summary["last"]["train_accuracy"])
+        test_accuracies.append(100 * summary["test_last"]["accuracy"])
+    for axes, accuracies, title, (color, line) in zip(
+        panels,
+        (train_accuracies, test_accuracies),
+        ("training accuracy (%)", "test accuracy (%)"),
+        STYLES,
+        strict=False,
+    ):
+        accuracies_by_value = [accuracies[i * len(SEEDS) : (i + 1) * len(SEEDS)] for i in positions]
+        means = [statistics.mean(seed_accuracies) for seed_accuracies in accuracies_by_value]
+        axes.plot(positions, means, line, color=color, marker="o")
+        for position, seed_accuracies in zip(positions, accuracies_by_value, strict=True):
+            axes.plot([position] * len(SEEDS), seed_accuracies, ".", color="#777777", markersize=4, zorder=0)
+        axes.set_xticks(list(positions), [f"{value:g}" for value in values])
+        axes.set(xlabel=label)
+        axes.set_title(title, fontsize=11, loc="left")
+    figure.tight_layout()
+    return figure
+
+
+def plot_mean_and_range(axes: Axes, train: Train, overrides: Sequence[str], label: str, style: tuple[str, str]) -> None:
+    """Plot the validation loss over epochs: the mean and the range over seeds.
+
+    Args:
+        axes: where to plot.
+        train: trains a sweep.
+        overrides: the overrides of all runs.
+        label: the label of the line.
+        style: the colour and the line style.
+    """
+    color, line = style
+    runs = train([[*overrides, f"seed={seed}"] for seed in SEEDS])
+    losses_by_epoch = list(zip(*([row["val_loss"] for row in run.metrics] for run in runs), strict=True))
+    epochs = range(1, len(losses_by_epoch) + 1)
+    axes.plot(epochs, [statistics.mean(losses) for losses in losses_by_epoch], line, color=color, label=label)
+    lowest, highest = [min(losses) for losses in losses_by_epoch], [max(losses) for losses in losses_by_epoch]
+    axes.fill_between(epochs, lowest, highest, color=color, alpha=0.2, linewidth=0)
+
+
+def plot_focal_losses() -> Figure:
+    """Plot the focal loss against the probability of the label."""
+    figure, axes = plt.subplots(figsize=(7.5, 3.2))
+    p = torch.linspace(0.02, 1, 200)
+    for gamma, (color, line) in zip((0.0, 0.5, 2.0, 5.0), STYLES, strict=True):
+        losses = focus(-p.log().view(1, -1, 1), p, torch.tensor(gamma).view(1, 1, 1)).flatten()
+        label = "0 (cross entropy)" if gamma == 0 else f"{gamma:g}"
+        axes.plot(p, losses, line, color=color, label=label)
+    axes.set(xlabel="probability of the label", ylabel="loss (nats)")
+    axes.legend(title="gamma")
+    return figure
+
+
+def plot_stopping_rules(train: Train) -> Figure:
+    """Plot the generalization loss of a run that overfits, and its quotient with progress, up to where they stop it."""
+    common = ["data.label_noise=0.2", "normalization=batch", "model.hidden_sizes=[512]", "epochs=70"]
+    [run] = train([[*common, "early_stopping=none"]])
+    losses, train_losses = ([row[name] for row in run.metrics] for name in ("val_loss", "train_loss"))
+    figure, panels = plt.subplots(1, 2, figsize=(7.5, 3.2))
+    lowest = [min(losses[: t + 1]) for t in range(len(losses))]
+    generalization_losses = [100 * (loss / low - 1) for loss, low in zip(losses, lowest, strict=True)]
+    strip = StoppingRule().strip
+    quotients = []
+    for t in range(strip, len(losses) + 1, strip):
+        strip_losses = train_losses[t - strip : t]
+        progress = 1000 * (statistics.mean(strip_losses) / min(strip_losses) - 1)
+        quotients.append((t, generalization_losses[t - 1] / progress))
+    epochs = range(1, len(losses) + 1)
+    panels[0].plot(epochs, generalization_losses, STYLES[0][1], color=STYLES[0][0])
+    panels[1].plot(*zip(*quotients, strict=True), STYLES[0][1], color=STYLES[0][0], marker="o", markersize=4)
+    rules = (
+        (panels[0], 5.0, StoppingRule(max_generalization_loss=5.0), "generalization loss (%)"),
+        (panels[1], 0.1, StoppingRule(max_quotient=0.1), "generalization loss / progress"),
+    )
+    for axes, alpha, rule, title in rules:
+        stopping = EarlyStopping([rule])
+        table = torch.tensor([losses, train_losses], dtype=torch.float64)
+        end = next(t + 1 for t in range(len(losses)) if bool(stopping.update(*table[:, t : t + 1])))
+        axes.axhline(alpha, color=STYLES[1][0], linestyle=STYLES[1][1], linewidth=1.2)
+        axes.axvline(end, color="#777777", linewidth=1)
+        transform = axes.get_xaxis_transform()  # x in epochs, y as a fraction of the axes' height
+        axes.text(
+            end - 1, 0.85, f"stops after epoch {end}", ha="right", color="#444444", fontsize=9, transform=transform
+        )
+        axes.set(xlabel="epoch")
+        axes.set_title(f"{title}, alpha {alpha:g}", fontsize=11, loc="left")
+    figure.tight_layout()
+    return figure
+
+
+def plot_ghost_batches(train: Train) -> Figure:
+    """Plot the validation loss with batches of 512 images that are normalized in parts of different sizes."""
+    figure, axes = plt.subplots(figsize=(7.5, 3.6))
+    common = ["normalization=batch", "batch_size=512", "optimizer.lr=0.01", "early_stopping=none", "epochs=100"]
+    for size, style in zip(("null", "64", "16"), STYLES, strict=False):
+        overrides = [*common, f"normalization.virtual_batch={size}"]
+        plot_mean_and_range(axes, train, overrides, "512 (whole batches)" if size == "null" else size, style)
+    axes.set(xlabel="epoch", ylabel="validation loss (nats)", yscale="log")
+    axes.set_yticks([0.1, 0.15, 0.2, 0.5, 1, 2], ["0.1", "0.15", "0.2", "0.5", "1", "2"])
+    axes.set_yticks([], minor=True)
+    axes.legend(title="images normalized together")
+    return figure
