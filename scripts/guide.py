@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import statistics
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path

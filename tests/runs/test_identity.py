@@ -30,3 +30,16 @@ def test_a_seed_group_names_the_values_that_are_not_defaults() -> None:
     other_job = compose_job(["augmentation=lesson", "augmentation.rotate.degrees=5", *job.overrides[1:]])
     assert seed_group(other_job.config, "data").startswith("batch rotate+flip lr=0.003 (")
     assert seed_group(other_job.config, "data") != seed_group(job.config, "data")
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("model.noise=0.1", "noise=0.1"),
+        ("loss.class_weights=balanced", "class_weights=balanced"),
+        ("loss=focal", "focal"),
+        ("early_stopping=progress", "progress patience=null"),
+    ],
+)
+def test_a_seed_group_names_what_is_no_part_of_the_identity_while_it_is_off(word: str, name: str) -> None:
+    assert seed_group(compose_job([word]).config, "data").startswith(f"{name} (")
