@@ -68,7 +68,7 @@ def main() -> None:
             "label_smoothing": plot_label_smoothing(train),
             "focal": plot_focal_losses(),
             "bootstrap": plot_strengths(
-                train, "loss.beta", (1, 0.8, 0.6, 0.4, 0.2), ["loss=hard_bootstrap"], "weight of the label (hard)"
+                train, "loss.beta", (1, 0.8, 0.6, 0.5, 0.4), ["loss=hard_bootstrap"], "weight of the label (hard)"
             ),
             "sam": plot_strengths(train, "optimizer.sam_rho", (0, 0.05, 0.1, 0.2, 0.4), [], "distance (SAM)"),
             "averaging": plot_averages(train),

@@ -118,9 +118,9 @@ def plot_stopping_rules(train: Train) -> Figure:
         axes.axhline(alpha, color=STYLES[1][0], linestyle=STYLES[1][1], linewidth=1.2)
         axes.axvline(end, color="#777777", linewidth=1)
         transform = axes.get_xaxis_transform()  # x in epochs, y as a fraction of the axes' height
-        axes.text(
-            end - 1, 0.85, f"stops after epoch {end}", ha="right", color="#444444", fontsize=9, transform=transform
-        )
+        offset, side = (1, "left") if end < len(losses) / 2 else (-1, "right")
+        text = f"stops after epoch {end}"
+        axes.text(end + offset, 0.93, text, ha=side, color="#444444", fontsize=9, transform=transform)
         axes.set(xlabel="epoch")
         axes.set_title(f"{title}, alpha {alpha:g}", fontsize=11, loc="left")
     figure.tight_layout()
