@@ -63,7 +63,7 @@ def run(
         >>> trained_run.status
         'stopped_early'
         >>> round(trained_run.summary["test"]["accuracy"], 3)
-        0.969
+        0.975
     """
     with speak_python():
         return _train([write_overrides(overrides)], outputs, quiet, 1, data, model, values)[0]

@@ -17,10 +17,10 @@ class Runs(list[Run]):
     """A list of runs that can be made into tables.
 
     Example:
-        >>> from regexp import load_runs
+        >>> from regexp import Runs, load_runs
         >>> runs = load_runs("outputs/default")
-        >>> runs.records()[0]["val_accuracy"]
-        0.9651567935943604
+        >>> len(runs.records()) == len(runs)
+        True
         >>> good_runs = Runs(run for run in runs if run.status == "completed")
     """
 
