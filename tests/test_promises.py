@@ -51,6 +51,7 @@ KEPT = {
     "Run the same command again": "execution/test_local_workers.py::test_a_worker_that_dies",
     "make the same call again to train those that failed": "test_promises.py::test_a_forced_sweep_trains_those_that",
     "; force=true trains it again.": RESERVATION + "test_it_is_said_that_another_device",
+    "set aside and trained again; the old data bring ": "runs/test_run_index.py::test_runs_on_data_that_have_changed_are_told",
     "set aside and trained again; keep=true keeps ": "runs/test_run_index.py::test_keep_restores_runs",
     "; keep=true keeps ": "runs/test_run_index.py::test_keep_counts_runs_of_other_code",
     "ago; force=true trains it again.": "test_api.py::test_force",
