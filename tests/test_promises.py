@@ -28,7 +28,7 @@ DEFAULT = Path("outputs/default")
 
 # What a message says of a command that is typed later.
 PROMISE = re.compile(
-    r"same (command|call)|command again|trains? (it|them|the run|those) .*again|and trained again|run again; its"
+    r"same (command|call)|(command|call) again|trains? (it|them|the run|those) .*again|and trained again|run again; its"
     r"|to resume:|to train again:|run goes on from|keeps $|wait for it"
 )
 # Each such message, and the test that the command does what it says.
@@ -51,7 +51,7 @@ KEPT = {
     "Run the same command again": "execution/test_local_workers.py::test_a_worker_that_dies",
     "make the same call again to train those that failed": "test_promises.py::test_a_forced_sweep_trains_those_that",
     "; force=true trains it again.": RESERVATION + "test_it_is_said_that_another_device",
-    "set aside and trained again; the old data bring ": "runs/test_run_index.py::test_runs_on_data_that_have_changed_are_told",
+    "set aside and trained again; the old data bring ": "runs/test_run_index.py::test_runs_on_data_that_have",
     "set aside and trained again; keep=true keeps ": "runs/test_run_index.py::test_keep_restores_runs",
     "; keep=true keeps ": "runs/test_run_index.py::test_keep_counts_runs_of_other_code",
     "ago; force=true trains it again.": "test_api.py::test_force",
