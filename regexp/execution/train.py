@@ -11,7 +11,7 @@ from regexp.runs.reserving.claims import Claims
 from regexp.runs.reserving.plan import find_unfinished, plan_runs, read_runs
 from regexp.runs.reserving.run_index import is_finished
 from regexp.runs.run import Run
-from regexp.runs.sweep_record import SweepRecord
+from regexp.runs.sweep_record import RecordedChoice, SweepRecord
 from regexp.utils.exit_codes import raise_failures
 from regexp.utils.signals import catch_stop_signals
 
@@ -21,16 +21,16 @@ def train(
     outputs: Path,
     terminal: Terminal,
     sweep: SweepRecord | None = None,
-    labels: Sequence[str] = (),
+    choice: RecordedChoice | None = None,
 ) -> list[Run]:
     """Plan the runs of jobs below `outputs`, train those that are unfinished, report, and return all in order.
 
     Finished runs are shown. The others train in as few cohorts as their `shared` fields, the memory and the workers
     allow. Errors, and runs that others train, are reported when all else has ended. `sweep` is None for a single run.
-    `labels` are those of the runs, where they have been chosen before.
+    `choice` is what the sweep of a single run has chosen for it, where it trains in a process of its own.
     """
     with Claims(terminal.print_line) as claims:
-        planned_runs = plan_runs(jobs, outputs, claims, sweep, labels)
+        planned_runs = plan_runs(jobs, outputs, claims, sweep, choice)
         unfinished, errors = find_unfinished(planned_runs)
         terminal.print_notes(planned_runs)
         if sweep is not None:

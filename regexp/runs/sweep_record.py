@@ -5,6 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,7 @@ class SweepRecord:
                         "directory": planned.directory.name,
                         "overrides": list(planned.job.overrides),
                         "config_hash": planned.identity.config,
+                        "shows_stream": planned.shows_stream,
                     }
                     for planned in members
                 ],
@@ -101,20 +103,33 @@ class SweepRecord:
                 print_error(f"warning: {first_line(error)}")
 
 
-def find_recorded_label(experiment: Path, overrides: Sequence[str]) -> str | None:
-    """Return the label of a member of one of the last sweeps, or None if none of them has such a member.
+@dataclass(frozen=True)
+class RecordedChoice:
+    """What a sweep has chosen for one of its runs, which a launcher may train in a process of its own.
 
-    A launcher that runs each job by itself knows nothing of the others, with which the sweep chose the label.
+    Attributes:
+        label: the label of the run.
+        shows_stream: whether it shows the augmentation of its image stream in TensorBoard.
+    """
+
+    label: str
+    shows_stream: bool
+
+
+def find_choice(experiment: Path, overrides: Sequence[str]) -> RecordedChoice | None:
+    """Return what one of the last sweeps has chosen for a run, or None if none of them has such a member.
 
     Args:
         experiment: the directory outputs/NAME.
-        overrides: the overrides of the member.
+        overrides: the overrides of the run.
     """
     for file in sorted(experiment.glob("sweeps/*.json"), reverse=True)[:MAX_RECORDS]:
         with suppress(OSError, ValueError, LookupError, TypeError):  # it is broken, or being replaced
             for member in json.loads(read_text(file))["members"]:
                 if member["overrides"] == list(overrides):
-                    return Path(member["directory"]).name
+                    # A dry look at the directories adds the hash where the name is taken, which may be set aside.
+                    label = Path(member["directory"]).name.removesuffix(f"-{member['config_hash'][:6]}")
+                    return RecordedChoice(label, bool(member.get("shows_stream", True)))
     return None
 
 

@@ -81,6 +81,18 @@ def test_a_sweep_is_recorded_and_ends_with_its_table(
     assert {member["directory"] for member in read_members()} <= {
         path.parent.name for path in Path("outputs/default").glob("*/summary.json")
     }
+    assert {name for name in read_summaries() if ".old-" not in name} == set(summaries)
+
+
+def test_one_run_of_each_image_stream_shows_its_augmentation(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["-m", *SHORT, "augmentation=shift", "optimizer.lr=0.1,0.2", "seed=0,1", "hydra/launcher=basic"]
+    assert run_regexp(monkeypatch, *words) == 0
+    shown = []
+    for directory in sorted(Path("outputs/default").glob("lr=*")):
+        [file] = directory.glob("events.*")
+        if b"visuals/augmentation" in file.read_bytes():
+            shown.append(directory.name.partition(",epochs")[0])
+    assert shown == ["lr=0.1,seed=0", "lr=0.1,seed=1"]
 
 
 def test_a_run_that_diverges_gives_the_exit_status(monkeypatch: pytest.MonkeyPatch) -> None:

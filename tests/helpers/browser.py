@@ -49,7 +49,8 @@ class Page:
             answer = self._read_message()
             if answer.get("id") == message_id:
                 assert "error" not in answer, answer["error"]
-                return answer["result"]
+                result: dict[str, Any] = answer["result"]
+                return result
 
     def _read_message(self) -> dict[str, Any]:
         """Return the next message of the browser: an answer or an event."""
@@ -57,7 +58,8 @@ class Page:
         while (byte := self.answers.read(1)) != b"\0":
             assert byte, "the browser has ended"
             message += byte
-        return json.loads(message)
+        content: dict[str, Any] = json.loads(message)
+        return content
 
     def open(self, url: str, width: int = 1400, height: int = 900) -> None:
         """Open an address in a window of this size, in pixels."""

@@ -15,7 +15,7 @@ from regexp.errors import DIVERGED
 from regexp.execution.launching.objective import Objective
 from regexp.execution.terminal import Terminal
 from regexp.execution.train import train
-from regexp.runs.sweep_record import find_recorded_label
+from regexp.runs.sweep_record import find_choice
 from regexp.utils.exit_codes import record_status, report_errors
 
 
@@ -27,10 +27,9 @@ def command(cfg: DictConfig) -> Objective | None:
     with report_errors() if hydra_config.mode == RunMode.RUN else nullcontext():
         job = make_job(cfg, hydra_config.overrides.task, hydra_config)
         outputs = Path(hydra_config.runtime.output_dir)
-        label = (
-            None if hydra_config.mode == RunMode.RUN else find_recorded_label(outputs / job.config.name, job.overrides)
-        )
-        [run] = train([job], outputs, Terminal(), labels=[] if label is None else [label])
+        is_alone = hydra_config.mode == RunMode.RUN
+        choice = None if is_alone else find_choice(outputs / job.config.name, job.overrides)
+        [run] = train([job], outputs, Terminal(), choice=choice)
         if run.status == "diverged":
             record_status(DIVERGED)
         return Objective.of(run)

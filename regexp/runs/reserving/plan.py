@@ -7,6 +7,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from regexp.runs.reserving.claims import Claims
 from regexp.runs.reserving.reservation import Reservation
 from regexp.runs.reserving.run_index import RunIndex, is_finished, read_run
 from regexp.runs.run import Run
-from regexp.runs.sweep_record import SweepRecord
+from regexp.runs.sweep_record import RecordedChoice, SweepRecord
 from regexp.utils.progress import track_progress
 
 
@@ -30,7 +31,7 @@ def plan_runs(
     outputs: Path,
     claims: Claims | None = None,
     sweep: SweepRecord | None = None,
-    labels: Sequence[str] = (),
+    choice: RecordedChoice | None = None,
 ) -> list[PlannedRun]:
     """Return a planned run for each job, in the order of the jobs; jobs with the same identity share one.
 
@@ -42,7 +43,7 @@ def plan_runs(
         outputs: the directory that holds outputs/NAME/LABEL.
         claims: the claims of this process; None in a dry run, which looks for directories only, and writes nothing.
         sweep: the record of the sweep that the jobs belong to; None if they belong to none.
-        labels: the labels of the runs, where they have been chosen before; none: they are chosen here.
+        choice: what the sweep of a single job has chosen for its run; None: it is chosen here.
 
     Raises:
         DataError: a data set is missing, or cannot be read or downloaded.
@@ -52,7 +53,7 @@ def plan_runs(
     forced = _find_forced_record(jobs, run_indices.values(), sweep)
     if sweep is not None and claims is not None:
         sweep.forced = forced
-    labels = labels or (make_labels(jobs) if sweep is None else sweep.label(jobs))
+    labels = [choice.label] if choice is not None else make_labels(jobs) if sweep is None else sweep.label(jobs)
     read_commit_once = cache(read_commit)  # asked where a run starts, and then once for all runs of the command
     keys = []
     reservations: dict[tuple[str, Identity], Reservation] = {}
@@ -75,8 +76,11 @@ def plan_runs(
         reservation.find() if claims is None else reservation.reserve(claims)
         for reservation in track_progress(list(reservations.values()), "planning the runs")
     ]
-    shown_streams: set[str] = set() if sweep is None else sweep.shown_streams
-    planned_by_key = dict(zip(reservations, choose_shown_streams(planned_runs, shown_streams), strict=True))
+    if choice is not None:
+        planned_runs = [replace(planned, shows_stream=choice.shows_stream) for planned in planned_runs]
+    else:
+        planned_runs = choose_shown_streams(planned_runs, set() if sweep is None else sweep.shown_streams)
+    planned_by_key = dict(zip(reservations, planned_runs, strict=True))
     return [planned_by_key[key] for key in keys]
 
 
