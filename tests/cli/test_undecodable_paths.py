@@ -63,7 +63,7 @@ def test_a_path_that_is_not_utf8_is_used_recorded_and_shown(
     comparison = compare_collection(collect([Path(f"o{BYTES}/default")]))
     [group] = list_unfinished(comparison)
     _, *missing_words = split_in_shell(group.command)
-    assert f"hydra.run.dir=o{BYTES}" in missing_words
+    assert f"hydra.sweep.dir=o{BYTES}" in missing_words
     assert run_regexp(monkeypatch, *missing_words) == 0
     [directory] = Path(f"o{BYTES}/default").glob("*caf*seed=0*")
     assert load_run(directory).summary["status"] == "completed"
