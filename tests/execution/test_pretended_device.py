@@ -179,10 +179,10 @@ def test_runs_leave_their_cohort_one_by_one(
     monkeypatch.setattr(forecast, "MAX_SECONDS", 0.0)
     differences = (
         ["seed=1", "epochs=2", "optimizer.lr=0.01"],
-        ["seed=2", "epochs=3", "model.dropout=0.2"],
+        ["seed=2", "epochs=3", "model.dropout=0.2", "model.noise=0.1"],
         ["seed=3", "epochs=5", "optimizer.lr=0.5", "early_stopping.patience=1"],
         ["seed=1", "epochs=3", "optimizer.lr=1e20"],
-        ["seed=2", "epochs=7", "augmentation=strong"],
+        ["seed=2", "epochs=7", "augmentation=strong", "model.input_dropout=0.1", "loss.class_weights=balanced"],
     )
     expected_runs = train_sweep(COMMON, "cpu", tmp_path / "cpu", differences)
     with pretend_device(device):
