@@ -112,8 +112,8 @@ class EpochMetrics:
 
     Attributes:
         epoch: the number of the epoch, counted from 1.
-        objective: the training loss that the optimizer saw, with augmentation, dropout and label smoothing, but without
-            the penalties on the weights (weight_decay, l1); a mean over the epoch.
+        objective: the training loss that the optimizer saw, with augmentation, dropout and all terms of the loss, but
+            without the penalties on the weights (weight_decay, l1); a mean over the epoch.
         values: every metric on both splits, by column ("train_loss", "val_accuracy", ...), in evaluation mode and
             without label smoothing. Training metrics are measured on a fixed subset of the training images, without
             augmentation.
