@@ -12,7 +12,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 
 from regexp import Run, run, sweep
 from regexp.config.compose import compose_jobs
-from regexp.config.schema import OPTIONS
+from regexp.config.schema import OPTIONS, Config
 from regexp.execution.building.optimizer_builders import make_averaging, make_schedule
 from regexp.execution.checkpoint_file import load_checkpoint
 from regexp.execution.launcher import print_forecast
@@ -166,7 +166,14 @@ class Killed(BaseException):
     """Ends the process, as far as the program can see."""
 
 
-@pytest.mark.parametrize("moment", ["record_start", "record_epoch", "record_checkpoint", "_end_events"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "record_epoch",
+        "_end_events",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("record_start", "record_checkpoint")),
+    ],
+)
 def test_a_kill_while_a_run_goes_on_loses_nothing(
     moment: str, short_runs: list[Run], long_runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,12 +235,13 @@ def spoil_checkpoint(one: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ("averaging=swa", "averaging=swa depends on the number of epochs"),
+        pytest.param("averaging=swa", "averaging=swa depends on the number of epochs", marks=pytest.mark.slow),
         ("schedule=cosine", "schedule=cosine depends on the number of epochs"),
         ("keep_checkpoints=false", "its checkpoint is gone: trained with keep_checkpoints=false"),
-        (
+        pytest.param(
             "keep_checkpoints=false early_stopping.restore_best=false",
             "its checkpoint is cut down: trained with keep_checkpoints=false",
+            marks=pytest.mark.slow,
         ),
         ("optimizer.lr=1e300", "it diverged"),
         ("spoilt", "its checkpoint is damaged, or of another version"),
@@ -273,18 +281,17 @@ def test_force_trains_from_the_beginning_and_fewer_epochs_are_another_run(
 @pytest.mark.parametrize("name", OPTIONS["schedule"])
 def test_a_schedule_that_does_not_span_the_run_is_that_of_more_epochs(name: str) -> None:
     """It is the mark in the schema that says where runs may go on."""
-    options = ["schedule.warmup_epochs=1"] if name == "cosine" else []
-    jobs = compose_jobs([[f"schedule={name}", f"epochs={epochs}", *options] for epochs in (4, 8)])
-    schedules = [make_schedule(job.config, 5) for job in jobs]
+    option = OPTIONS["schedule"][name]()
+    schedules = [make_schedule(Config(schedule=option, epochs=epochs), 5) for epochs in (4, 8)]
     factors = [[schedule(step) for step in range(20)] for schedule in schedules]
-    assert (factors[0] != factors[1]) == jobs[0].config.schedule.spans_the_run
+    assert (factors[0] != factors[1]) == option.spans_the_run
 
 
 @pytest.mark.parametrize("name", OPTIONS["averaging"])
 def test_an_average_that_does_not_span_the_run_is_that_of_more_epochs(name: str) -> None:
-    jobs = compose_jobs([[f"averaging={name}", f"epochs={epochs}"] for epochs in (4, 8)])
-    rules = [make_averaging(job.config) for job in jobs]
-    assert (rules[0] != rules[1]) == jobs[0].config.averaging.spans_the_run
+    option = OPTIONS["averaging"][name]()
+    rules = [make_averaging(Config(averaging=option, epochs=epochs)) for epochs in (4, 8)]
+    assert (rules[0] != rules[1]) == option.spans_the_run
 
 
 @pytest.mark.slow
