@@ -95,6 +95,8 @@ def choose_overrides(i: int, directory: Path) -> list[str]:
         occurrence = i // len(options)
         for name, values in find_values(schema).items():
             overrides.append(f"{group}.{name}={format_value(values[occurrence % len(values)])}")
+    if not {"early_stopping=generalization_loss", "early_stopping=progress"}.isdisjoint(overrides):  # need a loss
+        overrides = [word for word in overrides if not word.startswith("early_stopping.monitor=")]
     return [*SHORT, *overrides]
 
 
