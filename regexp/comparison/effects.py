@@ -1,6 +1,7 @@
 """Main effects and two-way interactions of a full grid. Imports no torch."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -64,9 +65,10 @@ def estimate_effects(
     """
     scores = {tuple(cell.values.values()): cell.scores.get(metric, {}) for cell in cells}
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in scores.values())))
-    combinations = list(product(*levels.values()))
-    if len(levels) < 2 or len(scores) < len(combinations) or not seeds:
+    # Counted, not listed: the values of many keys have more combinations than fit in memory.
+    if len(levels) < 2 or len(scores) < math.prod(map(len, levels.values())) or not seeds:
         return [], []
+    combinations = list(product(*levels.values()))
     keys = list(levels)
     shape = (*map(len, levels.values()), len(seeds))
     grid = np.array([[scores[values][seed] for seed in seeds] for values in combinations]).reshape(shape)

@@ -307,6 +307,15 @@ def test_averages_equal_those_of_a_plain_loop() -> None:
     assert shift[1] == pytest.approx(stats.ttest_1samp(gains, 0).pvalue, abs=1e-12)
 
 
+def test_points_of_a_large_space_have_no_effects() -> None:
+    """Thirty keys of three values have more combinations than can be listed."""
+    keys = [f"key{i}" for i in range(30)]
+    cells = {tuple(level for _ in keys): {0: 0.5, 1: 0.6} for level in "abc"}
+    comparison = compare_collection(simulate_grid(cells, keys), by=keys)
+    assert not comparison.main_effects
+    assert not comparison.interactions
+
+
 def test_averages_are_over_the_combinations_that_all_rows_have() -> None:
     """The combination of batch and affine is missing, so neither row is averaged over affine."""
     cells = draw_scores(np.random.default_rng(6))
