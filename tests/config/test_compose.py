@@ -124,7 +124,8 @@ def test_the_experiment_lesson_has_the_lessons_values() -> None:
     assert {key: flatten(config)[key] for key in expected} == expected
     with_layer_norm = compose_job(["experiment=lesson_layernorm"]).config
     assert with_layer_norm.normalization.name == "layer"
-    assert {**flatten(with_layer_norm), "normalization": "batch", "normalization.momentum": 0.1} == flatten(config)
+    batch_norm = {"normalization": "batch", "normalization.momentum": 0.1, "normalization.virtual_batch": None}
+    assert {**flatten(with_layer_norm), **batch_norm} == flatten(config)
 
 
 @pytest.mark.parametrize(

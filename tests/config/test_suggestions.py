@@ -98,7 +98,7 @@ def test_what_was_meant_is_suggested(composer: Composer, line: str, suggestion: 
             "data=imagenet",
             "hydra.foo=1",
             "optimizer.rho=0.9",
-            "epsilon_0=1",
+            "zeta_0=1",
         ),
         *("-m hydra/sweeper=ax", "+optimizer.xyz=1"),
     ],
