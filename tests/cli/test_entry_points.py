@@ -42,7 +42,8 @@ def _composers_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_entry_points_are_found() -> None:
-    assert set(ENTRY_POINTS) == {"regexp", "regexp-compare", "python -m regexp.preview", "python -m regexp.verify"}
+    modules = ("preview", "verify", "predict", "clear")
+    assert set(ENTRY_POINTS) == {"regexp", "regexp-compare", *(f"python -m regexp.{module}" for module in modules)}
 
 
 @pytest.mark.parametrize("flag", [*FLAGS, "--version"])
@@ -113,6 +114,8 @@ COMMANDS = {
     "regexp-compare": ["-m", "regexp.cli.compare"],
     "python -m regexp.preview": ["-m", "regexp.preview"],
     "python -m regexp.verify": ["-m", "regexp.verify"],
+    "python -m regexp.predict": ["-m", "regexp.predict"],
+    "python -m regexp.clear": ["-m", "regexp.clear"],
 }
 FULL = "> /dev/full"
 
@@ -134,7 +137,9 @@ def check_output_is_lost_quietly(words: str, redirection: str, status: int, **en
     assert (process.returncode, process.stderr) == expected, process
 
 
-@pytest.mark.parametrize("redirection", ["| true", ">&-", FULL])
+@pytest.mark.parametrize(
+    "redirection", [*(pytest.param(each, marks=pytest.mark.slow) for each in ("| true", ">&-")), FULL]
+)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_lost_help_is_no_error(name: str, redirection: str) -> None:
     assert set(COMMANDS) == set(ENTRY_POINTS)
