@@ -22,7 +22,7 @@ import regexp
 from regexp import compare, draw_augmentation, load_run, load_runs, run, sweep
 from regexp.config.compose import compose_job
 from regexp.config.hydra_config.search_path import CONF
-from regexp.config.metric_registry import COLUMNS
+from regexp.config.metric_registry import COLUMNS, FINAL_METRICS
 from regexp.data.dataset import scale
 from regexp.errors import ConfigError, DivergedRun, RunBusy, RunError, StorageError
 from regexp.execution.builders import load_dataset
@@ -43,6 +43,7 @@ def test_a_run_leaves_the_files_that_the_readme_lists() -> None:
     assert file_names(done.directory) == {
         ".hydra", "run.json", "events", "metrics.csv", "checkpoint.safetensors", "best.safetensors",
         "summary.json", "run.log", "augmentation.png", "confusion.csv", "confusion.png",
+        "reliability.png",
     }  # fmt: skip
     assert file_names(done.directory / ".hydra") == {"config.yaml", "overrides.yaml", "hydra.yaml"}
     with (done.directory / "metrics.csv").open() as file:
@@ -62,8 +63,12 @@ def test_a_run_leaves_the_files_that_the_readme_lists() -> None:
     correct = sum(row[i] for i, row in enumerate(counts))
     assert correct / sum(map(sum, counts)) == pytest.approx(summary["test"]["accuracy"])
     assert summary["class_accuracy"] == {row[0]: int(row[i + 1]) / sum(counts[i]) for i, row in enumerate(rows)}
-    with Image.open(done.directory / "confusion.png") as picture:
-        assert picture.width > 400
+    class_accuracies = list(summary["class_accuracy"].values())
+    assert summary["test"]["worst_class_accuracy"] == pytest.approx(min(class_accuracies))
+    assert summary["test"]["balanced_accuracy"] == pytest.approx(sum(class_accuracies) / len(class_accuracies))
+    for name in ("confusion", "reliability"):
+        with Image.open(done.directory / f"{name}.png") as picture:
+            assert picture.width > 350
     assert "completed after epoch 2" in (done.directory / "run.log").read_text()
 
 
@@ -320,8 +325,11 @@ def test_tensorboard_shows_one_session_and_all_tags() -> None:
         "train/loss", "train/accuracy", "train/objective", "train/lr", "train/seconds", "train/gradient_norm",
         "val/loss", "val/accuracy", "val/gap", "values_of_run/best_epoch", "values_of_run/epochs",
         *(f"values_kept/{name}" for name in ("gap", "val_accuracy", "val_loss", "test_accuracy", "test_loss")),
+        *(f"values_kept/test_{name}" for name in FINAL_METRICS),
     }  # fmt: skip
-    assert set(tags["images"]) == {f"visuals/{name}" for name in ("augmentation", "first_layer", "confusion")}
+    assert set(tags["images"]) == {
+        f"visuals/{name}" for name in ("augmentation", "first_layer", "confusion", "reliability")
+    }
     # The Time Series page begins with curves: single dots come below them, and pictures last.
     curves = {tag for tag in tags["scalars"] if len(events.Scalars(tag)) > 1}
     assert max(curves) < min(set(tags["scalars"]) - curves) < min(tags["images"])

@@ -36,6 +36,9 @@ BASELINE_DIFFERENCE = Wording(("better", "worse"), ("higher", "lower"))
 MAIN_EFFECT = Wording(("better on average", "worse on average"), ("higher on average", "lower on average"))
 INTERACTION = Wording(None, ("more than additive", "less than additive"))
 
+# Counts, whose means need few decimals, and seconds.
+_COARSE_METRICS = ("epochs", "best_epoch", "seconds")
+
 
 def format_metric(metric: Metric, value: float, signed: bool = False, digits: int | None = None) -> str:
     """Return the value of a metric in its unit, accuracies in percent: "97.42".
@@ -47,13 +50,8 @@ def format_metric(metric: Metric, value: float, signed: bool = False, digits: in
         digits: the number of decimals; None: as many as suit the metric.
     """
     if digits is None:
-        is_loss = metric.name.endswith("loss") or metric.name == "gap"
-        if metric.percent:
-            digits = 2
-        elif is_loss:
-            digits = 4
-        else:
-            digits = 1
+        many_digits = 2 if metric.percent else 4
+        digits = 1 if metric.name in _COARSE_METRICS else many_digits
     rounded = round(100 * value if metric.percent else value, digits) or 0.0  # never -0.00
     sign = "+" if signed and rounded else ""
     return f"{rounded:{sign}.{digits}f}"

@@ -1,7 +1,8 @@
 """The registry of metrics: the functions that measure them, and how they are compared and shown.
 
 An entry of METRICS is all that a new metric needs beside its function. metrics.csv, TensorBoard, summary.json, the
-monitored values of early stopping, and the tables of comparisons follow from it.
+monitored values of early stopping, and the tables of comparisons follow from it. FINAL_METRICS has those that are
+measured on the test set alone, once, when a run has ended: summary.json, TensorBoard and comparisons follow from them.
 """
 
 from collections.abc import Mapping
@@ -20,7 +21,8 @@ class Metric:
         better: 1 where larger values are better, -1 where smaller ones are, 0 where neither are.
         function: the path, for utils.lazy, of the function that measures it on images; empty for other numbers. The
             function takes logits [K, B, classes] and labels [K, B], and returns the sum over the B images for each
-            run, [K].
+            run, [K]. In FINAL_METRICS it takes a Tally (training/measures/tally.py), and returns the metric, [K].
+        min_classes: the fewest classes with which it says anything.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Metric:
     percent: bool = False
     better: int = 0
     function: str = ""
+    min_classes: int = 2
 
 
 # The metrics that are measured on the images of each split.
@@ -36,6 +39,45 @@ METRICS = {
     for metric in (
         Metric("loss", "loss", better=-1, function="training.metrics.summed_cross_entropy"),
         Metric("accuracy", "accuracy", percent=True, better=1, function="training.metrics.count_correct"),
+    )
+}
+
+# The metrics of the test set that are measured when a run has ended, with the weights it keeps and with its last ones.
+# After every epoch they would cost as much again as the evaluation of a small network, and fill TensorBoard's pages.
+_MEASURES = "training.measures"
+FINAL_METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "balanced_accuracy",
+            "balanced accuracy",
+            percent=True,
+            better=1,
+            function=f"{_MEASURES}.class_accuracy.balanced_accuracy",
+        ),
+        Metric(
+            "worst_class_accuracy",
+            "worst class",
+            percent=True,
+            better=1,
+            function=f"{_MEASURES}.class_accuracy.worst_class_accuracy",
+        ),
+        Metric(
+            "top5_accuracy",
+            "top-5 accuracy",
+            percent=True,
+            better=1,
+            function=f"{_MEASURES}.class_accuracy.top_accuracy",
+            min_classes=6,
+        ),
+        Metric(
+            "ece",
+            "calibration error",
+            percent=True,
+            better=-1,
+            function=f"{_MEASURES}.calibration.expected_calibration_error",
+        ),
+        Metric("brier", "Brier score", better=-1, function=f"{_MEASURES}.calibration.brier_score"),
     )
 }
 
@@ -80,13 +122,19 @@ def list_monitors(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
 def list_run_metrics(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
     """Return the metrics of a finished run by name, in the order of comparisons.
 
-    Accuracy comes first, and the test set before the other splits.
+    Accuracy comes first, and the test set before the other splits. A metric of the user's own takes the place of one of
+    FINAL_METRICS with its name.
     """
     run_metrics = []
     for metric in sorted(metrics.values(), key=lambda metric: metric.name != "accuracy"):
         for split, title in _SPLIT_TITLES.items():
             name = f"{split}_{metric.name}"
             run_metrics.append(replace(metric, name=name, title=f"{title} {metric.title}", function=""))
+    run_metrics += [
+        replace(metric, name=f"test_{metric.name}", title=f"test {metric.title}", function="")
+        for metric in FINAL_METRICS.values()
+        if metric.name not in metrics
+    ]
     run_metrics += [
         Metric("gap", "gap"),
         Metric("best_epoch", "best epoch"),
@@ -110,6 +158,7 @@ def list_final_tags(metrics: Mapping[str, Metric]) -> dict[str, str]:
         "gap": "values_kept/gap",
         "epochs": "values_of_run/epochs",
         "best_epoch": "values_of_run/best_epoch",
+        **{f"test_{name}": f"values_kept/test_{name}" for name in FINAL_METRICS if name not in metrics},
     }
 
 

@@ -12,6 +12,7 @@ from regexp.config.schema import find_spanning_option, flatten
 from regexp.data.dataset import Dataset
 from regexp.execution.checkpoint_file import FinalParts, save_checkpoint
 from regexp.execution.images import Png, draw_confusion_matrix, draw_first_layer, encode_png
+from regexp.execution.reliability_picture import draw_reliability
 from regexp.models.protocol import Architecture
 from regexp.runs.appended_file import AppendedFile
 from regexp.runs.directories import PlannedRun, record_failure
@@ -30,6 +31,7 @@ from regexp.utils.storage_errors import explain_storage_errors
 
 # The tags of pictures. Their names sort after those of all scalars, because TensorBoard has a card for each picture.
 AUGMENTATION_TAG, CONFUSION_TAG, FIRST_LAYER_TAG = "visuals/augmentation", "visuals/confusion", "visuals/first_layer"
+RELIABILITY_TAG = "visuals/reliability"
 
 
 class RunRecorder:
@@ -198,7 +200,9 @@ class RunRecorder:
             confusion_picture = encode_png(draw_confusion_matrix(result.confusion_matrix, self.classes))
             (self.directory / "confusion.png").write_bytes(confusion_picture.content)
             write_confusions(self.directory, result.confusion_matrix.tolist(), self.classes)
-            self._end_events(result, confusion_picture)
+            reliability_picture = encode_png(draw_reliability(result.reliability))
+            (self.directory / "reliability.png").write_bytes(reliability_picture.content)
+            self._end_events(result, confusion_picture, reliability_picture)
             append_to_log(self.directory, f"{result.status} after epoch {result.last.epoch}")
             if result.status == "diverged":
                 append_to_log(self.directory, f"the loss is not finite at a learning rate of {result.last.lr:g}")
@@ -214,7 +218,7 @@ class RunRecorder:
         """Return the metadata of files of weights: what the model has to be made for to take them."""
         return {"input_shape": json.dumps(list(self.input_shape)), "num_classes": str(len(self.classes))}
 
-    def _end_events(self, result: RunResult, confusion_picture: Png) -> None:
+    def _end_events(self, result: RunResult, confusion_picture: Png, reliability_picture: Png) -> None:
         """Write the final scores, the pictures and the session to the event file."""
         best, last, config = result.best, result.last, self.planned.job.config
         keeps_best = best is not None and config.early_stopping.restore_best
@@ -239,6 +243,7 @@ class RunRecorder:
             ),
             *pictures,
             event_file.image(CONFUSION_TAG, *confusion_picture),
+            event_file.image(RELIABILITY_TAG, *reliability_picture),
             *make_session(config, self.planned.identity.data, result.status, self.started),
         )
 

@@ -35,6 +35,7 @@ RUN_FILES = (
     "augmentation.png",
     "confusion.png",
     "confusion.csv",
+    "reliability.png",
     "run.log",
     ".hydra/*.yaml",
     "run.json",

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from regexp.config.metric_registry import list_curves, list_metrics
+from regexp.config.metric_registry import FINAL_METRICS, list_curves, list_metrics
 from regexp.config.schema import add_omitted_values
 from regexp.errors import RunError
 from regexp.runs.identity import DATA_PATH_KEYS, IGNORED_KEYS, Identity, data_paths
@@ -175,7 +175,7 @@ def _metric_values(summary: dict[str, Any], config: dict[str, Any]) -> dict[str,
     test_values = summary["test"] or {}
     metrics = list_metrics(config)
     values = {name: kept_values[name] for name in list_curves(metrics) if name in kept_values or name in _REQUIRED}
-    values |= {f"test_{name}": test_values.get(name) for name in metrics}
+    values |= {f"test_{name}": test_values.get(name) for name in {**metrics, **FINAL_METRICS}}
     values |= {name: summary[name] for name in ("best_epoch", "epochs")}
     values["seconds"] = _share_of_seconds(summary)
     if values["val_loss"] is not None and values["train_loss"] is not None:

@@ -7,9 +7,10 @@ from math import prod
 import torch
 from torch import Tensor
 
-from regexp.config.metric_registry import METRICS
+from regexp.config.metric_registry import FINAL_METRICS, METRICS
 from regexp.data.dataset import Images, scale
 from regexp.models.protocol import Predictor
+from regexp.training.measures.tally import Tally
 from regexp.training.metrics import UserMetric
 from regexp.utils.device import Backend
 from regexp.utils.lazy import load_object
@@ -25,7 +26,7 @@ class Evaluation:
 
     Attributes:
         values: the mean over the images of every metric in metric_registry.METRICS, by name, [K], losses in nats; then
-            the metrics of the user's own.
+            the metrics of the user's own, and those in FINAL_METRICS where there is a tally.
         predictions: [K, N], the predicted classes, on the device; None where they were not asked for.
     """
 
@@ -47,6 +48,7 @@ def evaluate(
     predict: bool = False,
     labels: Tensor | None = None,
     user_metrics: Sequence[UserMetric] = (),
+    tally: Tally | None = None,
 ) -> Evaluation:
     """Evaluate all runs of a model on the same images, and leave the model in evaluation mode.
 
@@ -58,6 +60,7 @@ def evaluate(
         predict: whether to return the predictions.
         labels: [K, N], each run's own labels; None for those of the split.
         user_metrics: the metrics of the user's own, which see the logits of all images of the split at once.
+        tally: the sums of the final metrics, to which the images are added; None where they are not asked for.
 
     Returns:
         Every metric for every run.
@@ -75,6 +78,8 @@ def evaluate(
         logits = logits.to(backend.dtype)
         for name, function in functions.items():
             sums[name] += function(logits, chunk_labels)
+        if tally is not None:
+            tally.add(logits, chunk_labels)
         if user_metrics:
             all_logits.append(logits)
         if predict:
@@ -85,7 +90,19 @@ def evaluate(
         for metric in user_metrics:
             numbers = [metric(split_logits[k], labels[k]) for k in range(num_runs)]
             values[metric.name] = torch.tensor(numbers, dtype=backend.sum_dtype, device=backend.device)
+    if tally is not None:
+        values |= {name: value for name, value in measure(tally).items() if name not in values}
     return Evaluation(values, torch.cat(predictions, 1) if predict else None)
+
+
+def measure(tally: Tally) -> dict[str, Tensor]:
+    """Return every metric in metric_registry.FINAL_METRICS that says anything with so many classes, by name, [K]."""
+    num_classes = tally.class_sizes.shape[1]
+    return {
+        name: load_object(metric.function)(tally)
+        for name, metric in FINAL_METRICS.items()
+        if num_classes >= metric.min_classes
+    }
 
 
 def count_confusions(predictions: Tensor, labels: Tensor, num_classes: int) -> Tensor:

@@ -13,6 +13,7 @@ from regexp.training.batches import Batch
 from regexp.training.cohort import Cohort
 from regexp.training.epoch_graph import EpochGraph
 from regexp.training.evaluation import count_confusions, evaluate
+from regexp.training.measures.tally import Tally
 from regexp.training.member import Member, Reporter, RunResult, call_recorders
 from regexp.training.metrics import EpochMetrics
 from regexp.utils.signals import StopRequest
@@ -138,23 +139,26 @@ def _test_and_record(cohort: Cohort, rows: Sequence[int]) -> None:
     split = dataset.validation if dataset.test is None else dataset.test
     model = cohort.select_evaluated(index)
     user_metrics = cohort.user_metrics
-    last_evaluation = evaluate(model, len(rows), split, cohort.backend, user_metrics=user_metrics)
+    backend, num_classes = cohort.backend, len(dataset.classes)
+    last_tally, tally = (Tally(len(rows), num_classes, backend.device, backend.sum_dtype) for _ in range(2))
+    last_evaluation = evaluate(model, len(rows), split, backend, user_metrics=user_metrics, tally=last_tally)
     keeps_best = [member.settings.restore_best and member.best is not None for member in members]
     positions = torch.tensor(keeps_best).nonzero().flatten().to(cohort.backend.device)
     for name, tensor in model.state_dict().items():
         tensor.index_copy_(0, positions, cohort.best_weights[name].index_select(0, index[positions]))
-    kept_evaluation = evaluate(model, len(rows), split, cohort.backend, predict=True, user_metrics=user_metrics)
+    kept_evaluation = evaluate(model, len(rows), split, backend, predict=True, user_metrics=user_metrics, tally=tally)
     assert kept_evaluation.predictions is not None
-    confusion_matrices = count_confusions(kept_evaluation.predictions, split.labels, len(dataset.classes)).cpu()
+    confusion_matrices = count_confusions(kept_evaluation.predictions, split.labels, num_classes).cpu()
     columns = (
         members,
         kept_evaluation.values_of_runs(),
         last_evaluation.values_of_runs(),
         confusion_matrices,
+        tally.reliability().cpu(),
         cohort.checkpoints(rows),
     )
     results = []
-    for member, values, last_values, confusion_matrix, checkpoint in zip(*columns, strict=True):
+    for member, values, last_values, confusion_matrix, reliability, checkpoint in zip(*columns, strict=True):
         assert member.last is not None
         assert member.status is not None
         results.append(
@@ -165,6 +169,7 @@ def _test_and_record(cohort: Cohort, rows: Sequence[int]) -> None:
                 test=None if dataset.test is None else _values_if_finite(values),
                 test_last=None if dataset.test is None else _values_if_finite(last_values),
                 confusion_matrix=confusion_matrix,
+                reliability=reliability,
                 checkpoint=checkpoint,
                 seconds=member.seconds,
             )

@@ -71,6 +71,8 @@ class RunResult:
         test_last: the same with the last weights.
         confusion_matrix: [classes, classes], counts of images by label (row) and prediction (column), with the weights
             that the run keeps, on the test set or else on the validation set.
+        reliability: [bins, 3], the number of these images, the sum of their confidences, and the correct ones, by
+            bins of the confidence.
         checkpoint: the last checkpoint of the run.
         seconds: how long its epochs took.
     """
@@ -81,6 +83,7 @@ class RunResult:
     test: Mapping[str, float] | None
     test_last: Mapping[str, float] | None
     confusion_matrix: Tensor
+    reliability: Tensor
     checkpoint: Checkpoint
     seconds: float
 

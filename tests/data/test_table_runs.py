@@ -75,7 +75,10 @@ def test_a_trained_model_takes_rows_encoded_as_its_summary_says(overrides: list[
     assert dataset.test is not None
     summary = json.loads((trained_run.directory / "summary.json").read_text())
     first, *others = summary["features"]
-    assert EventAccumulator(str(trained_run.directory)).Reload().Tags()["images"] == ["visuals/confusion"]
+    assert EventAccumulator(str(trained_run.directory)).Reload().Tags()["images"] == [
+        "visuals/confusion",
+        "visuals/reliability",
+    ]
     assert first == {"column": "x", "mean": dataset.features[0].mean, "std": dataset.features[0].std}
     assert others == [{"column": "kind", "category": category} for category in ("a", "b", "c")]
     logits = load_run(trained_run.directory).model()(dataset.test.images)
