@@ -71,7 +71,7 @@ def test_an_interrupted_exercise_has_no_traceback(
 ) -> None:
     monkeypatch.setattr("regexp.utils.signals.StopRequest.requested", True)
     assert run_exercise(SCRIPTS[0], SMALL, monkeypatch) == 130
-    assert "Run the same command again to resume." in capsys.readouterr().out
+    assert "Make the same call again to resume." in capsys.readouterr().out
 
 
 def test_an_exercise_runs_as_a_script() -> None:

@@ -156,9 +156,11 @@ def add_omitted_values(flat_config: Mapping[str, Any]) -> dict[str, Any]:
 @cache
 def _omitted_values(group: str, option: str) -> dict[str, Any]:
     """Return the keys of a group's option that are left out of the identity where they do nothing, with that value."""
-    if option not in OPTIONS[group]:
+    # The name that a configuration has is that of its rule where several options have one: early_stopping=patient.
+    schemas = {getattr(schema(), "name", None): schema for schema in OPTIONS[group].values()} | OPTIONS[group]
+    if option not in schemas:
         return {}
-    keys = iterate_fields(OPTIONS[group][option](), f"{group}.")
+    keys = iterate_fields(schemas[option](), f"{group}.")
     return {key.removesuffix(".name"): metadata["omitted"] for key, _, metadata in keys if "omitted" in metadata}
 
 
