@@ -92,6 +92,11 @@ class Dataset:
         """The shape of the network's input, as `shape`: smaller than that if augmentation crops."""
         return tuple(self.measured.images.shape[1:])
 
+    @property
+    def cropped_train(self) -> Images:
+        """The training images as networks see them in evaluation: cropped as `measured` is. A copy where that crops."""
+        return self.train if self.features is not None else self.train.center_crop(*self.input_shape[1:])
+
     def center_crop(self, height: int, width: int) -> "Dataset":
         """Return the data set with all evaluated images cropped to this size; the training images stay whole."""
         if self.features is not None or (height, width) == self.shape[1:]:

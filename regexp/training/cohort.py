@@ -226,7 +226,7 @@ class Cohort:
     def average_weights(self) -> None:
         """Update the averages that are taken over epochs."""
         if self.average is not None:
-            self.average.end_epoch(self.epoch, self.model, self.dataset.train, self.batch_size, self.backend)
+            self.average.end_epoch(self.epoch, self.model, self.dataset.cropped_train, self.batch_size, self.backend)
 
     @property
     def evaluated_model(self) -> Predictor:

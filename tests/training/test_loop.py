@@ -129,7 +129,7 @@ def train_plain_loop(overrides: Sequence[str]) -> tuple[nn.Sequential, dict[str,
             average.update_parameters(model)
             # Parts that are normalized by themselves are batches here.
             size = getattr(config.normalization, "virtual_batch", None) or config.batch_size
-            update_bn(scale(data.train.images, torch.float64).split(size), average)
+            update_bn(scale(data.cropped_train.images, torch.float64).split(size), average)
         if average is not None and average.n_averaged > 0:
             evaluated = average.module
         evaluated.eval()
@@ -236,6 +236,7 @@ REFERENCE_RUNS = {
     "swa": ["averaging=swa", "averaging.start=0.4", "normalization=batch"],
     "ghost sam": ["optimizer.sam_rho=0.1", "normalization=batch", "normalization.virtual_batch=20", "model.noise=0.2"],
     "ghost swa": ["averaging=swa", "averaging.start=0.4", "normalization=batch", "normalization.virtual_batch=50"],
+    "cropped swa": ["averaging=swa", "averaging.start=0.4", "normalization=batch", "augmentation=crop"],
     "decay": ["optimizer.weight_decay=0.01", "model.hidden_sizes=[]", "batch_size=100"],
 }
 

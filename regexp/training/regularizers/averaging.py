@@ -131,7 +131,7 @@ class WeightAverage:
         Args:
             epoch: the number of the epoch, counted from 1.
             model: the model of the K runs.
-            train: the training images, on the model's device.
+            train: the training images, on the model's device, of the size of evaluated ones.
             batch_size: the number of images in a batch.
             backend: the device and precision.
         """

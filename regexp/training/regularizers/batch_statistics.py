@@ -18,7 +18,7 @@ def recompute_statistics(model: Predictor, num_runs: int, train: Images, batch_s
     Args:
         model: the model of K runs, which is left in evaluation mode.
         num_runs: the number of runs, K.
-        train: the training images, on the model's device.
+        train: the training images, on the model's device, of the size of evaluated ones.
         batch_size: the number of images in a batch.
         backend: the device and precision.
     """
