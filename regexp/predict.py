@@ -18,7 +18,7 @@ from regexp.runs.predicting.ensemble import choose_runs
 from regexp.runs.predicting.predictions import Predictions
 from regexp.runs.run import Run
 from regexp.utils.atomic_io import write_atomically
-from regexp.utils.console import Console
+from regexp.utils.console import Console, warn_caller
 from regexp.utils.messages import join_words, list_first, show_bytes
 from regexp.utils.storage_errors import explain_storage_errors
 
@@ -54,10 +54,24 @@ def predict(
         ('4',)
     """
     paths = [runs] if isinstance(runs, Run | Path | str) else runs
-    chosen_runs = choose_runs([path.directory if isinstance(path, Run) else path for path in paths], best)
+    directories = [path.directory if isinstance(path, Run) else expand_home(path) for path in paths]
+    chosen_runs = choose_runs(directories, best)
+    if not best:
+        _warn_of_unfinished_runs(directories, chosen_runs)
     predictions = predict_with(chosen_runs, inputs, weights, target)
     predictions.warn()
     return predictions
+
+
+def _warn_of_unfinished_runs(directories: Sequence[Path], chosen_runs: Sequence[Run]) -> None:
+    """Warn of the runs that were named themselves, not by a folder, and do not predict."""
+    chosen = {run.directory.resolve() for run in chosen_runs}
+    named = [path for path in dict.fromkeys(directories) if (path / "run.json").is_file()]
+    if left_out := [str(path) for path in named if path.resolve() not in chosen]:
+        warn_caller(
+            f"{len(left_out)} of {len(named)} runs diverged or have not finished, and do not predict:"
+            + list_first(left_out)
+        )
 
 
 def predict_with(

@@ -461,6 +461,14 @@ def test_mistakes_are_answered_in_the_terms_of_python(mistake: str, compared_run
     assert COMMAND_LINE.search(str(caught.value)) is None, str(caught.value)
 
 
+def test_an_empty_list_of_runs_is_not_the_last_sweep(compared_runs: Path) -> None:
+    Path("outputs").symlink_to(compared_runs)
+    assert len(compare()) == 2
+    for nothing in ([], (), load_runs("outputs")[:0]):
+        with pytest.raises(ConfigError, match="there are no runs to compare"):
+            compare(nothing)
+
+
 def test_notes_of_a_comparison_are_in_the_terms_of_python(compared_runs: Path) -> None:
     shutil.copytree(compared_runs, "outputs")
     run({"seed": 5}, epochs=2, quiet=True)

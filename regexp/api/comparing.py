@@ -8,12 +8,13 @@ from regexp.comparison.compare import compare_collection
 from regexp.comparison.formats.records import RowRecords, make_row_records
 from regexp.comparison.loading import collect
 from regexp.config.words.python_values import write_conditions
+from regexp.errors import ConfigError
 from regexp.runs.run import Run
 from regexp.utils.messages import speak_python
 
 
 def compare(
-    paths: Sequence[Path | str | Run] | Path | str | Run = (),
+    paths: Sequence[Path | str | Run] | Path | str | Run | None = None,
     by: Sequence[str] | str = (),
     baseline: Sequence[str] | str | Mapping[str, Any] = (),
     metric: str | None = None,
@@ -23,7 +24,7 @@ def compare(
     """Compare configurations over their seeds, as the command regexp-compare does.
 
     Args:
-        paths: the runs, or directories of runs such as "outputs/default"; by default, the last sweep below outputs/.
+        paths: the runs, or directories of runs such as "outputs/default"; None: the last sweep below outputs/.
         by: the keys whose values are compared, averaged over all other keys; by default, all keys that varied.
         baseline: the configuration that the others are compared with, {"normalization": "none"}, or a list of
             conditions "key=value"; a key without a value here has its first one.
@@ -41,7 +42,7 @@ def compare(
         figures rest on, and which runs they leave out.
 
     Raises:
-        ConfigError: there is nothing to compare, or an argument does not fit the runs.
+        ConfigError: there is nothing to compare, as for an empty list, or an argument does not fit the runs.
         RunError: the record of the last sweep is broken.
 
     Example:
@@ -54,7 +55,9 @@ def compare(
     with speak_python():
         if isinstance(paths, str | Path | Run):
             paths = [paths]
-        directories = [path.directory if isinstance(path, Run) else Path(path) for path in paths]
+        if paths is not None and len(paths) == 0:
+            raise ConfigError(f"{paths!r}: there are no runs to compare; leave it out to compare the last sweep")
+        directories = [path.directory if isinstance(path, Run) else Path(path) for path in paths or ()]
         by = [by] if isinstance(by, str) else by
         conditions = write_conditions(baseline), write_conditions(where)
         return make_row_records(

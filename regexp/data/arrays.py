@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from regexp.data.picture_files import holds_pillow_images, stack_images
 from regexp.data.sources import arrays_directory
 from regexp.errors import ConfigError, StorageError
 from regexp.utils.storage_errors import describe_storage_error
@@ -89,6 +90,8 @@ def _to_array(name: str, value: Any) -> "NDArray[Any] | None":
 
     if value is None:
         return None
+    if holds_pillow_images(value):
+        raise ConfigError(f'Arrays: {name} holds images of Pillow; give {stack_images("L")}, or "RGB" for color')
     if hasattr(value, "detach"):  # a tensor, on any device; NumPy has no bfloat16
         value = value.detach().cpu()
         value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 # Pillow's names of the formats that are read.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
@@ -40,3 +41,17 @@ def _has_signature(file: Path | os.DirEntry[str]) -> bool:
     is_webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
     is_bmp = head[:2] == b"BM" and head[6:10] == bytes(4) and len(head) == _HEAD_BYTES
     return is_webp or is_bmp or head.startswith(_SIGNATURES)
+
+
+def holds_pillow_images(value: Any) -> bool:
+    """Return whether a value is an image of Pillow, or a list with some.
+
+    NumPy makes arrays of them, but in place of the levels of one with a palette it takes the numbers of its colors.
+    """
+    items = value if isinstance(value, list | tuple) else [value]
+    return any(type(item).__module__.startswith("PIL.") for item in items)
+
+
+def stack_images(mode: str) -> str:
+    """Return the line of Python that makes an array of images of Pillow, converted to a mode of Pillow."""
+    return f'numpy.stack([numpy.asarray(image.convert("{mode}")) for image in images])'

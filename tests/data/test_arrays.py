@@ -11,6 +11,7 @@ import torch
 from helpers.commands import run_regexp
 from helpers.data_files import CLASSES, make_pixels
 from helpers.own_module import Drawing
+from PIL import Image
 
 from regexp import Arrays, compare, run, sweep
 from regexp.data.sources import arrays_directory
@@ -118,6 +119,11 @@ FAULTS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "NaN": (lambda: replace(ARRAYS, images=IMAGES * np.nan), DataError, "holds NaN or infinity"),
     "ragged lists": (lambda: replace(ARRAYS, labels=[[1], [2, 3]]), ConfigError, "Arrays: labels is no array"),
     "objects": (lambda: replace(ARRAYS, labels=[object()] * 30), ConfigError, "Arrays: labels holds Python objects"),
+    "palettes": (
+        lambda: replace(ARRAYS, images=[Image.new("P", (5, 5))] * 30),
+        ConfigError,
+        r"Arrays: images holds images of Pillow; give numpy\.stack",
+    ),
     "a tuple": (lambda: (IMAGES, LABELS), ConfigError, r"data=tuple: must be regexp.Arrays\(images, labels\)"),
 }
 

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from math import ceil
@@ -195,6 +196,7 @@ def test_files_of_arrays_stand_among_pictures(trained: Trained, suffix: str, tmp
         ),
         (np.full((1, 3, 5, 5), 16), None),
         (np.full((1, 3, 5, 5), np.nan), "holds NaN or infinity"),
+        (np.full((1, 3, 5, 5), np.inf), "holds NaN or infinity[^;]*;[^;]*$"),
         (np.full((1, 3, 5, 5), "a"), "holds <U1; images are whole numbers or floating point"),
         (np.zeros((0, 3, 5, 5)), "holds no images"),
     ],
@@ -227,6 +229,15 @@ def test_an_ensemble_is_the_mean_over_seeds(trained: Trained) -> None:
     assert np.array_equal(predict(trained.digits[1], images).probabilities, each[1])
 
 
+def test_named_runs_that_do_not_predict_are_named(trained: Trained, tmp_path: Path) -> None:
+    directory = shutil.copytree(trained.digits[1].directory, tmp_path / "killed")
+    (directory / "summary.json").unlink()
+    images = np.zeros((1, 8, 8), np.uint8)
+    with pytest.warns(DoubtfulResult, match=r"1 of 2 runs diverged or have not finished.*\n.*killed"):
+        together = predict([trained.digits[0], directory], images)
+    assert np.array_equal(together.probabilities, trained.digits[0].predict(images).probabilities)
+
+
 def test_only_the_seeds_of_one_configuration_predict_together(tmp_path: Path) -> None:
     for seed in (0, 1):
         write_run(tmp_path, ["model.dropout=0.5"], seed, val_accuracy=0.8 + seed / 100)
@@ -244,6 +255,8 @@ def test_only_the_seeds_of_one_configuration_predict_together(tmp_path: Path) ->
     write_run(tmp_path, ["model.dropout=0.5"], 7, data="other")
     with pytest.raises(ConfigError, match="are of different data"):
         choose_runs([tmp_path], best=True)
+    with pytest.raises(ConfigError, match="there are no runs to predict with"):
+        choose_runs([])
     with pytest.raises(ConfigError, match="nowhere: there is no such directory of a run"):
         choose_runs(["nowhere"])
     (tmp_path / "begun").mkdir()
@@ -260,7 +273,10 @@ def test_a_run_that_has_diverged_does_not_predict(tmp_path: Path) -> None:
         diverged.predict(images, weights="last")
 
 
-@pytest.mark.parametrize("inputs", [[], "", {}, 3, None], ids=repr)
+PALETTE = Image.new("P", (8, 8))  # an array of it would hold the numbers of its colors
+
+
+@pytest.mark.parametrize("inputs", [[], "", {}, {"size": 1}, 3, None, PALETTE, [PALETTE]], ids=repr)
 def test_what_cannot_be_predicted_is_refused(trained: Trained, inputs: object) -> None:
     for trained_run in (trained.pictures, trained.table):
         with pytest.raises((ConfigError, DataError), match=r"predict|read|no columns"):

@@ -12,7 +12,7 @@ def read_json_object(path: Path, missing_message: str) -> dict[str, Any]:
     """Return the object in a JSON file; raise RunError if the file is missing or broken."""
     try:
         content = json.loads(read_text(path))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise RunError(f"{path.parent} {missing_message}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} is broken: {str(error)[:200]}") from error

@@ -1,7 +1,7 @@
 """Images in arrays to predict, in the layouts and ranges that `regexp.Arrays` takes."""
 
 from collections.abc import Iterator
-from math import prod
+from math import inf, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +107,7 @@ def _check_brightness(images: "NDArray[Any]", form: InputFormat, where: str) -> 
     if brightness is None:
         raise DataError(f"{where}: holds {images.dtype}; images are whole numbers or floating point, and 0 is black")
     if (problem := brightness.find_problem()) is not None:
-        if brightness.high > brightness.white:  # the remedy names a key of the training command
+        if brightness.white < brightness.high < inf:  # the remedy names a key of the training command
             white = suggest_white(float(brightness.high))
             remedy = "as in training" if brightness.is_typed else f"if {white} is white, give images / {white}"
             problem = f"{problem.partition('; if ')[0]}; {remedy}"

@@ -29,9 +29,11 @@ def choose_runs(paths: Sequence[Path | str], best: bool = False) -> list[Run]:
         best: whether to return the one with the best validation accuracy alone.
 
     Raises:
-        ConfigError: a path holds no runs, or the runs differ in more than their seed.
+        ConfigError: there are no paths, or one holds no runs, or the runs differ in more than their seed.
         RunError: none has finished.
     """
+    if not paths:
+        raise ConfigError("there are no runs to predict with: name one or more runs, such as outputs/default/seed=1")
     runs: dict[Path, Run] = {}
     for path in map(expand_home, paths):
         directories = [path] if (path / "run.json").is_file() else list(find_run_directories(path))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regexp.config.words.homes import expand_home
-from regexp.data.picture_files import is_picture
+from regexp.data.picture_files import holds_pillow_images, is_picture, stack_images
 from regexp.errors import ConfigError, DataError, RunError
 from regexp.runs.predicting.array_inputs import SUFFIXES, load_array, read_array
 from regexp.runs.predicting.input_format import InputFormat
@@ -68,6 +68,10 @@ def _read_batches(inputs: Any, form: InputFormat, problems: dict[str, str], note
     paths = _list_paths(inputs)
     if paths is not None and not paths:
         raise ConfigError("there is nothing to predict: name one or more " + _name_kind(form))
+    if form.features is None and holds_pillow_images(inputs):
+        mode = "RGB" if form.image_shape[0] == 3 else "L"
+        remedy = f"give the paths of their files, or {stack_images(mode)}"
+        raise ConfigError(f"images of Pillow cannot be predicted as they are: {remedy}")
     if form.features is not None:
         yield from _read_rows(inputs, paths, form, problems, notes)
     elif paths is not None:

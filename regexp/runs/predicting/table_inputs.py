@@ -53,7 +53,11 @@ def read_table_value(value: Any) -> tuple[list[str], Mapping[str, Sequence[Any]]
         value = {name: [record.get(name) for record in value] for name in names}
     if not hasattr(value, "keys"):
         return None
-    columns = {clean_cell(str(name)): list(value[name]) for name in value.keys()}  # noqa: SIM118
+    try:
+        columns = {clean_cell(str(name)): list(value[name]) for name in value.keys()}  # noqa: SIM118
+    except TypeError as error:  # what is no sequence
+        remedy = "a single record is a list too, [record]"
+        raise DataError(f"rows: cannot be read, as a column of a mapping is a list of values; {remedy}") from error
     lengths = {len(cells) for cells in columns.values()}
     if len(lengths) > 1:
         raise DataError(f"rows: columns have different lengths, {', '.join(map(str, sorted(lengths)))}")
