@@ -212,6 +212,12 @@ def test_arrays_that_do_not_fit_say_what_to_give(images: "np.ndarray", message: 
             list(read_array(images, FORM, notes))
 
 
+def test_black_images_are_said_to_be_black() -> None:
+    notes: list[str] = []
+    assert len(list(read_array(np.zeros((1, 3, 5, 5), np.uint8), FORM, notes))) == 1
+    assert notes == ["images: every pixel is 0, which is black"]
+
+
 def test_the_last_axis_is_the_channels_where_it_can_be() -> None:
     form = InputFormat("arrays", CLASSES, (3, 3, 3), None, None, False)
     images = np.arange(27, dtype=np.uint8).reshape(1, 3, 3, 3) * 9

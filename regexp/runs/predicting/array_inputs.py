@@ -33,7 +33,9 @@ def read_array(
     """
     images = _to_layout(_to_array(value), form, name or "images")
     brightness = _check_brightness(images, form, name or "images")
-    if brightness.is_dark:
+    if brightness.high <= 0:
+        notes.append(f"{name or 'images'}: every pixel is 0, which is black")
+    elif brightness.is_dark:
         white = suggest_white(float(brightness.high))
         notes.append(
             f"{name or 'images'}: the highest number is {brightness.high!s}, and {brightness.white:g} is taken for "
