@@ -1,6 +1,7 @@
 """A check of cohorts: runs of a sweep are trained again, each alone, and compared with their records."""
 
 import json
+import os
 import random
 import statistics
 import warnings
@@ -183,7 +184,7 @@ def compare_trainings(
 
 def _locate_runs(directory: Path, labels: Sequence[str]) -> tuple[Path, Sequence[str]]:
     """Return the directory of runs and the labels to train again; raise ConfigError for unknown ones."""
-    if (directory / "run.json").is_file() and not labels:
+    if os.path.isfile(directory / "run.json") and not labels:  # False also where it may not be read
         return directory.resolve().parent, [directory.resolve().name]
     known_labels = sorted(path.parent.name for path in directory.glob("*/run.json"))
     if not known_labels:

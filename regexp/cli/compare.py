@@ -1,11 +1,15 @@
 """The `regexp-compare` command."""
 
 import argparse
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from regexp.cli.flags import FlagParser
 from regexp.cli.program import program
+from regexp.config.words.homes import expand_home
+from regexp.utils.messages import join_words
 
 _FORMATS = ("text", "md", "csv", "json", "latex", "html")
 
@@ -19,7 +23,28 @@ def main() -> None:
             parser.error(f"--status --format {arguments.format}: the status is only shown as text; drop --format")
         if arguments.status and arguments.runs:
             parser.error("--status --runs: both say what to show; type one of them")
+        if (remedy := _find_stray_value(words)) is not None:
+            parser.error(remedy)
         _compare(arguments)
+
+
+def _find_stray_value(words: Sequence[str]) -> str | None:
+    """Return what to type instead, if a word after the value of a flag is meant as a second value; None if none is.
+
+    To the parser, such a word is a directory.
+    """
+    for i, word in enumerate(words):
+        flags = [j for j in range(i) if words[j].startswith("--")]
+        if word.startswith("-") or not flags or os.path.exists(expand_home(Path(word))):
+            continue
+        flag, value = words[flags[-1]], words[flags[-1] + 1]
+        typed = join_words(words[flags[-1] : i + 1])
+        if flag == "--by" and i > flags[-1] + 1 and "/" not in word:
+            keys = [key.strip(",") for key in words[flags[-1] + 1 : i + 1]]
+            return f"{typed}: several keys have commas between them: {join_words([flag, ','.join(keys)])}"
+        if flag in ("--where", "--baseline") and i > flags[-1] + 1 and "=" in word:
+            return f"{typed}: every condition has a flag: {join_words([flag, value, flag, word])}"
+    return None
 
 
 def _make_parser() -> FlagParser:
@@ -73,10 +98,9 @@ def _make_parser() -> FlagParser:
 def _compare(arguments: argparse.Namespace) -> None:
     # Imported here, so that --help does not wait for scipy.
     from regexp.comparison.compare import compare_collection
+    from regexp.comparison.conditions import split_values
     from regexp.comparison.formats.terminal import Report
-    from regexp.comparison.grouping import split_values
     from regexp.comparison.loading import collect
-    from regexp.config.words.homes import expand_home
 
     comparison = compare_collection(
         collect(arguments.directories),

@@ -4,17 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from regexp.comparison.conditions import resolve_key, resolve_values, resolve_varied_key
 from regexp.comparison.effects import Effect, estimate_effects
-from regexp.comparison.grouping import (
-    ABSENT,
-    drop_repeated_seeds,
-    filter_records,
-    group_by_configuration,
-    resolve_key,
-    resolve_value,
-    resolve_varied_key,
-    split_values,
-)
+from regexp.comparison.grouping import ABSENT, drop_repeated_seeds, filter_records, group_by_configuration
 from regexp.comparison.loading import Collection
 from regexp.comparison.rows import Row, average_rows, make_row, paired_differences, test_differences
 from regexp.config.keys import closest_match
@@ -188,10 +180,11 @@ def _find_baseline(rows: Sequence[Row], conditions: Sequence[str]) -> Row:
             )
             raise ConfigError(f"{option}: {example}")
         key = resolve_varied_key(typed_key, list(rows[0].values), "--baseline")
-        values = split_values(typed_values)
-        value = resolve_value(values[0], [row.values[key] for row in rows], option)
-        candidates = [row for row in candidates if row.values[key] == value]
-        if not candidates or len(values) > 1:
+        values = resolve_values(typed_values, [row.values[key] for row in rows], option)
+        if len(values) != 1:
+            raise ConfigError(f"{option}: must be one value, to which the others are compared")
+        candidates = [row for row in candidates if row.values[key] == values[0]]
+        if not candidates:
             raise ConfigError(f"{option}: all conditions together must fit one configuration")
     first_values = rows[0].values
     return max(candidates, key=lambda row: sum(first_values[key] == value for key, value in row.values.items()))

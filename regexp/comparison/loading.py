@@ -1,5 +1,6 @@
 """Reading of the runs of a comparison; files that cannot be read become remarks. Imports no torch."""
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -79,8 +80,8 @@ def collect(paths: Sequence[Path]) -> Collection:
     order = {directory: i for i, directory in enumerate(members)}
     _read_records(directories.values(), collection)
     collection.records.sort(key=lambda record: (order.get(record.directory, len(order)), record.started))
-    if all(path.is_dir() and not (path / "run.json").exists() for path in paths):
-        collection.missing_runs = [member for path, member in members.items() if not (path / "run.json").exists()]
+    if all(path.is_dir() and not os.path.exists(path / "run.json") for path in paths):
+        collection.missing_runs = [member for path, member in members.items() if not os.path.exists(path / "run.json")]
     return collection
 
 
@@ -98,7 +99,7 @@ def _collect_sweep(files: Sequence[Path]) -> Collection:
     for file in files:
         collection.title, members = read_sweep(file)
         for member in members:
-            if (member.directory / "run.json").exists():
+            if os.path.exists(member.directory / "run.json"):
                 directories.append(member.directory)
             else:
                 collection.missing_runs.append(member)

@@ -114,7 +114,8 @@ def list_other_files(directory: Path) -> list[str]:
 
 def _find_directories(top: Path) -> Iterator[Path]:
     """Yield the directories of runs, and those that were set aside, without following links below `top`."""
-    if (top / "run.json").is_file() or is_set_aside(top):
+    # os.path says no of what may not be read, where pathlib raises.
+    if os.path.isfile(top / "run.json") or is_set_aside(top):
         yield top
         return
     try:

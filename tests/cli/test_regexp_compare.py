@@ -477,6 +477,23 @@ def test_conditions_that_no_run_meets_are_reported(compare: Command) -> None:
     assert compare("--where", "sed=1")[2] == "regexp: sed: no run has such a key; did you mean seed?\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ("--by lr dropout", "--by lr,dropout"),
+        ("--by lr, dropout, wd", "--by lr,dropout,wd"),
+        ("--where lr=1 dropout=0", "--where lr=1 --where dropout=0"),
+        ("--baseline lr=1 dropout=0", "--baseline lr=1 --baseline dropout=0"),
+    ],
+)
+def test_a_second_value_of_a_flag_is_not_taken_for_a_directory(compare: Command, words: str, remedy: str) -> None:
+    status, _, err = compare(*words.split())
+    assert status == 2
+    assert f": {remedy}; regexp-compare --help" in err
+    assert "there is no such directory" not in err
+    assert "nowhere: there is no such directory" in compare("--by", "lr", "nowhere/at/all")[2].replace("/at/all", "")
+
+
 def change_entry(path: Path, *keys: object, value: object) -> None:
     """Set an entry of a JSON file, or delete it if the value is `...`."""
     content = json.loads(path.read_text())

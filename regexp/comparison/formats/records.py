@@ -123,7 +123,7 @@ def to_json(comparison: Comparison) -> str:
     content = {
         "runs": comparison.collection.title,
         "metric": metric.name,
-        "baseline": comparison.baseline.values,
+        "baseline": {key: _read_column([comparison.baseline], key)[0] for key in comparison.baseline.values},
         "averaged_over": comparison.averaged_keys,
         "configurations": make_row_records(comparison),
         "main_effects": _effect_records(comparison.main_effects, metric, MAIN_EFFECT),

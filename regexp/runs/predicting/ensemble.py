@@ -1,5 +1,6 @@
 """Which runs predict together: the seeds of one configuration, or the best run."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,8 @@ def holds_runs(path: Path, is_deep: bool) -> bool:
     """Return whether a path is the directory of a run, or of runs, with `is_deep` at any depth."""
     if is_deep:
         return next(find_run_directories(path), None) is not None
-    return (path / "run.json").is_file() or next(path.glob("*/run.json"), None) is not None
+    # os.path says no of what may not be read, where pathlib raises.
+    return os.path.isfile(path / "run.json") or next(path.glob("*/run.json"), None) is not None
 
 
 def choose_runs(paths: Sequence[Path | str], best: bool = False) -> list[Run]:
@@ -36,7 +38,7 @@ def choose_runs(paths: Sequence[Path | str], best: bool = False) -> list[Run]:
         raise ConfigError("there are no runs to predict with: name one or more runs, such as outputs/default/seed=1")
     runs: dict[Path, Run] = {}
     for path in map(expand_home, paths):
-        directories = [path] if (path / "run.json").is_file() else list(find_run_directories(path))
+        directories = [path] if os.path.isfile(path / "run.json") else list(find_run_directories(path))
         if not directories:
             problem = "holds no runs" if path.is_dir() else "there is no such directory of a run"
             raise ConfigError(f"{path}: {problem}")

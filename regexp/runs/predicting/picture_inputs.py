@@ -22,35 +22,45 @@ MAX_IMAGES, MAX_VALUES = 256, 2**22
 _PREFIX, _REMEDY = "data=image_folder: ", "; replace it, or remove it from the folder"
 
 
-def list_pictures(path: Path) -> list[Path]:
+def list_pictures(path: Path, problems: dict[str, str]) -> list[Path]:
     """Return the pictures below a folder, by name, as training finds them; a path that is no folder as it is.
+
+    Args:
+        path: the folder.
+        problems: where folders below it that may not be read are entered, by their names.
 
     Raises:
         DataError: the folder holds no pictures.
     """
     if not path.is_dir():
         return [path]
-    files = list(_walk(path, ()))
-    if not files:
+    files = list(_walk(path, (), problems))
+    if not files and str(path) not in problems:
         raise DataError(f"{path}: holds no pictures ({FORMAT_NAMES})")
     return files
 
 
-def _walk(folder: Path, parents: Sequence[str]) -> Iterator[Path]:
+def _walk(folder: Path, parents: Sequence[str], problems: dict[str, str]) -> Iterator[Path]:
     """Yield the pictures below a folder, but for hidden ones and those that this and other programs leave.
 
     Args:
         folder: the folder.
         parents: the real paths of the folders that the walk is in, to which no link leads back.
+        problems: where folders that may not be read are entered.
     """
     left_out, real_path = LeftOut(), os.path.realpath(folder)
     if real_path in parents:
         return
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        problems[str(folder)] = f"cannot be read: {error.strerror}"
+        return
+    for entry in entries:
         if left_out.takes(entry):
             continue
         if entry.is_dir():
-            yield from _walk(folder / entry.name, (*parents, real_path))
+            yield from _walk(folder / entry.name, (*parents, real_path), problems)
         elif is_picture(entry):
             yield folder / entry.name
 

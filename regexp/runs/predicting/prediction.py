@@ -88,7 +88,7 @@ def _read_files(paths: Sequence[Path], form: InputFormat, problems: dict[str, st
     for path in paths:
         try:
             if path.suffix.lower() not in SUFFIXES:
-                pictures += list_pictures(path)
+                pictures += list_pictures(path, problems)
                 continue
             array = load_array(path)
             yield from read_pictures(pictures, form, problems)
