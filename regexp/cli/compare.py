@@ -3,6 +3,7 @@
 import argparse
 import os
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +34,17 @@ def _find_stray_value(words: Sequence[str]) -> str | None:
 
     To the parser, such a word is a directory.
     """
-    for i, word in enumerate(words):
-        flags = [j for j in range(i) if words[j].startswith("--")]
-        if word.startswith("-") or not flags or os.path.exists(expand_home(Path(word))):
+    for start, flag in enumerate(words):
+        values = list(takewhile(lambda word: not word.startswith("--"), words[start + 1 :]))
+        if len(values) < 2 or any(os.path.exists(expand_home(Path(value))) for value in values[1:]):
             continue
-        flag, value = words[flags[-1]], words[flags[-1] + 1]
-        typed = join_words(words[flags[-1] : i + 1])
-        if flag == "--by" and i > flags[-1] + 1 and "/" not in word:
-            keys = [key.strip(",") for key in words[flags[-1] + 1 : i + 1]]
-            return f"{typed}: several keys have commas between them: {join_words([flag, ','.join(keys)])}"
-        if flag in ("--where", "--baseline") and i > flags[-1] + 1 and "=" in word:
-            return f"{typed}: every condition has a flag: {join_words([flag, value, flag, word])}"
+        typed = join_words([flag, *values])
+        if flag == "--by" and not any("/" in value for value in values):
+            keys = ",".join(value.strip(",") for value in values)
+            return f"{typed}: several keys have commas between them: {join_words([flag, keys])}"
+        if flag in ("--where", "--baseline") and all("=" in value for value in values):
+            conditions = [word for value in values for word in (flag, value)]
+            return f"{typed}: every condition has a flag: {join_words(conditions)}"
     return None
 
 

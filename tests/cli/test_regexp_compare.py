@@ -482,7 +482,7 @@ def test_conditions_that_no_run_meets_are_reported(compare: Command) -> None:
     [
         ("--by lr dropout", "--by lr,dropout"),
         ("--by lr, dropout, wd", "--by lr,dropout,wd"),
-        ("--where lr=1 dropout=0", "--where lr=1 --where dropout=0"),
+        ("--where lr=1 dropout=0 wd=1 --runs", "--where lr=1 --where dropout=0 --where wd=1"),
         ("--baseline lr=1 dropout=0", "--baseline lr=1 --baseline dropout=0"),
     ],
 )

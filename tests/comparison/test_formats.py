@@ -18,6 +18,7 @@ from torch import nn
 from regexp import run
 from regexp.comparison.best import describe_best_run, mark_best_rows
 from regexp.comparison.compare import Comparison, compare_collection
+from regexp.comparison.conditions import resolve_key
 from regexp.comparison.formats.latex import escape_latex, to_latex
 from regexp.comparison.formats.rich_tables import to_rich_table
 from regexp.comparison.formats.tables import (
@@ -27,7 +28,6 @@ from regexp.comparison.formats.tables import (
 )
 from regexp.comparison.formats.text_table import fit_table
 from regexp.comparison.formats.writing import format_comparison
-from regexp.comparison.grouping import resolve_key
 from regexp.comparison.key_names import _ABBREVIATIONS, abbreviate_keys, format_label
 from regexp.comparison.loading import collect_runs
 from regexp.config.keys import list_keys
