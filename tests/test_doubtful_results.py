@@ -45,6 +45,7 @@ def test_a_command_prints_and_records_the_warning(
     assert DARK not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_forecast_and_a_preview_print_the_warning(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -173,6 +173,7 @@ def test_output_that_cannot_be_written_changes_no_status(
         check_output_is_lost_quietly(words, redirection, status, PYTHONUNBUFFERED=unbuffered)
 
 
+@pytest.mark.slow
 def test_training_goes_on_without_its_output() -> None:
     check_output_is_lost_quietly(f"-m regexp {' '.join(SHORT)}", FULL, 4)
     assert len(list(Path("outputs/default").glob("*/summary.json"))) == 1

@@ -124,6 +124,7 @@ def test_broken_option_files_are_reported(monkeypatch: pytest.MonkeyPatch, capsy
     assert run_in_this_process(monkeypatch, "--config-dir", "mine", "augmentation=own", *SHORT) == 0
 
 
+@pytest.mark.slow
 def test_a_model_that_does_not_fit_into_memory_is_reported() -> None:
     overcommit = Path("/proc/sys/vm/overcommit_memory")
     if overcommit.exists() and overcommit.read_text().strip() == "1":
@@ -179,7 +180,7 @@ def start_regexp(*arguments: str) -> subprocess.Popen[str]:
 
 
 # Some seconds of training: long enough for a signal to arrive before its end, even on a busy machine.
-EPOCHS = 300
+EPOCHS = 500
 LONG = [
     f"epochs={EPOCHS}",
     "early_stopping=none",
@@ -241,6 +242,7 @@ def test_a_killed_run_is_resumed_from_its_checkpoint(uninterrupted_metrics: list
     assert len(list(Path("outputs/default").glob("*/events.*"))) == 1
 
 
+@pytest.mark.slow
 def test_preview_writes_a_picture() -> None:
     command = [sys.executable, "-W", "error", "-m", "regexp.preview", "augmentation=affine"]
     process = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -145,6 +145,7 @@ def test_python_gets_the_same_records(compare: Command) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_output_writes_plots_and_markdown(compare: Command) -> None:
     write_sweep()
     status, _, err = compare("--output", "report")

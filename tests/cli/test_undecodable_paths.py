@@ -38,6 +38,7 @@ def words() -> list[str]:
     return ["-m", *SHORT, "data=arrays", f"data.path={BYTES}.npz,plain.npz", f"hydra.sweep.dir=o{BYTES}", "seed=0,1"]
 
 
+@pytest.mark.slow
 def test_a_path_that_is_not_utf8_is_used_recorded_and_shown(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

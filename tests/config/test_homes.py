@@ -133,6 +133,7 @@ def test_every_function_that_takes_a_path_answers_for_an_unknown_home(use: Calla
     assert not Path("~nobody-here").exists()
 
 
+@pytest.mark.slow
 def test_runs_are_written_to_a_home_and_read_from_it(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

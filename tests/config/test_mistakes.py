@@ -580,6 +580,7 @@ _YAML: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     content=st.one_of(_YAML.map(lambda node: yaml.safe_dump(node).encode("utf-8", "replace")), st.binary(max_size=60)),

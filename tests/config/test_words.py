@@ -178,7 +178,8 @@ def test_what_is_no_whole_number_is_shown_as_it_was_typed(composer: Composer, nu
 def test_a_message_about_a_number_shows_what_was_typed(composer: Composer, key: Key) -> None:
     sign = "+" if key.name.startswith("augmentation.") else ""
     rejected = 0
-    for number, words in (("-1.50e2", []), ("1_0e-1_0", []), ("1.0e99", []), ("-1.50e2", ["-m"])):
+    forms = (("-1.50e2", []), ("1_0e-1_0", []), ("1.0e99", []), ("-1.50e2", ["-m"]))
+    for number, words in forms[NUMBER_KEYS.index(key) % 2 :: 2]:  # half of them for each key
         value = write_text(key, number)
         values = f"{value},{value}" if words else value
         try:

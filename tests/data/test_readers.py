@@ -272,6 +272,7 @@ def test_a_run_trains_on_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert identity_of(train_run(overrides))["data"] != identity_of(finished_run)["data"]
 
 
+@pytest.mark.slow
 def test_the_runs_of_a_sweep_over_data_sets_are_kept_apart(tmp_path: Path) -> None:
     for name, count in (("first", 30), ("second", 33)):
         write_image_folder(tmp_path / name, count=count // 3)

@@ -52,6 +52,7 @@ def test_a_sweep_trains_only_new_runs(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert len(read_summaries()) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("max_runs", "sizes"), [(1, [1] * 3), (2, [2, 2, 1]), (9, [3])])
 def test_no_cohort_is_larger_than_max_runs(monkeypatch: pytest.MonkeyPatch, max_runs: int, sizes: list[int]) -> None:
     run_regexp(monkeypatch, "-m", *SHORT, f"seed=range({sum(sizes)})", f"hydra.launcher.max_runs={max_runs}")
@@ -92,6 +93,7 @@ def test_a_run_that_diverges_does_not_disturb_the_others(
     assert "1 diverged" in table.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_the_other_cohorts_train_when_one_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -196,6 +198,7 @@ def test_options_may_be_chosen_over_those_of_an_experiment() -> None:
     assert other.optimizer.lr == compose_job(["optimizer=sgd"]).config.optimizer.lr
 
 
+@pytest.mark.slow
 def test_the_report_says_what_to_type_to_see_exactly_these_runs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -275,6 +278,7 @@ def test_a_sweep_over_the_options_that_match_a_pattern(monkeypatch: pytest.Monke
     assert {run.config["normalization"] for run in find_runs(Path("outputs/default"))} == {"batch", "layer"}
 
 
+@pytest.mark.slow
 def test_labels_name_what_the_command_varied_in_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch has one job: only the command says what varies. Folders of another name are found by their identity."""
     words = ["-m", *SHORT, "normalization=none,batch", "seed=0,1", "hydra.sweeper.max_batch_size=1"]

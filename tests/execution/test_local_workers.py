@@ -83,6 +83,7 @@ def wait_for_checkpoints(number: int = 4) -> None:
     wait_for(lambda: count("default/*/checkpoint.safetensors") >= number)
 
 
+@pytest.mark.slow
 def test_figures_do_not_depend_on_the_number_of_workers_and_the_parent_needs_no_torch() -> None:
     runs = [
         [DOUBLE, "normalization=batch", "model.dropout=0.2", "augmentation=shift", f"seed={seed}", f"epochs={epochs}"]

@@ -84,6 +84,7 @@ def test_a_sweep_is_recorded_and_ends_with_its_table(
     assert {name for name in read_summaries() if ".old-" not in name} == set(summaries)
 
 
+@pytest.mark.slow
 def test_one_run_of_each_image_stream_shows_its_augmentation(monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["-m", *SHORT, "augmentation=shift", "optimizer.lr=0.1,0.2", "seed=0,1", "hydra/launcher=basic"]
     assert run_regexp(monkeypatch, *words) == 0
@@ -139,6 +140,7 @@ def test_others_sweepers_get_the_objective(search: list[str], monkeypatch: pytes
     assert len(read_members()) == 2  # the jobs of both batches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", "cohort"])
 def test_a_search_takes_no_run_for_a_bad_one_that_another_process_trains(
     search: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], launcher: str

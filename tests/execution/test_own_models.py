@@ -30,6 +30,7 @@ def _net() -> None:
     Path("net.py").write_text(f"{OWN_MODULES.read_text()}\nopen('{MARKER}', 'a').close()\n")
 
 
+@pytest.mark.slow
 def test_a_sweep_over_an_option_of_the_module(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -55,6 +56,7 @@ def test_workers_load_the_file_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
         assert summary["last"] == in_workers[label]["last"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_resumes_to_the_same_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = run(WORDS, "undisturbed", quiet=True)
     with monkeypatch.context() as patch:

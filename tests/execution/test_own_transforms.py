@@ -155,6 +155,7 @@ def test_a_transform_of_single_images_says_that_it_is_applied_image_by_image(
     assert "image by image" not in output
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_resumes_to_the_same_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     words = [*WORDS, step(INVERT), "epochs=2"]
     expected = run(words, "undisturbed", quiet=True)
@@ -171,6 +172,7 @@ def test_an_interrupted_run_resumes_to_the_same_figures(monkeypatch: pytest.Monk
 SWEEP = [*WORDS, step(INVERT), "+augmentation.mine.p=0,0.5", "seed=0,1"]
 
 
+@pytest.mark.slow
 def test_runs_of_different_arguments_train_together(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run_regexp(monkeypatch, "-m", *SWEEP, "hydra.launcher.workers=1") == 0
     assert [summary["cohort"]["size"] for summary in read_summaries().values()] == [4, 4, 4, 4]
@@ -189,6 +191,7 @@ def test_workers_load_the_file_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
         assert summary["last"]["val_loss"] == pytest.approx(summaries[label]["last"]["val_loss"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_an_edit_trains_anew_and_nothing_below_outputs_runs_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,7 +51,7 @@ def find_tolerance(overrides: Sequence[str]) -> float:
 
 
 # The sweeps that are not slow: mps differs in a few places only, which the first sweep reaches.
-NUM_FAST = {"cuda:1": 4, "mps": 1}
+NUM_FAST = {"cuda:1": 2, "mps": 1}
 SWEEPS = [
     pytest.param(i, device, marks=[pytest.mark.slow] if NUM_FAST[device] <= i < count_sweeps() - 1 else [])
     for device in DEVICES
@@ -89,7 +89,7 @@ def test_the_sweeps_use_every_option_step_and_value(tmp_path: Path) -> None:
                 assert {f"{group}.{name}={format_value(value)}" for value in values} <= words
 
 
-@pytest.mark.parametrize("i", [i if i < 2 else pytest.param(i, marks=pytest.mark.slow) for i in range(count_sweeps())])
+@pytest.mark.parametrize("i", [i if i < 1 else pytest.param(i, marks=pytest.mark.slow) for i in range(count_sweeps())])
 def test_epochs_in_a_graph_come_out_as_on_the_cpu(i: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second epoch is captured; the third and the fourth differ from it in all that is drawn and scheduled."""
     monkeypatch.setattr(forecast, "MAX_SECONDS", 0.0)

@@ -59,6 +59,7 @@ def test_the_last_sweep_is_the_last_one_also_when_the_clock_was_set_back(monkeyp
     assert len(list(Path("outputs/default/sweeps").iterdir())) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [["seed=0"], pytest.param(["-m", "seed=0,1", "hydra.launcher.workers=2"], marks=pytest.mark.slow)]
 )

@@ -106,7 +106,13 @@ def test_the_code_of_this_installation_has_a_hash() -> None:
 # These packages and modules decide how a run's files, images and terminal lines look and where its data lies, but not
 # its result. The configuration does decide it, but its values are part of a run's identity and need no code hash.
 NOT_SHAPING = {"errors", "config", "runs", "execution.images", "execution.forecasting", "execution.planning"}
-NOT_SHAPING |= {"execution.checkpoint_file", "execution.run_recorder", "utils", "user_code"}
+NOT_SHAPING |= {
+    "execution.checkpoint_file",
+    "execution.reliability_picture",
+    "execution.run_recorder",
+    "utils",
+    "user_code",
+}
 
 
 def test_all_code_that_decides_a_result_is_hashed() -> None:

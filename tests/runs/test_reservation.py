@@ -86,6 +86,7 @@ def test_another_forced_command_trains_a_finished_run_anew(monkeypatch: pytest.M
     assert forced_ids(FORCED_SWEEP)[1] == before[1]
 
 
+@pytest.mark.slow
 def test_a_forced_sweep_in_batches_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each command is a process of its own, with a record of its own."""
     words = ["-m", *FORCED, "epochs=1,3", "hydra.sweeper.max_batch_size=1"]

@@ -275,7 +275,16 @@ def assert_equal_results(alone: MemoryRecorder, in_cohort: MemoryRecorder, toler
     assert torch.equal(in_cohort.final_result.confusion_matrix, alone.final_result.confusion_matrix)
 
 
-@pytest.mark.parametrize("normalization", [*OPTIONS["normalization"], "batch normalization.virtual_batch=20"])
+@pytest.mark.parametrize(
+    "normalization",
+    [
+        *(
+            pytest.param(name, marks=[pytest.mark.slow] * (name in ("group", "rms")))
+            for name in OPTIONS["normalization"]
+        ),
+        "batch normalization.virtual_batch=20",
+    ],
+)
 def test_different_runs_train_in_a_cohort_as_they_do_alone(normalization: str) -> None:
     words = f"normalization={normalization}".split()
     common = [DOUBLE, "epochs=8", *words, "augmentation=lesson", "model.hidden_sizes=[32]"]

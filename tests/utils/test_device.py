@@ -142,6 +142,7 @@ def test_every_cohort_of_a_sweep_computes_with_its_own_threads() -> None:
     assert [run.summary["device"] for run in runs] == ["cpu (2 threads), float32", "cpu (1 thread), float32"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
 def test_steps_reuse_the_pages_of_freed_tensors() -> None:
     code = (
