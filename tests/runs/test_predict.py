@@ -282,7 +282,7 @@ def test_a_run_that_has_diverged_does_not_predict(tmp_path: Path) -> None:
 PALETTE = Image.new("P", (8, 8))  # an array of it would hold the numbers of its colors
 
 
-@pytest.mark.parametrize("inputs", [[], "", {}, {"size": 1}, 3, None, PALETTE, [PALETTE]], ids=repr)
+@pytest.mark.parametrize("inputs", [[], "", {}, {"size": 1}, 3, None, PALETTE, [PALETTE]])
 def test_what_cannot_be_predicted_is_refused(trained: Trained, inputs: object) -> None:
     for trained_run in (trained.pictures, trained.table):
         with pytest.raises((ConfigError, DataError), match=r"predict|read|no columns"):
