@@ -176,6 +176,12 @@ def _find_idle_averages(config: Config) -> Iterator[str]:
         if averaging.lr is None and averaging.anneal_epochs != SWAConfig().anneal_epochs:
             anneal_epochs = f"averaging.anneal_epochs={averaging.anneal_epochs}"
             yield f"{anneal_epochs} has no effect with averaging.lr=null: the schedule goes on as it is"
+        remaining_epochs = config.epochs - averaging.first_epoch(config.epochs) + 1
+        if averaging.lr is not None and averaging.anneal_epochs > remaining_epochs:
+            yield (
+                f"averaging.anneal_epochs={averaging.anneal_epochs} never reaches averaging.lr="
+                f"{format_value(averaging.lr)} within the last {remaining_epochs} of epochs={config.epochs}"
+            )
 
 
 def _find_idle_optimizer_options(optimizer: OptimizerConfig) -> Iterator[str]:

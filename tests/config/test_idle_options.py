@@ -258,6 +258,13 @@ def test_mixing_the_only_image_of_a_batch_gets_a_warning() -> None:
     assert warning == "mixing=mixup has no effect with batch_size=1: it mixes the images of a batch"
 
 
+def test_a_learning_rate_that_averaging_never_reaches_gets_a_warning() -> None:
+    line = "averaging=swa averaging.lr=0.01 early_stopping=none"
+    [warning] = warnings_of(f"{line} epochs=16")
+    assert "averaging.anneal_epochs=5 never reaches averaging.lr=0.01 within the last 4 of epochs=16" in warning
+    assert warnings_of(f"{line} epochs=20") == ()
+
+
 def test_early_stopping_before_a_plateau_gets_a_warning() -> None:
     [warning] = warnings_of("schedule=plateau schedule.patience=5")
     assert "early_stopping.patience=5 ends a run before schedule.patience=5 lowers the learning rate" in warning
