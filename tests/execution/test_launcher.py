@@ -72,8 +72,10 @@ def test_runs_equal_those_of_the_basic_launcher(monkeypatch: pytest.MonkeyPatch)
     sweep = [*SHORT, DOUBLE, "normalization=batch", "model.dropout=0,0.3", "augmentation=none,shift", "seed=0,1"]
     assert run_regexp(monkeypatch, "-m", *sweep) == 0
     assert run_regexp(monkeypatch, "-m", *sweep, "hydra/launcher=basic", "name=alone") == 0
-    together = {run.directory.name: run for run in find_runs(Path("outputs/default"))}
-    alone = {run.directory.name: run for run in find_runs(Path("outputs/alone"))}
+    together, alone = (
+        {run.record["identity"]["config"]: run for run in find_runs(Path("outputs", name))}
+        for name in ("default", "alone")
+    )
     assert len(together) == 8
     assert together.keys() == alone.keys()
     for name, run in together.items():
@@ -238,7 +240,7 @@ def test_a_row_is_a_configuration_however_it_was_typed(
     assert out.startswith("32 runs: 29 to train, 3 already finished\n")
     table = out.split("\n\n")[1]
     assert " ".join(table.split()).startswith("normalization lr augmentation seeds")
-    rows = set(re.findall(r"^(\w+), (\S+), (\w+) +4 ", table, re.MULTILINE))
+    rows = set(re.findall(r"^(\w+) +(\S+) +(\w+) +4 ", table, re.MULTILINE))
     assert rows == set(product(("none", "batch"), ("0.001", "0.01"), ("none", "lesson")))
 
 
