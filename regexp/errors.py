@@ -5,6 +5,7 @@ RegexpError
 ├── RunError                3   a run failed, cannot be read, or cannot be started now
 │   ├── WorkerDied          3   the process that trained a run ended before it
 │   └── RunBusy             5   another process trains a run
+│       └── RunQueued   5 or 0  a queue has a job for a run; 0 where this very command has put it there
 └── SetupError              4   what surrounds a run does not allow it
     ├── DataError           4   a data set is missing, unreadable or too small
     ├── DeviceError         4   a device is missing, or cannot compute in the precision asked for
@@ -85,6 +86,18 @@ class RunBusy(RunError):
     def __init__(self, message: str, directories: Sequence[Path] = ()) -> None:
         super().__init__(message)
         self.directories = directories
+
+
+class RunQueued(RunBusy):
+    """Runs for which a queue has jobs, where the command was not to wait for them. It has been told already.
+
+    Attributes:
+        status: the exit status.
+    """
+
+    def __init__(self, are_new: bool) -> None:
+        super().__init__("")
+        self.status = SUCCESS if are_new else RunBusy.status
 
 
 class SetupError(RegexpError):

@@ -81,7 +81,8 @@ def predict_with(
     from regexp.runs.predicting.prediction import predict_inputs
 
     models = [run.load_trained_model(weights, target) for run in runs]
-    return predict_inputs(models, runs[0].input_format, inputs)
+    has_diverged = any(run.status == "diverged" for run in runs)
+    return predict_inputs(models, runs[0].input_format, inputs, has_diverged)
 
 
 def _predict_words(words: Sequence[str]) -> None:

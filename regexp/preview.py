@@ -51,7 +51,7 @@ def _preview_words(words: Sequence[str]) -> None:
     for override in arguments.overrides:
         if is_hydra_override(override) and not override.startswith(_HYDRA_KEYS):
             raise ConfigError(f"{override}: has no effect on a picture; leave it out")
-    jobs = compose_jobs(arguments)
+    _, jobs = compose_jobs(arguments)
     pictures, notes = zip(*(write_preview(job, job.output_directory()) for job in jobs), strict=True)
     for heading, text in dict.fromkeys(note for job_notes in notes for note in job_notes.items()):
         exit_codes.print_error(f"{heading}: {text}")

@@ -24,7 +24,8 @@ from regexp.config.words.homes import expand_home
 from regexp.errors import ConfigError, DoubtfulResult, RunError
 from regexp.execution.terminal import Terminal
 from regexp.runs.identity import IGNORED_KEYS
-from regexp.runs.run import Run, find_runs
+from regexp.runs.listing.finding import find_runs
+from regexp.runs.run import Run
 from regexp.user_code.targets import normalize_target
 from regexp.utils.messages import join_words
 
@@ -128,9 +129,8 @@ def verify(
     for recorded_run in find_runs(directory):
         with suppress(RunError):
             records.append(TrainingRecord.from_run(recorded_run))
-    if labels:
-        candidates = [TrainingRecord.from_run(Run(directory / label)) for label in labels]
-    else:
+    candidates = [TrainingRecord.from_run(Run(directory / label)) for label in labels]
+    if not labels:
         candidates = random.Random(seed).sample(records, len(records))
     candidates = [record for record in candidates if _may_run(record, code, terminal)]
     chosen_records = _choose_records(candidates, len(labels) or count, bool(labels), float64, terminal)

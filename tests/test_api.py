@@ -22,7 +22,7 @@ import regexp
 from regexp import compare, draw_augmentation, load_run, load_runs, run, sweep
 from regexp.config.compose import compose_job
 from regexp.config.hydra_config.search_path import CONF
-from regexp.config.metric_registry import COLUMNS, FINAL_METRICS
+from regexp.config.metric_registry import COLUMNS, TALLY_METRICS
 from regexp.data.dataset import scale
 from regexp.errors import ConfigError, DivergedRun, RunBusy, RunError, StorageError
 from regexp.execution.builders import load_dataset
@@ -325,7 +325,7 @@ def test_tensorboard_shows_one_session_and_all_tags() -> None:
         "train/loss", "train/accuracy", "train/objective", "train/lr", "train/seconds", "train/gradient_norm",
         "val/loss", "val/accuracy", "val/gap", "values_of_run/best_epoch", "values_of_run/epochs",
         *(f"values_kept/{name}" for name in ("gap", "val_accuracy", "val_loss", "test_accuracy", "test_loss")),
-        *(f"values_kept/test_{name}" for name in FINAL_METRICS),
+        *(f"values_kept/test_{name}" for name in TALLY_METRICS),
     }  # fmt: skip
     assert set(tags["images"]) == {
         f"visuals/{name}" for name in ("augmentation", "first_layer", "confusion", "reliability")

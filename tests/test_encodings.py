@@ -13,7 +13,8 @@ import regexp
 from regexp.cli.compare import main as compare
 from regexp.config.compose import make_composer
 from regexp.errors import ConfigError
-from regexp.runs.run import Run, find_runs
+from regexp.runs.listing.finding import find_runs
+from regexp.runs.run import Run
 from regexp.utils.atomic_io import read_text
 
 PACKAGE = Path(regexp.__file__).parent

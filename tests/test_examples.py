@@ -72,6 +72,7 @@ def run_notebook(notebook: Path) -> list[Any]:
     return values
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_and_trains_nothing_when_it_runs_again(capsys: pytest.CaptureFixture[str]) -> None:
     statuses, num_parameters = run_notebook(Path("sweep.ipynb"))
     assert statuses == ["completed"] * 6

@@ -26,7 +26,12 @@ def test_the_exercises_are_found() -> None:
     assert {script.stem for script in SCRIPTS} >= {"patience", "normalization", "augmentation", "dropout"}
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+# One of them belongs to the fast tests: they have all but their grids in common.
+FAST = "normalization"
+SCRIPT_CASES = [pytest.param(script, marks=[] if script.stem == FAST else pytest.mark.slow) for script in SCRIPTS]
+
+
+@pytest.mark.parametrize("script", SCRIPT_CASES, ids=lambda script: script.stem)
 def test_an_exercise_trains_its_runs_and_prints_their_table(
     script: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,8 +35,8 @@ def extended_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / directory, checkout / directory, ignore=shutil.ignore_patterns("__pycache__"))
     new_files = NEW_FILE.findall(PAGE)
     insertions = INSERTION.findall(PAGE)
-    assert len(new_files) == 8
-    assert len(insertions) == 7
+    assert len(new_files) == 9
+    assert len(insertions) == 8
     for name, content in new_files:
         assert not (checkout / name).exists(), name
         (checkout / name).write_text(content)
@@ -55,6 +55,7 @@ def run_extended(checkout: Path, *arguments: str) -> subprocess.CompletedProcess
     return process
 
 
+@pytest.mark.slow
 def test_all_examples_work_together(extended_checkout: Path) -> None:
     digits = load_digits()
     table = np.column_stack([digits.target, np.rint(digits.data * 255 / 16)]).astype(int)
@@ -72,6 +73,8 @@ def test_all_examples_work_together(extended_checkout: Path) -> None:
         "optimizer.lr=0.05",
         "epochs=3",
         "seed=0,1",
+        "hydra.launcher.executor=idle",
+        "hydra.launcher.idle.max_load=10000",
     )
     summaries = [json.loads(path.read_text()) for path in Path("outputs/default").glob("*/summary.json")]
     assert len(summaries) == 8

@@ -41,7 +41,7 @@ KEPT = {
     "train a finished run again; its old results": RESERVATION + "test_a_forced_sweep_that_was_interrupted",
     "this process can no longer use it. Type the same": "execution/test_device_errors.py::test_a_lost_gpu",
     "The run goes on from the checkpoint before it": "faults/test_damaged_files.py::test_a_run_goes_on",
-    ". Run the same command again to resume.": "cli/test_main.py::test_a_signal_stops_a_run",
+    ". Run the same command again to resume.": "cli/test_main.py::test_an_interruption_stops_a_run",
     "Interrupted. Run the same command again to resume.": RESERVATION + "test_a_forced_sweep_that_was_interrupted",
     "interrupted: make the same call again to resume": "test_promises.py::test_the_commands_that_a_comparison_lists",
     ". Make the same call again to resume.": "test_api.py::test_an_interrupted_run_raises",
@@ -64,6 +64,14 @@ KEPT = {
     "force=true trains the run again.": "faults/test_damaged_files.py::test_broken_weights",
     "run the same command again to train those that failed": "test_promises.py::test_a_forced_sweep_trains_those_that",
     "The same command then goes on from what is stored": "faults/test_storage.py::test_a_run_on_a_full_disk_goes_on",
+    "trials. The same command goes on.": "execution/test_search.py::test_the_same_command_goes_on_and_repeats",
+    "the same command goes on with them": "execution/test_search.py::test_a_search_that_is_killed_again_and_again",
+    " trains it again.": "test_api.py::test_force",
+    "again with predictions=true": "runs/test_kept_logits.py::test_a_finished_run_gets_its_logits",
+    "again with predictions=True": "runs/test_kept_logits.py::test_a_finished_run_gets_its_logits",
+    "run the same command again to submit them anew": "execution/test_slurm.py::test_a_job_that_dies",
+    "The same command shows what has become of them.": "execution/test_slurm.py::test_the_same_command_shows",
+    "The jobs go on: the same command follows them": "execution/test_slurm.py::test_runs_in_the_queue",
     "type the command again": "test_api.py::test_a_finished_run_is_not_trained_again",
 }
 

@@ -252,6 +252,7 @@ def test_an_interruption_leaves_no_temporary_files(monkeypatch: pytest.MonkeyPat
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_module_runs_as_a_command_and_imports_no_torch() -> None:
     recorded = Run(run([*SHORT, "epochs=1"], quiet=True).directory)
     process = subprocess.run(

@@ -20,6 +20,8 @@ def compare(
     metric: str | None = None,
     where: Sequence[str] | str | Mapping[str, Any] = (),
     sort: str | None = None,
+    ensemble: bool = False,
+    margin: float | None = None,
 ) -> RowRecords:
     """Compare configurations over their seeds, as the command regexp-compare does.
 
@@ -33,13 +35,18 @@ def compare(
         where: the values that a run has to have to be compared, {"data": "mnist", "seed": [0, 1]}, or a list of
             conditions "key=value" or "key=value,value".
         sort: the metric or key by which the rows are sorted; None: validation accuracy.
+        ensemble: whether to say what the seeds of each configuration reach together, by the predictions of its runs.
+        margin: the difference that does not matter, in percentage points (or in the metric's unit, where that is no
+            accuracy): verdicts are then better, worse, equivalent or undecided. None: that of a sweep with
+            until="decided", if there is one.
 
     Returns:
         A dictionary for each configuration: the values of the keys that varied; the mean of every metric over seeds
         with its standard deviation (_sd) and 95 % interval (_low, _high); the difference to the baseline with its
-        p-values and its verdict; the directories of its runs. Accuracies are fractions, losses are in nats. The list
-        makes a table with pandas.DataFrame(rows), and a notebook shows it as one. Its attribute `notes` says what the
-        figures rest on, and which runs they leave out.
+        p-values and its verdict; where runs have kept predictions, the parts of its uncertainty over seeds, over images
+        and over both, and the ensemble if asked for; the directories of its runs. Accuracies are fractions, losses are
+        in nats. The list makes a table with pandas.DataFrame(rows), and a notebook shows it as one. Its attribute
+        `notes` says what the figures rest on, and which runs they leave out.
 
     Raises:
         ConfigError: there is nothing to compare, as for an empty list, or an argument does not fit the runs.
@@ -61,5 +68,5 @@ def compare(
         by = [by] if isinstance(by, str) else by
         conditions = write_conditions(baseline), write_conditions(where)
         return make_row_records(
-            compare_collection(collect(directories), by, conditions[0], metric, conditions[1], sort)
+            compare_collection(collect(directories), by, conditions[0], metric, conditions[1], sort, ensemble, margin)
         )

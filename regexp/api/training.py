@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from regexp.api.choices import Data, Model, add_choices
-from regexp.config.compose import compose_jobs
+from regexp.config.compose import compose_jobs, expand_experiments
 from regexp.config.words.homes import expand_home
 from regexp.config.words.python_values import Overrides, expand_python_grid, write_overrides
 from regexp.errors import ConfigError, DivergedRun, Interrupted
+from regexp.execution.launching.rounds import train_until_decided
+from regexp.execution.launching.seed_planning import OpenSweep, plan_seeds
 from regexp.execution.terminal import Terminal
 from regexp.execution.train import train
 from regexp.runs.listing.run_list import Runs
@@ -66,16 +68,27 @@ def run(
         0.975
     """
     with speak_python():
-        return _train([write_overrides(overrides)], outputs, quiet, 1, data, model, values)[0]
+        words = add_choices([write_overrides(overrides)], data, model, values)
+        experiment_runs = expand_experiments(words)
+        if len(experiment_runs) > 1:
+            experiment = next(word for word in reversed(words[0]) if word.startswith("experiment="))
+            raise ConfigError(
+                f"{experiment}: is a sweep of {len(experiment_runs)} runs; call sweep, or give each key of the sweep "
+                "one value"
+            )
+        return _train(experiment_runs, outputs, quiet, 1, model)[0]
 
 
 def sweep(
-    runs: Sequence[Overrides] | Mapping[str, Any],
+    runs: Sequence[Overrides] | Mapping[str, Any] | None = None,
     outputs: Path | str = "outputs",
     quiet: bool = False,
     workers: int | None = None,
     data: Data = None,
     model: Model = None,
+    until: str | None = None,
+    max_seeds: int | None = None,
+    margin: float | None = None,
     **values: Any,
 ) -> Runs:
     """Train several runs, in as few cohorts as their configurations allow.
@@ -86,6 +99,7 @@ def sweep(
         runs: a grid, {"normalization": ["none", "batch"], "seed": range(5)}, of which every combination is trained;
             or a list with the overrides of each run, as for `run`: [{"seed": 0}, {"seed": 1, "epochs": 20}]. In a grid
             the value of a key that holds a list is in a list of its own: {"model.hidden_sizes": [[64], [128, 64]]}.
+            None: the sweep of an experiment, sweep(experiment="lesson_patience").
         outputs: the directory below which the runs are recorded.
         quiet: whether to show nothing; warnings then go to Python's `warnings`.
         workers: the number of processes that train at the same time; None for as many as the cores, the memory and the
@@ -93,6 +107,11 @@ def sweep(
         data: the data of all runs, as for `run`.
         model: the model of all runs, as for `run`. A class of a notebook or a script trains in this process; one of a
             module that can be imported also in others.
+        until: "decided": add seeds to the configurations whose verdicts are open until every one is decided, or cannot
+            be; the grid has the first seeds. None: train the seeds of the grid.
+        max_seeds: with until="decided", the most seeds of a configuration; None: 20.
+        margin: with until="decided", the difference that does not matter, in percentage points (or in the metric's
+            unit): a verdict of "equivalent" then ends the search for seeds as well. None: there is none.
         **values: the values of keys that all runs share, as for `run`: epochs=20.
 
     Returns:
@@ -118,6 +137,7 @@ def sweep(
     with speak_python():
         if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
             raise ConfigError(f"workers={workers!r}: must be None or a whole number of at least 1")
+        runs = {} if runs is None else runs
         if isinstance(runs, str) or not isinstance(runs, Mapping | Sequence):
             runs = [runs]  # whose message says what overrides are
         members = expand_python_grid(runs) if isinstance(runs, Mapping) else runs
@@ -128,7 +148,8 @@ def sweep(
             )
         if not members:
             raise ConfigError(f"{runs!r}: a sweep needs at least one run, and each key of a grid at least one value")
-        return _train([write_overrides(member) for member in members], outputs, quiet, workers, data, model, values)
+        words = expand_experiments(add_choices([write_overrides(member) for member in members], data, model, values))
+        return _train(words, outputs, quiet, workers, model, plan_seeds(words, until, max_seeds, margin))
 
 
 def _train(
@@ -136,12 +157,14 @@ def _train(
     outputs: Path | str,
     quiet: bool,
     workers: int | None,
-    data: Data,
     model: Model,
-    values: Mapping[str, Any],
+    open_sweep: OpenSweep | None = None,
 ) -> Runs:
-    """Train runs, given by the overrides of each, and warn of those that diverged; see `sweep`."""
-    jobs = compose_jobs(add_choices(runs, data, model, values))
+    """Train runs, given by the overrides of each, and warn of those that diverged; see `sweep`.
+
+    Where a sweep is open, these are its first runs, and more seeds follow.
+    """
+    jobs = compose_jobs(runs)
     unknown_sources: Sequence[str] = ()
     if model is not None and not isinstance(model, str):
         target = name_python_object(model)
@@ -151,8 +174,17 @@ def _train(
     for warning in dict.fromkeys([*unknown_sources, *(warning for job in jobs for warning in job.warnings)]):
         terminal.console.print_warning(warning)
     sweep_record = SweepRecord(workers=workers) if len(runs) > 1 else None
+    directory = expand_home(outputs)
+
+    def train_round(overrides: Sequence[Sequence[str]]) -> list[Run]:
+        return train(compose_jobs(overrides), directory, terminal, sweep_record)
+
     try:
-        trained_runs = Runs(train(jobs, expand_home(outputs), terminal, sweep_record))
+        if open_sweep is None or sweep_record is None:
+            trained_runs = Runs(train(jobs, directory, terminal, sweep_record))
+        else:
+            sweep_record.seed_plan = open_sweep.plan
+            trained_runs = Runs(train_until_decided(open_sweep, train_round, terminal))
     except Interrupted:
         raise
     except KeyboardInterrupt as error:  # while torch was imported, or a second one: told as the first one is

@@ -197,6 +197,15 @@ class ColorJitter:
         return f"brightness by {self.brightness:g}, contrast by {self.contrast:g}"
 
 
+def adjust_contrast(images: Tensor, factor: float) -> Tensor:
+    """Return images [n, C, H, W] whose differences from their mean gray are multiplied by a factor, clipped to [0, 1].
+
+    Counterpart: torchvision.transforms.functional.adjust_contrast.
+    """
+    factors = images.new_full((1, 1, 1, 1), factor)
+    return _adjust(images, factors, torch.ones_like(factors))
+
+
 def _draw_starts(side: int, lengths: Tensor, generator: Generator) -> Tensor:
     """Draw where intervals of `lengths` [count] begin on a side of this many pixels, [count]."""
     starts = (torch.rand(len(lengths), generator=generator) * (side - lengths + 1)).floor()

@@ -1,6 +1,7 @@
 """What the `regexp` command does with what was typed."""
 
 import os
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def run_command(words: list[str]) -> int:
             complete(arguments.completion_shell)
             return SUCCESS
         if arguments.needs_configuration:
-            compose_jobs(arguments)
+            arguments, _ = compose_jobs(arguments)
         run_hydra(arguments)
     return exit_codes.exit_status()
 
@@ -68,20 +69,24 @@ def check_current_directory() -> None:
         raise StorageError("the current directory no longer exists; change to one that does") from error
 
 
-def compose_jobs(arguments: Arguments) -> list[Job]:
+def compose_jobs(arguments: Arguments) -> tuple[Arguments, list[Job]]:
     """Return the jobs of a command line, and print their warnings.
+
+    Returns:
+        The command line, which is a sweep also where an experiment says so, and its jobs.
 
     Raises:
         ConfigError: lists every mistake in the command line.
     """
     composer = make_command_composer(arguments.config_dir, arguments.config_name)
+    arguments = replace(arguments, multirun=composer.is_sweep(arguments.overrides, arguments.multirun))
     jobs = composer.compose_command_line(arguments.overrides, arguments.multirun)
     cautions = [warning for job in jobs for warning in job.warnings]
     if arguments.multirun:
         cautions += find_repeated_runs(arguments.overrides)
     for warning in dict.fromkeys(cautions):
         exit_codes.print_error(f"warning: {warning}")
-    return jobs
+    return arguments, jobs
 
 
 def run_hydra(arguments: Arguments) -> None:

@@ -73,6 +73,12 @@ def _make_parser() -> FlagParser:
     )
     parser.add_argument("--metric", metavar="NAME", help="metric of the differences (default: test_accuracy)")
     parser.add_argument(
+        "--margin",
+        metavar="SIZE",
+        help="the difference that does not matter, in percentage points (or in the metric's unit); verdicts then say "
+        "better, worse, equivalent or undecided",
+    )
+    parser.add_argument(
         "--where",
         metavar="KEY=VALUE",
         help="compare only runs with this value, or one of several: KEY=VALUE,VALUE",
@@ -82,6 +88,11 @@ def _make_parser() -> FlagParser:
     parser.add_argument("--status", action="store_true", help="show what has not finished, and what to type")
     parser.add_argument(
         "--runs", action="store_true", help="list single runs (folder, seed, figures) instead of their means"
+    )
+    parser.add_argument(
+        "--ensemble",
+        action="store_true",
+        help="say what the seeds of each configuration reach together (runs with predictions=true)",
     )
     parser.add_argument("--format", choices=_FORMATS, default="text", help="format of the output (default: text)")
     parser.add_argument(
@@ -103,15 +114,28 @@ def _compare(arguments: argparse.Namespace) -> None:
     from regexp.comparison.formats.terminal import Report
     from regexp.comparison.loading import collect
 
+    collection, report = collect(arguments.directories), Report()
+    if collection.search is not None and arguments.format == "text" and not arguments.status and not arguments.runs:
+        from regexp.search.requirement import require_optuna
+
+        require_optuna()
+        from regexp.search.comparing import print_search
+
+        directory = None if arguments.output is None else expand_home(arguments.output)
+        print_search(report, collection.search.study, collection.search.confirms, directory)
+        chosen = [arguments.by, arguments.baseline, arguments.where, arguments.metric, arguments.sort]
+        if not collection.search.confirms and not any(chosen) and not arguments.tensorboard:
+            return  # trials that were chosen by what others achieved get no verdicts unless somebody asks for them
     comparison = compare_collection(
-        collect(arguments.directories),
+        collection,
         by=[key for keys in arguments.by for key in split_values(keys)],
         baseline=arguments.baseline,
         metric=arguments.metric,
         where=arguments.where,
         sort=arguments.sort,
+        ensemble=arguments.ensemble,
+        margin=arguments.margin,
     )
-    report = Report()
     if arguments.status:
         report.print_status(comparison)
     elif arguments.format != "text":

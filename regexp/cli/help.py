@@ -35,6 +35,13 @@ Also
                                            train at most N runs together
   regexp -m hydra.launcher.workers=N [OVERRIDES]
                                            train in N processes at once
+  regexp -m hydra/sweeper=optuna [OVERRIDES]
+                                           search instead of trying all
+  regexp -m hydra.launcher.executor=slurm [OVERRIDES]
+                                           train in jobs of SLURM; ray: in tasks
+                                           of Ray
+  regexp -m hydra.sweeper.until=decided hydra.sweeper.max_seeds=N [OVERRIDES]
+                                           add seeds where a verdict is open
   python -m regexp.preview [OVERRIDES]     write a picture of augmented images
   python -m regexp.verify DIR              train runs of a sweep again, alone
   eval "$(regexp -sc install=bash)"        complete keys and options in bash

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from regexp.comparison.rows import Row, paired_differences, test_differences
+from regexp.comparison.rows import Row, pair_by_seed, test_differences
 from regexp.config.metric_registry import Metric
 from regexp.runs.run_record import RunRecord, find_best_run
 from regexp.user_code.targets import PYTHON_PREFIX
@@ -63,8 +63,7 @@ def mark_best_rows(rows: Sequence[Row], metric: Metric) -> tuple[list[Row], list
     best_mean = max((mean for _, mean in means), key=lambda mean: mean * metric.better)
     best_rows = [row for row, mean in means if mean == best_mean]
     others = [row for row, mean in means if mean != best_mean]
-    best_scores = best_rows[0].scores[metric.name]
-    differences = test_differences([paired_differences(row.scores[metric.name], best_scores) for row in others])
+    differences = test_differences([pair_by_seed(row, best_rows[0], metric.name) for row in others], None)
     if all(difference.adjusted_p_value is None for difference in differences):
         return best_rows, []
     return best_rows, [row for row, difference in zip(others, differences, strict=True) if not difference.significant]

@@ -4,13 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from regexp.comparison.by_image.advice import advise_on_predictions
+from regexp.comparison.by_image.ensembles import EnsembleComparison, compare_ensembles
+from regexp.comparison.by_image.pairing import ImagePairing, name_image_metric, pair_rows
 from regexp.comparison.conditions import resolve_key, resolve_values, resolve_varied_key
+from regexp.comparison.deciding.margins import resolve_margin
 from regexp.comparison.effects import Effect, estimate_effects
 from regexp.comparison.grouping import ABSENT, drop_repeated_seeds, filter_records, group_by_configuration
 from regexp.comparison.loading import Collection
-from regexp.comparison.rows import Row, average_rows, make_row, paired_differences, test_differences
+from regexp.comparison.rows import Row, average_rows, make_row, pair_by_seed, test_differences
 from regexp.config.keys import closest_match
-from regexp.config.metric_registry import Metric, list_final_tags, list_metrics, list_run_metrics
+from regexp.config.metric_registry import Metric, list_metrics, list_run_metrics, resolve_metric_name
 from regexp.errors import ConfigError
 from regexp.runs.run_record import RunRecord
 from regexp.utils.messages import did_you_mean, say, show_option
@@ -32,6 +36,8 @@ class Comparison:
         main_effects: the effect of each value of a key; empty if combinations of values are missing.
         interactions: the interaction of each pair of values of two keys; empty likewise.
         remarks: remarks on what was left out, and why.
+        has_ensembles: whether to say what the seeds of each row reach together.
+        margin: the difference that does not matter, in the metric's unit; None: there is none.
     """
 
     collection: Collection
@@ -45,6 +51,8 @@ class Comparison:
     main_effects: list[Effect] = field(default_factory=list)
     interactions: list[Effect] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    has_ensembles: bool = False
+    margin: float | None = None
 
     @property
     def records(self) -> list[RunRecord]:
@@ -61,6 +69,19 @@ class Comparison:
         """The metrics of finished runs by name, in the order of comparisons."""
         return list_run_metrics(self.metrics)
 
+    @cached_property
+    def image_pairing(self) -> ImagePairing:
+        """The differences paired by image, of the rows whose runs have kept their predictions. Reads their files."""
+        return pair_rows(self.rows, self.baseline, self.metric)
+
+    @cached_property
+    def ensembles(self) -> EnsembleComparison | None:
+        """The ensembles of the rows, where they were asked for. Reads the predictions of all runs."""
+        if not self.has_ensembles:
+            return None
+        name = name_image_metric(self.metric, self.records)
+        return compare_ensembles(self.rows, self.baseline, [name] if name != "accuracy" else [])
+
 
 def compare_collection(
     collection: Collection,
@@ -69,6 +90,8 @@ def compare_collection(
     metric: str | None = None,
     where: Sequence[str] = (),
     sort: str | None = None,
+    ensemble: bool = False,
+    margin: float | str | None = None,
 ) -> Comparison:
     """Compare the runs of a collection.
 
@@ -81,6 +104,9 @@ def compare_collection(
             where no run has a test accuracy.
         where: conditions that runs must meet.
         sort: a metric, best first, or a key, in the order of its values; None: validation accuracy.
+        ensemble: whether to say what the seeds of each configuration reach together.
+        margin: the difference that does not matter, in the unit of the tables (accuracies in percentage points); None:
+            that of the sweep that added seeds until its verdicts were decided, if it had one.
 
     Raises:
         ConfigError: there is nothing to compare, or an argument does not fit the runs.
@@ -96,11 +122,16 @@ def compare_collection(
         raise ConfigError(f"{collection.title}: there is nothing to compare: {reason}")
     if where:
         collection = replace(collection, title=f"{collection.title}, where {' and '.join(where)}", missing_runs=[])
-    cells = [make_row(configuration) for configuration in configurations]
+    cells = [make_row(configuration, collection.seed_plans) for configuration in configurations]
     levels = {key: list(dict.fromkeys(cell.values[key] for cell in cells)) for key in cells[0].values}
     chosen_metric, metrics = _resolve_metric(metric, cells), _collect_metrics(cells)
     keys = [resolve_varied_key(key, list(levels), "--by") for key in by] or list(levels)
     averaged_keys = [key for key in levels if key not in keys]
+    if ensemble and averaged_keys:
+        raise ConfigError(
+            f"{say('--ensemble', 'ensemble=True')}: an ensemble is of one configuration, so the keys "
+            f"{', '.join(averaged_keys)} cannot be averaged over; leave out {show_option('--by', ' '.join(by))}"
+        )
     rows, left_out = average_rows(cells, keys) if averaged_keys else (cells, [])
     if not rows:
         raise ConfigError(
@@ -113,13 +144,17 @@ def compare_collection(
     if left_out:
         remarks.append(f"{', '.join(averaged_keys)}: not averaged over {'; '.join(left_out)}, which not all rows have")
     baseline_row = _find_baseline(rows, baseline)
-    _add_differences(rows, baseline_row, chosen_metric.name)
+    # The margin of a sweep is one of the metric that its verdicts were about, not of another one.
+    is_default_metric = chosen_metric == _resolve_metric(None, cells)
+    plans = {plan for cell in cells for plan in cell.plans} if is_default_metric else set()
+    chosen_margin = resolve_margin(margin, chosen_metric, plans)
+    _add_differences(rows, baseline_row, chosen_metric.name, chosen_margin)
     # Effects are differences to the values of the baseline, so these come first.
     baseline_first = {
         key: sorted(values, key=lambda value: value != baseline_row.values.get(key)) for key, values in levels.items()
     }
-    main_effects, interactions = estimate_effects(cells, baseline_first, chosen_metric.name)
-    return Comparison(
+    main_effects, interactions = estimate_effects(cells, baseline_first, chosen_metric.name, chosen_margin)
+    comparison = Comparison(
         collection=collection,
         metric=chosen_metric,
         keys=keys,
@@ -131,7 +166,16 @@ def compare_collection(
         main_effects=main_effects,
         interactions=interactions,
         remarks=remarks,
+        has_ensembles=ensemble,
+        margin=chosen_margin,
     )
+    if comparison.ensembles is not None and not comparison.ensembles.ensembles:
+        problems = comparison.ensembles.problems[:1] or [advise_on_predictions(comparison.ensembles.lacking)]
+        raise ConfigError(
+            f"{say('--ensemble', 'ensemble=True')}: no configuration has the predictions of all of its finished runs; "
+            f"{problems[0]}"
+        )
+    return comparison
 
 
 def _collect_metrics(rows: Sequence[Row]) -> dict[str, Metric]:
@@ -149,7 +193,7 @@ def _resolve_metric(name: str | None, rows: Sequence[Row]) -> Metric:
     run_metrics = list_run_metrics(metrics)
     if name is None:
         return run_metrics["test_accuracy" if any("test_accuracy" in row.scores for row in rows) else "val_accuracy"]
-    plain_name = _without_tag(name, metrics)
+    plain_name = resolve_metric_name(name, metrics)
     if plain_name not in run_metrics:
         match = closest_match(name.replace("/", "_"), list(run_metrics))
         suggestion = did_you_mean([match] if match else [])
@@ -160,12 +204,6 @@ def _resolve_metric(name: str | None, rows: Sequence[Row]) -> Metric:
             "compared"
         )
     return run_metrics[plain_name]
-
-
-def _without_tag(name: str, metrics: Mapping[str, Metric]) -> str:
-    """Return the name of a metric that may be typed as a tag of TensorBoard: "values_kept/val_loss", or "val/loss"."""
-    metrics_by_tag = {tag: metric for metric, tag in list_final_tags(metrics).items()}
-    return metrics_by_tag.get(name, name.replace("/", "_"))
 
 
 def _find_baseline(rows: Sequence[Row], conditions: Sequence[str]) -> Row:
@@ -190,11 +228,11 @@ def _find_baseline(rows: Sequence[Row], conditions: Sequence[str]) -> Row:
     return max(candidates, key=lambda row: sum(first_values[key] == value for key, value in row.values.items()))
 
 
-def _add_differences(rows: Sequence[Row], baseline: Row, metric: str) -> None:
+def _add_differences(rows: Sequence[Row], baseline: Row, metric: str, margin: float | None) -> None:
     """Set the difference to the baseline in every other row, with p-values corrected for all of them together."""
     others = [row for row in rows if row is not baseline]
-    samples = [paired_differences(row.scores.get(metric, {}), baseline.scores.get(metric, {})) for row in others]
-    for row, difference in zip(others, test_differences(samples), strict=True):
+    differences = test_differences([pair_by_seed(row, baseline, metric) for row in others], margin)
+    for row, difference in zip(others, differences, strict=True):
         row.difference = difference
         difference.has_diverged_runs = any(record.status == "diverged" for record in [*row.records, *baseline.records])
 
@@ -214,7 +252,7 @@ def _sort_key(
         ConfigError: `sort` is neither a metric nor a key.
     """
     run_metrics = list_run_metrics(metrics)
-    name = "val_accuracy" if sort is None else _without_tag(sort, metrics)
+    name = "val_accuracy" if sort is None else resolve_metric_name(sort, metrics)
     if sort is not None and name not in run_metrics:
         try:
             key = resolve_key(sort, list(row.values))

@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from regexp.comparison.deciding.sample import Sample
 from regexp.comparison.rows import Difference, Row, test_differences
 
 FloatArray = NDArray[np.float64]
@@ -45,7 +46,7 @@ class _Contrast:
 
 
 def estimate_effects(
-    cells: Sequence[Row], levels: Mapping[str, Sequence[str]], metric: str
+    cells: Sequence[Row], levels: Mapping[str, Sequence[str]], metric: str, margin: float | None = None
 ) -> tuple[list[Effect], list[Effect]]:
     """Return the main effects and two-way interactions of a full grid.
 
@@ -58,6 +59,7 @@ def estimate_effects(
         cells: a row for each combination of values.
         levels: the values of each key.
         metric: the name of the metric.
+        margin: the difference that does not matter, in the metric's unit; None: there is none.
 
     Returns:
         Main effects and interactions; none where fewer than two keys varied, where a combination of values is missing,
@@ -91,12 +93,22 @@ def estimate_effects(
             values = {key: levels[key][i], other_key: levels[other_key][j]}
             sample = means[i, j] - means[0, j] - means[i, 0] + means[0, 0]
             interactions.append(_Contrast(values, reference, sample))
-    return _test_contrasts(main_effects), _test_contrasts(interactions)
+    diverged_seeds = frozenset(seed for cell in cells for seed in cell.diverged_seeds)
+    plans = tuple({plan for cell in cells for plan in cell.plans})
+
+    def test_contrasts(contrasts: Sequence[_Contrast]) -> list[Effect]:
+        """Test contrasts, with p-values corrected for all of them together."""
+        samples = [
+            Sample(dict(zip(seeds, map(float, contrast.sample), strict=True)), diverged_seeds, plans)
+            for contrast in contrasts
+        ]
+        return _make_effects(contrasts, test_differences(samples, margin))
+
+    return test_contrasts(main_effects), test_contrasts(interactions)
 
 
-def _test_contrasts(contrasts: Sequence[_Contrast]) -> list[Effect]:
-    """Test contrasts, with p-values corrected for all of them together."""
-    differences = test_differences([list(map(float, contrast.sample)) for contrast in contrasts])
+def _make_effects(contrasts: Sequence[_Contrast], differences: Sequence[Difference]) -> list[Effect]:
+    """Return contrasts that have been tested."""
     return [
         Effect(contrast.values, contrast.reference, difference)
         for contrast, difference in zip(contrasts, differences, strict=True)

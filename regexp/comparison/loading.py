@@ -9,15 +9,19 @@ from pathlib import Path
 from regexp.config.words.homes import expand_home
 from regexp.errors import ConfigError
 from regexp.runs.listing.finding import (
+    RecordedSearch,
     SweepMember,
     find_run_directories,
     is_set_aside,
+    read_search,
     read_sweep,
     read_sweep_members,
     walk_directories,
 )
+from regexp.runs.listing.seed_plans import find_seed_plans
 from regexp.runs.run import Run
 from regexp.runs.run_record import READ_ERRORS, RunRecord, describe_error, read_run_record
+from regexp.runs.seed_plan import SeedPlan
 from regexp.utils.messages import quote_word, say
 
 
@@ -30,14 +34,18 @@ class Collection:
         records: the runs that could be read.
         missing_runs: the members of sweeps that have no directory.
         remarks: remarks on what was left out, and why.
+        search: the search that chose the runs, or of which they confirm the best; None where there is none.
         sweep_starts: the times at which the sweeps of a run started, in seconds since 1970, by its directory.
+        seed_plans: the plans of sweeps that added seeds to a run's configuration, by the run's directory.
     """
 
     title: str
     records: list[RunRecord]
     missing_runs: list[SweepMember] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    search: RecordedSearch | None = None
     sweep_starts: dict[Path, list[float]] = field(default_factory=dict)
+    seed_plans: dict[Path, frozenset[SeedPlan]] = field(default_factory=dict)
 
 
 def collect(paths: Sequence[Path]) -> Collection:
@@ -79,6 +87,7 @@ def collect(paths: Sequence[Path]) -> Collection:
     members = {member.directory: member for member in _read_sweeps(directories.values(), collection)}
     order = {directory: i for i, directory in enumerate(members)}
     _read_records(directories.values(), collection)
+    collection.remarks += _describe_searches(_find_searches(directories.values()))
     collection.records.sort(key=lambda record: (order.get(record.directory, len(order)), record.started))
     if all(path.is_dir() and not os.path.exists(path / "run.json") for path in paths):
         collection.missing_runs = [member for path, member in members.items() if not os.path.exists(path / "run.json")]
@@ -98,11 +107,14 @@ def _collect_sweep(files: Sequence[Path]) -> Collection:
     directories = []
     for file in files:
         collection.title, members = read_sweep(file)
+        collection.search = collection.search or read_search(file)
         for member in members:
             if os.path.exists(member.directory / "run.json"):
                 directories.append(member.directory)
             else:
                 collection.missing_runs.append(member)
+    if collection.search is not None and not collection.search.confirms:
+        collection.remarks += _describe_searches([collection.search])
     _read_sweeps(directories, Collection("", [], sweep_starts=collection.sweep_starts))
     _read_records(directories, collection)
     return collection
@@ -123,6 +135,24 @@ def _read_sweeps(directories: Iterable[Path], collection: Collection) -> list[Sw
     return members
 
 
+def _find_searches(directories: Iterable[Path]) -> list[RecordedSearch]:
+    """Return the searches whose trials are among the runs beside these directories."""
+    experiments = {directory.parent for directory in directories}
+    searches = [read_search(file) for experiment in experiments for file in (experiment / "sweeps").glob("*.json")]
+    return [search for search in searches if search is not None and not search.confirms]
+
+
+def _describe_searches(searches: Sequence[RecordedSearch]) -> list[str]:
+    """Return a remark on the runs that are trials of searches, if there are some."""
+    studies = sorted({str(search.study) for search in searches})
+    if not studies:
+        return []
+    return [
+        f"some runs are trials of a search ({', '.join(studies)}): the best of many look better than they are, and "
+        "verdicts on them are too sure; hydra.sweeper.confirm=10 compares them honestly"
+    ]
+
+
 def _last_sweep_files() -> list[Path]:
     """Return the files of the sweep that was started last; raise ConfigError if there is none."""
     sweeps = [directory for directory in walk_directories(Path("outputs")) if directory.name == "sweeps"]
@@ -141,13 +171,18 @@ def _last_sweep_files() -> list[Path]:
 
 
 def _read_records(sources: Iterable[Run | Path], collection: Collection) -> None:
-    """Add runs, or the runs of directories, to a collection; runs that are broken become remarks."""
+    """Add runs, or those of directories, to a collection, with their plans of seeds; broken runs become remarks."""
     for source in sources:
         directory = source.directory if isinstance(source, Run) else source
         try:
             collection.records.append(read_run_record(source if isinstance(source, Run) else Run(directory)))
         except READ_ERRORS as error:
             collection.remarks.append(f"left out: {describe_error(error, directory / 'run.json')}")
+    directories = [record.directory for record in collection.records]
+    plans, problems = find_seed_plans(directory.parent for directory in directories)
+    collection.remarks += [problem for problem in problems if problem not in collection.remarks]
+    for directory in directories if plans else ():
+        collection.seed_plans[directory] = frozenset(plans.get(directory.resolve(), ()))
 
 
 def format_count(number: int, noun: str) -> str:

@@ -150,12 +150,12 @@ def _describe_state(record: RunRecord) -> str:
     progress = f"at epoch {record.last_epoch} of {record.max_epochs}"
     if record.status == "interrupted":
         return progress if record.last_epoch else "not begun"
-    return f"{record.status} {progress}" if record.status in ("running", "diverged") else record.status
+    return f"{record.status} {progress}" if record.status in ("running", "diverged", "pruned") else record.status
 
 
 def _command_again(record: RunRecord) -> str:
     """Return the command that goes on with a run or trains it again; "" if there is nothing to type."""
-    if record.status in ("running", "diverged"):
+    if record.status in ("running", "diverged", "pruned"):
         return ""
     # A run of a notebook has no command line: its overrides say the same.
     command = record.command or join_words(["regexp", *record.overrides, *_directory_override(record, is_sweep=False)])

@@ -16,6 +16,8 @@ from regexp.comparison.plotting.differences import plot_differences
 from regexp.comparison.plotting.interactions import plot_interactions
 from regexp.comparison.plotting.loss_curves import plot_curves
 from regexp.comparison.plotting.overfitting import plot_gap
+from regexp.comparison.plotting.robustness import METRIC as CORRUPTED_ACCURACY
+from regexp.comparison.plotting.robustness import plot_robustness
 from regexp.comparison.plotting.style import STYLE
 from regexp.utils.storage_errors import explain_storage_errors
 
@@ -84,6 +86,8 @@ def _plot_all(comparison: Comparison, curves: Curves) -> Iterator[tuple[str, str
         yield "interactions", f"{title.capitalize()} by pairs of keys", plot_interactions(comparison)
     if any("gap" in row.scores for row in comparison.rows):
         yield "gap", "Overfitting against accuracy", plot_gap(comparison)
+    if any(CORRUPTED_ACCURACY in row.scores for row in comparison.rows):
+        yield "corruptions", "Test accuracy by the strength of each corruption", plot_robustness(comparison)
     if any(curves.run_count(row) for row in comparison.rows):
         mean = "geometric mean over seeds"
         yield "curves", f"Validation loss by epoch, {mean}", plot_curves(comparison, curves, "val_loss")

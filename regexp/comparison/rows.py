@@ -1,12 +1,16 @@
 """Rows of a comparison, with the metrics of their seeds, and the differences between rows. Imports no torch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
+from regexp.comparison.deciding.equivalence import count_seeds_for_equivalence, test_equivalence
+from regexp.comparison.deciding.sample import Sample, correct_for_looks
 from regexp.comparison.grouping import Configuration
 from regexp.comparison.key_names import format_label
 from regexp.comparison.statistics import (
     ALPHA,
+    MAX_SEEDS,
     Estimate,
     PairedTest,
     adjust_p_values,
@@ -16,6 +20,7 @@ from regexp.comparison.statistics import (
     sd_confidence_interval,
 )
 from regexp.runs.run_record import RunRecord
+from regexp.runs.seed_plan import SeedPlan
 
 
 @dataclass
@@ -27,12 +32,14 @@ class Row:
         records: all runs of the row, also those that have not finished.
         scores: the value of each metric for each seed, by metric and seed, of the finished runs.
         difference: the difference to the baseline; None for the baseline itself.
+        plans: the plans of sweeps that added seeds to the row until its verdict was decided.
     """
 
     values: dict[str, str]
     records: list[RunRecord]
     scores: dict[str, dict[int, float]]
     difference: "Difference | None" = None
+    plans: frozenset[SeedPlan] = frozenset()
 
     @property
     def title(self) -> str:
@@ -43,6 +50,11 @@ class Row:
     def seed_count(self) -> int:
         """The number of seeds whose runs have finished."""
         return max((len(scores) for scores in self.scores.values()), default=0)
+
+    @property
+    def diverged_seeds(self) -> frozenset[int]:
+        """The seeds of which a run diverged."""
+        return frozenset(record.seed for record in self.records if record.status == "diverged")
 
     def estimate(self, metric: str) -> Estimate | None:
         """Return the mean and interval of a metric over the seeds that have it, or None if no seed has it."""
@@ -64,6 +76,11 @@ class Difference:
         required_seeds: how many seeds would be needed to find a difference as large as this, from the lower and from
             the upper end of the interval of its standard deviation; None if it is significant, or if nothing is known.
         has_diverged_runs: whether runs of either row diverged, so that the difference leaves them out.
+        margin: the difference that does not matter, in the metric's unit; None: none was named.
+        equivalence_p_value: the p-value of two one-sided tests against the margin, after Holm's correction; None if
+            there is no test.
+        sample: the differences by seed, with the looks that were taken while seeds were added. The p-values after
+            Holm's correction are corrected for these looks as well.
     """
 
     test: PairedTest | None
@@ -71,11 +88,24 @@ class Difference:
     family_size: int = 1
     required_seeds: tuple[int, int] | None = None
     has_diverged_runs: bool = False
+    margin: float | None = None
+    equivalence_p_value: float | None = None
+    sample: Sample = field(default_factory=lambda: Sample({}))
 
     @property
     def significant(self) -> bool:
         """Whether the difference is distinguishable from zero at level ALPHA."""
         return self.test is not None and self.adjusted_p_value is not None and self.adjusted_p_value <= ALPHA
+
+    @property
+    def equivalent(self) -> bool:
+        """Whether a difference of the margin or more is excluded at level ALPHA."""
+        return self.equivalence_p_value is not None and self.equivalence_p_value <= ALPHA
+
+    @property
+    def num_looks(self) -> int:
+        """The number of looks taken while seeds were added; 0 where the number of seeds was fixed."""
+        return max((len(looks) for looks in self.sample.looks.values()), default=0)
 
     @property
     def contradicted_by_sign_flips(self) -> bool:
@@ -85,14 +115,24 @@ class Difference:
         return self.test.min_sign_flip_p_value <= ALPHA < self.test.sign_flip_p_value
 
 
-def make_row(configuration: Configuration) -> Row:
-    """Return the row of a configuration, with the metrics of its finished runs."""
+def make_row(configuration: Configuration, plans: Mapping[Path, frozenset[SeedPlan]]) -> Row:
+    """Return the row of a configuration, with the metrics of its finished runs.
+
+    Args:
+        configuration: the configuration.
+        plans: the plans of sweeps that added seeds, by the directory of the run.
+    """
     scores: dict[str, dict[int, float]] = {}
     for record in configuration.records:
         if record.finished:
             for metric, value in record.metric_values.items():
                 scores.setdefault(metric, {})[record.seed] = value
-    return Row(configuration.values, configuration.records, scores)
+    return Row(
+        configuration.values,
+        configuration.records,
+        scores,
+        plans=frozenset(plan for record in configuration.records for plan in plans.get(record.directory, ())),
+    )
 
 
 def average_rows(cells: Sequence[Row], keys: Sequence[str]) -> tuple[list[Row], list[str]]:
@@ -135,37 +175,74 @@ def average_rows(cells: Sequence[Row], keys: Sequence[str]) -> tuple[list[Row], 
                     seed: sum(by_seed[seed] for by_seed in member_scores) / len(members) for seed in seeds
                 }
         records = [record for member in members for record in member.records]
-        rows.append(Row(dict(zip(keys, kept_values, strict=True)), records, scores))
+        plans = frozenset(plan for member in members for plan in member.plans)
+        rows.append(Row(dict(zip(keys, kept_values, strict=True)), records, scores, plans=plans))
     return rows, left_out
 
 
-def paired_differences(scores: Mapping[int, float], baseline_scores: Mapping[int, float]) -> list[float]:
-    """Return the differences of two rows' scores, for the seeds that both have."""
-    return [score - baseline_scores[seed] for seed, score in scores.items() if seed in baseline_scores]
+def pair_by_seed(row: Row, baseline: Row, metric: str) -> Sample:
+    """Return the differences of two rows in a metric, for the seeds that both have."""
+    scores, baseline_scores = row.scores.get(metric, {}), baseline.scores.get(metric, {})
+    return Sample(
+        {seed: score - baseline_scores[seed] for seed, score in scores.items() if seed in baseline_scores},
+        row.diverged_seeds | baseline.diverged_seeds,
+        tuple(row.plans | baseline.plans),
+    )
 
 
-def test_differences(samples: Sequence[Sequence[float]]) -> list[Difference]:
-    """Test whether the means of samples of differences are zero, with p-values corrected for all of them together."""
-    tests = [paired_test(sample) if sample else None for sample in samples]
-    p_values = {i: test.p_value for i, test in enumerate(tests) if test is not None and test.p_value is not None}
-    adjusted_p_values = adjust_p_values(p_values)
+def test_differences(samples: Sequence[Sample], margin: float | None) -> list[Difference]:
+    """Test whether the means of samples of differences are zero, with p-values corrected for all of them together.
+
+    Where seeds were added until a verdict was decided, p-values are corrected for the looks before. Differences and
+    equivalences are two kinds of claims: each is corrected for all samples, so that each has its error rate.
+
+    Args:
+        samples: the samples.
+        margin: the difference that does not matter, in the unit of the samples; None: there is none.
+    """
+    tests = [paired_test(sample.differences) if sample.by_seed else None for sample in samples]
+    adjusted = _adjust([correct_for_looks(sample, _t_test) if sample.by_seed else None for sample in samples])
+    equivalences: dict[int, float] = {}
+    if margin is not None:
+        equivalences = _adjust([test_equivalence(sample, margin) for sample in samples])
     differences = [
-        Difference(test, adjusted_p_values.get(i), max(1, len(adjusted_p_values))) for i, test in enumerate(tests)
+        Difference(
+            test,
+            adjusted.get(i),
+            max(1, len(adjusted)),
+            margin=margin,
+            equivalence_p_value=equivalences.get(i),
+            sample=samples[i],
+        )
+        for i, test in enumerate(tests)
     ]
     for difference in differences:
         difference.required_seeds = _required_seeds(difference)
     return differences
 
 
+def _t_test(differences: Sequence[float]) -> float | None:
+    return paired_test(differences).p_value
+
+
+def _adjust(p_values: Sequence[float | None]) -> dict[int, float]:
+    """Return the p-values after Holm's correction by their places; there is none where there was none."""
+    return adjust_p_values({i: p_value for i, p_value in enumerate(p_values) if p_value is not None})
+
+
 def _required_seeds(difference: Difference) -> tuple[int, int] | None:
-    """Return the range of the number of seeds that would be needed to find a difference at the corrected level."""
-    if difference.test is None or difference.significant:
+    """Return the range of the number of seeds that would be needed for a verdict at the corrected level."""
+    if difference.test is None or difference.significant or difference.equivalent:
         return None
-    estimate = difference.test.estimate
-    if not estimate.sd or estimate.mean == 0:
+    estimate, margin = difference.test.estimate, difference.margin
+    if not estimate.sd or (estimate.mean == 0 and margin is None):
         return None
-    low_sd, high_sd = sd_confidence_interval(estimate.sd, estimate.n)
     alpha = ALPHA / difference.family_size
-    low = count_required_seeds(estimate.mean, low_sd, alpha)
-    high = count_required_seeds(estimate.mean, high_sd, alpha)
+    low, high = (
+        min(
+            count_required_seeds(estimate.mean, sd, alpha),
+            MAX_SEEDS + 1 if margin is None else count_seeds_for_equivalence(estimate.mean, sd, margin, alpha),
+        )
+        for sd in sd_confidence_interval(estimate.sd, estimate.n)
+    )
     return max(low, estimate.n + 1), max(high, estimate.n + 1)

@@ -104,10 +104,11 @@ def prepare_log_directory(comparison: Comparison, with_bands: bool = False) -> P
     log_directory = make_logdir([record.directory for record in records], bands)
     parents = {record.directory.resolve().parent for record in records}
     columns = [{**record.config, **record.data_paths} for record in records]
+    measured = {name for record in records for name in record.metric_values}
     with suppress(StorageError):  # the page is less clear then, and nothing is lost
         is_common = log_directory in (*parents, Path(os.path.commonpath(parents)))
         for directory in parents if is_common else [log_directory]:
-            write_columns(directory, columns, comparison.metrics)
+            write_columns(directory, columns, comparison.metrics, measured)
     if not is_common:
         for directory in parents:
             refresh_columns(directory)

@@ -83,6 +83,11 @@ def format_seeds(row: Row) -> str:
     return f"{row.seed_count} ({', '.join(others)})" if others else str(row.seed_count)
 
 
+def format_looks(difference: Difference | None) -> str:
+    """Return how many looks were taken at a difference while seeds were added: "2", "-" where none was planned."""
+    return str(difference.num_looks) if difference is not None and difference.sample.plans else "-"
+
+
 def format_verdict(
     difference: Difference, metric: Metric, wording: Wording = BASELINE_DIFFERENCE, brief: bool = False
 ) -> str:
@@ -100,26 +105,37 @@ def format_verdict(
     survivors = ", among the seeds that did not diverge" if difference.has_diverged_runs else ""
     if estimate.n == 1:
         return "one pair: no verdict"
+    if difference.equivalent and difference.margin is not None:
+        within = "" if brief else f" within {format_size(metric, difference.margin)}"
+        direction = f", though {wording.describe(metric, estimate.mean > 0)}" if difference.significant else ""
+        return f"equivalent{within}{'' if brief else direction}{survivors}"
     if estimate.mean == 0 and not estimate.sd:
         return f"the same{'' if brief else f' with all {estimate.n} seeds'}{survivors}"
     if difference.significant:
         doubt = ", though not by the sign-flip test" if difference.contradicted_by_sign_flips else ""
         return f"{wording.describe(metric, estimate.mean > 0)}{doubt}{survivors}"
     if brief:
-        return "unclear"
-    text = f"not distinguishable with {estimate.n} seeds"
+        return "unclear" if difference.margin is None else "undecided"
+    outcome = "not distinguishable" if difference.margin is None else "undecided"
+    text = f"{outcome} with {estimate.n} seeds"
     needed_seeds = format_required_seeds(difference, metric)
     if needed_seeds is None:
         return text
-    unit = " points" if metric.percent else ""  # percentage points
-    size = format_metric(metric, abs(estimate.mean))
-    return f"{text} (a difference of {size}{unit} would need {needed_seeds} seeds)"
+    if difference.margin is not None:  # of either kind
+        return f"{text} (a verdict would need {needed_seeds} seeds)"
+    size = format_size(metric, abs(estimate.mean))
+    return f"{text} (a difference of {size} would need {needed_seeds} seeds)"
+
+
+def format_size(metric: Metric, size: float) -> str:
+    """Return the size of a difference with its unit: "0.20 points", of percentages, or "0.0100"."""
+    return f"{format_metric(metric, size)}{' points' if metric.percent else ''}"
 
 
 def format_required_seeds(difference: Difference, metric: Metric) -> str | None:
     """Return how many seeds a difference as large as this would need, such as "11 to 50"; None if that is not known.
 
-    It is not told of a difference that the metric's decimals show as 0.
+    Without a margin it is not told of a difference that the metric's decimals show as 0.
 
     Args:
         difference: the tested difference.
@@ -127,7 +143,8 @@ def format_required_seeds(difference: Difference, metric: Metric) -> str | None:
     """
     if difference.test is None or difference.required_seeds is None:
         return None
-    if not format_metric(metric, abs(difference.test.estimate.mean)).strip("0."):
+    is_invisible = not format_metric(metric, abs(difference.test.estimate.mean)).strip("0.")
+    if is_invisible and difference.margin is None:
         return None
     low, high = difference.required_seeds
     if low > MAX_SEEDS:

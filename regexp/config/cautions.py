@@ -5,9 +5,10 @@ from dataclasses import fields
 from itertools import pairwise
 from typing import Any
 
+from regexp.config.checks.averages import find_idle_averages
 from regexp.config.schema import Config
 from regexp.config.schemas.augmentation import STEPS
-from regexp.config.schemas.averaging import EMAConfig, SWAConfig
+from regexp.config.schemas.averaging import SnapshotsConfig
 from regexp.config.schemas.data import DATA_SOURCES
 from regexp.config.schemas.early_stopping import GeneralizationLossConfig, ProgressConfig
 from regexp.config.schemas.loss import BootstrapConfig, FocalConfig, HardBootstrapConfig, LossConfig
@@ -60,12 +61,14 @@ def find_cautions(config: Config, experiment: str | None, overrides: Sequence[st
     yield from _find_idle_schedules(config)
     if getattr(config.adversarial, "epsilon", None) == 0:
         yield f"adversarial={config.adversarial.name} with adversarial.epsilon=0 changes no image; for example 0.1"
-    yield from _find_idle_averages(config)
+    yield from find_idle_averages(config)
     yield from _find_idle_optimizer_options(config.optimizer)
-    yield from _find_idle_stopping_rules(config)
-    yield from _find_idle_data_options(config, {override.partition("=")[0] for override in overrides})
+    typed_keys = {override.partition("=")[0] for override in overrides}
+    yield from _find_idle_stopping_rules(config, typed_keys)
+    yield from _find_idle_data_options(config, typed_keys)
     yield from _find_idle_steps(config)
     yield from _find_idle_mixing(config)
+    yield from _find_idle_corruptions(config)
     if config.device.index is not None and config.device.kind == "cpu":
         yield f"device.index={config.device.index} has no effect with device=cpu"
     if config.force and config.keep:
@@ -81,6 +84,8 @@ def _find_small_batches(config: Config) -> Iterator[str]:
         virtual_batch = f"normalization.virtual_batch={normalization.virtual_batch}"
         if normalization.virtual_batch >= size:
             yield f"{virtual_batch} has no effect with {text}: each batch is normalized as a whole"
+        elif normalization.virtual_batch == size - 1:
+            yield f"{virtual_batch} has hardly an effect with {text}: the image that is left joins the others"
         else:
             size, text = normalization.virtual_batch, virtual_batch
     if size < _MIN_BATCH_SIZE_FOR_STATISTICS:
@@ -165,25 +170,6 @@ def _find_idle_plateau(config: Config, schedule: PlateauConfig) -> Iterator[str]
         )
 
 
-def _find_idle_averages(config: Config) -> Iterator[str]:
-    averaging = config.averaging
-    if isinstance(averaging, EMAConfig) and averaging.decay == 0:
-        yield "averaging.decay=0 averages nothing: the average is the newest weights"
-    if isinstance(averaging, SWAConfig):
-        if averaging.first_epoch(config.epochs) == config.epochs:
-            start = f"averaging.start={format_value(averaging.start)}"
-            yield f"{start} averages the last of epochs={config.epochs} alone, which changes nothing; start earlier"
-        if averaging.lr is None and averaging.anneal_epochs != SWAConfig().anneal_epochs:
-            anneal_epochs = f"averaging.anneal_epochs={averaging.anneal_epochs}"
-            yield f"{anneal_epochs} has no effect with averaging.lr=null: the schedule goes on as it is"
-        remaining_epochs = config.epochs - averaging.first_epoch(config.epochs) + 1
-        if averaging.lr is not None and averaging.anneal_epochs > remaining_epochs:
-            yield (
-                f"averaging.anneal_epochs={averaging.anneal_epochs} never reaches averaging.lr="
-                f"{format_value(averaging.lr)} within the last {remaining_epochs} of epochs={config.epochs}"
-            )
-
-
 def _find_idle_optimizer_options(optimizer: OptimizerConfig) -> Iterator[str]:
     if optimizer.sam_adaptive and optimizer.sam_rho == 0:
         yield "optimizer.sam_adaptive=true has no effect with optimizer.sam_rho=0; for example optimizer.sam_rho=0.5"
@@ -194,18 +180,23 @@ def _find_idle_optimizer_options(optimizer: OptimizerConfig) -> Iterator[str]:
         yield f"{alpha} changes nothing: the slow weights are the fast ones; use a value below 1"
 
 
-def _find_idle_stopping_rules(config: Config) -> Iterator[str]:
+def _find_idle_stopping_rules(config: Config, typed_keys: Collection[str]) -> Iterator[str]:
     patience, min_delta = config.early_stopping.patience, config.early_stopping.min_delta
+    num_counted, reason = config.epochs, f"can never end a run before epochs={config.epochs} are over"
+    if isinstance(config.averaging, SnapshotsConfig):
+        if not any(key.startswith("early_stopping") for key in typed_keys):
+            return  # few runs have as many cycles as the default patience
+        num_counted = len(config.averaging.cycle_ends(config.epochs))
+        reason = f"can never end a run: with averaging=snapshots it counts cycles, of which there are {num_counted}"
     # The first epoch is an improvement, so that `patience` epochs without one end with the epoch after it at best.
-    if patience is not None and patience + 1 >= config.epochs:
-        yield f"early_stopping.patience={patience} can never end a run before epochs={config.epochs} are over"
+    if patience is not None and patience + 1 >= num_counted:
+        yield f"early_stopping.patience={patience} {reason}"
     if isinstance(config.early_stopping, ProgressConfig):
-        if config.early_stopping.strip >= config.epochs:
-            strip = f"early_stopping.strip={config.early_stopping.strip}"
-            yield f"{strip} can never end a run before epochs={config.epochs} are over"
-    elif isinstance(config.early_stopping, GeneralizationLossConfig) and config.epochs <= 2:
+        if config.early_stopping.strip >= num_counted:
+            yield f"early_stopping.strip={config.early_stopping.strip} {reason}"
+    elif isinstance(config.early_stopping, GeneralizationLossConfig) and num_counted <= 2:
         # The first epoch has the lowest loss so far, so that the second one ends a run at best.
-        yield f"early_stopping=generalization_loss can never end a run before epochs={config.epochs} are over"
+        yield f"early_stopping=generalization_loss {reason}"
     if patience is None and min_delta > 0:
         yield (
             f"early_stopping.min_delta={format_value(min_delta)} has no effect with early_stopping.patience=null: the "
@@ -221,6 +212,15 @@ def _find_idle_data_options(config: Config, typed_keys: Collection[str]) -> Iter
     if data.validation == "test" and "data.val_size" in typed_keys:  # options have different defaults
         size = format_size(data.val_size)
         yield f"data.val_size={size} has no effect with data.validation=test: no training images are held out"
+
+
+def _find_idle_corruptions(config: Config) -> Iterator[str]:
+    if not config.evaluation.corruptions:
+        return
+    if DATA_SOURCES[config.data.name].is_table:
+        yield f"evaluation.corruptions=true has no effect with data={config.data.name}: a table has no images"
+    elif config.data.validation == "test":
+        yield "evaluation.corruptions=true has no effect with data.validation=test: no test images are left"
 
 
 def _find_idle_steps(config: Config) -> Iterator[str]:

@@ -70,15 +70,29 @@ def compose_jobs(runs: Sequence[Sequence[str]]) -> list[Job]:
             if override.lstrip("+~").startswith("hydra"):
                 remedy = "; set workers of sweep" if override.startswith("hydra.launcher.workers=") else ""
                 raise ConfigError(f"{override}: only the command line accepts Hydra's own keys{remedy}")
-    if _DEFAULT not in _composers:
-        extend_options()
     with problems_as_typed([override for overrides in runs for override in overrides]):
-        return _composers[_DEFAULT].compose_jobs(runs)
+        return _default_composer().compose_jobs(runs)
+
+
+def expand_experiments(runs: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return the overrides of all runs of a sweep, with all those of a sweep that an experiment file holds.
+
+    Args:
+        runs: the overrides of each run.
+    """
+    return [words for overrides in runs for words in _default_composer().expand_experiment(overrides)]
 
 
 def extend_options(config_dir: str | None = None, config_name: str = "config") -> None:
     """Make `compose_job` and `compose_jobs` know the user's own options from now on; see `make_composer`."""
     _composers[_DEFAULT] = make_composer(config_dir, config_name)
+
+
+def _default_composer() -> Composer:
+    """Return the composer of Python's calls."""
+    if _DEFAULT not in _composers:
+        extend_options()
+    return _composers[_DEFAULT]
 
 
 def composer_for_loader(loader: ConfigLoader, config_name: str) -> Composer:

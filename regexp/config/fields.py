@@ -61,6 +61,8 @@ def iterate_fields(node: Any, prefix: str = "") -> Iterator[tuple[str, Any, dict
         elif isinstance(value, dict) and value and all(is_dataclass(step) for step in value.values()):
             for name, step in value.items():
                 yield from iterate_fields(step, f"{key}.{name}.")
+        elif item.metadata.get("is_open", False) and not isinstance(value, dict):
+            yield key, value, {}  # an interpolation put a value in its place
         elif item.metadata.get("is_open", False):
             parent = prefix if item.metadata.get("is_inline", False) else f"{key}."
             for name, entry in value.items():

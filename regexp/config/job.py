@@ -47,7 +47,8 @@ class Job:
         overrides: the overrides, without those of Hydra's own keys.
         warnings: the cautions about the configuration.
         template: the configuration as Hydra composed it, without `values`.
-        values: the overrides that set values in the template.
+        values: the overrides that set values in the template, those that were added included.
+        added: overrides of other jobs that are the same run and ask for more.
     """
 
     config: Config
@@ -55,11 +56,18 @@ class Job:
     warnings: tuple[str, ...]
     template: "JobTemplate"
     values: tuple[str, ...]
+    added: tuple[str, ...] = ()
 
     @property
     def composed_config(self) -> DictConfig:
         """The configuration as Hydra composes it, made anew each time: 10,000 of them would fill the memory."""
         return self.template.compose(self.values)
+
+    @property
+    def recorded_overrides(self) -> tuple[str, ...]:
+        """The overrides from which `config` is composed again."""
+        added = {word.partition("=")[0]: word for word in self.added}
+        return (*(word for word in self.overrides if word.partition("=")[0].lstrip("+") not in added), *added.values())
 
     @property
     def hydra(self) -> Any:
@@ -74,13 +82,10 @@ class Job:
 
     def hydra_files(self) -> dict[str, str]:
         """Return the contents of the files in the run's .hydra directory, as YAML by file name."""
-        overrides = OmegaConf.to_yaml(list(self.overrides))
-        task_overrides = f"task:\n{textwrap.indent(overrides, '    ')}" if self.overrides else "task: []\n"
-        return {
-            "config.yaml": self.template.format_yaml(self.values),
-            "overrides.yaml": overrides,
-            "hydra.yaml": self.template.hydra_yaml.replace("task: []\n", task_overrides),
-        }
+        overrides = OmegaConf.to_yaml(list(self.recorded_overrides))
+        task = f"task:\n{textwrap.indent(overrides, '    ')}" if overrides != "[]\n" else "task: []\n"
+        config, hydra = self.template.format_yaml(self.values), self.template.hydra_yaml.replace("task: []\n", task)
+        return {"config.yaml": config, "overrides.yaml": overrides, "hydra.yaml": hydra}
 
 
 def make_job(cfg: DictConfig, overrides: Sequence[str], hydra: Any) -> Job:

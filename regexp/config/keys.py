@@ -3,7 +3,7 @@
 import difflib
 import types
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -42,10 +42,17 @@ class Key:
 
 @cache
 def list_keys() -> tuple[Key, ...]:
-    """Return all keys but those of augmentation steps: top-level keys first, then group by group."""
+    """Return all keys but those of augmentation steps: those outside of groups first, then group by group."""
     top_level = [key for key in list_schema_keys(Config(), "") if "." not in key.name and key.name != "augmentation"]
+    sections = {item.name: getattr(Config(), item.name) for item in fields(Config) if item.name not in OPTIONS}
+    section_keys = [
+        key
+        for name, section in sections.items()
+        if is_dataclass(section)
+        for key in list_schema_keys(section, f"{name}.")
+    ]
     group_keys = [key for group in OPTIONS for key in _list_group_keys(group)]
-    return (*top_level, *group_keys)
+    return (*top_level, *section_keys, *group_keys)
 
 
 @cache
@@ -124,6 +131,9 @@ def suggest_keys(name: str, groups: Sequence[str] = tuple(OPTIONS)) -> list[str]
     # Keys without their prefix, or with a wrong one, are the commonest mistake of all.
     if prefixed_keys := [key for key in key_names if dot and key.endswith(f".{name}")]:
         return prefixed_keys
+    # A section that is no group, with a value of its own.
+    if name not in groups and (keys_of_section := [key for key in key_names if not dot and key.startswith(f"{name}.")]):
+        return keys_of_section
     # An option's name in the place of its group's, as in cutmix.alpha.
     keys_of_option = [f"{group}.{last_part}" for group, options in OPTIONS.items() if prefix in options]
     if keys_of_option := [key for key in keys_of_option if key in key_names]:

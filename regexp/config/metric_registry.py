@@ -3,6 +3,7 @@
 An entry of METRICS is all that a new metric needs beside its function. metrics.csv, TensorBoard, summary.json, the
 monitored values of early stopping, and the tables of comparisons follow from it. FINAL_METRICS has those that are
 measured on the test set alone, once, when a run has ended: summary.json, TensorBoard and comparisons follow from them.
+Those in CORRUPTION_METRICS are measured with evaluation.corruptions=true only.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,8 @@ class Metric:
         better: 1 where larger values are better, -1 where smaller ones are, 0 where neither are.
         function: the path, for utils.lazy, of the function that measures it on images; empty for other numbers. The
             function takes logits [K, B, classes] and labels [K, B], and returns the sum over the B images for each
-            run, [K]. In FINAL_METRICS it takes a Tally (training/measures/tally.py), and returns the metric, [K].
+            run, [K]. In TALLY_METRICS it takes a Tally (training/measures/tally.py), in CORRUPTION_METRICS
+            accuracies [K, corruptions, strengths], and returns the metric, [K].
         min_classes: the fewest classes with which it says anything.
     """
 
@@ -45,7 +47,7 @@ METRICS = {
 # The metrics of the test set that are measured when a run has ended, with the weights it keeps and with its last ones.
 # After every epoch they would cost ten times what loss and accuracy do, and fill TensorBoard's pages.
 _MEASURES = "training.measures"
-FINAL_METRICS = {
+TALLY_METRICS = {
     metric.name: metric
     for metric in (
         Metric(
@@ -80,6 +82,26 @@ FINAL_METRICS = {
         Metric("brier", "Brier score", better=-1, function=f"{_MEASURES}.calibration.brier_score"),
     )
 }
+CORRUPTION_METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "corrupted_accuracy",
+            "corrupted accuracy",
+            percent=True,
+            better=1,
+            function=f"{_MEASURES}.robustness.corrupted_accuracy",
+        ),
+        Metric(
+            "worst_corruption_accuracy",
+            "worst corruption",
+            percent=True,
+            better=1,
+            function=f"{_MEASURES}.robustness.worst_corruption_accuracy",
+        ),
+    )
+}
+FINAL_METRICS = {**TALLY_METRICS, **CORRUPTION_METRICS}
 
 # The splits that are measured after every epoch. The test set is measured once, at the end.
 EPOCH_SPLITS = ("train", "val")
@@ -142,6 +164,22 @@ def list_run_metrics(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
         Metric("seconds", "seconds"),
     ]
     return {metric.name: metric for metric in run_metrics}
+
+
+def resolve_metric_name(name: str, metrics: Mapping[str, Metric]) -> str:
+    """Return the name of a metric of runs that may be typed in other ways.
+
+    That is as a tag of TensorBoard ("values_kept/val_loss", or "val/loss"), or without its split if only the test set
+    has it ("ece").
+
+    Args:
+        name: the name as it was typed; one that no metric has is returned as well.
+        metrics: the metrics of a run.
+    """
+    metrics_by_tag = {tag: metric for metric, tag in list_final_tags(metrics).items()}
+    if name in FINAL_METRICS and name not in metrics:
+        return f"test_{name}"
+    return metrics_by_tag.get(name, name.replace("/", "_"))
 
 
 def list_final_tags(metrics: Mapping[str, Metric]) -> dict[str, str]:

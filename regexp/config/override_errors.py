@@ -111,8 +111,6 @@ def _suggest_option(group: str, option: str, options: list[str]) -> str:
         return f"; for your own pictures type data=image_folder {quote_word(f'data.root={option}')}"
     if group == "device" and (indexed := re.fullmatch(r"(cuda|mps):(\d+)", option)):
         return f"; did you mean device={indexed[1]} device.index={indexed[2]}?"
-    if group == "augmentation" and option in STEPS:
-        return f"; to add a step type '+augmentation.{option}={{}}'"
     match = closest_match(option.rpartition(".")[2], options)  # of torch.optim.SGD the name of the class
     # What has another place elsewhere: augmentation=mixup, regularization=batchnorm.
     choice = f"{group}={match}" if match else find_choice(option)

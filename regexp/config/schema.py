@@ -7,10 +7,11 @@ from typing import Any
 
 from regexp.config.fields import iterate_fields, per_run, shared
 from regexp.config.schemas.adversarial import AdversarialConfig, FGSMConfig, PGDConfig
-from regexp.config.schemas.averaging import AveragingConfig, EMAConfig, SWAConfig
+from regexp.config.schemas.averaging import AveragingConfig, EMAConfig, SnapshotsConfig, SWAConfig
 from regexp.config.schemas.data import DATA_SCHEMAS, DATA_SOURCES, DataConfig, TableConfig
 from regexp.config.schemas.device import DeviceConfig
 from regexp.config.schemas.early_stopping import EarlyStoppingConfig, GeneralizationLossConfig, ProgressConfig
+from regexp.config.schemas.evaluation import EvaluationConfig
 from regexp.config.schemas.loss import LOSS_SCHEMAS, CrossEntropyConfig, LossConfig
 from regexp.config.schemas.mixing import MIXING_SCHEMAS, MixingConfig
 from regexp.config.schemas.model import MODEL_SCHEMAS, MLPConfig, ModelConfig
@@ -58,6 +59,11 @@ class Config:
         "keep the checkpoint of a finished run, from which it can go on to more epochs; false: delete it at the end",
         identity=False,
     )
+    predictions: bool = per_run(
+        False,
+        "keep the logits of the test images (predictions.safetensors), by which comparisons pair runs image by image",
+        identity=False,
+    )
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=MLPConfig)
     normalization: NormalizationConfig = field(default_factory=NormalizationConfig)
@@ -72,6 +78,7 @@ class Config:
     metrics: dict[str, Any] = shared(
         {}, "metrics of your own by name: metrics.NAME.target, .options, .better, .percent", is_open=True
     )
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)
 
 
@@ -102,7 +109,7 @@ OPTIONS: dict[str, dict[str, type[Any]]] = {
         "plateau": PlateauConfig,
     },
     "adversarial": {"none": AdversarialConfig, "fgsm": FGSMConfig, "pgd": PGDConfig},
-    "averaging": {"none": AveragingConfig, "ema": EMAConfig, "swa": SWAConfig},
+    "averaging": {"none": AveragingConfig, "ema": EMAConfig, "swa": SWAConfig, "snapshots": SnapshotsConfig},
     "loss": dict(LOSS_SCHEMAS),
     "device": {"auto": DeviceConfig, "cpu": DeviceConfig, "cuda": DeviceConfig, "mps": DeviceConfig},
 }

@@ -16,6 +16,7 @@ from regexp.config.fields import iterate_fields
 from regexp.config.keys import find_key, suggest_overrides
 from regexp.config.schema import OPTIONS, Config
 from regexp.config.schemas.augmentation import STEPS, TorchvisionConfig, UserTransformConfig
+from regexp.config.schemas.averaging import SnapshotsConfig
 from regexp.config.schemas.data import DATA_SOURCES
 from regexp.config.schemas.loss import CrossEntropyConfig
 from regexp.config.schemas.model import CNNConfig, ModuleConfig
@@ -182,6 +183,11 @@ def find_combination_problems(config: Config) -> Iterator[str]:
         yield (
             f"averaging.lr={format_value(averaging_lr)} with schedule=plateau: both decide the learning rate of the "
             "last epochs; leave one of them out"
+        )
+    if isinstance(config.averaging, SnapshotsConfig) and schedule.name != "constant":
+        yield (
+            f"averaging=snapshots with schedule={schedule.name}: both decide the learning rate, which falls from "
+            "optimizer.lr to about 0 in each cycle of snapshots; use schedule=constant"
         )
     yield from _find_data_problems(config)
 

@@ -187,6 +187,8 @@ def make_settings(config: Config, dataset: Dataset) -> RunSettings:
         hyperparameters=make_hyperparameters(config, steps_per_epoch),
         attack=make_attack(config),
         averaging=make_averaging(config),
+        measures_robustness=config.evaluation.corruptions and dataset.features is None,
         stream=make_stream(config, dataset),
         stream_key=stream_key(config),
+        keeps_logits=config.predictions,
     )

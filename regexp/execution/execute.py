@@ -13,6 +13,7 @@ from regexp.execution.run_recorder import RunRecorder
 from regexp.runs.directories import PlannedRun, record_failure
 from regexp.training import loop
 from regexp.training.cohort import Cohort
+from regexp.training.member import Pruner
 from regexp.training.metrics import EpochMetrics
 from regexp.utils.signals import StopRequest
 
@@ -88,12 +89,27 @@ def train_cohort(
         for planned in planned_runs:
             if damage := describe_damage(planned.directory):
                 display.print_line(damage)
+        pruner = make_pruner(cohort)
+        if pruner is not None:
+            for member in pruner.choose_pruned():  # decided after the epoch of a checkpoint, but never recorded
+                member.status = "pruned"
         with display.watch(describe_cohort(cohort)):
-            loop.train(cohort, SummaryReporter(display), stop_request)
+            loop.train(cohort, SummaryReporter(display), stop_request, pruner)
     if stop_request.requested and (cohort.members or not is_last):
         display.print_interruption(cohort.epoch)
         raise Interrupted(stop_request.signal)
     return [member.failure for member in cohort.all_members if member.failure is not None]
+
+
+def make_pruner(cohort: Cohort) -> Pruner | None:
+    """Return the pruner of the trials that train in a cohort; None where none can be pruned."""
+    planned_runs = [(member, cast(RunRecorder, member.recorder).planned) for member in cohort.members]
+    trials = [(member, planned.trial) for member, planned in planned_runs if planned.trial is not None]
+    if not trials:
+        return None
+    from regexp.execution.searching.pruning import TrialPruner  # imports Optuna
+
+    return TrialPruner(trials)
 
 
 def describe_cohort(cohort: Cohort) -> CohortDescription:

@@ -11,10 +11,10 @@ from regexp.config.schema import Config, cohort_key
 from regexp.config.schemas.data import DATA_SOURCES
 from regexp.errors import ConfigError
 from regexp.execution import builders
-from regexp.execution.building import optimizer_builders
 from regexp.execution.building.stream_builders import make_pipeline
 from regexp.execution.checkpoint_file import load_checkpoint
 from regexp.execution.forecasting import memory
+from regexp.execution.forecasting.run_memory import estimate_bytes_per_run
 from regexp.execution.planning import PlannedCohort, split_cohort
 from regexp.runs.directories import PlannedRun, record_failure_of
 from regexp.utils.counts import batch_sizes
@@ -53,7 +53,8 @@ def group_into_cohorts(
         for planned in compatible_runs:
             with record_failure_of([planned]):
                 make_pipeline(planned.job.config, image_shape)
-        limit = max_runs or _max_runs_in_memory(config, backend, num_workers)
+        configs = [planned.job.config for planned in compatible_runs]
+        limit = max_runs or _max_runs_in_memory(configs, backend, num_workers)
         count = 1 if limit is None else math.ceil(len(compatible_runs) / limit)
         cohorts += split_cohort(PlannedCohort(compatible_runs, epochs[compatible_runs[0]]), count)
     return cohorts
@@ -67,17 +68,14 @@ def _count_epochs_done(planned: PlannedRun) -> int:
     return 0 if checkpoint is None else int(checkpoint.metadata["epoch"])
 
 
-def _max_runs_in_memory(config: Config, backend: Backend, num_workers: int) -> int | None:
-    """Return how many runs fit in a worker's part of a device's usable memory; None where that is unknown."""
+def _max_runs_in_memory(configs: Sequence[Config], backend: Backend, num_workers: int) -> int | None:
+    """Return how many of these runs fit in a worker's part of a device's usable memory; None where that is unknown."""
     free_bytes = memory.read_free_bytes(backend.device)
     if free_bytes is None:
         return None
-    dataset = builders.load_dataset(config)
-    architecture = builders.make_architecture(config, dataset)
-    optimizer_values = optimizer_builders.count_optimizer_values(config)
-    run_bytes = memory.estimate_run_bytes(architecture, config.batch_size, optimizer_values, backend.dtype)
-    if config.metrics:
-        run_bytes += memory.estimate_logit_bytes(dataset, backend.dtype)
+    dataset = builders.load_dataset(configs[0])
+    architecture = builders.make_architecture(configs[0], dataset)
+    run_bytes = estimate_bytes_per_run(configs, architecture, dataset, backend)
     # Each run may have its own stream.
     stream_bytes = memory.estimate_stream_bytes(dataset.shape, len(dataset.train), backend.dtype)
     num_sharing = num_workers if backend.device.type == "cpu" else 1  # each worker has a GPU of its own

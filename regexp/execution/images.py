@@ -90,7 +90,7 @@ def draw_augmentation_grid(dataset: Dataset, stream: ImageStream) -> Image.Image
             stream.mixing.mix(image_rows[i + 1].unsqueeze(0), images.roll(1, 0).unsqueeze(0), parameters)
     labels = examples.labels if stream.labels is None else stream.labels[rows]
     class_names = [_ascii_name(label, dataset.classes) for label in labels.tolist()]
-    tiles = [[_to_picture(image) for image in images.cpu()] for images in image_rows]
+    tiles = [[to_picture(image) for image in images.cpu()] for images in image_rows]
     return _draw_grid(tiles, ["original", *(f"draw {i + 1}" for i in range(DRAWS))], class_names, tile_size=84)
 
 
@@ -179,7 +179,7 @@ def _draw_vertical_text(picture: Image.Image, bottom: tuple[int, int], text: str
     picture.paste(_TEXT, (bottom[0] - rotated_mask.width // 2, bottom[1] - rotated_mask.height), rotated_mask)
 
 
-def _to_picture(image: Tensor) -> Image.Image:
+def to_picture(image: Tensor) -> Image.Image:
     """Return an image [C, H, W] of one or three channels, with values in [0, 1], as an RGB picture."""
     pixels = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")

@@ -138,12 +138,13 @@ def _split_by_share(cohorts: Sequence[PlannedCohort], count: float) -> list[Plan
 def split_cohort(cohort: PlannedCohort, count: int) -> list[PlannedCohort]:
     """Split a cohort into `count` of about the same size, with the runs of an image stream side by side.
 
-    An image stream is split only where the parts would otherwise differ much in size.
+    An image stream is split only where the parts would otherwise differ much in size. Runs whose trial may be pruned
+    stand beside those of the same trial instead: its pruner reads the mean over them.
     """
-    runs = sorted(cohort.runs, key=lambda planned: stream_key(planned.job.config))
+    runs = sorted(cohort.runs, key=_group_key)
     count = min(count, len(runs))
     boundaries = [0]
-    for _, stream in groupby(runs, key=lambda planned: stream_key(planned.job.config)):
+    for _, stream in groupby(runs, key=_group_key):
         boundaries.append(boundaries[-1] + len(list(stream)))
     cuts = [0]
     for i in range(1, count):
@@ -154,6 +155,11 @@ def split_cohort(cohort: PlannedCohort, count: int) -> list[PlannedCohort]:
     cuts.append(len(runs))
     parts = [runs[start:end] for start, end in pairwise(cuts)]
     return [replace(cohort, runs=part) for part in parts if part]
+
+
+def _group_key(planned: PlannedRun) -> tuple[int, str]:
+    """Return a key that is equal for runs that should stay in one cohort."""
+    return (0, stream_key(planned.job.config)) if planned.trial is None else (planned.trial.number, "")
 
 
 def forecast_seconds(cohorts: Sequence[PlannedCohort], num_workers: int) -> float | None:

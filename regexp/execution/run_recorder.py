@@ -10,13 +10,18 @@ from typing import Any
 from regexp.config.metric_registry import list_columns, list_final_tags, list_metrics
 from regexp.config.schema import find_spanning_option, flatten
 from regexp.data.dataset import Dataset
+from regexp.errors import RunError
 from regexp.execution.checkpoint_file import FinalParts, save_checkpoint
-from regexp.execution.images import Png, draw_confusion_matrix, draw_first_layer, encode_png
-from regexp.execution.reliability_picture import draw_reliability
+from regexp.execution.images import Png, draw_first_layer, encode_png
+from regexp.execution.result_files import VISUALS, write_result_files
 from regexp.models.protocol import Architecture
+from regexp.models.regularizing.ensemble import newest_network
 from regexp.runs.appended_file import AppendedFile
 from regexp.runs.directories import PlannedRun, record_failure
-from regexp.runs.files.confusions import measure_classes, write_confusions
+from regexp.runs.files.confusions import measure_classes
+from regexp.runs.files.kept_logits import PREDICTIONS
+from regexp.runs.files.summary import encode_summary
+from regexp.runs.run import Run
 from regexp.runs.run_record import FINISHED_STATUSES
 from regexp.runs.tensor_file import encode_tensors, recorded_checksum
 from regexp.runs.tensorboard import event_file
@@ -29,9 +34,7 @@ from regexp.training.metrics import EpochMetrics
 from regexp.utils.atomic_io import append_to_log, sync_directory, sync_file, write_atomically
 from regexp.utils.storage_errors import explain_storage_errors
 
-# The tags of pictures. Their names sort after those of all scalars, because TensorBoard has a card for each picture.
-AUGMENTATION_TAG, CONFUSION_TAG, FIRST_LAYER_TAG = "visuals/augmentation", "visuals/confusion", "visuals/first_layer"
-RELIABILITY_TAG = "visuals/reliability"
+AUGMENTATION_TAG, FIRST_LAYER_TAG = f"{VISUALS}augmentation", f"{VISUALS}first_layer"
 
 
 class RunRecorder:
@@ -48,6 +51,7 @@ class RunRecorder:
         has_synced: whether this process has made sure that run.json and the directory are on the disk.
         count_cohort: a function that returns how many runs of its cohort still train.
         share_seconds: the run's share of its cohort's time, which those that train divide equally.
+        earlier_summary: the summary of a finished run that more is measured of; None for all others.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class RunRecorder:
         self.data_notes, self.features = dataset.notes, dataset.features
         self.count_cohort: Callable[[], int] = lambda: 1
         self.share_seconds = 0.0
+        self.earlier_summary: dict[str, Any] | None = None
         if metadata is not None:  # an earlier version did not record the share
             self.share_seconds = float(metadata.get("share_seconds", metadata["seconds"] / self.cohort["size"]))
         metrics = list_metrics(flatten(planned.job.config))
@@ -94,11 +99,14 @@ class RunRecorder:
         self.planned.refuse_if_taken_over()
         self.started = time.time()
         with explain_storage_errors(self.directory):
-            # A summary here is a broken one, and partial files are those of a process that was killed.
-            for path in (
-                *self.directory.glob("*.part"),
-                *map(self.directory.joinpath, ("failure.json", "summary.json")),
-            ):
+            # Partial files are those of a process that was killed.
+            stale_files = [*self.directory.glob("*.part"), self.directory / "failure.json"]
+            if self.metadata is not None and self.metadata["status"] is not None:
+                with suppress(RunError):
+                    self.earlier_summary = Run(self.directory).summary
+            if self.earlier_summary is None:  # a summary here is a broken one
+                stale_files += [self.directory / "summary.json", self.directory / PREDICTIONS]
+            for path in stale_files:
                 path.unlink(missing_ok=True)
             if self.metadata is None:
                 self._start_files()
@@ -129,6 +137,9 @@ class RunRecorder:
         if metadata["file"] == PREVIOUS:
             # A last checkpoint is damaged here, and the next one would put it in the place of the previous one.
             (self.directory / LAST).unlink(missing_ok=True)
+        if self.earlier_summary is not None:  # until there is more to append, the files of a finished run stay whole
+            append_to_log(self.directory, "is evaluated again")
+            return
         for file in (self.events.file, self.metrics):
             file.cut_back()
         append_to_log(self.directory, f"resumes after epoch {metadata['epoch']}, from {metadata['file']}")
@@ -184,8 +195,30 @@ class RunRecorder:
         record_failure(self.planned, error)
 
     def record_result(self, result: RunResult) -> None:
-        """Write the best weights, the last checkpoint, the end of the event file, and at the very end summary.json."""
+        """Write the weights, the tables and pictures, the end of the event file, and at the very end summary.json.
+
+        The weights of a run that had ended before are as they were, and stay: only what is measured of it is new.
+        """
         self.planned.refuse_if_taken_over()
+        if self.earlier_summary is None:
+            self._save_final_weights(result)
+        with explain_storage_errors(self.directory):
+            pictures = write_result_files(self.directory, result.measures, self.classes, self.planned.identity)
+            self._end_events(result, pictures)
+            append_to_log(self.directory, f"{result.status} after epoch {result.last.epoch}")
+            if result.status == "diverged":
+                append_to_log(self.directory, f"the loss is not finite at a learning rate of {result.last.lr:g}")
+            sync_file(self.events.file.path)
+            (self.directory / PREVIOUS).unlink(missing_ok=True)
+            content = encode_summary(self._summarize(result), self.earlier_summary)
+            write_atomically(self.directory / "summary.json", content)
+        config = self.planned.job.config
+        if not config.keep_checkpoints and config.early_stopping.restore_best and result.best is not None:
+            with suppress(OSError):  # the run has ended, whatever becomes of this file
+                (self.directory / LAST).unlink(missing_ok=True)
+
+    def _save_final_weights(self, result: RunResult) -> None:
+        """Write best.safetensors, and the checkpoint of a run that has ended."""
         config = self.planned.job.config
         best_checksum = ""
         with explain_storage_errors(self.directory):
@@ -195,31 +228,16 @@ class RunRecorder:
                 write_atomically(self.directory / BEST, best_weights)
         # Of a run that stopped early or diverged, more epochs change nothing.
         goes_on = config.keep_checkpoints and result.status == "completed" and not find_spanning_option(config)
-        self._save_checkpoint(result.checkpoint, FinalParts(best_checksum, goes_on))
-        with explain_storage_errors(self.directory):
-            confusion_picture = encode_png(draw_confusion_matrix(result.confusion_matrix, self.classes))
-            (self.directory / "confusion.png").write_bytes(confusion_picture.content)
-            write_confusions(self.directory, result.confusion_matrix.tolist(), self.classes)
-            reliability_picture = encode_png(draw_reliability(result.reliability))
-            (self.directory / "reliability.png").write_bytes(reliability_picture.content)
-            self._end_events(result, confusion_picture, reliability_picture)
-            append_to_log(self.directory, f"{result.status} after epoch {result.last.epoch}")
-            if result.status == "diverged":
-                append_to_log(self.directory, f"the loss is not finite at a learning rate of {result.last.lr:g}")
-            sync_file(self.events.file.path)
-            (self.directory / PREVIOUS).unlink(missing_ok=True)
-            content = json.dumps(self._summarize(result), indent=2)
-            write_atomically(self.directory / "summary.json", content.encode())
-        if not config.keep_checkpoints and config.early_stopping.restore_best and result.best is not None:
-            with suppress(OSError):  # the run has ended, whatever becomes of this file
-                (self.directory / LAST).unlink(missing_ok=True)
+        # A pruned one may be wanted to its end later.
+        final_parts = None if result.status == "pruned" else FinalParts(best_checksum, goes_on)
+        self._save_checkpoint(result.checkpoint, final_parts)
 
     def _describe_model(self) -> dict[str, str]:
         """Return the metadata of files of weights: what the model has to be made for to take them."""
         return {"input_shape": json.dumps(list(self.input_shape)), "num_classes": str(len(self.classes))}
 
-    def _end_events(self, result: RunResult, confusion_picture: Png, reliability_picture: Png) -> None:
-        """Write the final scores, the pictures and the session to the event file."""
+    def _end_events(self, result: RunResult, pictures: Mapping[str, Png]) -> None:
+        """Write the final scores, the pictures, by their tags, and the session to the event file."""
         best, last, config = result.best, result.last, self.planned.job.config
         keeps_best = best is not None and config.early_stopping.restore_best
         kept_metrics = best if best is not None and keeps_best else last
@@ -228,29 +246,32 @@ class RunRecorder:
             scores |= {**kept_metrics.values, "gap": kept_metrics.gap}
             scores |= {} if best is None else {"best_epoch": best.epoch}
             scores |= {f"test_{name}": value for name, value in (result.test or {}).items()}
-        pictures = []
-        weight = self.architecture.first_layer_weight(
-            result.checkpoint.tensors_of("best") if keeps_best else result.checkpoint.last_weights
-        )
+        pictures = dict(pictures)
+        kept_weights = result.checkpoint.tensors_of("best") if keeps_best else result.checkpoint.last_weights
+        weight = self.architecture.first_layer_weight(newest_network(kept_weights))
         if weight is not None and self.features is None:
-            pictures = [event_file.image(FIRST_LAYER_TAG, *encode_png(draw_first_layer(weight, self.input_shape)))]
-        self.events.write(
+            pictures[FIRST_LAYER_TAG] = encode_png(draw_first_layer(weight, self.input_shape))
+        # Of a run that had ended before, what cannot be replaced as a whole stays as it is.
+        write = self.events.write if self.earlier_summary is None else self.events.replace_end
+        write(
             last.epoch,
             *(
                 event_file.scalar(self.final_tags[name], value)
                 for name, value in scores.items()
                 if name in self.final_tags and math.isfinite(value)
             ),
-            *pictures,
-            event_file.image(CONFUSION_TAG, *confusion_picture),
-            event_file.image(RELIABILITY_TAG, *reliability_picture),
+            *(event_file.image(tag, *picture) for tag, picture in pictures.items()),
             *make_session(config, self.planned.identity.data, result.status, self.started),
         )
 
     def _summarize(self, result: RunResult) -> dict[str, Any]:
         """Return the content of summary.json."""
         config = self.planned.job.config
-        summary = {
+        measures = result.measures
+        robustness = None if measures is None else measures.robustness
+        corruptions = {} if robustness is None else {"corruptions": robustness.by_corruption()}
+        confusions = None if measures is None else measures.confusion_matrix.tolist()
+        return {
             "status": result.status,
             "epochs": result.last.epoch,
             "best_epoch": None if result.best is None else result.best.epoch,
@@ -258,10 +279,11 @@ class RunRecorder:
             "last": result.last.values,
             "test": result.test,
             "test_last": result.test_last,
+            **corruptions,
             "validation": config.data.validation,
             "images": self.image_counts,
             "classes": list(self.classes),
-            "class_accuracy": measure_classes(result.confusion_matrix.tolist(), self.classes),
+            "class_accuracy": None if confusions is None else measure_classes(confusions, self.classes),
             **({} if self.image_shape is None else {"image_shape": list(self.image_shape)}),
             **({} if self.features is None else {"features": [feature.record() for feature in self.features]}),
             "lr": result.last.lr,
@@ -269,16 +291,8 @@ class RunRecorder:
             "share_seconds": self.share_seconds,
             "device": self.device,
             "seed": config.seed,
-            "overrides": list(self.planned.job.overrides),
+            "overrides": list(self.planned.job.recorded_overrides),
             "config_hash": self.planned.identity.config,
             "cohort": self.cohort,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
-        return {name: _replace_nonfinite(value) for name, value in summary.items()}
-
-
-def _replace_nonfinite(value: Any) -> Any:
-    """Return a value with None in the place of NaN and infinity, which JSON does not have."""
-    if isinstance(value, dict):
-        return {name: _replace_nonfinite(entry) for name, entry in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

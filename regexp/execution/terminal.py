@@ -34,12 +34,19 @@ MAX_PLAN_ROWS = 30
 
 
 class Terminal:
-    """The terminal on which a command prints its plan and its results."""
+    """The terminal on which a command prints its plan and its results.
 
-    def __init__(self, quiet: bool = False) -> None:
+    Attributes:
+        console: what is printed on.
+        is_brief: whether plans and results are left out: of the batches of a search, which tells of them itself.
+    """
+
+    def __init__(self, quiet: bool = False, is_brief: bool = False) -> None:
+        self.is_brief = is_brief
         self.console = Console(quiet=quiet, highlight=False, soft_wrap=True)
         if self.console.is_jupyter and not quiet:
             self.console = PageConsole(Page())
+        self.console.hides_progress = is_brief
 
     def print_line(self, message: str) -> None:
         """Print a message on a line of its own."""
@@ -47,19 +54,27 @@ class Terminal:
 
     def print_counts(self, planned_runs: Sequence[PlannedRun]) -> None:
         """Print how many runs were asked for, and how many of them are new, unfinished, finished or duplicates."""
+        if self.is_brief:
+            return
         distinct_runs = list(dict.fromkeys(planned_runs))
         num_unstorable = sum(planned.problem is not None for planned in distinct_runs)
         num_finished = sum(planned.finished for planned in distinct_runs)
         runs_to_train = [planned for planned in distinct_runs if planned.is_to_train]
         num_busy = sum(planned.trained_by != "" and not planned.finished for planned in distinct_runs)
+        num_measured = sum(planned.adds_measures for planned in runs_to_train)
         num_continuing = sum(planned.continues for planned in runs_to_train)
         num_resumable = sum((planned.directory / LAST).exists() for planned in runs_to_train if not planned.continues)
+        num_resumable -= num_measured
         num_duplicates = len(planned_runs) - len(distinct_runs)
-        counts = [f"{len(runs_to_train)} to train"]
+        counts = [f"{len(runs_to_train) - num_measured} to train"]
         additions = [f"{num_resumable} to resume"] if num_resumable else []
         additions += [f"{num_continuing} from where fewer epochs ended"] if num_continuing else []
         if additions:
             counts[0] += f" ({', '.join(additions)})"
+        if num_measured:
+            counts.append(f"{num_measured} finished to evaluate")
+        if num_queued := sum(planned.queued_as != "" for planned in runs_to_train):
+            counts.append(f"{num_queued} of them in jobs that were submitted before")
         if num_finished:
             counts.append(f"{num_finished} already finished")
         if num_unstorable:
@@ -87,6 +102,8 @@ class Terminal:
             cohorts: the planned cohorts.
             num_workers: how many of them train at the same time.
         """
+        if not cohorts:
+            return
         are_rough = any(cohort.costs is not None and cohort.costs.are_rough for cohort in cohorts)
         at_most = "roughly" if are_rough else "at most"
         all_values = distinguishing_values(cohorts)
@@ -117,17 +134,16 @@ class Terminal:
         if are_rough:
             self.print_line("The times are rough: other programs kept the processor busy meanwhile.")
 
-    def announce_stop(self) -> None:
-        """Announce that a signal has arrived and that training stops after the current epoch."""
-        self.print_line("Stopping after this epoch; interrupt again to stop at once.")
-
-    def report(self, runs: Sequence[Run], finished_before: bool) -> None:
+    def report(self, runs: Sequence[Run], finished_before: bool, margin: float | None = None) -> None:
         """Print how the runs ended, where their results are, and what to type next.
 
         Args:
             runs: the runs, in the order in which they were asked for.
             finished_before: whether all of them had already finished before this command.
+            margin: the difference that does not matter, in the unit of the tables; None: that of earlier sweeps.
         """
+        if self.is_brief:
+            return
         if len(runs) == 1 and runs[0].summary is not None:
             self._report_run(runs[0], runs[0].summary, finished_before)
         elif len(runs) > 1:
@@ -137,7 +153,7 @@ class Terminal:
             from regexp.comparison.loading import collect_runs
             from regexp.comparison.tensorboard import advise_on_ticks, prepare_log_directory
 
-            comparison = compare_collection(collect_runs(runs, "the sweep"))
+            comparison = compare_collection(collect_runs(runs, "the sweep"), margin=margin)
             if isinstance(self.console, PageConsole):
                 self.console.page.add(show_overview(comparison))
             else:

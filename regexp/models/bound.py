@@ -75,6 +75,11 @@ class BoundModel:
                 else:
                     self._rows[k] += [(owner, leaf, tensor, stacked[k]) for owner, leaf in owners]
 
+    @property
+    def activations_per_image(self) -> int:
+        """The number of values that the layers of all modules produce for one image."""
+        return len(self.modules) * self.architecture.costs.num_activations
+
     def __call__(self, images: Tensor, runs_per_stream: Sequence[int]) -> Tensor:
         """Return the logits [K, B, classes] of images [S, B, C, H, W]; runs_per_stream[s] runs read slice s."""
         slices = slices_of_runs(len(images), len(self.modules), runs_per_stream)
@@ -196,6 +201,11 @@ class SelectedRuns:
         """
         self.architecture, self.modules, self._state = architecture, modules, dict(state)
         self._copies_images = copies_images
+
+    @property
+    def activations_per_image(self) -> int:
+        """The number of values that the layers of all modules produce for one image."""
+        return len(self.modules) * self.architecture.costs.num_activations
 
     def __call__(self, images: Tensor, runs_per_stream: Sequence[int]) -> Tensor:
         """Return the logits [K', B, classes] of images [S, B, C, H, W]; runs_per_stream[s] runs read slice s."""

@@ -160,6 +160,11 @@ class MLP(nn.Module):
         dropout, stds = Dropout(size, self.rates["dropout"]), self.rates["noise"]
         return nn.Sequential(Noise(size, stds), dropout) if stds.any() else dropout
 
+    @property
+    def activations_per_image(self) -> int:
+        """The number of values that the layers of all networks produce for one image."""
+        return len(self.rates["dropout"]) * self.architecture.costs.num_activations
+
     def forward(self, images: Tensor, runs_per_stream: Sequence[int]) -> Tensor:
         """Return the logits [K, B, classes] of images [S, B, ...]; runs_per_stream[s] runs read slice s."""
         flatten, first, *rest = self.layers

@@ -17,8 +17,8 @@ class Predictor(Protocol):
     """
 
     @property
-    def architecture(self) -> "Architecture":
-        """The architecture of each of the K networks."""
+    def activations_per_image(self) -> int:
+        """The number of values that the layers of all networks produce for one image."""
         ...
 
     def __call__(self, images: Tensor, runs_per_stream: Sequence[int]) -> Tensor:
@@ -62,6 +62,11 @@ class RunningStatistics(Protocol):
 
 class Model(Predictor, Protocol):
     """K networks that train together."""
+
+    @property
+    def architecture(self) -> "Architecture":
+        """The architecture of each of the K networks."""
+        ...
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode, or with False evaluation mode, as torch.nn.Module does."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from regexp.errors import StorageError
+from regexp.utils.atomic_io import write_atomically
 from regexp.utils.messages import say
 
 
@@ -63,6 +64,16 @@ class AppendedFile:
     def cut_back(self) -> None:
         """Cut off what was appended after the checkpoint from which this file was made."""
         os.truncate(self.path, self.size)
+
+    def replace_end(self, content: bytes) -> None:
+        """Put bytes in the place of what was appended after the checkpoint from which this file was made, all or none.
+
+        Raises:
+            OSError: the file cannot be written, and is as it was.
+        """
+        write_atomically(self.path, self.path.read_bytes()[: self.size] + content, sync=False)
+        self.size += len(content)
+        self.checksum = zlib.crc32(content, self.checksum)
 
     def append(self, content: bytes) -> None:
         """Append bytes, all or none.

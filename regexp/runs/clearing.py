@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regexp.errors import RunError
+from regexp.runs.files.kept_logits import PREDICTIONS
 from regexp.runs.reserving.claims import Claims
-from regexp.runs.reserving.run_index import is_finished, is_set_aside, read_run, recorded_identity
+from regexp.runs.reserving.run_index import is_finished, is_pruned, is_set_aside, read_run, recorded_identity
 from regexp.runs.run import Run
 from regexp.runs.tensor_file import join_files, measure_tensors
 from regexp.runs.weights import BEST, LAST, PREVIOUS, evaluated_prefix, read_checkpoint
@@ -36,6 +37,9 @@ RUN_FILES = (
     "confusion.png",
     "confusion.csv",
     "reliability.png",
+    "corruptions.png",
+    "corruptions.csv",
+    PREDICTIONS,
     "run.log",
     ".hydra/*.yaml",
     "run.json",
@@ -72,7 +76,7 @@ def find_clearables(top: Path) -> Iterator[Clearable]:
                 yield Clearable(directory, "old", size)
         elif run is None:
             continue
-        elif is_finished(run):
+        elif is_finished(run) or is_pruned(run):
             if (size := _measure_checkpoints(run)) > 0:
                 yield Clearable(directory, "checkpoints", size)
         elif (directory / "failure.json").exists():

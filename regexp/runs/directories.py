@@ -23,6 +23,7 @@ from regexp.runs.appended_file import AppendedFile
 from regexp.runs.identity import Identity
 from regexp.runs.reserving.claims import Claim
 from regexp.runs.run import Run
+from regexp.runs.trials import PrunableTrial
 from regexp.utils.atomic_io import append_to_log, write_atomically
 from regexp.utils.processes import typed_command
 
@@ -75,10 +76,15 @@ class PlannedRun:
         problem: the error that prevents the run from being stored; None if nothing does.
         note: what the user should know about its directory.
         trained_by: the process that trains the run at present, in words; empty if there is none but this one.
+        queued_as: the job of a queue that trains, or will train, the run, in words; empty if there is none.
         replaced_directory: the directory that was set aside for this one; None if none was.
         shorter_run: the finished run of fewer epochs from which it goes on, or cannot; None if there is none.
         outdated_run: the run in whose place it is trained, other than one that keep=true keeps; None if there is none.
         new_tags: the tags that a finished run has got from this command.
+        trial: the trial that it belongs to, if that may be pruned; None for other runs.
+        adds_measures: whether the run had ended, and is not trained: more is measured of it.
+        unmeasured: why nothing more can be measured of a finished run, of which the command asks for more; empty if
+            there is no such reason.
     """
 
     job: Job
@@ -91,14 +97,18 @@ class PlannedRun:
     problem: StorageError | None = None
     note: str = ""
     trained_by: str = ""
+    queued_as: str = ""
     replaced_directory: Path | None = None
     shorter_run: ShorterRun | None = None
     outdated_run: OutdatedRun | None = None
     new_tags: tuple[str, ...] = ()
+    trial: PrunableTrial | None = None
+    adds_measures: bool = False
+    unmeasured: str = ""
 
     @property
     def is_to_train(self) -> bool:
-        """Whether this process is to train the run."""
+        """Whether this command is to see to it that the run is trained."""
         return not self.finished and not self.trained_by and self.problem is None
 
     @property
@@ -146,7 +156,7 @@ def record_start(directory: Path, job: Job, identity: Identity, entries: Mapping
         (directory / ".hydra" / name).write_text(document, encoding="utf-8")
     record = {
         "config": flatten(job.config),
-        "overrides": list(job.overrides),
+        "overrides": list(job.recorded_overrides),
         "identity": asdict(identity),
         "versions": _versions(),
         "python": platform.python_version(),
@@ -158,19 +168,23 @@ def record_start(directory: Path, job: Job, identity: Identity, entries: Mapping
     write_atomically(directory / "run.json", json.dumps(record, indent=2).encode(), sync=False)
 
 
-def record_resumption(run: Run, forced: Mapping[str, str], tags: Iterable[str]) -> None:
+def record_resumption(run: Run, forced: Mapping[str, str], tags: Iterable[str], entries: Mapping[str, Any]) -> None:
     """Add to run.json of a run that resumes when it does.
 
     Args:
         run: the run.
         forced: the record of the command with force=true that resumes it; empty where none does.
         tags: the tags that it gets in addition to those that it has.
+        entries: the entries of run.json that change, because the command asks for more.
 
     Raises:
         OSError: the file cannot be written.
     """
     record = {**run.record, "resumed": [*run.record.get("resumed", []), time.strftime("%Y-%m-%dT%H:%M:%S%z")]}
-    record["tags"] = list(dict.fromkeys([*run.tags, *tags]))
+    record |= {**entries, "tags": list(dict.fromkeys([*run.tags, *tags]))}
+    with suppress(RunError):  # a broken summary is written again at the end
+        if run.status == "pruned":  # it goes on
+            (run.directory / "summary.json").unlink(missing_ok=True)
     if forced:
         record["forced"] = dict(forced)
     write_atomically(run.directory / "run.json", json.dumps(record, indent=2).encode())

@@ -1,13 +1,14 @@
 """Runs, read back from their directories. Imports no torch until the model of a run is loaded."""
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regexp.config.words.homes import expand_home
 from regexp.errors import RunError
 from regexp.runs.files.json_file import read_json_object
+from regexp.runs.files.kept_logits import SplitLogits, read_logits
 from regexp.runs.predicting.input_format import InputFormat, read_classes
 from regexp.runs.predicting.predictions import Predictions
 from regexp.runs.predicting.trained_model import TrainedModel, load_model
@@ -73,7 +74,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """One of "completed", "stopped_early", "diverged", "failed" and "unfinished"."""
+        """One of "completed", "stopped_early", "diverged", "pruned", "failed" and "unfinished"."""
         if (summary := self.summary) is not None:
             return str(summary["status"])
         return "failed" if (self.directory / "failure.json").exists() else "unfinished"
@@ -185,9 +186,18 @@ class Run:
         """
         from regexp.runs.predicting.prediction import predict_inputs
 
-        predictions = predict_inputs([self.load_trained_model(weights, target)], self.input_format, inputs)
+        model, has_diverged = self.load_trained_model(weights, target), self.status == "diverged"
+        predictions = predict_inputs([model], self.input_format, inputs, has_diverged)
         predictions.warn()
         return predictions
+
+    def test_logits(self) -> SplitLogits:
+        """Return the logits of the test images, which predictions=true has kept, and the labels of these images.
+
+        Raises:
+            RunError: the run has not kept them, or their file is broken.
+        """
+        return read_logits(self.directory, self.record)
 
     def export(
         self, path: Path | str, weights: str = "kept", target: "Callable[..., nn.Module] | str | None" = None
@@ -283,13 +293,3 @@ def load_run(path: Path | str) -> Run:
         True
     """
     return Run(expand_home(path))
-
-
-def find_runs(directory: Path) -> Iterator[Run]:
-    """Yield the runs recorded directly below a directory, by name, without those that were set aside."""
-    for path in sorted(directory.glob("*/run.json")):
-        if SET_ASIDE not in path.parent.name:
-            try:
-                yield Run(path.parent)
-            except RunError:
-                continue

@@ -23,7 +23,7 @@ _REQUIRED = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 READ_ERRORS = (RunError, LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 # The statuses of runs that are compared, and of those that are not.
 FINISHED_STATUSES = ("completed", "stopped_early")
-EXCLUDED_STATUSES = ("diverged", "failed", "running", "interrupted", "broken")
+EXCLUDED_STATUSES = ("diverged", "pruned", "failed", "running", "interrupted", "broken")
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def read_run_record(run: Run) -> RunRecord:
             metric_values = _metric_values(summary, run.config)
             ended, epoch_seconds = read_time(summary.get("finished")), float(summary["seconds"])
             image_counts = {split: int(images) for split, images in (summary.get("images") or {}).items()}
-            if status not in (*FINISHED_STATUSES, "diverged"):
+            if status not in (*FINISHED_STATUSES, "diverged", "pruned"):
                 raise RunError(f"{run.directory / 'summary.json'} is broken: its status is {status!r}")
     except READ_ERRORS as error:
         status, metric_values = "broken", {}

@@ -10,10 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from regexp.config.executor_registry import ExecutorSettings
 from regexp.config.job import Job
 from regexp.errors import StorageError
 from regexp.runs.directories import PlannedRun
 from regexp.runs.labels import make_labels
+from regexp.runs.listing.seed_plans import SEED_PLAN, refuse_another_schedule
+from regexp.runs.seed_plan import SeedPlan
+from regexp.runs.trials import PrunableTrial
 from regexp.utils.atomic_io import read_text, write_atomically
 from regexp.utils.exit_codes import print_error
 from regexp.utils.messages import first_line
@@ -32,16 +36,20 @@ class SweepRecord:
             are in the order in which they started.
         max_runs: the largest number of runs in one cohort; None: as many as fit in memory.
         workers: the number of processes that train; None: as many as the cores, the memory and the work allow.
+        executor: what trains the cohorts.
         started: the time at which the sweep started, with its time zone.
         swept_keys: the keys that vary, as far as the command says; what varies between the members is known besides.
         shown_streams: the image streams of which a run of an earlier batch shows pictures in TensorBoard.
         command: what the user typed, where the sweep comes in several batches; empty where it comes in one.
         forced: what run.json records of the sweep if it trains runs anew, the same in all batches; else empty.
+        search: what the record has of the search that the sweep belongs to; empty where it belongs to none.
+        trials: the trials that may be pruned, by the overrides of their runs.
+        seed_plan: the plan by which seeds are added until verdicts are decided; None: the number of seeds is fixed.
         planned_runs: the members so far, in order; a dictionary without values, so that none occurs twice.
     """
 
     def __init__(self, max_runs: int | None = None, workers: int | None = None) -> None:
-        self.max_runs, self.workers = max_runs, workers
+        self.max_runs, self.workers, self.executor = max_runs, workers, ExecutorSettings()
         now = time.time()
         self.id = time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + f"-{now % 1 * 1e6:06.0f}"
         self.started = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(now))
@@ -49,6 +57,9 @@ class SweepRecord:
         self.shown_streams: set[str] = set()
         self.command = ""
         self.forced: Mapping[str, str] = {}
+        self.search: Mapping[str, Any] = {}
+        self.trials: dict[tuple[str, ...], PrunableTrial] = {}
+        self.seed_plan: SeedPlan | None = None
         self.planned_runs: dict[PlannedRun, None] = {}
 
     def label(self, jobs: Sequence[Job]) -> list[str]:
@@ -64,8 +75,11 @@ class SweepRecord:
             outputs: the directory that holds outputs/NAME.
 
         Raises:
+            ConfigError: the members were looked at by another plan of seeds.
             StorageError: a file cannot be written.
         """
+        if self.seed_plan is not None:
+            refuse_another_schedule(self.seed_plan, [planned.directory for planned in planned_runs])
         if not self.planned_runs:
             # The last sweep is the one with the highest id, also where the clock was set back since the one before.
             last_id = max((file.stem for file in outputs.glob("*/sweeps/*.json")), default="")
@@ -81,7 +95,9 @@ class SweepRecord:
                 "id": self.id,
                 "command": typed_command() or "a sweep in Python",
                 "started": self.started,
+                **({"search": dict(self.search)} if self.search else {}),
                 **summarize_overrides([planned.job.overrides for planned in members]),
+                **({} if self.seed_plan is None else {SEED_PLAN: self.seed_plan.to_record()}),
                 "members": [
                     {
                         "directory": planned.directory.name,

@@ -46,7 +46,7 @@ def read_weights(directory: Path, weights: str) -> "tuple[dict[str, Tensor], dic
 def evaluated_prefix(names: Iterable[str]) -> str:
     """Return the prefix, among names of a checkpoint's tensors, of the weights with which the run was evaluated last.
 
-    These are the averages of a run that averages its weights.
+    These are the averages of a run that averages its weights, or the snapshots of its ensemble.
     """
     return "average/" if any(name.startswith("average/") for name in names) else "model/"
 

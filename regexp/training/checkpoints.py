@@ -13,8 +13,8 @@ class Checkpoint:
     """The state of a run at the end of an epoch, from which it can resume.
 
     Attributes:
-        tensors: "model/...", "best/...", "optimizer/..." and, where the run averages its weights, "average/...", as
-            they are for a run alone.
+        tensors: "model/...", "best/...", "optimizer/..." and, where the run averages its weights or takes
+            snapshots of them, "average/...", as they are for a run alone.
         metadata: JSON: epoch, status, best and last metrics, the state of early stopping and of the schedule, seconds.
     """
 
@@ -31,7 +31,7 @@ class Checkpoint:
 
     @property
     def last_weights(self) -> dict[str, Tensor]:
-        """The weights that were evaluated last: the averages where the run has some."""
+        """The weights that were evaluated last: the averages or snapshots where the run has some."""
         return self.tensors_of("average") or self.tensors_of("model")
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from math import prod
@@ -11,21 +11,21 @@ import torch
 from torch import Tensor
 
 from regexp.data.dataset import Dataset
-from regexp.models.protocol import Architecture, Predictor
+from regexp.models.protocol import Architecture
 from regexp.models.stacking import slice_of_run
 from regexp.training.batches import Batch, EpochImages, draw_epoch
 from regexp.training.checkpoints import Checkpoint, take_rows
 from regexp.training.early_stopping import EarlyStopping
+from regexp.training.evaluated_networks import EvaluatedNetworks, copy_row
 from regexp.training.losses.training_loss import stack_loss_terms, training_loss
 from regexp.training.losses.user_loss import UserLoss
 from regexp.training.member import Member
 from regexp.training.metrics import EpochMetrics, UserMetric
 from regexp.training.optimizers import StackedOptimizer
 from regexp.training.regularizers.adversary import Adversary
-from regexp.training.regularizers.averaging import WeightAverage
 from regexp.training.streams import stack_labels
 from regexp.utils.counts import batch_sizes
-from regexp.utils.device import Backend, move_together
+from regexp.utils.device import Backend
 
 # Steps of more runs keep a GPU busy for longer than their launches take, and a graph would only hold memory.
 MAX_GRAPH_RUNS = 64
@@ -45,8 +45,7 @@ class Cohort:
         uses_graphs: whether the steps of its epochs are launched as one CUDA graph.
         images, next_images: those of the epoch, and of the next where they have been drawn already.
         runs_per_stream: [S], how many consecutive runs read each image stream.
-        best_weights: parameters and buffers of the best epoch so far, by name, [K, ...].
-        average: the averages of the weights, which are then evaluated and kept; None without averaging.
+        evaluated: the networks that are evaluated and kept, and their best weights.
         user_loss, user_metrics: the loss of all runs, if it is one of the user's own, and metrics of the user's own.
         loss_terms: the terms of the loss that any run uses, with the numbers [K] of the runs.
         measured_labels: [K, n], those that each run trains on; None where all runs train on the data set's own.
@@ -92,11 +91,9 @@ class Cohort:
         seeds = [settings.seed for settings in run_settings]
         self.model = architecture.make_model(seeds, [settings.rates for settings in run_settings])
         self.model.to(backend.device, backend.dtype)
-        self.best_weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        rules = [settings.averaging for settings in run_settings if settings.averaging is not None]
-        self.average = WeightAverage(rules, self.model) if rules else None
+        self.epoch = next((checkpoint.metadata["epoch"] for checkpoint in checkpoints if checkpoint is not None), 0)
+        self.evaluated = EvaluatedNetworks([settings.averaging for settings in run_settings], self.model, self.epoch)
         self.early_stopping = EarlyStopping([settings.stopping for settings in run_settings])
-        self.epoch = 0
         self.next_images: EpochImages | None = None
         self.last_checkpoint_time = time.perf_counter()
         self.checkpoint_seconds = 0.0
@@ -117,15 +114,13 @@ class Cohort:
         """Restore run k from its checkpoint, except for its optimizer, which does not exist yet."""
         for prefix, stacked in self._weights().items():
             for name, tensor in checkpoint.tensors_of(prefix).items():
-                stacked[name][k].copy_(tensor)
-        self.epoch = checkpoint.metadata["epoch"]
+                copy_row(stacked[name], k, tensor)
         self.members[k].restore_progress(checkpoint.metadata)
         self.early_stopping.restore_progress(k, checkpoint.metadata)
 
-    def _weights(self) -> dict[str, dict[str, Tensor]]:
+    def _weights(self) -> dict[str, Mapping[str, Tensor]]:
         """Return the stacked tensors that hold weights, by the prefix of their names in checkpoints."""
-        average = {} if self.average is None else {"average": self.average.tensors}
-        return {"model": self.model.state_dict(), "best": self.best_weights, **average}
+        return {"model": self.model.state_dict(), **self.evaluated.tensors()}
 
     def _derive_from_members(self) -> None:
         """Set the image streams, the measured labels, the loss terms and the sums, which follow from the members."""
@@ -159,8 +154,7 @@ class Cohort:
         if self.user_loss is not None:
             self.user_loss.begin_epoch(seeds, self.epoch, self.backend.device)
         self.optimizer.begin_epoch(self.steps_per_epoch, seeds)
-        if self.average is not None:
-            self.average.begin_epoch(self.epoch, self.steps_per_epoch)
+        self.evaluated.begin_epoch(self.epoch, self.steps_per_epoch)
         self.objective_sums.zero_()
         self.gradient_norm_sums.zero_()
 
@@ -220,25 +214,11 @@ class Cohort:
         if measures_norms and norms is not None:
             self.gradient_norm_sums += norms
         optimizer.step()
-        if self.average is not None and self.average.every_step:
-            self.average.update((optimizer.steps_done - 1) % self.steps_per_epoch, self.model.state_dict())
+        self.evaluated.end_step((optimizer.steps_done - 1) % self.steps_per_epoch)
 
     def average_weights(self) -> None:
-        """Update the averages that are taken over epochs."""
-        if self.average is not None:
-            self.average.end_epoch(self.epoch, self.model, self.dataset.cropped_train, self.batch_size, self.backend)
-
-    @property
-    def evaluated_model(self) -> Predictor:
-        """The networks that are evaluated and kept: those with the averages of the weights, where there are some."""
-        return self.model if self.average is None else self.average.model
-
-    def select_evaluated(self, rows: Tensor) -> Predictor:
-        """Return a copy of the evaluated networks of the runs at `rows` [K']."""
-        model = self.model.select_runs(rows)
-        if self.average is not None:
-            self.average.copy_into(model, rows)
-        return model
+        """Update the averages that are taken over epochs, or take snapshots of the weights."""
+        self.evaluated.end_epoch(self.epoch, self.dataset.cropped_train, self.batch_size, self.backend)
 
     def end_epoch(self, metrics: Sequence[EpochMetrics]) -> list[bool]:
         """End an epoch: keep the weights that are the best so far, and update early stopping and the schedules.
@@ -250,10 +230,7 @@ class Cohort:
             [K], for each run whether early stopping ends it.
         """
         is_best = [member.update(run_metrics) for member, run_metrics in zip(self.members, metrics, strict=True)]
-        if any(is_best):
-            [rows] = move_together([torch.tensor(is_best).nonzero().flatten()], self.backend.device)
-            for name, tensor in self.evaluated_model.state_dict().items():
-                self.best_weights[name].index_copy_(0, rows, tensor.index_select(0, rows))
+        self.evaluated.keep_best(is_best)
         scores = [member.score(run_metrics) for member, run_metrics in zip(self.members, metrics, strict=True)]
         for member, score in zip(self.members, scores, strict=True):
             if (plateau := member.settings.hyperparameters.plateau) is not None:
@@ -261,8 +238,9 @@ class Cohort:
         training_scores = [
             member.training_score(run_metrics) for member, run_metrics in zip(self.members, metrics, strict=True)
         ]
+        is_counted = torch.tensor(self.evaluated.find_counted(self.epoch))
         table = torch.tensor([scores, training_scores], dtype=torch.float64)
-        stops: list[bool] = self.early_stopping.update(*table).tolist()
+        stops: list[bool] = self.early_stopping.update(table[0], table[1], is_counted).tolist()
         return stops
 
     def keep_runs(self, rows: Sequence[int]) -> None:
@@ -273,10 +251,7 @@ class Cohort:
         index = torch.tensor(rows, device=self.backend.device)
         self.optimizer.release_parameters()
         self.model.keep_runs(index)
-        for name in self.best_weights:
-            self.best_weights[name] = self.best_weights[name][index]
-        if self.average is not None:
-            self.average.keep_runs(index, self.model)
+        self.evaluated.keep_runs(index)
         self.optimizer.keep_runs(index, dict(self.model.named_parameters()))
         self.early_stopping.keep_runs(index.cpu())
         self._derive_from_members()
@@ -292,7 +267,8 @@ class Cohort:
         progress = [
             {"epoch": self.epoch, **self.members[k].progress(), **self.early_stopping.progress(k)} for k in rows
         ]
-        return list(map(Checkpoint, take_rows(stacked, rows, names), progress))
+        tensors = map(self.evaluated.drop_unused, take_rows(stacked, rows, names))
+        return list(map(Checkpoint, tensors, progress))
 
 
 def _sort_key(member: Member) -> tuple[str, str]:

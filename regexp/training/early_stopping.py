@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# What an epoch changes: attributes of EarlyStopping.
+_STATE = ("best", "bad_epochs", "lowest", "strip_epochs", "strip_sum", "strip_min")
+
 
 @dataclass(frozen=True)
 class StoppingRule:
@@ -68,13 +71,15 @@ class EarlyStopping:
         self.bad_epochs, self.strip_epochs, self.strip_sum = torch.zeros(3, len(rules), dtype=torch.float64)
         self.stops = torch.zeros(len(rules), dtype=torch.bool)
 
-    def update(self, scores: Tensor, training_scores: Tensor) -> Tensor:
+    def update(self, scores: Tensor, training_scores: Tensor, is_counted: Tensor | None = None) -> Tensor:
         """Count an epoch, and return which runs stop, [K] of bool.
 
         Args:
             scores: [K], the monitored values of the epoch; lower is better.
             training_scores: [K], the same on the training images.
+            is_counted: [K] of bool, for which runs the epoch counts; None for all. The others stay as they are.
         """
+        state = {name: getattr(self, name) for name in _STATE}
         scores, training_scores = scores.double(), training_scores.double()
         improved = scores < self.best - self.min_delta
         self.best = torch.where(improved, scores, self.best)
@@ -87,6 +92,10 @@ class EarlyStopping:
             | (generalization_loss > self.max_generalization_loss)
             | (quotient > self.max_quotient)
         )
+        if is_counted is not None:
+            self.stops = self.stops & is_counted
+            for name, values in state.items():
+                setattr(self, name, torch.where(is_counted, getattr(self, name), values))
         return self.stops
 
     def _measure_progress(self, training_scores: Tensor) -> Tensor:
@@ -103,8 +112,7 @@ class EarlyStopping:
 
     def progress(self, k: int) -> dict[str, Any]:
         """Return how far run k has come, for the metadata of its checkpoint."""
-        names = ("best", "bad_epochs", "lowest", "strip_epochs", "strip_sum", "strip_min")
-        state = {name: float(getattr(self, name)[k]) for name in names}
+        state = {name: float(getattr(self, name)[k]) for name in _STATE}
         return {"early_stopping": {**state, "stops": bool(self.stops[k])}}
 
     def restore_progress(self, k: int, metadata: Mapping[str, Any]) -> None:

@@ -11,10 +11,12 @@ from torch import Tensor
 from regexp.training.checkpoints import Checkpoint
 from regexp.training.early_stopping import StoppingRule
 from regexp.training.losses.training_loss import LossSettings
+from regexp.training.measures.robustness import Robustness
 from regexp.training.metrics import EpochMetrics
 from regexp.training.parameter_groups import Hyperparameters
 from regexp.training.regularizers.adversary import AttackSettings
 from regexp.training.regularizers.averaging import Averaging
+from regexp.training.regularizers.snapshots import SnapshotRule
 from regexp.training.streams import ImageStream
 
 # So many runs are recorded at the same time, beyond which the disk gains nothing.
@@ -38,7 +40,10 @@ class RunSettings:
         restore_best: whether the run keeps its best weights; otherwise its last.
         hyperparameters: those of the optimizer.
         attack: how training images are changed so that the network errs; None for not at all.
-        averaging: how the weights are averaged; None for the weights themselves.
+        averaging: how the weights, or the predictions of snapshots of them, are averaged; None for the weights
+            themselves.
+        measures_robustness: whether the accuracy on corrupted test images is measured when it has ended.
+        keeps_logits: whether the logits of the test images are kept then.
         stream: the image stream.
         stream_key: equal for runs that share their image stream.
     """
@@ -53,9 +58,38 @@ class RunSettings:
     restore_best: bool
     hyperparameters: Hyperparameters
     attack: AttackSettings | None
-    averaging: Averaging | None
+    averaging: Averaging | SnapshotRule | None
+    measures_robustness: bool
+    keeps_logits: bool
     stream: ImageStream
     stream_key: str
+
+
+@dataclass(frozen=True)
+class FinalMeasures:
+    """What is measured of a run that has ended: on the test set, or else on the validation set.
+
+    Attributes:
+        test: every metric on the test set, with the weights that the run keeps; None without a test set, or where the
+            loss is not finite.
+        test_last: the same with the last weights.
+        confusion_matrix: [classes, classes], counts of images by label (row) and prediction (column), with the weights
+            that the run keeps.
+        reliability: [bins, 3], the number of these images, the sum of their confidences, and the correct ones, by
+            bins of the confidence.
+        robustness: the accuracy on corrupted test images with the weights that the run keeps; None where it was not
+            asked for, or not without a test set.
+        logits: [N, classes] of these images, float32, in their order; None where they are not asked for.
+        labels: [N], those of these images.
+    """
+
+    test: Mapping[str, float] | None
+    test_last: Mapping[str, float] | None
+    confusion_matrix: Tensor
+    reliability: Tensor
+    robustness: Robustness | None
+    logits: Tensor | None
+    labels: Tensor
 
 
 @dataclass(frozen=True)
@@ -63,16 +97,10 @@ class RunResult:
     """The result of a run that has ended.
 
     Attributes:
-        status: completed, stopped_early or diverged.
+        status: completed, stopped_early, diverged or pruned.
         best: metrics of the best epoch; None where none had a finite score.
         last: metrics of the last epoch.
-        test: every metric on the test set, with the weights that the run keeps; None without a test set, or where the
-            loss is not finite.
-        test_last: the same with the last weights.
-        confusion_matrix: [classes, classes], counts of images by label (row) and prediction (column), with the weights
-            that the run keeps, on the test set or else on the validation set.
-        reliability: [bins, 3], the number of these images, the sum of their confidences, and the correct ones, by
-            bins of the confidence.
+        measures: what is measured of it at its end; None of a pruned run, which no result counts.
         checkpoint: the last checkpoint of the run.
         seconds: how long its epochs took.
     """
@@ -80,12 +108,19 @@ class RunResult:
     status: str
     best: EpochMetrics | None
     last: EpochMetrics
-    test: Mapping[str, float] | None
-    test_last: Mapping[str, float] | None
-    confusion_matrix: Tensor
-    reliability: Tensor
+    measures: FinalMeasures | None
     checkpoint: Checkpoint
     seconds: float
+
+    @property
+    def test(self) -> Mapping[str, float] | None:
+        """Every metric on the test set, with the weights that the run keeps; None where there is none."""
+        return None if self.measures is None else self.measures.test
+
+    @property
+    def test_last(self) -> Mapping[str, float] | None:
+        """The same with the last weights."""
+        return None if self.measures is None else self.measures.test_last
 
 
 class Recorder(Protocol):
@@ -115,6 +150,14 @@ class Reporter(Protocol):
 
     def show_epoch(self, metrics: Sequence[EpochMetrics]) -> None:
         """Show an epoch, given the metrics of each run that still trained."""
+
+
+class Pruner(Protocol):
+    """What ends runs before their end, because others of a search promise more."""
+
+    def choose_pruned(self) -> "Sequence[Member]":
+        """Return the runs that are pruned after the epoch that has just ended."""
+        ...
 
 
 @dataclass
@@ -161,6 +204,8 @@ class Member:
     def restore_progress(self, metadata: Mapping[str, Any]) -> None:
         """Go on from the metadata of a checkpoint."""
         self.status, self.seconds = metadata["status"], metadata["seconds"]
+        if self.status == "pruned":  # what asks for the run now wants more of it
+            self.status = None
         self.best = EpochMetrics.from_dict(metadata["best"])
         self.last = EpochMetrics.from_dict(metadata["last"])
         if (plateau := self.settings.hyperparameters.plateau) is not None:

@@ -6,6 +6,7 @@ optimizer can compute its factors once for all of them.
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from functools import cache
 
@@ -86,6 +87,24 @@ def approach(schedule: Schedule, start: int, steps: int, final_factor: float) ->
         if step < start:
             return schedule(step)
         return _anneal(schedule(start), final_factor, min(1.0, (step - start) / steps) if steps else 1.0)
+
+    return factor
+
+
+@cache
+def restarts(cycle_ends: tuple[int, ...]) -> Schedule:
+    """Return half a cosine from 1 to almost 0 in each of several cycles (Huang et al. 2017, equation 2).
+
+    Within a cycle it is CosineAnnealingLR, as CosineAnnealingWarmRestarts is for cycles of equal length.
+
+    Args:
+        cycle_ends: [cycles], the number of steps after which each cycle ends.
+    """
+
+    def factor(step: int) -> float:
+        cycle = min(bisect_right(cycle_ends, step), len(cycle_ends) - 1)
+        start = cycle_ends[cycle - 1] if cycle > 0 else 0
+        return _anneal(1.0, 0.0, (step - start) / (cycle_ends[cycle] - start))
 
     return factor
 

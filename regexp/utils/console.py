@@ -20,11 +20,14 @@ class Console(rich.console.Console):
     Attributes:
         is_silent: whether nothing is to be printed at all. Warnings then go to Python's `warnings`: a result may be of
             no use.
+        hides_headers: whether the headers of cohorts are left out, because an earlier batch has shown them.
+        hides_progress: whether progress is left out where the output cannot be redrawn.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.is_silent = self.quiet
+        self.hides_headers = self.hides_progress = False
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="replace")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from errno import EDQUOT, EIO, ENOSPC
 
-from regexp.errors import SUCCESS, ConfigError, RegexpError, RunBusy, RunError, StorageError
+from regexp.errors import SUCCESS, ConfigError, RegexpError, RunBusy, RunError, RunQueued, StorageError
 from regexp.utils.messages import say, show_bytes
 
 # The number of runs that failed whose errors are all shown.
@@ -59,13 +59,12 @@ def raise_failures(errors: Sequence[Exception], others_finished: bool) -> None:
         Exception: the first error, if no other run has finished, or it says that runs are busy.
         RunError: the messages of all errors, if other runs have finished.
     """
+    errors = [error for error in errors if not isinstance(error, RunQueued)] or errors
     if not errors:
         return
     if not others_finished or isinstance(errors[0], RunBusy):
         raise errors[0]
-    for error in errors:
-        if not isinstance(error, RegexpError):
-            traceback.print_exception(error)
+    print_tracebacks(errors)
     messages = list(dict.fromkeys(str(error) or type(error).__name__ for error in errors))
     reasons = [message.partition("\n")[0] for message in messages[:_MAX_MESSAGES]]
     if len(messages) > _MAX_MESSAGES:
@@ -76,6 +75,13 @@ def raise_failures(errors: Sequence[Exception], others_finished: bool) -> None:
     )
     hint = f"The other runs have finished; {again}."
     raise RunError("\n".join([*reasons, *remedies, hint]))
+
+
+def print_tracebacks(errors: Sequence[BaseException]) -> None:
+    """Print the tracebacks of the errors that are bugs."""
+    for error in errors:
+        if not isinstance(error, RegexpError):
+            traceback.print_exception(error)
 
 
 @contextmanager

@@ -46,7 +46,8 @@ def test_the_command_trains(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--hydra-help"], 'eval "$(regexp -sc install=bash)"'),
+        # Hydra takes seconds to list its groups.
+        pytest.param(["--hydra-help"], 'eval "$(regexp -sc install=bash)"', marks=pytest.mark.slow),
         (["--info", "plugins"], "CohortLauncher"),
         (["--cfg", "job"], "normalization:"),
         (["--shell-completion", "install=bash"], "hydra_bash_completion"),

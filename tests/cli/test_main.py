@@ -7,14 +7,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from helpers.commands import SHORT
+from helpers.commands import SHORT, run_main
 from helpers.commands import run_regexp as run_in_this_process
 
 from regexp import run
+from regexp.__main__ import main
 from regexp.config.hydra_config.search_path import CONF
 from regexp.config.schema import OPTIONS
+from regexp.execution.run_recorder import RunRecorder
 
 REGEXP = [sys.executable, "-W", "error", "-m", "regexp"]
 # Without UV, which uv sets for what it runs.
@@ -205,11 +208,33 @@ def uninterrupted_metrics(tmp_path_factory: pytest.TempPathFactory) -> list[str]
     return read_metrics(outputs)
 
 
-# One signal is handled as the other.
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
-)
-def test_a_signal_stops_a_run_after_its_epoch_and_the_same_command_resumes(
+def test_an_interruption_stops_a_run_after_its_epoch_and_the_same_command_resumes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*LONG, "epochs=5"]
+    run(words, "uninterrupted", quiet=True)
+    record_epoch = RunRecorder.record_epoch
+
+    def record_and_interrupt(self: RunRecorder, *arguments: Any) -> None:
+        record_epoch(self, *arguments)
+        if len(read_metrics()) == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunRecorder, "record_epoch", record_and_interrupt)
+        assert run_main(monkeypatch, main, "regexp", *words) == 130
+    out, err = capsys.readouterr()
+    assert "Run the same command again to resume." in out
+    assert err == ""
+    assert len(read_metrics()) == 3
+    assert run_in_this_process(monkeypatch, *words) == 0
+    assert "resuming after epoch 2" in capsys.readouterr().out
+    assert read_metrics() == read_metrics("uninterrupted")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_a_process_after_an_epoch_and_the_same_command_resumes(
     number: int,
     status: int,
     uninterrupted_metrics: list[str],

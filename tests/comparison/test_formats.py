@@ -142,6 +142,23 @@ def test_special_characters_are_escaped(character: str) -> None:
     assert escape_latex(f"a{character}b") != f"a{character}b"
 
 
+def test_a_wide_table_of_runs_has_a_small_font_and_folders_below_their_rows() -> None:
+    narrow = simulate_sweep((("none", "batch"),), ("normalization",))
+    keys = ("normalization", "mixing", "averaging", "optimizer", "schedule", "augmentation")
+    wide = simulate_sweep(tuple((f"{key}1", f"{key}2") for key in keys), keys, seeds=1)
+    for comparison, is_wide in ((narrow, False), (wide, True)):
+        text = format_comparison("latex", comparison, single_runs=True)
+        rows = [line for line in text.splitlines() if "runs/" in line]
+        assert len(rows) == len(comparison.records)
+        assert (r"\footnotesize" in text) is not is_wide
+        assert all((r"\* \multicolumn" in row) is is_wide for row in rows)
+        counts = {line.partition(r"\multicolumn")[0].count(" & ") for line in text.splitlines() if " & " in line}
+        assert len(counts) == 1
+        assert not is_wide or f"multicolumn{{{counts.pop() + 1}}}" in rows[0]
+        assert "own time, in seconds" not in text
+        assert "Single runs. " in text
+
+
 def nasty_comparison() -> Comparison:
     comparison = simulate_sweep((NASTY_VALUES, ("_", "\udce9")), ("normalization", "model.options.a_b"))
     comparison.collection.title = "regexp -m \n <b>100 %</b>"

@@ -21,7 +21,7 @@ from regexp.comparison.loading import collect
 from regexp.comparison.rows import Row
 from regexp.comparison.tensorboard import prepare_log_directory
 from regexp.comparison.verdicts import format_metric
-from regexp.config.metric_registry import FINAL_TAGS, RUN_METRICS
+from regexp.config.metric_registry import CORRUPTION_METRICS, FINAL_TAGS, RUN_METRICS
 from regexp.errors import RunError
 from regexp.execution.run_recorder import RunRecorder
 from regexp.runs.tensorboard.logdirs import make_current_logdir, make_logdir
@@ -188,7 +188,8 @@ def test_the_columns_are_what_varied_and_then_the_final_metrics() -> None:
     assert all(info.differs for info in keys.values())
     assert list(keys["normalization"].domain_discrete) == ["batch", "none"]
     assert keys["optimizer.lr"].display_name == "lr"
-    assert [info.name.tag for info in experiment.metric_infos] == list(FINAL_TAGS.values())
+    measured = [tag for name, tag in FINAL_TAGS.items() if name.removeprefix("test_") not in CORRUPTION_METRICS]
+    assert [info.name.tag for info in experiment.metric_infos] == measured
     names = [info.display_name for info in (*experiment.hparam_infos, *experiment.metric_infos)]
     assert len(set(names)) == len(names)
     assert names[4:7] == ["test accuracy", "validation accuracy", "test loss"]
@@ -221,7 +222,7 @@ def test_a_final_score_that_is_not_finite_is_in_no_average(monkeypatch: pytest.M
 
     def spoil(self: RunRecorder, result: Any) -> None:
         if self.planned.job.config.seed == 1:
-            object.__setattr__(result, "test", {**result.test, "loss": float("inf")})
+            object.__setattr__(result.measures, "test", {**result.test, "loss": float("inf")})
         record_result(self, result)
 
     monkeypatch.setattr(RunRecorder, "record_result", spoil)

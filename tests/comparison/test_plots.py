@@ -1,5 +1,6 @@
 """Plots of a comparison: every configuration is told, nothing is covered, and small differences show."""
 
+import json
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from regexp.comparison.plotting.interactions import plot_interactions
 from regexp.comparison.plotting.loss_curves import _narrow_limits, plot_curves
 from regexp.comparison.plotting.overfitting import plot_gap
 from regexp.comparison.plotting.point_labels import label_points
+from regexp.comparison.plotting.robustness import MAX_LINES, plot_robustness
 
 LEVELS = {
     "normalization": ("none", "batch"),
@@ -37,8 +39,23 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
                 overrides = [f"normalization={normalization}", f"model.dropout={dropout}"]
                 for seed in range(2):
                     accuracy = 0.9 + 0.03 * i - 0.01 * j + 0.0001 * k + 0.001 * seed
-                    write_run(directory, [*overrides, f"optimizer.weight_decay={decay}"], seed, accuracy, accuracy)
+                    run = write_run(
+                        directory, [*overrides, f"optimizer.weight_decay={decay}"], seed, accuracy, accuracy
+                    )
+                    add_corruptions(run, accuracy)
     return compare_collection(collect([directory]))
+
+
+CORRUPTIONS = {"noise": 0.1, "shift": 0.05}
+
+
+def add_corruptions(directory: Path, accuracy: float) -> None:
+    """Add the accuracies on corrupted images to the summary of a run: each strength takes as much away."""
+    path = directory / "summary.json"
+    summary = json.loads(path.read_text())
+    corruptions = {name: [accuracy - loss * level for level in range(1, 6)] for name, loss in CORRUPTIONS.items()}
+    summary["test"]["corrupted_accuracy"] = float(np.mean(list(corruptions.values())))
+    path.write_text(json.dumps({**summary, "corruptions": corruptions}))
 
 
 def read_texts(figure: Figure) -> str:
@@ -113,3 +130,42 @@ def test_small_differences_of_validation_losses_show() -> None:
     # Neighbouring curves end at least a twentieth of the axis apart.
     assert all(b - a > (high - low) / 20 for a, b in pairwise(finals))
     assert _narrow_limits([[float("inf")]]) == (0.0, 0.0, 0)
+
+
+def test_a_panel_for_each_corruption_has_the_baseline_and_the_best_from_clean_images_to_the_strongest(
+    comparison: Comparison,
+) -> None:
+    """The best are those with normalization; the seeds are 0.1 points apart, and their interval is 6.4 times that."""
+    figure = plot_robustness(comparison)
+    assert f"the best {MAX_LINES} of 11 beside the baseline" in read_texts(figure)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels[0] == f"{comparison.baseline.title} (baseline)"
+    assert len(labels) == MAX_LINES + 1
+    assert all("norm=batch" in label for label in labels[1:])
+    panels = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
+    assert list(panels) == list(CORRUPTIONS)
+    baseline_accuracy = np.mean([0.9, 0.901])
+    for name, axes in panels.items():
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["clean", "1", "2", "3", "4", "5"]
+        assert len(axes.containers) == len(labels)
+        [line, _, [bars]] = axes.containers[0]
+        means = np.array(line.get_ydata(), dtype=float)
+        np.testing.assert_allclose(means, 100 * (baseline_accuracy - CORRUPTIONS[name] * np.arange(6)))
+        ends = np.array([segment[:, 1] for segment in bars.get_segments()])  # [6, 2]
+        np.testing.assert_allclose(ends[:, 1] - ends[:, 0], 2 * 100 * 12.706 * 0.001 / 2, rtol=1e-3)
+
+
+def test_runs_without_corruptions_are_left_out_of_the_plot(comparison: Comparison, tmp_path: Path) -> None:
+    """One of the configurations has none, one has two seeds of which one has some, and a summary was edited by hand."""
+    for seed in range(2):
+        write_run(tmp_path, ["model.dropout=0"], seed)
+        run = write_run(tmp_path, ["model.dropout=0.2"], seed)
+        broken = write_run(tmp_path, ["model.dropout=0.5"], seed)
+        add_corruptions(broken, 0.9)
+        summary = json.loads((broken / "summary.json").read_text())
+        (broken / "summary.json").write_text(json.dumps({**summary, "corruptions": None}))
+    add_corruptions(run, 0.9)
+    figure = plot_robustness(compare_collection(collect([tmp_path])))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["0.2"]
+    [line, *_] = figure.axes[0].containers[0]
+    assert line.get_ydata()[0] == pytest.approx(90)

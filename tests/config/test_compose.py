@@ -93,6 +93,7 @@ def test_every_field_has_a_mark_and_help(schema_class: type[Any]) -> None:
             assert item.metadata["help"], item.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", GROUPS["experiment"])
 @pytest.mark.parametrize("model", OPTIONS["model"])
 def test_an_experiment_without_a_model_of_its_own_suits_every_model(experiment: str, model: str) -> None:

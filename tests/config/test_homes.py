@@ -13,6 +13,7 @@ from regexp.cli.compare import main as compare_main
 from regexp.config.compose import compose_job, make_composer
 from regexp.config.words.homes import expand_home
 from regexp.config.words.value_kinds import list_path_keys
+from regexp.config.words.yaml_files import read_yaml
 from regexp.data.sources import cache_directory, data_directory, locate
 from regexp.errors import ConfigError, RegexpError, StorageError
 from regexp.preview import preview
@@ -90,6 +91,15 @@ def test_every_key_that_holds_a_path_takes_a_home(tmp_path: Path, home: Path, ke
         for part in key.split("."):
             cfg = cfg[part]
         assert expand_home(cfg[0] if is_list else cfg) == home / "x y"
+
+
+@pytest.mark.parametrize("directory", ["~/x", "x"])
+def test_a_file_that_was_parsed_before_is_as_if_parsed_anew(directory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for home in ("/a", "/b"):
+        monkeypatch.setenv("HOME", home)
+        config = read_yaml(Path("mine.yaml"), f"dir: {directory}", "hydra.run")
+        assert config == {"dir": directory.replace("~", home)}
+        config["dir"] = "changed"
 
 
 @pytest.mark.parametrize("place", ["REGEXP_CACHE", "XDG_CACHE_HOME", "REGEXP_DATA_ROOT"])

@@ -55,6 +55,10 @@ IDLE = {
     "mixing.probability": ("mixing=cutmix mixing.probability=0", "mixing=cutmix with mixing.probability=0 mixes no"),
     "data.root": ("data=digits data.root=pictures", "data.root=pictures has no effect with data=digits"),
     "data.val_size": ("data.validation=test data.val_size=0.3", "data.val_size=0.3 has no effect with"),
+    "evaluation.corruptions": (
+        "data=wine evaluation.corruptions=true",
+        "evaluation.corruptions=true has no effect with data=wine: a table has no images",
+    ),
     "device.index": ("device=cpu device.index=0", "device.index=0 has no effect with device=cpu"),
     "loss.gamma": ("loss=focal loss.gamma=0", "loss=focal with loss.gamma=0 is the cross entropy"),
     "loss.beta": ("loss=hard_bootstrap loss.beta=1", "loss=hard_bootstrap with loss.beta=1 is the cross entropy"),
@@ -64,6 +68,14 @@ IDLE = {
     "averaging.decay": ("averaging=ema averaging.decay=0", "averaging.decay=0 averages nothing"),
     "averaging.start": ("averaging=swa epochs=4", "averaging.start=0.75 averages the last of epochs=4 alone"),
     "averaging.anneal_epochs": ("averaging=swa averaging.anneal_epochs=2", "has no effect with averaging.lr=null"),
+    "averaging.cycles": (
+        "averaging=snapshots averaging.cycles=1",
+        "averaging.cycles=1 and epochs=100 takes one snapshot, and an ensemble needs two",
+    ),
+    "averaging.snapshots": (
+        "averaging=snapshots averaging.snapshots=1",
+        "averaging.snapshots=1 is no ensemble: the network of the last cycle predicts alone",
+    ),
     "schedule.final_fraction": (
         "schedule=cosine schedule.final_fraction=1",
         "schedule=cosine with schedule.final_fraction=1 keeps the learning rate",
@@ -100,6 +112,7 @@ EFFECTIVE = {
     "batch_size": "decides the steps; beyond the number of images all are one batch",
     "force": "false is off",
     "keep_checkpoints": "true is the default; false always deletes or shortens the checkpoint",
+    "predictions": "false is off",
     "loss.label_smoothing": "0 is off",
     "loss.target": "null is cross entropy",
     "loss.class_weights": "none is off",
@@ -198,7 +211,7 @@ def test_an_option_without_effect_is_refused(key: str) -> None:
         "early_stopping=generalization_loss epochs=3",
         "early_stopping=progress epochs=6",
         "keep=true",
-        "normalization=batch normalization.virtual_batch=63",
+        "normalization=batch normalization.virtual_batch=62",
         "force=true",
         "loss=focal loss.gamma=0.5",
         "loss=bootstrap",
@@ -213,6 +226,9 @@ def test_an_option_without_effect_is_refused(key: str) -> None:
         "mixing=mixup mixing.alpha=0.1 mixing.probability=0.1",
         "mixing=cutmix",
         "batch_size=2 mixing=mixup",
+        "averaging=snapshots",
+        "averaging=snapshots averaging.snapshots=2 epochs=5",
+        "averaging=snapshots early_stopping.patience=3",
     ],
 )
 def test_an_option_with_effect_gets_none(line: str) -> None:
@@ -245,6 +261,11 @@ def test_parts_of_batches_that_are_too_small_get_a_warning() -> None:
     assert warning.startswith("normalization=batch estimates its statistics from batches of normalization.virtual_bat")
 
 
+def test_parts_that_leave_a_single_image_get_a_warning() -> None:
+    [warning] = warnings_of("normalization=batch normalization.virtual_batch=63")
+    assert warning.startswith("normalization.virtual_batch=63 has hardly an effect with batch_size=64: the image that")
+
+
 def test_a_penalty_that_works_against_the_loss_gets_a_warning() -> None:
     [warning] = warnings_of("loss=bootstrap loss.confidence_penalty=0.1")
     assert warning.startswith(
@@ -263,6 +284,27 @@ def test_a_learning_rate_that_averaging_never_reaches_gets_a_warning() -> None:
     [warning] = warnings_of(f"{line} epochs=16")
     assert "averaging.anneal_epochs=5 never reaches averaging.lr=0.01 within the last 4 of epochs=16" in warning
     assert warnings_of(f"{line} epochs=20") == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ("epochs=3", ["averaging.cycles=5 are more than epochs=3: a cycle takes one epoch at least"]),
+        ("epochs=1 averaging.cycles=1", ["averaging.cycles=1 and epochs=1 takes one snapshot"]),
+        ("averaging.snapshots=6", ["averaging.snapshots=6 has no effect beyond averaging.cycles=5"]),
+        ("early_stopping.patience=4", ["early_stopping.patience=4 can never end a run: with averaging=snapshots it"]),
+        ("early_stopping=progress", ["early_stopping.strip=5 can never end a run: with averaging=snapshots it counts"]),
+    ],
+)
+def test_cycles_that_do_nothing_get_a_warning(words: str, parts: list[str]) -> None:
+    warnings = warnings_of(f"averaging=snapshots {words}")
+    assert [part in warning for part, warning in zip(parts, warnings, strict=True)] == [True] * len(parts), warnings
+
+
+def test_snapshots_refuse_another_schedule() -> None:
+    for schedule in ("cosine", "plateau"):
+        with pytest.raises(ConfigError, match=f"averaging=snapshots with schedule={schedule}: both decide the learn"):
+            warnings_of(f"averaging=snapshots schedule={schedule}")
 
 
 def test_early_stopping_before_a_plateau_gets_a_warning() -> None:

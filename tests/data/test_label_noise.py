@@ -73,7 +73,7 @@ def assert_same_results(alone: MemoryRecorder, together: MemoryRecorder) -> None
     assert together.final_result.test is not None
     assert alone.final_result.test is not None
     assert together.final_result.test["loss"] == pytest.approx(alone.final_result.test["loss"], abs=1e-9)
-    assert torch.equal(together.final_result.confusion_matrix, alone.final_result.confusion_matrix)
+    assert torch.equal(together.final_measures.confusion_matrix, alone.final_measures.confusion_matrix)
 
 
 def test_runs_with_different_noise_train_together_as_they_do_alone() -> None:
@@ -166,7 +166,7 @@ def test_training_metrics_use_noisy_labels_and_all_others_true_ones(
     with torch.no_grad():
         predictions = model(dataset.test.images.double() / 255).argmax(1)
     [confusion_matrix] = count_confusions(predictions.unsqueeze(0), dataset.test.labels, 10)
-    assert torch.equal(recorder.final_result.confusion_matrix, confusion_matrix)
+    assert torch.equal(recorder.final_measures.confusion_matrix, confusion_matrix)
 
 
 def test_a_cohort_keeps_each_runs_labels_when_others_leave() -> None:

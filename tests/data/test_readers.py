@@ -114,12 +114,17 @@ DAMAGES: dict[str, Callable[[Tensors, dict[str, str]], object]] = {
 @pytest.fixture
 def cached_source(overrides: list[str]) -> Source:
     """Return the source of a data set that is in the cache."""
-    if not DATA_SOURCES[overrides[0].removeprefix("data=")].cached:
-        pytest.skip("packaged data sets are not cached")
     load_uncached(overrides)
     return locate(*source_arguments(compose_job(overrides).config))
 
 
+# Packaged data sets are not cached.
+of_cached_data_sets = pytest.mark.parametrize(
+    "overrides", [name for name, source in DATA_SOURCES.items() if source.cached], indirect=True
+)
+
+
+@of_cached_data_sets
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_cache_with_wrong_content_is_written_again(overrides: list[str], cached_source: Source, damage: str) -> None:
     first = load_uncached(overrides)
@@ -133,6 +138,7 @@ def test_a_cache_with_wrong_content_is_written_again(overrides: list[str], cache
     assert _read_cache(cached_source) is not None
 
 
+@of_cached_data_sets
 @pytest.mark.parametrize(
     "damage", [lambda content: content[:-1], lambda content: b"garbage" * 100, lambda content: b""]
 )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from regexp.config.compose import compose_jobs
-from regexp.execution.executors import local_workers, worker
+from regexp.execution.executors import kept_workers, local_workers, worker
 from regexp.execution.executors.local_workers import LocalWorkers
 from regexp.execution.planning import PlannedCohort
 from regexp.execution.terminal import Terminal
@@ -72,7 +72,7 @@ def test_there_is_one_worker_for_each_gpu(
 ) -> None:
     monkeypatch.setattr(StandIn, "environments", [])
     monkeypatch.setattr(StandIn, "num_gpus", num_gpus)
-    monkeypatch.setattr(local_workers, "WorkerProcess", StandIn)
+    monkeypatch.setattr(kept_workers, "WorkerProcess", StandIn)
     monkeypatch.setattr(local_workers, "may_use_gpu", lambda configs: num_gpus is not None)
     if visible is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)

@@ -19,7 +19,7 @@ from regexp import sweep
 from regexp.errors import RegexpError
 from regexp.execution.executors import local_workers
 from regexp.execution.executors.worker_process import WorkerProcess
-from regexp.runs.run import find_runs
+from regexp.runs.listing.finding import find_runs
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 

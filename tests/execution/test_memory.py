@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,11 @@ from helpers.cohorts import QuietReporter, make_cohort
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from regexp.config.compose import compose_job
 from regexp.data.dataset import Images
 from regexp.execution.forecasting import memory
+from regexp.execution.forecasting.run_memory import estimate_bytes_per_run
+from regexp.training import evaluation
 from regexp.training.evaluation import evaluate
 from regexp.training.loop import train
 from regexp.utils.signals import StopRequest
@@ -136,3 +140,56 @@ def test_memory_that_torch_keeps_on_mps_is_free(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 6 * GIGABYTE)
     monkeypatch.setattr(torch.mps, "current_allocated_memory", lambda: GIGABYTE)
     assert memory.read_free_bytes(torch.device("mps")) == 15 * GIGABYTE
+
+
+SMALL = ["data.train_size=100", "early_stopping=none", "epochs=1"]
+
+
+def measure_peak(*runs: Sequence[str], tests: Images | None = None) -> tuple[int, int]:
+    """Return the peak memory of training a cohort of runs, and the bytes that are estimated for them."""
+    with StorageCounter() as counter:
+        cohort, recorders = make_cohort(*runs)
+        for recorder in recorders:
+            recorder.record_checkpoint = recorder.record_result = lambda _: None  # type: ignore[method-assign]
+        if tests is not None:
+            cohort.dataset = replace(cohort.dataset, test=tests)
+        train(cohort, QuietReporter(), StopRequest())
+    configs = [compose_job(words).config for words in runs]
+    bytes_per_run = estimate_bytes_per_run(configs, cohort.model.architecture, cohort.dataset, cohort.backend)
+    return counter.peak, len(runs) * bytes_per_run
+
+
+# Each alone, and beside a run that needs less: tensors are stacked.
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["epochs=4", "averaging=snapshots"],
+        ["epochs=4", "averaging=snapshots", "averaging.snapshots=2"],
+        ["averaging=ema"],
+        ["optimizer.sam_rho=0.05"],
+        ["optimizer.lookahead_k=2"],
+        ["optimizer.gradient_noise=0.1"],
+        [],
+    ],
+    ids=" ".join,
+)
+def test_the_estimate_of_a_run_is_near_the_peak_whatever_it_keeps_of_its_weights(options: list[str]) -> None:
+    is_averaged = any(word.startswith("averaging") for word in options)
+    others = [*options, *(["averaging.cycles=1"] if "averaging=snapshots" in options else [])] if is_averaged else []
+    peak, estimate = measure_peak([*SMALL, *WIDE, *others, "optimizer.lr=1e-4"], [*SMALL, *WIDE, *options])
+    # Not counted are the images, and a copy of the weights when runs are tested: see USABLE_FRACTION.
+    assert 0.9 < peak / estimate < 1.3
+
+
+def test_kept_logits_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are so many images here, and so few are evaluated at a time, that nothing else counts."""
+    monkeypatch.setitem(evaluation.BYTES_AT_ONCE, "cpu", 2**16)
+    num_images = 8000
+    tests = Images(torch.zeros(num_images, 1, 8, 8, dtype=torch.uint8), torch.zeros(num_images, dtype=torch.long))
+    words = [[*SMALL, "model.hidden_sizes=[1]", f"optimizer.lr=1e-{k}"] for k in (2, 3)]
+    (peak, estimate), (keeping_peak, keeping_estimate) = (
+        measure_peak(*[[*run, *asked] for run in words], tests=tests) for asked in ([], ["predictions=true"])
+    )
+    assert keeping_estimate - estimate == 2 * 2 * num_images * 10 * 4
+    assert 0.5 * (keeping_estimate - estimate) < keeping_peak - peak <= keeping_estimate - estimate

@@ -16,7 +16,7 @@ from regexp.cli.compare import main as compare_main
 from regexp.config.compose import compose_job
 from regexp.errors import ConfigError, Interrupted, OutOfMemory, RunError
 from regexp.predict import main as predict_main
-from regexp.runs.run import find_runs
+from regexp.runs.listing.finding import find_runs
 from regexp.utils.signals import StopRequest
 from regexp.verify import main as verify_main
 

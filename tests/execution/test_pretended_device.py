@@ -12,7 +12,8 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from helpers.cohorts import make_configured_cohort
+import torch
+from helpers.cohorts import QuietReporter, make_configured_cohort
 from helpers.option_sweeps import (
     AUGMENTATION,
     SCHEMAS,
@@ -67,10 +68,12 @@ def test_runs_on_a_device_come_out_as_on_the_cpu(
     if i > 0:  # a forecast takes as long as all the rest
         monkeypatch.setattr(forecast, "MAX_SECONDS", 0.0)
     overrides = choose_overrides(i, tmp_path / "data")
+    unsuited = []
     if "model=mlp" not in overrides:  # convolutions in bfloat16 round so differently that they learn differently
-        overrides = [word for word in overrides if word != "device.precision=bfloat16"]
-    if device == "mps" and "device.precision=float64" in overrides:
-        pytest.skip("mps has no float64")
+        unsuited.append("device.precision=bfloat16")
+    if device == "mps":  # it has no float64
+        unsuited.append("device.precision=float64")
+    overrides = [word for word in overrides if word not in unsuited]
     expected_runs = train_sweep(overrides, "cpu", tmp_path / "cpu")
     with pretend_device(device):
         runs = train_sweep(overrides, device, tmp_path / "device")
@@ -192,6 +195,22 @@ def test_runs_leave_their_cohort_one_by_one(
     assert_equal_results(runs, expected_runs, 1e-3)
 
 
+@pytest.mark.parametrize("device", [DEVICES[0], pytest.param(DEVICES[1], marks=pytest.mark.slow)])
+def test_images_are_corrupted_on_a_device_as_on_the_cpu(device: str) -> None:
+    config = compose_job([*COMMON, "epochs=1", "evaluation.corruptions=true", "data.train_size=32"]).config
+    cohort, [expected] = make_configured_cohort([config])
+    train(cohort, QuietReporter(), StopRequest())
+    with pretend_device(device):
+        cohort, [recorder] = make_configured_cohort([config], device=device)
+        train(cohort, QuietReporter(), StopRequest())
+    robustness, expected_robustness = recorder.final_measures.robustness, expected.final_measures.robustness
+    assert robustness is not None
+    assert expected_robustness is not None
+    assert torch.allclose(robustness.example, expected_robustness.example, atol=1e-6)
+    accuracies, expected_accuracies = robustness.accuracies.double(), expected_robustness.accuracies.double()
+    assert torch.allclose(accuracies, expected_accuracies, atol=2 / 360)  # of 360 images two
+
+
 class WatchedCohort:
     """A cohort on a pretended device, whose training is watched step by step. Its runs are not recorded.
 
@@ -260,6 +279,7 @@ WAITING = {
     "step": ["optimizer.sam_rho=0.1", "optimizer.lookahead_k=2", "optimizer.max_norm=1"],
     "noise": ["optimizer.gradient_noise=0.01"],
     "averages": ["averaging=swa", "averaging.start=0.1", "normalization=batch"],
+    "snapshots": ["averaging=snapshots", "averaging.snapshots=1", "optimizer.lr=0.01"],
     "attacks": ["adversarial=pgd", "adversarial.steps=2", "averaging=ema", "model.dropout=0.2"],
     "labels": ["data.label_noise=0.2"],
     "mixing": ["mixing=mixup", "data.label_noise=0.2"],

@@ -13,6 +13,7 @@ from helpers.commands import read_summaries, run_regexp
 from helpers.disks import grow_disk, read_only, small_disk
 from helpers.faulty_disk import list_leftovers
 from kill_runs import read_figures
+from PIL import Image
 
 from regexp import load_run, run, sweep
 from regexp.errors import RunError, StorageError
@@ -78,6 +79,48 @@ def test_a_run_goes_on_wherever_its_disk_was_full(tmp_path: Path) -> None:
     count = sum(fill_disk(tmp_path, num_bytes, figures) for num_bytes in sizes)
     print(f"full disk: {count} runs of {len(sizes)} disks, all with the undisturbed figures in the end")
     assert 10 < count < len(sizes)
+
+
+MEASURES = {"predictions": ["predictions=true"], "corruptions": ["evaluation.corruptions=true"]}
+MEASURES["both"] = [word for words in MEASURES.values() for word in words]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MEASURES)
+def test_a_finished_run_keeps_its_figures_while_there_is_no_room_for_more_measures(tmp_path: Path, name: str) -> None:
+    words = [*RUN, *MEASURES[name]]
+    expected = run(words, tmp_path / "undisturbed", quiet=True)
+    figures_at_the_end = read_figures(expected.directory)
+    disk, filler = tmp_path / "disk", tmp_path / "disk" / "filler"
+    num_failures = 0
+    with small_disk(disk, 2**21):
+        finished = run(RUN, disk, quiet=True)
+        figures = read_figures(finished.directory)
+        for pages in (0, 1, 2, 3, 4, 6, 8, 12, 16):
+            space = os.statvfs(disk)
+            filler.write_bytes(bytes((space.f_bavail - pages) * space.f_frsize))
+            num_failures += 1
+            with suppress_full_disk():
+                run(words, disk, quiet=True)
+                num_failures -= 1
+            figures_now = read_figures(finished.directory)
+            assert all(curve in figures_now["curves"].items() for curve in figures["curves"].items()), pages
+            assert figures_now["weights"] == figures["weights"]
+            assert figures_now["metrics"] == figures["metrics"]
+            for picture in finished.directory.glob("*.png"):
+                with Image.open(picture) as image:
+                    image.load()
+            assert figures_now["summary"] in (figures["summary"], figures_at_the_end["summary"])
+            assert not list_leftovers(finished.directory)
+            filler.unlink()
+        measured = run(words, disk, quiet=True)
+        assert num_failures > 1
+        assert measured.directory == finished.directory
+        assert read_figures(measured.directory) == figures_at_the_end
+        assert (measured.directory / "predictions.safetensors").exists() == ("predictions=true" in words)
+        if "predictions=true" in words:
+            assert measured.test_logits().logits == pytest.approx(expected.test_logits().logits, abs=1e-4)
+        assert not list_leftovers(measured.directory)
 
 
 SWEEP = [[*RUN, f"seed={seed}"] for seed in (0, 1, 2)]

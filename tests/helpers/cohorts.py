@@ -9,7 +9,7 @@ from regexp.execution.builders import load_dataset, make_architecture, make_sett
 from regexp.training.checkpoints import Checkpoint
 from regexp.training.cohort import Cohort
 from regexp.training.loop import train
-from regexp.training.member import Member, RunResult
+from regexp.training.member import FinalMeasures, Member, RunResult
 from regexp.training.metrics import EpochMetrics
 from regexp.utils.device import choose_backend
 from regexp.utils.signals import StopRequest
@@ -53,6 +53,12 @@ class MemoryRecorder:
         """The result of a run that has ended."""
         assert self.result is not None, "the run has not ended"
         return self.result
+
+    @property
+    def final_measures(self) -> FinalMeasures:
+        """What was measured of a run that has ended and was not pruned."""
+        assert self.final_result.measures is not None, "the run was not tested"
+        return self.final_result.measures
 
     def column(self, name: str) -> list[float]:
         """Return the values of a metric, one for each epoch."""

@@ -11,6 +11,7 @@ import pytest
 from regexp.cli.command import run_command
 from regexp.execution import builders
 from regexp.runs.directories import PlannedRun
+from regexp.runs.sweep_record import SweepRecord
 from regexp.training.cohort import Cohort
 
 SHORT = ["epochs=2", "model.hidden_sizes=[8]", "early_stopping=none"]
@@ -19,6 +20,7 @@ SHORT = ["epochs=2", "model.hidden_sizes=[8]", "early_stopping=none"]
 def run_regexp(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     """Run `regexp WORDS...` and return its exit status."""
     monkeypatch.setattr("regexp.utils.exit_codes._highest_status", 0)
+    monkeypatch.setattr("regexp.execution.launcher._sweep", SweepRecord())  # a process has one, a worker of pytest many
     monkeypatch.setattr(sys, "argv", ["regexp", *words])
     return run_command(list(words))
 

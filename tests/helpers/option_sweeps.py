@@ -97,6 +97,8 @@ def choose_overrides(i: int, directory: Path) -> list[str]:
             overrides.append(f"{group}.{name}={format_value(values[occurrence % len(values)])}")
     if not {"early_stopping=generalization_loss", "early_stopping=progress"}.isdisjoint(overrides):  # need a loss
         overrides = [word for word in overrides if not word.startswith("early_stopping.monitor=")]
+    if "averaging=snapshots" in overrides:  # which decides the learning rate
+        overrides = [word for word in overrides if not word.startswith("schedule")]
     return [*SHORT, *overrides]
 
 

@@ -108,7 +108,9 @@ def test_the_code_of_this_installation_has_a_hash() -> None:
 NOT_SHAPING = {"errors", "config", "runs", "execution.images", "execution.forecasting", "execution.planning"}
 NOT_SHAPING |= {
     "execution.checkpoint_file",
+    "execution.corruption_picture",
     "execution.reliability_picture",
+    "execution.result_files",
     "execution.run_recorder",
     "utils",
     "user_code",

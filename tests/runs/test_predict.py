@@ -279,6 +279,16 @@ def test_a_run_that_has_diverged_does_not_predict(tmp_path: Path) -> None:
         diverged.predict(images, weights="last")
 
 
+def test_a_run_that_has_diverged_says_so_where_it_predicts(trained: Trained, tmp_path: Path) -> None:
+    directory = shutil.copytree(trained.digits[0].directory, tmp_path / "diverged")
+    summary = json.loads((directory / "summary.json").read_text())
+    (directory / "summary.json").write_text(json.dumps({**summary, "status": "diverged"}))
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8), np.uint8)
+    for call in (load_run(directory).predict, lambda inputs: predict(directory, inputs)):
+        with pytest.warns(DoubtfulResult, match="the run diverged, and predicts with the weights that it had before"):
+            assert len(call(images)) == 2
+
+
 PALETTE = Image.new("P", (8, 8))  # an array of it would hold the numbers of its colors
 
 

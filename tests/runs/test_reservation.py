@@ -16,7 +16,7 @@ from regexp.errors import DeviceError, RunBusy, RunError
 from regexp.execution.execute import SummaryReporter
 from regexp.runs.directories import PlannedRun
 from regexp.runs.identity import Identity
-from regexp.runs.reserving.busy_runs import MAX_BUSY_LINES, find_busy_runs
+from regexp.runs.reserving.busy_runs import MAX_BUSY_LINES, add_busy_runs
 from regexp.runs.reserving.claims import Claim, Claims
 from regexp.runs.reserving.plan import plan_runs
 from regexp.runs.reserving.run_index import RunIndex
@@ -182,7 +182,7 @@ def test_a_message_lists_some_of_many_busy_runs() -> None:
     runs = plan([[*SHORT, f"seed={seed}"] for seed in range(MAX_BUSY_LINES + 2)])
     for planned in runs:
         object.__setattr__(planned, "trained_by", "process 1 on node3")
-    [error] = find_busy_runs(runs)
+    [error] = add_busy_runs([], runs)
     assert str(error).count("process 1 on node3") == MAX_BUSY_LINES
     assert "and 2 more" in str(error)
 

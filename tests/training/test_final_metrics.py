@@ -13,7 +13,7 @@ from torch import Tensor
 from regexp.comparison.compare import compare_collection
 from regexp.comparison.loading import collect
 from regexp.comparison.verdicts import format_metric
-from regexp.config.metric_registry import FINAL_METRICS, list_final_tags, list_metrics, list_run_metrics
+from regexp.config.metric_registry import TALLY_METRICS, list_final_tags, list_metrics, list_run_metrics
 from regexp.execution.images import encode_png
 from regexp.execution.reliability_picture import draw_reliability
 from regexp.runs.run import Run
@@ -82,7 +82,7 @@ def test_every_final_metric_equals_its_oracle(num_classes: int, sizes: list[int]
     values = measure(tally_parts(logits, labels, sizes))
     # Among five classes every label is one of the five largest: the figure would say nothing.
     assert set(values) == set(ORACLES) - ({"top5_accuracy"} if num_classes <= 5 else set())
-    assert set(ORACLES) == set(FINAL_METRICS)
+    assert set(ORACLES) == set(TALLY_METRICS)
     for k in range(RUNS):
         probabilities = logits[k].softmax(-1).numpy()
         for name, value in values.items():

@@ -215,6 +215,7 @@ def test_lambdas_of_one_line_differ() -> None:
     assert hash_object(first) != hash_object(second)
 
 
+@pytest.mark.slow
 def test_what_the_functions_of_other_files_import_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path.cwd()))
     Path("settings.py").write_text("WIDTH = 1\n")

@@ -8,19 +8,20 @@ import re
 from collections.abc import Iterator, Sequence
 
 from regexp.comparison.best import find_best_row
+from regexp.comparison.by_image.advice import advise_on_corruptions
 from regexp.comparison.compare import Comparison
+from regexp.comparison.explaining.looks import explain_looks, explain_margin
 from regexp.comparison.explaining.measured_images import (
-    count_noun,
     explain_different_images,
     explain_mixed_data,
-    reported_split,
 )
+from regexp.comparison.explaining.test_set import explain_images, explain_test_set
 from regexp.comparison.explaining.training_time import describe_training_time
 from regexp.comparison.loading import format_count
-from regexp.comparison.rows import paired_differences, test_differences
-from regexp.comparison.statistics import ALPHA, MAX_SIGN_FLIP_PAIRS, wilson_interval
+from regexp.comparison.rows import pair_by_seed, test_differences
+from regexp.comparison.statistics import ALPHA, MAX_SIGN_FLIP_PAIRS
 from regexp.comparison.verdicts import format_estimate
-from regexp.config.metric_registry import RUN_METRICS
+from regexp.config.metric_registry import CORRUPTION_METRICS, RUN_METRICS
 from regexp.runs.identity import split_code_hash
 from regexp.runs.run_record import RunRecord
 from regexp.utils.messages import join_words, say, split_command
@@ -35,6 +36,9 @@ def make_notes(comparison: Comparison) -> list[str]:
         *explain_mixed_data(comparison),
         *_explain_means(comparison),
         *_explain_tests(comparison),
+        *explain_looks(comparison),
+        *explain_margin(comparison),
+        *explain_images(comparison),
         *_explain_effects(comparison),
         *_explain_choice(comparison),
         *explain_exclusions(comparison),
@@ -48,8 +52,9 @@ def make_brief_notes(comparison: Comparison) -> list[str]:
         baseline = ", ".join(f"{key}={value}" for key, value in comparison.baseline.values.items())
         lines.append(
             f"±: 95 % interval over seeds; difference: {comparison.metric.title} minus that of {baseline}, paired by "
-            "seed; verdict: t test at 5 % after Holm's correction; unclear: not distinguishable."
+            f"seed; verdict: t test at 5 % after Holm's correction{_explain_unclear(comparison)}."
         )
+        lines += [*explain_looks(comparison), *explain_margin(comparison)]
     keeps_last = any(record.config.get("early_stopping.restore_best") is False for record in comparison.records)
     return [
         *lines,
@@ -72,7 +77,7 @@ def _explain_means(comparison: Comparison) -> Iterator[str]:
     yield from _explain_weights(comparison)
     yield from _explain_single_seed(comparison)
     yield from describe_training_time(comparison)
-    yield from _explain_test_set(comparison)
+    yield from explain_test_set(comparison)
 
 
 def _explain_weights(comparison: Comparison) -> Iterator[str]:
@@ -100,36 +105,6 @@ def _explain_single_seed(comparison: Comparison) -> Iterator[str]:
         )
 
 
-def _explain_test_set(comparison: Comparison) -> Iterator[str]:
-    """Yield the sampling error of the reported accuracies, which are measured on a sample of images."""
-    different_images = list(explain_different_images(comparison))
-    if different_images or list(explain_mixed_data(comparison)):
-        yield from different_images
-        return
-    split = reported_split(comparison)
-    metric = "test_accuracy" if split == "test" else "val_accuracy"
-    sizes = {record.image_counts.get(split) for record in comparison.records if record.finished}
-    best = find_best_row(comparison.rows)
-    estimate = None if best is None else best.estimate(metric)
-    if best is None or estimate is None or len(sizes) != 1:
-        return
-    size, units = sizes.pop(), count_noun(comparison)
-    if not size:
-        return
-    low, high = (100 * bound for bound in wilson_interval(estimate.mean, size))
-    text = (
-        f"The {split} set is a sample of {size:,} {units}. An accuracy of {100 * estimate.mean:.2f} % on them puts the "
-        f"accuracy on the population that they are drawn from between {low:.1f} and {high:.1f} % (95 %, Wilson)"
-    )
-    baseline = comparison.baseline.estimate(metric)
-    if baseline is not None and best is not comparison.baseline:
-        # An upper bound for two models on the same images: it assumes that they never get the same one wrong.
-        error_sum, difference = 2 - estimate.mean - baseline.mean, estimate.mean - baseline.mean
-        max_error = 1.96 * math.sqrt(max(0.0, error_sum - difference**2) / size)
-        text += f", and its difference to the baseline may be off by up to {100 * max_error:.1f} points"
-    yield f"{text}. Intervals and verdicts apply to these {units} only."
-
-
 def _explain_tests(comparison: Comparison) -> Iterator[str]:
     differences = [row.difference for row in comparison.rows if row.difference is not None]
     tests = [difference.test for difference in differences if difference.test is not None]
@@ -142,7 +117,7 @@ def _explain_tests(comparison: Comparison) -> Iterator[str]:
     yield (
         "Differences are paired by seed. p: two-sided paired t test. Holm: p corrected for the "
         f"{format_count(comparisons, 'difference')} of this table; each table is corrected on its own. Verdicts use "
-        f"Holm's p at {level}; unclear: not distinguishable from 0. Intervals are not corrected, so "
+        f"Holm's p at {level}{_explain_unclear(comparison)}. Intervals are not corrected, so "
         "one may exclude 0 without a verdict. Seeds needed: for "
         f"a power of 80 % at {corrected_level}, if the true difference is the one seen; the range comes from the 80 % "
         "interval of the spread."
@@ -165,6 +140,11 @@ def _explain_tests(comparison: Comparison) -> Iterator[str]:
         )
     if any(not test.estimate.sd and test.estimate.mean for test in tests):
         yield "Where all differences are equal, the t test has no spread to use, and p is that of the sign-flip test."
+
+
+def _explain_unclear(comparison: Comparison) -> str:
+    """Return what "unclear" means, where verdicts without a margin may say so."""
+    return "; unclear: not distinguishable from 0" if comparison.margin is None else ""
 
 
 def _explain_effects(comparison: Comparison) -> Iterator[str]:
@@ -192,9 +172,8 @@ def _explain_choice(comparison: Comparison) -> Iterator[str]:
     validation = None if best_row is None else best_row.estimate("val_accuracy")
     if best_row is None or validation is None or len(rows) < 2:
         return
-    scores = best_row.scores["val_accuracy"]
     differences = test_differences(
-        [paired_differences(scores, row.scores["val_accuracy"]) for row in rows if row is not best_row]
+        [pair_by_seed(best_row, row, "val_accuracy") for row in rows if row is not best_row], None
     )
     undistinguished = sum(not difference.significant for difference in differences)
     diverged = sum(record.status == "diverged" for record in best_row.records)
@@ -218,6 +197,7 @@ def explain_exclusions(comparison: Comparison) -> Iterator[str]:
     records = comparison.records
     for status, explanation in (
         ("diverged", "diverged: not in the means, which are over the seeds that did not diverge"),
+        ("pruned", "pruned by a search: not in the means; a command that asks for such a run trains it to its end"),
         ("running", say("still training (regexp-compare --status shows how far)", "still training")),
         (
             "interrupted",
@@ -240,8 +220,12 @@ def explain_exclusions(comparison: Comparison) -> Iterator[str]:
         yield f"{missing} of the sweep left nothing behind{say(' (see regexp-compare --status)', '')}."
     finished_records = [record for record in records if record.finished]
     metric = comparison.metric.name
-    if number := sum(metric not in record.metric_values for record in finished_records):
-        yield f"{format_count(number, 'finished run')} without {comparison.metric.title}: not in the differences."
+    if lacking := [record for record in finished_records if metric not in record.metric_values]:
+        advice = advise_on_corruptions(lacking) if metric.removeprefix("test_") in CORRUPTION_METRICS else ""
+        yield (
+            f"{format_count(len(lacking), 'finished run')} without {comparison.metric.title}: not in the "
+            f"differences{f'; {advice}' if advice else '.'}"
+        )
     if len({frozenset(row.scores[metric]) for row in comparison.rows if row.scores.get(metric)}) > 1:
         yield (
             "Rows have different seeds: a mean is over all seeds of its row, a difference over the seeds that both "

@@ -53,6 +53,14 @@ def caption_tests(table: TextTable, differences: Sequence[Difference | None]) ->
             f"paired t test. Holm: p corrected for the {format_count(count, 'difference')} of this table, which "
             f"decides the verdict at {_LEVEL}; unclear: not distinguishable from 0."
         )
+        tested = [difference for difference in differences if difference is not None]
+        if any(difference.sample.plans for difference in tested):
+            sentences.append(
+                "Seeds were added until verdicts were decided; Holm's p and verdicts are corrected for all looks "
+                "(alpha spending)."
+            )
+        if any(difference.margin is not None for difference in tested):
+            sentences.append("equivalent: two one-sided t tests exclude a difference of the margin or more.")
         if any(name.startswith("seeds") for name in table.columns):
             sentences.append(f"Seeds needed: for a power of {100 * POWER:g} %, if the true difference is the one seen.")
     return " ".join(sentences)

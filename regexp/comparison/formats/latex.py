@@ -1,8 +1,9 @@
 r"""A comparison in LaTeX: tables for \input, with the lines of the package booktabs. Imports no torch."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from regexp.comparison.by_image.tables import tabulate_images
 from regexp.comparison.compare import Comparison
 from regexp.comparison.explaining.training_time import describe_training_time
 from regexp.comparison.formats.captions import caption_results, caption_tests
@@ -32,7 +33,15 @@ _ESCAPES = {
     "-": "{-}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
-_FOLDER_COLUMN, _PATH_BREAK = r"p{.3\linewidth}", r"\allowbreak{}"
+_FOLDER_SHARE = 0.3
+_FOLDER_COLUMN, _PATH_BREAK = rf"p{{{_FOLDER_SHARE}\linewidth}}", r"\allowbreak{}"
+_FOLDER_BELOW = r"@{\hspace{1.5em}}p{.9\linewidth}@{}"
+# In points: a line of LaTeX's class `article`; and for each font the width of a digit, and the gap on each side of a
+# column that goes with it. A minus sign is wider by so many digits.
+_SIGN = 0.8
+_LINE = 345
+_FONTS = ((r"\footnotesize", 4.25, 4), (r"\scriptsize", 4.0, 2), (r"\tiny", 3.4, 1.5))
+_SHORT_NAMES = {"validation %": "val %"}
 _FIGURE = re.compile(r"([<+-]?)([\d.,]+)(?: ± ([\d.]+))?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
@@ -54,7 +63,7 @@ def runs_to_latex(comparison: Comparison) -> str:
     """
     table = drop_constants(tabulate_runs(comparison))
     sentences = [table.remark, *describe_training_time(comparison)]
-    caption = f"Single runs. {' '.join(f'{text[0].upper()}{text[1:]}' for text in sentences if text)}"
+    caption = " ".join(f"{_capitalize(text)}." for text in ["single runs", *(s.rstrip(".") for s in sentences if s)])
     return _join(comparison.collection.title, [table_to_latex(table, caption, "runs")])
 
 
@@ -69,12 +78,12 @@ def table_to_latex(table: TextTable, caption: str, label: str) -> str:
         label: the name for \ref.
     """
     is_left = [table.is_left_aligned(j) for j in range(len(table.columns))]
-    alignment = "".join(
-        _FOLDER_COLUMN if name == "folder" else "l" if left else "r"
-        for name, left in zip(table.columns, is_left, strict=True)
-    )
-    names = " & ".join(map(_format_heading, abbreviate_columns(table).columns))
-    head = [r"  \toprule", f"  {names} \\\\", r"  \midrule"]
+    names = [_SHORT_NAMES.get(name, name) for name in abbreviate_columns(table).columns]
+    style, is_folder_below = _choose_style(table, names)
+    columns = [j for j, name in enumerate(table.columns) if not (is_folder_below and name == "folder")]
+    alignment = "".join(_FOLDER_COLUMN if table.columns[j] == "folder" else "l" if is_left[j] else "r" for j in columns)
+    headings = " & ".join(_format_heading(names[j]) for j in columns)
+    head = [r"  \toprule", f"  {headings} \\\\", r"  \midrule"]
     rows = []
     for i, row in enumerate(table.rows):
         cells = []
@@ -86,9 +95,12 @@ def table_to_latex(table: TextTable, caption: str, label: str) -> str:
             else:
                 text = _format_figure(cell, (i, j) in table.best_cells)
             cells.append(text + (r"\rlap{$^\dagger$}" if (i, j) in table.undistinguished_cells else ""))
-        rows.append(f"  {' & '.join(cells)} \\\\")
+        line = f"  {' & '.join(cells[j] for j in columns)} \\\\"
+        if is_folder_below:
+            folder = cells[table.columns.index("folder")]
+            line = f"{line}* \\multicolumn{{{len(columns)}}}{{{_FOLDER_BELOW}}}{{{folder}}} \\\\"
+        rows.append(line)
     full_caption = f"\\caption{{{escape_latex(caption)}}}\\label{{tab:{label}}}"
-    style = r"\footnotesize\setlength{\tabcolsep}{4pt}"
     if len(rows) > _MAX_ROWS:
         lines = [rf"\begingroup{style}", f"\\begin{{longtable}}{{{alignment}}}", f"  {full_caption}\\\\[4pt]"]
         lines += [*head, r"  \endfirsthead", *head, r"  \endhead", r"  \bottomrule", r"  \endlastfoot"]
@@ -106,6 +118,41 @@ def escape_latex(text: str) -> str:
     return "".join(_ESCAPES.get(character, character) for character in text)
 
 
+def _choose_style(table: TextTable, names: Sequence[str]) -> tuple[str, bool]:
+    """Return the commands for the font of a table and the gap between columns, and whether folders go below their rows.
+
+    The largest font is chosen in which the table fits the lines of LaTeX's class `article`, by an estimate.
+
+    Args:
+        table: the table.
+        names: the headings of its columns.
+    """
+    has_folders = "folder" in table.columns
+    digits = [
+        max(map(_count_digits, [*name.split("\n"), *(line for row in table.rows for line in row[j].split("\n"))]))
+        for j, name in enumerate(names)
+        if table.columns[j] != "folder"
+    ]
+    for is_folder_below in (False, True) if has_folders else (False,):
+        line = _LINE * (1 - _FOLDER_SHARE) if has_folders and not is_folder_below else _LINE
+        for font, digit, gap in _FONTS if is_folder_below or not has_folders else _FONTS[:1]:
+            num_gaps = 2 * (len(digits) + (has_folders and not is_folder_below))
+            if sum(digits) * digit + num_gaps * gap <= line:
+                return rf"{font}\setlength{{\tabcolsep}}{{{gap}pt}}", is_folder_below
+    font, _, gap = _FONTS[-1]
+    return rf"{font}\setlength{{\tabcolsep}}{{{gap}pt}}", has_folders
+
+
+def _count_digits(line: str) -> float:
+    """Return how wide a line is, in digits."""
+    return len(line) + _SIGN * line.startswith("-")
+
+
+def _capitalize(sentence: str) -> str:
+    """Return a sentence that begins with a capital letter, unless it explains the name of a column."""
+    return sentence if sentence[1:2] == ":" else f"{sentence[0].upper()}{sentence[1:]}"
+
+
 def _list_tables(comparison: Comparison) -> Iterator[str]:
     """Yield the tables of a comparison."""
     results = drop_constants(tabulate_results(comparison))
@@ -114,6 +161,8 @@ def _list_tables(comparison: Comparison) -> Iterator[str]:
     if differences is not None:
         caption = caption_tests(differences, [row.difference for row in comparison.rows])
         yield table_to_latex(differences, caption, "differences")
+    for number, table in enumerate(tabulate_images(comparison), 1):
+        yield table_to_latex(table, f"{table.title}.", f"images{number}")
     effects = (comparison.main_effects, comparison.interactions)
     names = ("effects", "interactions")
     for table, tested, name in zip(tabulate_effects(comparison, brief=True), effects, names, strict=False):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from regexp.comparison.best import describe_best_run
+from regexp.comparison.by_image.tables import tabulate_images
 from regexp.comparison.compare import Comparison
 from regexp.comparison.explaining.notes import make_notes
 from regexp.comparison.formats.run_table import tabulate_runs
@@ -29,7 +30,8 @@ def to_markdown(comparison: Comparison, pictures: Sequence[tuple[str, str]] = ()
         comparison: the comparison.
         pictures: the caption and the file name of each plot to link to.
     """
-    tables = [tabulate_results(comparison), tabulate_differences(comparison), *tabulate_effects(comparison)]
+    tables = [tabulate_results(comparison), tabulate_differences(comparison)]
+    tables += [*tabulate_images(comparison), *tabulate_effects(comparison)]
     parts = [f"# {comparison.collection.title}", f"{format_headline(comparison)}."]
     parts += [table_to_markdown(table) for table in tables if table is not None]
     parts += ["\n".join(f"- {note}" for note in make_notes(comparison))]

@@ -1,5 +1,6 @@
 """A comparison as HTML within a notebook. Imports no torch."""
 
+from regexp.comparison.by_image.tables import tabulate_images
 from regexp.comparison.compare import Comparison
 from regexp.comparison.explaining.notes import make_brief_notes, make_notes
 from regexp.comparison.formats.html import list_to_html, table_to_html
@@ -15,7 +16,7 @@ def show_comparison(comparison: Comparison) -> str:
     parts = [f"<div>{escape_text(format_headline(comparison))}</div>", table_to_html(results)]
     if (differences := tabulate_differences(comparison)) is not None:
         parts += [f"<div>{escape_text(differences.title)}</div>", table_to_html(differences)]
-    for table in tabulate_effects(comparison):
+    for table in [*tabulate_images(comparison), *tabulate_effects(comparison)]:
         parts.append(make_details(table.title, table_to_html(table)))
     notes = make_notes(comparison)
     parts.append(make_details("What these figures rest on, and what they leave out", list_to_html(notes)))

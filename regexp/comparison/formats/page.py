@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from regexp.comparison.best import describe_best_run
+from regexp.comparison.by_image.tables import tabulate_images
 from regexp.comparison.compare import Comparison
 from regexp.comparison.explaining.notes import explain_exclusions, make_notes
 from regexp.comparison.formats.captions import caption_results
@@ -32,7 +33,8 @@ def to_html(comparison: Comparison, pictures: Sequence[tuple[str, bytes]] = ()) 
     results = drop_constants(tabulate_results(comparison))
     parts = [f"<p>{escape_text(format_headline(comparison))}</p>", "<h2>Results</h2>", table_to_html(results)]
     parts.append(f"<p>{escape_text(caption_results(comparison, results))}</p>")
-    for table in (tabulate_differences(comparison), *tabulate_effects(comparison)):
+    tables = [tabulate_differences(comparison), *tabulate_images(comparison), *tabulate_effects(comparison)]
+    for table in tables:
         if table is not None:
             parts += [f"<h2>{escape_text(table.title)}</h2>", table_to_html(table)]
     parts += ["<h2>Notes</h2>", list_to_html(make_notes(comparison))]

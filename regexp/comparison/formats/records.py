@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from regexp.comparison.by_image.fields import describe_images
 from regexp.comparison.compare import Comparison
 from regexp.comparison.effects import Effect
 from regexp.comparison.explaining.notes import explain_exclusions, make_notes
@@ -60,6 +61,7 @@ def make_row_records(comparison: Comparison) -> RowRecords:
             record |= _estimate_fields(metric, row.estimate(metric))
         record |= {"metric": comparison.metric.name, "baseline": row is comparison.baseline}
         record |= _difference_fields(row.difference, comparison.metric)
+        record |= describe_images(comparison, place)
         record["directories"] = [str(run_record.directory) for run_record in row.records]
         records.append(record)
     records.notes, records._comparison = make_notes(comparison), comparison
@@ -110,7 +112,7 @@ def _list_run_records(comparison: Comparison) -> list[dict[str, Any]]:
 
 def _write_csv(records: Sequence[dict[str, Any]]) -> str:
     text = io.StringIO()
-    columns = [name for name in records[0] if name != "directories"]  # a cell holds no list
+    columns = [name for name, value in records[0].items() if not isinstance(value, list | dict)]  # a cell holds no list
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
@@ -180,6 +182,9 @@ def _difference_fields(
         "p": None if test is None else test.p_value,
         "p_flips": None if test is None else test.sign_flip_p_value,
         "p_holm": None if difference is None else difference.adjusted_p_value,
+        "p_equivalence": None if difference is None else difference.equivalence_p_value,
+        "margin": None if difference is None else difference.margin,
+        "looks": None if difference is None or not difference.sample.plans else difference.num_looks,
         "seeds_needed_low": needed_low,
         "seeds_needed_high": needed_high,
         "verdict": "baseline" if difference is None else format_verdict(difference, metric, wording),

@@ -18,6 +18,7 @@ from regexp.comparison.verdicts import (
     Wording,
     format_estimate,
     format_headline,
+    format_looks,
     format_p_value,
     format_required_seeds,
     format_seeds,
@@ -30,8 +31,9 @@ from regexp.runs.identity import short_names
 _FIXED_COLUMNS = ("val_accuracy", "test_accuracy", "gap", "best_epoch", "epochs")
 _FLIPS_COLUMN = "flips"
 _NEEDED_COLUMN = "seeds\nneeded"
+_LOOKS_COLUMN = "looks"
 _BRIEF_INTERACTION = Wording(None, ("more", "less"))
-_TEST_COLUMNS = ["p", _FLIPS_COLUMN, "Holm", "verdict"]
+_TEST_COLUMNS = [_LOOKS_COLUMN, "p", _FLIPS_COLUMN, "Holm", "verdict"]
 
 
 def tabulate_results(comparison: Comparison) -> TextTable:
@@ -91,7 +93,7 @@ def tabulate_differences(comparison: Comparison, brief: bool = False) -> TextTab
     names = name_columns(comparison.keys)
     columns = [*names, "difference", *_test_columns(brief)]
     table = TextTable(title, columns, rows, keys=tuple(comparison.keys), text_columns=len(names), wraps_last=not brief)
-    return _drop_uninformative_columns(table, differences) if brief else table
+    return _drop_uninformative_columns(table, differences, brief)
 
 
 def tabulate_effects(comparison: Comparison, brief: bool = False) -> list[TextTable]:
@@ -114,9 +116,7 @@ def tabulate_effects(comparison: Comparison, brief: bool = False) -> list[TextTa
             columns = [*names, "difference", *_test_columns(brief)]
             full_title = f"{_metric_title(metric)}: {title}"
             table = TextTable(full_title, columns, rows, text_columns=len(names), wraps_last=not brief)
-            tables.append(
-                _drop_uninformative_columns(table, [effect.difference for effect in effects]) if brief else table
-            )
+            tables.append(_drop_uninformative_columns(table, [effect.difference for effect in effects], brief))
     return tables
 
 
@@ -142,7 +142,8 @@ def tabulate_overview(comparison: Comparison) -> TextTable:
     """Return the short table, with the results, the difference and the verdict of each row."""
     accuracies = [RUN_METRICS["val_accuracy"]]
     names = name_columns(comparison.keys)
-    columns = [*names, "seeds", "epochs", "validation %"]
+    has_looks = any(row.plans for row in comparison.rows)
+    columns = [*names, "seeds", *([_LOOKS_COLUMN] if has_looks else []), "epochs", "validation %"]
     if any("test_accuracy" in row.scores for row in comparison.rows):
         accuracies.append(RUN_METRICS["test_accuracy"])
         columns.append("test %")
@@ -151,7 +152,8 @@ def tabulate_overview(comparison: Comparison) -> TextTable:
         columns += ["difference", "verdict"]
     rows = []
     for row in comparison.rows:
-        cells = [*name_cells(row), format_seeds(row), _format_mean(row, "epochs")]
+        looks = [format_looks(row.difference)] if has_looks else []
+        cells = [*name_cells(row), format_seeds(row), *looks, _format_mean(row, "epochs")]
         cells += [format_estimate(accuracy, row.estimate(accuracy.name)) for accuracy in accuracies]
         if has_differences:
             cells += _brief_difference_cells(row.difference, comparison.metric)
@@ -234,27 +236,34 @@ def _test_cells(difference: Difference | None, metric: Metric, wording: Wording,
         brief: whether to shorten the verdict so that it fits a terminal.
     """
     if difference is None or difference.test is None:
-        return ["-"] * 4 + ["no pairs"] + ["-"] * brief
+        return ["-"] * 5 + ["no pairs"] + ["-"] * brief
     test = difference.test
     p_values = [
         format_p_value(p_value) for p_value in (test.p_value, test.sign_flip_p_value, difference.adjusted_p_value)
     ]
     estimate = format_estimate(metric, test.estimate, signed=True)
     needed_seeds = [format_required_seeds(difference, metric) or "-"] if brief else []
-    return [estimate, *p_values, format_verdict(difference, metric, wording, brief), *needed_seeds]
+    verdict = format_verdict(difference, metric, wording, brief)
+    return [estimate, format_looks(difference), *p_values, verdict, *needed_seeds]
 
 
-def _drop_uninformative_columns(table: TextTable, differences: Sequence[Difference | None]) -> TextTable:
-    """Drop the columns of sign-flip tests where none of them could reach 5 %, and of needed seeds where none is known.
+def _drop_uninformative_columns(table: TextTable, differences: Sequence[Difference | None], brief: bool) -> TextTable:
+    """Drop the column of looks where the number of seeds was fixed, and those that say nothing in a brief table.
+
+    These are the columns of sign-flip tests where none could reach 5 %, and of needed seeds where none is known.
 
     Args:
-        table: a table with both columns.
+        table: a table with all columns.
         differences: the differences in its rows.
+        brief: whether the table is brief.
     """
     tests = [difference.test for difference in differences if difference is not None and difference.test is not None]
     min_p_values = [test.min_sign_flip_p_value for test in tests if test.min_sign_flip_p_value is not None]
-    dropped_names = [] if min(min_p_values, default=1.0) <= ALPHA else [_FLIPS_COLUMN]
-    dropped_names += [_NEEDED_COLUMN] if all(row[-1] == "-" for row in table.rows) else []
+    has_looks = any(difference.sample.plans for difference in differences if difference is not None)
+    dropped_names = [] if has_looks else [_LOOKS_COLUMN]
+    if brief:
+        dropped_names += [] if min(min_p_values, default=1.0) <= ALPHA else [_FLIPS_COLUMN]
+        dropped_names += [_NEEDED_COLUMN] if all(row[-1] == "-" for row in table.rows) else []
     kept_columns = [i for i, name in enumerate(table.columns) if name not in dropped_names]
     return select_columns(table, kept_columns)
 
@@ -268,12 +277,14 @@ def _brief_difference_cells(difference: Difference | None, metric: Metric) -> li
     estimate = difference.test.estimate
     if difference.adjusted_p_value is None:
         verdict = "-"
+    elif difference.equivalent:
+        verdict = "equivalent"
     elif estimate.mean == 0 and not estimate.sd:
         verdict = "same"
     elif difference.significant:
         verdict = BASELINE_DIFFERENCE.describe(metric, estimate.mean > 0)
     else:
-        verdict = "unclear"
+        verdict = "unclear" if difference.margin is None else "undecided"
     return [format_estimate(metric, estimate, signed=True), verdict]
 
 

@@ -9,6 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from regexp.comparison.best import describe_best_run
+from regexp.comparison.by_image.tables import tabulate_images
 from regexp.comparison.compare import Comparison
 from regexp.comparison.explaining.measured_images import explain_mixed_data
 from regexp.comparison.explaining.notes import explain_exclusions, make_brief_notes, make_notes
@@ -51,28 +52,29 @@ class Report:
         for table in (
             tables.tabulate_results(comparison),
             tables.tabulate_differences(comparison, brief=True),
+            *tabulate_images(comparison),
             *tables.tabulate_effects(comparison, brief=True),
         ):
             if table is not None:
                 self.console.print()
                 self.console.print(f"[bold]{escape(table.title)}[/bold]")
-                self._print_rows(table)
+                self.print_rows(table)
         self._print_hidden_rows(comparison)
         self.console.print()
-        self._print_notes([note for note in make_notes(comparison) if note not in mixed_data])
+        self.print_notes([note for note in make_notes(comparison) if note not in mixed_data])
         self._print_best_run(comparison)
 
     def print_overview(self, comparison: Comparison) -> None:
         """Print the short table at the end of a sweep, and its notes."""
-        self._print_rows(tables.tabulate_overview(comparison))
+        self.print_rows(tables.tabulate_overview(comparison))
         self._print_hidden_rows(comparison)
         self.console.print()
-        self._print_notes(make_brief_notes(comparison))
+        self.print_notes(make_brief_notes(comparison))
 
     def print_status(self, comparison: Comparison) -> None:
         """Print which folders the runs are in, which have not finished, and what to type to train them."""
         self.print_line(format_headline(comparison))
-        self._print_rows(tabulate_folders(comparison))
+        self.print_rows(tabulate_folders(comparison))
         lines = list(describe_groups(list_unfinished(comparison)))
         self.console.print()
         for line in lines:
@@ -93,7 +95,7 @@ class Report:
             self.print_line(table.remark)
         self._print_table(to_rich_table(table, max(self._table_width, table.full_width)))
         self.console.print()
-        self._print_notes([*describe_training_time(comparison), *explain_exclusions(comparison)])
+        self.print_notes([*describe_training_time(comparison), *explain_exclusions(comparison)])
         self._print_best_run(comparison)
 
     def print_as(self, file_format: str, comparison: Comparison, single_runs: bool = False) -> None:
@@ -123,7 +125,7 @@ class Report:
         """Print a line that is not a part of the comparison, to standard error."""
         print(show_bytes(line), file=sys.stderr)
 
-    def _print_rows(self, table: TextTable) -> None:
+    def print_rows(self, table: TextTable) -> None:
         """Print the first rows of a table, in a form that fits the terminal."""
         table = fit_table(tables.limit_rows(table, MAX_ROWS), self._table_width)
         if table.remark:
@@ -150,7 +152,7 @@ class Report:
             for heading, line in zip(("best run", "load it"), best_run, strict=True):
                 self.console.print(escape(f"{heading:8}  {line}"), soft_wrap=True)
 
-    def _print_notes(self, notes: Sequence[str]) -> None:
+    def print_notes(self, notes: Sequence[str]) -> None:
         """Print notes as a list. Lines are wrapped between words only, so that paths stay whole."""
         for note in notes:
             lines = textwrap.wrap(note, max(20, self.width - 2), break_long_words=False, break_on_hyphens=False)

@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 
 from regexp.config import override_errors
+from regexp.config.composing.experiment_sweeps import find_swept_experiments, list_params, warn_of_ignored_sweep
 from regexp.config.composing.templates import TemplateComposer
 from regexp.config.hydra_config import file_errors
 from regexp.config.hydra_config.key_rules import find_hydra_problems
@@ -15,7 +17,7 @@ from regexp.config.hydra_config.null_option import replace_null_option
 from regexp.config.hydra_config.search_path import Options, extend_loader
 from regexp.config.hydra_config.sweepers import is_search
 from regexp.config.job import Job
-from regexp.config.overrides import expand_grid, read_overrides
+from regexp.config.overrides import expand_grid, is_hydra_override, read_overrides
 from regexp.config.words.as_typed import problems_as_typed
 from regexp.config.words.parsing import parse_override
 from regexp.errors import ConfigError
@@ -69,8 +71,48 @@ class Composer:
         Raises:
             ConfigError: lists every mistake in any of the jobs.
         """
+        multirun = self.is_sweep(words, multirun)
         with problems_as_typed(words, multirun):
             return self._compose_command_line(replace_null_option(words), multirun)
+
+    def is_sweep(self, words: Sequence[str], multirun: bool = False) -> bool:
+        """Return whether a command line is a sweep: its flag says so, or a file that it chooses, such as an experiment.
+
+        Args:
+            words: the words of the command line, without flags.
+            multirun: whether the command line has the flag --multirun.
+
+        Raises:
+            ConfigError: hydra.searchpath cannot be read.
+        """
+        if multirun or "hydra.mode=RUN" in words:
+            return multirun
+        self.options = Options(extend_loader(self.loader, self.config_name, words))
+        overrides, _ = read_overrides(replace_null_option(words), self.options.groups)
+        # A mistake in a key of Hydra's, which is reported later, must not hide what the files say.
+        mode = self._find_mode([text for text in overrides if not is_hydra_override(text)])
+        return mode == RunMode.MULTIRUN
+
+    def expand_experiment(self, words: Sequence[str]) -> list[list[str]]:
+        """Return the words of each run that an experiment asks for: those of its sweep, or one.
+
+        Args:
+            words: the words of a command line that trains one run; their values replace those of the sweep.
+        """
+        words = list(words)
+        if not any(word.startswith("experiment=") for word in words) or self._find_mode(words) != RunMode.MULTIRUN:
+            return [words]
+        hydra = self._templates.compose_parts(words, self.options).template.hydra
+        return [words] if is_search(hydra) else expand_grid([*list_params(hydra), *words], self.options.loader)
+
+    def _find_mode(self, overrides: Sequence[str]) -> RunMode | None:
+        """Return the mode that the files chosen by overrides ask for; None where they cannot be composed."""
+        shared_overrides = [text for text in overrides if not parse_override(text).is_sweep_override()]
+        try:
+            mode: RunMode | None = self._templates.compose_parts(shared_overrides, self.options).template.hydra.mode
+        except ConfigError:  # raised where the jobs are composed, with all other problems
+            return None
+        return mode
 
     def _compose_command_line(self, words: Sequence[str], multirun: bool) -> list[Job]:
         """Return the jobs of a command line; see `compose_command_line`."""
@@ -87,13 +129,19 @@ class Composer:
         except ConfigError:  # the same problems are raised with all others
             return self.compose_jobs([shared_overrides if multirun else overrides], problems)
         if not multirun and hydra.mode != RunMode.MULTIRUN:
-            return self.compose_jobs([overrides], problems)
+            [job] = self.compose_jobs([overrides], problems)
+            return [replace(job, warnings=(*job.warnings, *warn_of_ignored_sweep(hydra, overrides)))]
+        problems += find_swept_experiments(
+            overrides, lambda words: self._templates.compose_parts(words, self.options).template.hydra
+        )
         combinations, sweeps = [shared_overrides], []
         if not is_search(hydra):
-            sweeper_overrides = [f"{key}={value}" for key, value in (hydra.sweeper.params or {}).items()]
             try:
-                combinations = expand_grid([*sweeper_overrides, *overrides], self.options.loader)
-                sweeps = [parse_override(text) for text in overrides if text not in shared_overrides]
+                params = list_params(hydra)
+                combinations = expand_grid([*params, *overrides], self.options.loader)
+                sweeps = [
+                    override for override in map(parse_override, [*params, *overrides]) if override.is_sweep_override()
+                ]
             except ConfigError as error:
                 problems += str(error).splitlines()  # raised below, with all others
         return self.compose_jobs(combinations, problems, sweeps)

@@ -14,6 +14,7 @@ from yaml import MarkedYAMLError, YAMLError
 
 from regexp.config.constraints import can_convert, describe_wrong_type
 from regexp.config.fields import iterate_fields
+from regexp.config.hydra_config.key_rules import describe_value_problem
 from regexp.config.keys import closest_match, find_key, suggest_keys
 from regexp.config.overrides import Groups
 from regexp.config.schema import OPTIONS, make_hydra_schema
@@ -57,6 +58,8 @@ def describe_file_error(
     is_users_file = file is not None and not file.is_relative_to(directories[0])
     if file is not None and is_users_file and (problems := list(_find_file_problems(file))):
         return "\n".join(f"{file}: {problem}" for problem in problems)
+    if file is not None and is_users_file and (problem := _describe_hydra_problem(file, text)) is not None:
+        return f"{file}: {problem}"
     place = f"{file}" if is_users_file else " ".join(choices)
     if "Cannot find primary config" in text:
         return "--config-name: there is no such file in the directory that --config-dir names; leave the flag out"
@@ -73,6 +76,27 @@ def describe_file_error(
         return f"{file if is_users_file else option_name[1].replace('/', '=')}: {problem}"
     lines = dict.fromkeys(line.strip().replace("\t", " ") for line in text.splitlines() if line.strip())
     return " ".join(line for line in lines if not re.match(r"(full_key|\w+_type)[:=]", line)) or type(error).__name__
+
+
+def _describe_hydra_problem(file: Path, text: str) -> str | None:
+    """Return the message for a file that sets a key of Hydra's own which does not exist, or to what it cannot be.
+
+    Args:
+        file: the file.
+        text: what Hydra says.
+
+    Returns:
+        None for other errors.
+    """
+    match = re.search(r"full_key: (hydra\.[\w.]+)", text)
+    if match is None:
+        return None
+    key = match[1]
+    if key == "hydra.sweeper.params":
+        return f"{key}: must be a mapping of keys, each with its values, such as seed: 0,1"
+    value = format_value(dict(_list_file_values(file)).get(key))
+    problem = next(describe_value_problem(key, value), None) if key.count(".") <= 2 else None
+    return None if problem is None else f"{key}={value}: {problem}"
 
 
 def _describe_lacking_key(text: str, choices: Sequence[str]) -> str | None:

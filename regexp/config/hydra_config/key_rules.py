@@ -9,6 +9,8 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
+from regexp.config.executor_registry import list_mapping_prefixes, list_patterns
+from regexp.config.hydra_config.search_keys import SEARCH_KEYS, describe_search_problem
 from regexp.config.keys import closest_match
 from regexp.config.overrides import is_hydra_override
 from regexp.config.words.hydra_words import read_element
@@ -83,6 +85,8 @@ GROUP_RULES: Mapping[str, KeyRule] = {
     "output": KeyRule(False, False, "regexp has directories of its own; type hydra.run.dir=DIR"),
     "launcher": _SWEEPS_ONLY,
     "sweeper": _SWEEPS_ONLY,
+    "sweeper/sampler": _SWEEPS_ONLY,
+    "sweeper/pruner": _SWEEPS_ONLY,
     "help": KEY_RULES["hydra.help"],
     "hydra_help": _HELP,
     "hydra_logging": _WORKS,
@@ -102,11 +106,23 @@ _PATTERNS = {
         r"0*[1-9]\d{0,3}|auto", "auto or a whole number of at least 1; for example hydra.launcher.workers=2",
     ),
     "hydra.launcher.dry_run": (r"(?i)true|false", "true or false; for example hydra.launcher.dry_run=true"),
+    **list_patterns(),
     "hydra.sweeper.max_batch_size": (
         _COUNT, "a whole number of at least 1, or null; for example hydra.sweeper.max_batch_size=16",
     ),
+    "hydra.sweeper.until": (r"decided|null", "decided or null; for example hydra.sweeper.until=decided"),
+    "hydra.sweeper.max_seeds": (
+        r"0*([1-9]\d{0,2}|1000)|null", "a whole number from 1 to 1000, or null; for example hydra.sweeper.max_seeds=20",
+    ),
+    "hydra.sweeper.margin": (
+        r"(?=[\d.]*[1-9])(\d+\.?\d*|\.\d+)(e-?\d{1,2})?|null",
+        "a number above 0, the difference that does not matter, or null; for example hydra.sweeper.margin=0.2",
+    ),
     "hydra.sweeper.params": (r"null|\{.*\}", "a mapping of keys; for example '+hydra.sweeper.params={seed:\"0,1\"}'"),
 }  # fmt: skip
+
+# The keys within these are names of the user's.
+_USER_MAPPINGS = ("hydra.sweeper.params.", *list_mapping_prefixes())
 
 # What files must leave as it is, since regexp does not follow it.
 _FIXED_VALUES = {"hydra.sweep.subdir": ".", "hydra.output_subdir": None, "hydra.job.id": "???", "hydra.job.num": "???"}
@@ -149,6 +165,8 @@ def _describe_problems(
         yield "set one key at a time, such as hydra.run.dir=DIR"
     elif key.startswith("hydra/"):
         yield from _describe_group_problems(override, value, is_sweep, groups)
+        if key in ("hydra/sweeper/sampler", "hydra/sweeper/pruner") and is_sweep and chosen["sweeper"] != "optuna":
+            yield "belongs to a search; add hydra/sweeper=optuna"
     else:
         yield from _describe_key_problems(override, value, is_sweep, chosen)
 
@@ -190,20 +208,29 @@ def _describe_key_problems(override: Override, value: str, is_sweep: bool, chose
     if key.startswith("hydra.sweeper.params") and chosen["sweeper"] == "basic":
         yield "Hydra's basic sweeper takes these from files only; leave hydra/sweeper=basic out"
     if key == "hydra.mode":
-        yield from _describe_pattern_problem(key, value)
+        yield from describe_value_problem(key, value)
     for group, plugin in (("launcher", "cohort"), ("sweeper", "grid")):
         is_own_key = key.startswith(f"hydra.{group}.") and not key.endswith("._target_")
-        if is_own_key and chosen[group] == plugin and not key.startswith("hydra.sweeper.params."):
-            yield from _describe_pattern_problem(key, value)
+        if is_own_key and chosen[group] == plugin:
+            leaves = [(key, value)] if key in _PATTERNS else _list_leaves(key, entries, value)
+            for name, text in leaves:
+                if not name.startswith(_USER_MAPPINGS):
+                    yield from describe_value_problem(name, text)
+    if key.startswith("hydra.sweeper.") and chosen["sweeper"] == "optuna" and is_sweep:
+        options = {name: chosen[f"sweeper/{name}"] for name in ("sampler", "pruner") if f"sweeper/{name}" in chosen}
+        if not key.startswith(("hydra.sweeper.params", "hydra.sweeper._target_")):
+            yield from describe_search_problem(key, value, options)
 
 
-def _describe_pattern_problem(key: str, value: str) -> Iterator[str]:
+def describe_value_problem(key: str, value: str) -> Iterator[str]:
     """Yield what is wrong with a key of regexp's own launcher or sweeper, or its value as it was typed."""
     prefix = key.rpartition(".")[0] + "."
-    if key not in _PATTERNS:
+    if key in SEARCH_KEYS:
+        yield "belongs to a search; type -m hydra/sweeper=optuna as well"
+    elif key not in _PATTERNS:
         *names, last_name = [name.removeprefix(prefix) for name in _PATTERNS if name.startswith(prefix)]
         yield f"there is no such key; {prefix.rstrip('.')} has {', '.join(names)} and {last_name}"
-    elif not re.fullmatch(_PATTERNS[key][0], value):
+    elif not re.fullmatch(_PATTERNS[key][0], _read_text(value)):
         yield f"must be {_PATTERNS[key][1]}"
 
 
@@ -211,9 +238,14 @@ def _find_reason(rule: KeyRule, is_sweep: bool, key: str, value: str) -> str:
     """Return why a key has no effect, or "" if it has one."""
     if rule.sweep if is_sweep else rule.run:
         return ""
-    reading = read_element(value)
-    text = reading if isinstance(reading, str) else value  # without Hydra's quotes
+    text = _read_text(value)
     return re.sub(r"(\S+)=VALUE", lambda match: quote_word(f"{match[1]}={text}"), rule.reason.replace("KEY", key))
+
+
+def _read_text(value: str) -> str:
+    """Return a value as it was typed, without Hydra's quotes."""
+    reading = read_element(value)
+    return reading if isinstance(reading, str) else value
 
 
 def _list_leaves(key: str, value: Any, text: str) -> Iterator[tuple[str, str]]:

@@ -96,7 +96,13 @@ def list_groups(loader: ConfigLoaderImpl, parent: str = "") -> dict[str, list[st
     """
     # The loader's methods give the same, but copy all sources for each group.
     repository = loader.repository
-    names = repository.get_group_options(parent.rstrip("/"), ObjectType.GROUP)
+    names = list(repository.get_group_options(parent.rstrip("/"), ObjectType.GROUP))
+    if parent:  # Hydra's own groups may hold others, such as hydra/sweeper/sampler
+        names += [
+            f"{name}/{inner}"
+            for name in names
+            for inner in repository.get_group_options(f"{parent}{name}", ObjectType.GROUP)
+        ]
     return {name: repository.get_group_options(parent + name, ObjectType.CONFIG) for name in names}
 
 

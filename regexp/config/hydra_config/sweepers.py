@@ -13,6 +13,11 @@ def is_search(hydra: Any) -> bool:
     return not str(hydra.sweeper._target_).endswith(("BasicSweeper", "GridSweeper"))
 
 
+def trains_trials(hydra: Any) -> bool:
+    """Return whether the sweeper of Hydra's own configuration is hydra/sweeper=optuna, which shows its own results."""
+    return str(hydra.sweeper._target_).endswith(".OptunaSweeper")
+
+
 def list_swept_keys(hydra: Any) -> list[str]:
     """Return the keys that vary in a sweep: those typed with several values, and those that its sweeper has.
 

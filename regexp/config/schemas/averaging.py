@@ -1,4 +1,4 @@
-"""The schema of averages of the weights."""
+"""The schema of averages of the weights, and of the predictions of several weights."""
 
 import math
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ class AveragingConfig:
 
     name: str = shared(
         "none",
-        "average of the weights that is evaluated and kept in their place",
-        choices=("none", "ema", "swa"),
+        "average of the weights, or of predictions, that is evaluated and kept in their place",
+        choices=("none", "ema", "swa", "snapshots"),
         omitted="none",
     )
 
@@ -56,3 +56,23 @@ class SWAConfig(AveragingConfig):
     def first_epoch(self, epochs: int) -> int:
         """Return the first of a run's epochs, counted from 1, whose weights are averaged."""
         return math.floor(self.start * epochs) + 1
+
+
+@dataclass
+class SnapshotsConfig(AveragingConfig):
+    """Snapshot ensembles (Huang et al. 2017)."""
+
+    spans_the_run: ClassVar[bool] = True
+
+    name: str = shared("snapshots", "ensemble of the weights after each of several cycles of the learning rate")
+    cycles: int = per_run(
+        5, "number of cycles; in each, the learning rate falls from optimizer.lr to about 0", at_least=1
+    )
+    snapshots: int | None = per_run(
+        None, "number of the last snapshots that make up the ensemble; null: all", at_least=1, example=3
+    )
+
+    def cycle_ends(self, epochs: int) -> tuple[int, ...]:
+        """Return the last epochs of a run's cycles, counted from 1. Cycles have whole epochs, and at least one."""
+        cycles = min(self.cycles, epochs)
+        return tuple(math.ceil(i * epochs / cycles) for i in range(1, cycles + 1))

@@ -87,6 +87,6 @@ def describe_interval(override: Override) -> str | None:
     name = override.key_or_group
     command, call = f"type regexp -m {name}={','.join(texts)}", f"call sweep({{{name!r}: [{', '.join(texts)}]}})"
     return (
-        "an interval is for a sweeper that searches, such as hydra/sweeper=optuna of hydra-optuna-sweeper; "
+        "an interval is for a sweeper that searches, such as hydra/sweeper=optuna; "
         f"to compare some of its values {say(command, call)}"
     )

@@ -56,6 +56,8 @@ SYNONYMS = {
     "valsplit": "data.val_size",
     "warmup": "schedule.warmup_epochs",
     "dtype": "device.precision",
+    "corruption": "evaluation.corruptions",
+    "robustness": "evaluation.corruptions",
     "experimentname": "name",
     "runname": "name",
     # groups

@@ -8,6 +8,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from hydra.conf import HydraConf
 
+from regexp.config.executor_registry import list_mapping_prefixes, list_text_keys
 from regexp.config.keys import list_keys, list_step_keys
 from regexp.config.schema import OPTIONS
 
@@ -16,7 +17,7 @@ _HYDRA_PATHS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.searchpath")
 # Groups whose options are files only, without a class for each.
 _FILE_GROUPS = ("augmentation", "experiment")
 # Mappings of text, whose entries have names of the user's choice.
-_TEXT_MAPPINGS = ("hydra.job.env_set.", "hydra.sweeper.params.")
+_TEXT_MAPPINGS = ("hydra.job.env_set.", "hydra.sweeper.params.", *list_mapping_prefixes())
 # Keys of Hydra's that hold whole numbers; the others that do are Hydra's to set.
 _HYDRA_COUNTS = ("hydra.launcher.max_runs", "hydra.launcher.workers", "hydra.sweeper.max_batch_size")
 
@@ -65,6 +66,7 @@ def _list_kinds() -> dict[str, ValueKind]:
     """Return the kinds of the schema's keys and of Hydra's own, by key."""
     kinds: dict[str, ValueKind] = dict(_list_hydra_kinds(HydraConf, "hydra."))
     kinds |= {key: ValueKind("count", takes_null=True, is_swept=False) for key in _HYDRA_COUNTS}
+    kinds |= {key: ValueKind("text", takes_null=True, is_swept=False) for key in list_text_keys()}
     for key in (*list_keys(), *list_step_keys()):
         description, takes_null = key.type_description.removesuffix(" or null"), key.type_description.endswith("null")
         if description in ("a string", "a list of strings") and "choices" not in key.metadata:

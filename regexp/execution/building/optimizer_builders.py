@@ -5,11 +5,12 @@ from dataclasses import asdict
 
 from regexp.config.schema import Config
 from regexp.config.schemas.adversarial import FGSMConfig, PGDConfig
-from regexp.config.schemas.averaging import EMAConfig, SWAConfig
+from regexp.config.schemas.averaging import EMAConfig, SnapshotsConfig, SWAConfig
 from regexp.training.parameter_groups import Hyperparameters
 from regexp.training.regularizers.adversary import AttackSettings
 from regexp.training.regularizers.averaging import Averaging, EqualAveraging, ExponentialAveraging
-from regexp.training.schedules import Plateau, Schedule, approach, constant, cosine, onecycle, step
+from regexp.training.regularizers.snapshots import SnapshotRule
+from regexp.training.schedules import Plateau, Schedule, approach, constant, cosine, onecycle, restarts, step
 from regexp.training.update_rules import OPTIMIZERS
 
 
@@ -17,7 +18,13 @@ def count_optimizer_values(config: Config) -> int:
     """Return the number of values that the optimizer of a run and its average keep for each parameter."""
     run = make_hyperparameters(config, 1)
     further_copies = [run.lookahead_period is not None, run.sam_radius > 0, config.averaging.name != "none"]
-    return len(list(OPTIMIZERS[config.optimizer.name].state_names(run.arguments))) + sum(further_copies)
+    further_copies += 2 * [run.gradient_noise > 0]  # its draws, and what they are computed from
+    count = len(list(OPTIMIZERS[config.optimizer.name].state_names(run.arguments))) + sum(further_copies)
+    rule = make_averaging(config)
+    if isinstance(rule, SnapshotRule):
+        # The best weights are an ensemble, too. When both are tested, a copy is made, and a further one of a layer.
+        count += 4 * (rule.count_kept(config.epochs) - 1)
+    return count
 
 
 def make_hyperparameters(config: Config, steps_per_epoch: int) -> Hyperparameters:
@@ -33,6 +40,8 @@ def make_hyperparameters(config: Config, steps_per_epoch: int) -> Hyperparameter
     # The other schedules do not depend on the number of epochs, so runs that differ in it share a parameter group.
     horizon = steps if config.schedule.name in ("cosine", "onecycle") else 0
     if isinstance(config.averaging, SWAConfig) and config.averaging.lr is not None:
+        horizon = steps
+    if isinstance(config.averaging, SnapshotsConfig):
         horizon = steps
     key = repr((name, options, config.schedule, config.averaging, horizon))
     return Hyperparameters(
@@ -62,9 +71,12 @@ def make_attack(config: Config) -> AttackSettings | None:
     return None
 
 
-def make_averaging(config: Config) -> Averaging | None:
-    """Make the rule by which a run averages its weights; None where it does not."""
+def make_averaging(config: Config) -> Averaging | SnapshotRule | None:
+    """Make the rule by which a run averages its weights or takes snapshots of them; None where it does not."""
     averaging = config.averaging
+    if isinstance(averaging, SnapshotsConfig):
+        cycle_ends = averaging.cycle_ends(config.epochs)
+        return SnapshotRule(cycle_ends, len(cycle_ends) if averaging.snapshots is None else averaging.snapshots)
     if isinstance(averaging, EMAConfig):
         return ExponentialAveraging(averaging.decay)
     return EqualAveraging(averaging.first_epoch(config.epochs)) if isinstance(averaging, SWAConfig) else None
@@ -73,6 +85,8 @@ def make_averaging(config: Config) -> Averaging | None:
 def make_schedule(config: Config, steps_per_epoch: int) -> Schedule:
     """Make the learning-rate schedule of a run."""
     schedule, averaging = _make_base_schedule(config, steps_per_epoch), config.averaging
+    if isinstance(averaging, SnapshotsConfig):
+        return restarts(tuple(epoch * steps_per_epoch for epoch in averaging.cycle_ends(config.epochs)))
     if not isinstance(averaging, SWAConfig) or averaging.lr is None:
         return schedule
     start = (averaging.first_epoch(config.epochs) - 1) * steps_per_epoch

@@ -19,6 +19,8 @@ def print_header(console: Console, facts: Mapping[str, str]) -> None:
 
     On a page of a notebook, where all headers stay, a fact that the header before had too is not repeated.
     """
+    if console.hides_headers:
+        return
     shown_facts = facts
     if isinstance(console, PageConsole):
         shown_facts = {name: text for name, text in facts.items() if console.page.facts.get(name) != text}

@@ -79,6 +79,8 @@ class ParallelDisplay:
         if self.bar is not None:
             self.bar.show_epoch(number, summary, epochs)
             self._redraw()
+        elif self.console.hides_progress:
+            return
         elif epoch in (1, epochs) or epoch % math.ceil(epochs / self.max_lines) == 0:
             training = f"{format_count(summary.num_runs, 'run')} training"
             best = f"best of all so far {format_validation(self.best)}"

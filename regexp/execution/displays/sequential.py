@@ -70,6 +70,8 @@ class SequentialDisplay:
         if self.bar is not None:
             self.bar.show_epoch(self.cohort, summary, self.epochs)
             self.bar.update(epoch, progress)
+        elif self.console.hides_progress:
+            return
         elif epoch in (1, self.epochs) or epoch % math.ceil(self.epochs / MAX_PROGRESS_LINES) == 0:
             self.print_line(f"epoch {epoch}/{self.epochs}  {progress}")
 

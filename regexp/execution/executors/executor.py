@@ -9,15 +9,20 @@ from regexp.execution.terminal import Terminal
 from regexp.runs.directories import PlannedRun
 from regexp.utils.signals import StopRequest
 
+# The notice of executors that end with the command.
+STOPPING = "Stopping after this epoch; interrupt again to stop at once."
+
 
 class Executor(AbstractContextManager["Executor"], Protocol):
     """What trains the cohorts of a sweep. It is used in a `with` statement, at whose end its processes end.
 
     Attributes:
         num_workers: how many cohorts train at the same time; known once the cohorts are planned.
+        stop_notice: what is printed when a signal asks the command to stop.
     """
 
     num_workers: int
+    stop_notice: str
 
     def __enter__(self) -> Self:
         """Return the executor."""

@@ -5,6 +5,7 @@ from typing import Self, final
 
 from regexp.execution import execute, grouping
 from regexp.execution.displays.sequential import SequentialDisplay
+from regexp.execution.executors.executor import STOPPING
 from regexp.execution.forecasting import forecast
 from regexp.execution.planning import PlannedCohort
 from regexp.execution.terminal import Terminal
@@ -17,6 +18,7 @@ class InProcess:
     """An executor that trains in this process. Implements executors.executor.Executor."""
 
     num_workers = 1
+    stop_notice = STOPPING
 
     def __enter__(self) -> Self:
         """Return the executor."""

@@ -12,6 +12,8 @@ from regexp.execution.displays.epoch_counter import count_run_epochs
 from regexp.execution.displays.parallel import ParallelDisplay
 from regexp.execution.events import CohortDescription, CohortEnd, EpochSummary
 from regexp.execution.executors import worker
+from regexp.execution.executors.executor import STOPPING
+from regexp.execution.executors.kept_workers import leave_worker, take_worker
 from regexp.execution.executors.worker_process import WorkerProcess
 from regexp.execution.forecasting.workload import SECONDS_PER_WORKER, estimate_seconds, may_use_gpu
 from regexp.execution.planning import PlannedCohort, forecast_seconds, split_cohort, split_for_workers
@@ -53,6 +55,8 @@ class LocalWorkers:
         errors: the errors of the runs that have failed.
     """
 
+    stop_notice = STOPPING
+
     def __init__(self, num_workers: int, is_fixed: bool, only_plans: bool = False) -> None:
         """Prepare to start workers.
 
@@ -76,9 +80,9 @@ class LocalWorkers:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """End all workers."""
+        """End all workers, unless a search keeps those that are idle."""
         for process in self.workers:
-            process.close()
+            leave_worker(process, is_idle=error[0] is None and process not in self.tasks)
 
     def plan_cohorts(
         self, planned_runs: Sequence[PlannedRun], max_runs: int | None, forecast_costs: bool
@@ -168,7 +172,7 @@ class LocalWorkers:
         environment = {"OMP_NUM_THREADS": str(threads)}
         if self.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpus[number % len(self.gpus)]
-        return WorkerProcess(environment)
+        return take_worker(environment)
 
     def _replace(self, process: WorkerProcess) -> None:
         """End a worker, and start another one in its place."""
@@ -181,7 +185,7 @@ class LocalWorkers:
         for process in self.workers:
             if self.queue and process not in self.tasks:
                 task = self.tasks[process] = self.queue.pop(0)
-                process.request(worker.train, task.cohort.runs)
+                process.request(worker.train_planned, task.cohort.runs)
 
     def _follow(self, process: WorkerProcess, display: ParallelDisplay) -> None:
         """Show what a worker has sent, and see whether it has ended its cohort or died."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Protocol
 
 from regexp.errors import Interrupted, RegexpError
 from regexp.execution.events import CohortDescription, CohortEnd, EpochSummary
@@ -61,6 +61,20 @@ class TrainingResult:
     interrupted: bool
 
 
+class EventChannel(Protocol):
+    """A connection to whom a worker tells of its training.
+
+    Attributes:
+        stop_request: the user's request to stop, which is passed on.
+    """
+
+    stop_request: StopRequest
+
+    def send(self, event: Any) -> None:
+        """Send an event."""
+        ...
+
+
 class Channel:
     """The worker's end of the connection to its parent. Several threads may send.
 
@@ -95,7 +109,7 @@ class Channel:
 class LineSender(io.TextIOBase):
     """A text stream that sends every line to the parent, which prints it whole."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: EventChannel) -> None:
         self.channel, self.rest = channel, ""
 
     def writable(self) -> bool:
@@ -113,7 +127,7 @@ class LineSender(io.TextIOBase):
 class SendingDisplay:
     """A display that sends all that it should show to the parent. Implements events.CohortDisplay."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: EventChannel) -> None:
         self.channel = channel
 
     def print_line(self, message: str) -> None:
@@ -155,7 +169,7 @@ def serve(connection: Connection, for_python: bool) -> None:
             try:
                 channel.send(function(channel, *arguments))
             except Exception as error:
-                channel.send(Failed(_make_portable(error)))
+                channel.send(Failed(make_portable(error)))
 
 
 def plan_cohorts(
@@ -194,22 +208,36 @@ def plan_cohorts(
     )
 
 
-def train(channel: Channel, planned_runs: Sequence[PlannedRun]) -> TrainingResult:
-    """Train runs that share a shape together, from their checkpoints if they have some."""
+def train_planned(channel: EventChannel, planned_runs: Sequence[PlannedRun]) -> TrainingResult:
+    """Train a cohort that was planned to fit in memory, from its checkpoints if it has some."""
+    return train(channel, planned_runs, len(planned_runs), num_workers=1)
+
+
+def train(
+    channel: EventChannel, planned_runs: Sequence[PlannedRun], max_runs: int | None, num_workers: int
+) -> TrainingResult:
+    """Train runs that share a shape together, from their checkpoints if they have some.
+
+    Args:
+        channel: the connection to the parent.
+        planned_runs: the runs.
+        max_runs: the largest number of runs in a cohort; None for as many as fit in memory.
+        num_workers: how many cohorts share the memory of the machine.
+    """
     from regexp.execution import execute, grouping
 
     # Runs of a worker that died may have their last checkpoints at different epochs.
-    cohorts = grouping.group_into_cohorts(planned_runs, max_runs=len(planned_runs))
+    cohorts = grouping.group_into_cohorts(planned_runs, max_runs, num_workers)
     try:
         errors = execute.train_cohorts(
             [cohort.runs for cohort in cohorts], SendingDisplay(channel), channel.stop_request
         )
     except Interrupted:
         return TrainingResult([], interrupted=True)
-    return TrainingResult([_make_portable(error) for error in errors], interrupted=False)
+    return TrainingResult([make_portable(error) for error in errors], interrupted=False)
 
 
-def _make_portable(error: Exception) -> Exception:
+def make_portable(error: Exception) -> Exception:
     """Return an error that the parent can receive without importing torch, with its traceback as a note."""
     if not type(error).__module__.startswith(("builtins", "regexp.")):
         message = f"{type(error).__name__}: {error}"

@@ -23,6 +23,7 @@ class WorkerProcess:
     imported again. The connection is the only thing that the processes share; a worker ends when its parent does.
 
     Attributes:
+        environment: the environment variables that it was started with, beside those of its parent.
         process: the process.
         connection: the parent's end of the connection.
     """
@@ -33,6 +34,7 @@ class WorkerProcess:
         Args:
             environment: environment variables of the process, beside those of this one.
         """
+        self.environment = dict(environment)
         context = get_context("loky")
         self.connection: Connection
         self.connection, worker_connection = context.Pipe()

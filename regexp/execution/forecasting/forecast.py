@@ -11,8 +11,8 @@ import torch
 
 from regexp.errors import RegexpError
 from regexp.execution import builders
-from regexp.execution.building import optimizer_builders
 from regexp.execution.forecasting import memory
+from regexp.execution.forecasting.run_memory import estimate_bytes_per_run
 from regexp.execution.planning import CohortCosts, PlannedCohort
 from regexp.runs.directories import PlannedRun
 from regexp.training.batches import IMAGES_AT_ONCE, Batch
@@ -74,16 +74,13 @@ def measure_costs(planned_runs: Sequence[PlannedRun]) -> CohortCosts:
     # All of this is computation: on a CPU the process waits for nothing, unless other programs have its cores.
     are_rough = cohort.backend.device.type == "cpu" and busy_seconds < MIN_BUSY_SHARE * seconds
     run_seconds = max(step_seconds - epoch_seconds + evaluation_seconds, 0.0) / len(sample)
-    config = planned_runs[0].job.config
-    dataset, dtype = cohort.dataset, cohort.backend.dtype
+    dataset = cohort.dataset
     splits = [dataset.train, dataset.measured, dataset.validation, dataset.test]
-    optimizer_values = optimizer_builders.count_optimizer_values(config)
-    architecture = cohort.model.architecture
     return CohortCosts(
         data_bytes=sum(split.images.nbytes for split in splits if split is not None)
         + memory.estimate_evaluation_bytes(cohort.backend.device),
-        run_bytes=memory.estimate_run_bytes(architecture, config.batch_size, optimizer_values, dtype),
-        stream_bytes=memory.estimate_stream_bytes(dataset.shape, len(dataset.train), dtype),
+        run_bytes=estimate_bytes_per_run(configs, cohort.model.architecture, dataset, cohort.backend),
+        stream_bytes=memory.estimate_stream_bytes(dataset.shape, len(dataset.train), cohort.backend.dtype),
         epoch_seconds=epoch_seconds,
         run_seconds=run_seconds + recording_seconds_per_epoch,
         stream_seconds=stream_seconds,

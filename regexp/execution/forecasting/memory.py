@@ -49,6 +49,12 @@ def estimate_logit_bytes(dataset: Dataset, dtype: torch.dtype) -> int:
     return 2 * num_images * len(dataset.classes) * dtype.itemsize  # in chunks, and all together
 
 
+def estimate_kept_logit_bytes(dataset: Dataset) -> int:
+    """Return the bytes on the CPU that a run adds which keeps the logits of the images that test it, as float32."""
+    num_images = len(dataset.validation if dataset.test is None else dataset.test)
+    return 2 * num_images * len(dataset.classes) * 4  # in chunks, and all together
+
+
 def estimate_stream_bytes(shape: Sequence[int], num_images: int, dtype: torch.dtype) -> int:
     """Return the bytes that an image stream adds to a cohort.
 

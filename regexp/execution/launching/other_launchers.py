@@ -4,6 +4,7 @@ Such a launcher knows nothing of regexp. What a sweep needs beside its runs is d
 them: the record of the sweep, the table at its end, and the exit status.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,8 @@ from regexp.config.hydra_config.sweepers import list_swept_keys
 from regexp.errors import DIVERGED
 from regexp.execution.launching.objective import Objective
 from regexp.execution.terminal import Terminal
-from regexp.runs.reserving.plan import plan_runs, read_runs
+from regexp.runs.reserving.plan import drop_failures_of_rounds, plan_runs, read_runs
+from regexp.runs.seed_plan import SeedPlan
 from regexp.runs.sweep_record import SweepRecord
 from regexp.utils.exit_codes import raise_failures, record_status
 
@@ -55,6 +57,7 @@ class RecordingLauncher(Launcher):
         self.composer = composer_for_loader(hydra_context.config_loader, config.hydra.job.config_name)
         self.sweep_record = SweepRecord()
         self.sweep_record.swept_keys = list_swept_keys(config.hydra)
+        self.seed_plan: SeedPlan | None = None  # a sweeper that adds seeds sets it
 
     def setup(self, **arguments: Any) -> None:
         """Pass Hydra's arguments on."""
@@ -74,6 +77,7 @@ class RecordingLauncher(Launcher):
         jobs = self.composer.compose_jobs([[*hydra_overrides, *overrides] for overrides in job_overrides])
         outputs, terminal = Path(self.config.hydra.sweep.dir), Terminal()
         earlier_runs = dict(self.sweep_record.planned_runs)
+        self.sweep_record.seed_plan = self.seed_plan
         planned_runs = plan_runs(jobs, outputs, sweep=self.sweep_record)
         self.sweep_record.add(planned_runs, outputs)
         terminal.print_counts(planned_runs)
@@ -92,8 +96,13 @@ class RecordingLauncher(Launcher):
         self.sweep_record.planned_runs = earlier_runs | dict.fromkeys(members)
         self.sweep_record.add([], outputs)
         errors = [result._return_value for result in results if result.status == JobStatus.FAILED]
+        if errors and not (errors := drop_failures_of_rounds(errors, members, self.sweep_record)):
+            for planned, result in zip(planned_runs, results, strict=True):
+                if result.status == JobStatus.FAILED:
+                    result.status = JobStatus.COMPLETED
+                    result.return_value = Objective(math.inf, planned.directory.absolute())
         runs = read_runs(members, some_failed=bool(errors))
-        if len(runs) > 1:  # a single one has printed its report
+        if len(runs) > 1 and self.seed_plan is None:  # a single one has printed its report
             terminal.report(runs, finished_before=all(planned.finished for planned in members))
         if any(run.status == "diverged" for run in runs):
             record_status(DIVERGED)

@@ -3,11 +3,12 @@
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from regexp.errors import RunError
-from regexp.runs.run import SET_ASIDE
+from regexp.runs.run import SET_ASIDE, Run
 from regexp.runs.run_record import READ_ERRORS, describe_error, read_time
 from regexp.utils.atomic_io import read_text
 from regexp.utils.messages import quote_word, say
@@ -33,6 +34,16 @@ class SweepMember:
 def find_run_directories(path: Path) -> Iterator[Path]:
     """Yield the directories of runs, at any depth: the path itself, or those below it."""
     return (directory for directory in walk_directories(path) if (directory / "run.json").exists())
+
+
+def find_runs(directory: Path) -> Iterator[Run]:
+    """Yield the runs recorded directly below a directory, by name, without those that were set aside."""
+    for path in sorted(directory.glob("*/run.json")):
+        if not is_set_aside(path.parent):
+            try:
+                yield Run(path.parent)
+            except RunError:
+                continue
 
 
 def is_set_aside(directory: Path) -> bool:
@@ -81,6 +92,27 @@ def read_sweep_members(run_directories: Iterable[Path]) -> tuple[list[SweepMembe
             except RunError as error:
                 problems.append(str(error))
     return members, problems
+
+
+@dataclass(frozen=True)
+class RecordedSearch:
+    """The search that a sweep belongs to.
+
+    Attributes:
+        study: the file of its study.
+        confirms: whether the sweep trained the best configurations with new seeds; otherwise its runs are the trials.
+    """
+
+    study: Path
+    confirms: bool
+
+
+def read_search(file: Path) -> RecordedSearch | None:
+    """Return the search that a sweep belongs to, given the file of the sweep; None where it belongs to none."""
+    with suppress(OSError, *READ_ERRORS):
+        search = json.loads(read_text(file))["search"]
+        return RecordedSearch(file.parent / Path(search["study"]).name, bool(search.get("confirms", False)))
+    return None
 
 
 def read_sweep(file: Path) -> tuple[str, list[SweepMember]]:

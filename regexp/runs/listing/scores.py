@@ -7,7 +7,7 @@ from typing import Any
 from regexp.config.metric_registry import Metric, list_metrics
 from regexp.runs.run import Run
 
-_ENDINGS = {"completed": "all epochs", "stopped_early": "stopped early", "diverged": "diverged"}
+_ENDINGS = {"completed": "all epochs", "stopped_early": "stopped early", "diverged": "diverged", "pruned": "pruned"}
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Scores:
     Attributes:
         title: the epoch, how the run ended, and its seconds.
         columns: the name of each metric.
-        rows: the value of each metric, by the name of the row: training, validation, gap and test.
+        rows: the value of each metric, by the name of the row: training, validation, gap, test
+            and, with evaluation.corruptions=true, corrupted.
     """
 
     title: str
@@ -47,6 +48,8 @@ def tabulate_scores(run: Run, summary: Mapping[str, Any]) -> Scores:
         rows["gap"] = _format_scores(metrics, gaps)
     if summary["test"] is not None:
         rows["test"] = _format_scores(metrics, summary["test"])
+        if (accuracy := summary["test"].get("corrupted_accuracy")) is not None:
+            rows["corrupted"] = _format_scores(metrics, {"accuracy": accuracy})
     title = f"epoch {epoch} of {summary['epochs']} ({ending}), {summary['seconds']:.1f} s"
     return Scores(title, [metric.title for metric in metrics.values()], rows)
 

@@ -24,13 +24,16 @@ if TYPE_CHECKING:
 Batches = Iterator[tuple[list[str], "NDArray[np.uint8] | NDArray[np.float32]"]]
 
 
-def predict_inputs(models: Sequence[TrainedModel], form: InputFormat, inputs: Any) -> Predictions:
+def predict_inputs(
+    models: Sequence[TrainedModel], form: InputFormat, inputs: Any, has_diverged: bool = False
+) -> Predictions:
     """Return the mean of what models of one configuration say about inputs, which are read batch by batch.
 
     Args:
         models: the models, of the same architecture and classes.
         form: what they take.
         inputs: what `Run.predict` takes.
+        has_diverged: whether one of the runs diverged, which a note says.
 
     Raises:
         DataError: no input can be read, or an array or table as a whole does not fit the models.
@@ -43,7 +46,7 @@ def predict_inputs(models: Sequence[TrainedModel], form: InputFormat, inputs: An
     from regexp.data.dataset import Images, scale
 
     problems: dict[str, str] = {}
-    notes: list[str] = []
+    notes = ["the run diverged, and predicts with the weights that it had before"] if has_diverged else []
     names: list[str] = []
     probabilities: list[NDArray[np.float64]] = []
     for batch_names, batch in _read_batches(inputs, form, problems, notes):

@@ -16,7 +16,7 @@ from regexp.utils.messages import first_line
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
 
 class TrainedModel(NamedTuple):
@@ -66,12 +66,25 @@ def load_model(
     try:
         input_shape, num_classes = tuple(json.loads(metadata["input_shape"])), int(metadata["num_classes"])
         architecture = load_object(schema.architecture).from_options(input_shape, num_classes, options)
-        model: nn.Module = architecture.make_module(rates)
+        model: nn.Module
+        if config.get("averaging") == "snapshots":
+            model, tensors = _make_ensemble(lambda: architecture.make_module(rates), tensors)
+        else:
+            model = architecture.make_module(rates)
         dtype = next(tensor.dtype for tensor in tensors.values() if tensor.is_floating_point())
         load_object("models.module_tensors.load_tensors")(model.to(dtype), tensors)
     except (LookupError, RuntimeError, ValueError, StopIteration) as error:
         raise RunError(f"{path} does not hold the weights of this run: {first_line(error)}") from error
     return TrainedModel(model.eval(), input_shape, dtype)
+
+
+def _make_ensemble(
+    make_network: "Callable[[], nn.Module]", tensors: "Mapping[str, Tensor]"
+) -> "tuple[nn.Module, dict[str, Tensor]]":
+    """Return an ensemble of as many networks as there are snapshots, and its tensors by name."""
+    from regexp.models.regularizing.ensemble import COUNT, SnapshotEnsemble, split_snapshots
+
+    return SnapshotEnsemble([make_network() for _ in range(int(tensors[COUNT]))]), split_snapshots(tensors)
 
 
 def _choose_target(

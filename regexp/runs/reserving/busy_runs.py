@@ -10,15 +10,20 @@ from regexp.utils.messages import say
 MAX_BUSY_LINES = 10
 
 
-def find_busy_runs(planned_runs: Sequence[PlannedRun]) -> list[RunBusy]:
-    """Return an error that names the runs which other processes train; none if there are no such runs.
+def add_busy_runs(errors: Sequence[Exception], planned_runs: Sequence[PlannedRun]) -> list[Exception]:
+    """Return errors, with one more that names the runs which other processes train, if there are such runs.
 
     Args:
+        errors: the errors that ended runs. Those of runs in a queue get the directories of all runs.
         planned_runs: all runs of the command.
     """
+    directories = [planned.directory for planned in planned_runs]
+    for error in errors:
+        if isinstance(error, RunBusy):
+            error.directories = directories
     busy_runs = [planned for planned in dict.fromkeys(planned_runs) if planned.trained_by]
     if not busy_runs:
-        return []
+        return list(errors)
     if len(planned_runs) == 1:
         message = f"{busy_runs[0].directory} is being trained by {busy_runs[0].trained_by}; wait for it, or stop it"
     else:
@@ -29,4 +34,4 @@ def find_busy_runs(planned_runs: Sequence[PlannedRun]) -> list[RunBusy]:
         lines = [f"{count} being trained by other processes:", *lines]
         later = say("the same command shows them with the others", "the same call returns them with the others")
         message = "\n  ".join(lines) + f"\nWhen they have ended, {later}."
-    return [RunBusy(message, [planned.directory for planned in planned_runs])]
+    return [*errors, RunBusy(message, directories)]

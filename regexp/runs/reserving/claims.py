@@ -68,6 +68,12 @@ class Claim:
         """Return whether another process has declared the holder dead. It costs a look at a file."""
         return not self.heartbeat.exists() and self.heartbeat.parent.exists()
 
+    def release(self) -> None:
+        """Leave the run to others before this process ends."""
+        with suppress(OSError):
+            self.file.unlink()
+            self.directory.rmdir()
+
     def refuse_if_lost(self) -> None:
         """Raise RunError if another process has declared the holder dead."""
         if self.is_lost():
@@ -102,7 +108,7 @@ class Claims:
         """Release all claims, and leave nothing behind."""
         self._heartbeats.stop()  # from here on others may claim the runs
         with ThreadPoolExecutor(_FILES_AT_ONCE) as executor:
-            list(executor.map(_release, self._claims.values()))
+            list(executor.map(Claim.release, self._claims.values()))
         for directory in self._directories:
             with suppress(OSError):  # other processes have claims there, or have just removed it
                 for draft in directory.glob(f"{self.holder}-*.draft"):
@@ -156,7 +162,7 @@ class Claims:
         finally:
             if not was_held:
                 del self._claims[claim.directory]
-                _release(claim)
+                claim.release()
 
     def make_draft(self, experiment: Path) -> Path:
         """Return a new, empty directory below outputs/NAME for what shall appear elsewhere as a whole.
@@ -265,9 +271,3 @@ def _remove_leftovers(directory: Path) -> None:
         if file.parent.suffix != ".draft" and not (directory / f"{file.name}.json").exists():
             file.unlink(missing_ok=True)
             file.parent.rmdir()
-
-
-def _release(claim: Claim) -> None:
-    with suppress(OSError):
-        claim.file.unlink()
-        claim.directory.rmdir()

@@ -10,19 +10,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from regexp.config.job import Job
-from regexp.config.schema import source_arguments
+from regexp.config.schema import flatten, source_arguments
 from regexp.data.sources import locate
+from regexp.errors import RunBusy
 from regexp.runs.directories import PlannedRun, choose_shown_streams
 from regexp.runs.identity import Identity, identify
 from regexp.runs.labels import make_labels
 from regexp.runs.provenance.commit import read_commit
+from regexp.runs.reserving.asked_measures import ask_also, list_asked
 from regexp.runs.reserving.claims import Claims
 from regexp.runs.reserving.reservation import Reservation
 from regexp.runs.reserving.run_index import RunIndex, is_finished, read_run
 from regexp.runs.run import Run
 from regexp.runs.sweep_record import RecordedChoice, SweepRecord
+from regexp.utils.exit_codes import print_tracebacks
 from regexp.utils.progress import track_progress
 
 
@@ -32,11 +36,12 @@ def plan_runs(
     claims: Claims | None = None,
     sweep: SweepRecord | None = None,
     choice: RecordedChoice | None = None,
+    queued: Mapping[tuple[str, Identity], str] = MappingProxyType({}),
 ) -> list[PlannedRun]:
     """Return a planned run for each job, in the order of the jobs; jobs with the same identity share one.
 
-    A run that another process trains is left alone. All others that have not finished are claimed for this process. A
-    run that cannot be stored leaves the others alone: the error becomes its `problem`.
+    A run that another process trains, or for which a queue has a job, is left alone. All others that have not finished
+    are claimed for this process. A run that cannot be stored leaves the others alone: the error becomes its `problem`.
 
     Args:
         jobs: the checked configurations.
@@ -44,6 +49,7 @@ def plan_runs(
         claims: the claims of this process; None in a dry run, which looks for directories only, and writes nothing.
         sweep: the record of the sweep that the jobs belong to; None if they belong to none.
         choice: what the sweep of a single job has chosen for its run; None: it is chosen here.
+        queued: the job of a queue that trains, or will train, a run, in words, by the run's name and identity.
 
     Raises:
         DataError: a data set is missing, or cannot be read or downloaded.
@@ -62,8 +68,18 @@ def plan_runs(
         keys.append((name, identity))
         if keys[-1] not in reservations:
             reservations[keys[-1]] = Reservation(
-                job, identity, outputs / name, label, run_indices[name], forced, read_commit_once
+                job,
+                identity,
+                outputs / name,
+                label,
+                run_indices[name],
+                forced,
+                read_commit_once,
+                queued.get(keys[-1], ""),
             )
+        else:  # jobs that are one run get what any of them asks for
+            reservation = reservations[keys[-1]]
+            reservation.job = ask_also(reservation.job, list_asked(flatten(job.config)))
         reservations[keys[-1]].tags |= dict.fromkeys(job.config.tags)
     if claims is not None:
         for reservation in reservations.values():
@@ -80,6 +96,8 @@ def plan_runs(
         planned_runs = [replace(planned, shows_stream=choice.shows_stream) for planned in planned_runs]
     else:
         planned_runs = choose_shown_streams(planned_runs, set() if sweep is None else sweep.shown_streams)
+    if sweep is not None and sweep.trials:
+        planned_runs = [replace(planned, trial=sweep.trials.get(planned.job.overrides)) for planned in planned_runs]
     planned_by_key = dict(zip(reservations, planned_runs, strict=True))
     return [planned_by_key[key] for key in keys]
 
@@ -96,6 +114,27 @@ def read_runs(planned_runs: Sequence[PlannedRun], some_failed: bool) -> list[Run
     if not some_failed:
         return [Run(planned.directory) for planned in planned_runs]
     return [run for planned in planned_runs if (run := read_run(planned.directory)) is not None]
+
+
+def drop_failures_of_rounds(
+    errors: Sequence[Exception], planned_runs: Sequence[PlannedRun], sweep: SweepRecord | None
+) -> list[Exception]:
+    """Return the errors of a batch, but none for a round of seeds of which each run has ended or recorded its failure.
+
+    The rounds that follow go on, and the failures are told at their end. Bugs print their tracebacks now.
+
+    Args:
+        errors: the errors of runs, and perhaps that some are busy.
+        planned_runs: the runs of the batch.
+        sweep: the record of its sweep; None for a single run.
+    """
+    if sweep is None or sweep.seed_plan is None:
+        return list(errors)
+    is_open = any(isinstance(error, RunBusy) for error in errors)
+    if is_open or any(Run(planned.directory).status == "unfinished" for planned in planned_runs):
+        return list(errors)
+    print_tracebacks(errors)
+    return []
 
 
 def _find_forced_record(

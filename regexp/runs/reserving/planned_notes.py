@@ -1,5 +1,6 @@
 """Notes on planned runs: what happened, or would, to recorded runs before training starts. Imports no torch."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ def list_notes(planned_runs: Sequence[PlannedRun], dry_run: bool = False) -> lis
         *_describe_other_devices(distinct_runs),
         *list_retrainings(distinct_runs, dry_run),
         *_describe_tags(distinct_runs, dry_run),
+        *_describe_measured(distinct_runs, dry_run),
         *_describe_continued(distinct_runs, dry_run),
         *_describe_obstacles(distinct_runs, dry_run),
     ]
@@ -106,6 +108,18 @@ def _describe_tags(planned_runs: Sequence[PlannedRun], dry_run: bool) -> Iterato
         verb = "would get" if dry_run else "gets" if len(tagged_runs) == 1 else "get"
         words = "the tag" if len(tags) == 1 else "the tags"
         yield f"{len(tagged_runs)} {noun} {verb} {words} {', '.join(tags)}."
+
+
+def _describe_measured(planned_runs: Sequence[PlannedRun], dry_run: bool) -> Iterator[str]:
+    """Yield of how many finished runs more is measured (or would be), and of how many it cannot be, and why."""
+    if num_measured := sum(planned.adds_measures and planned.is_to_train for planned in planned_runs):
+        subject = "1 finished run" if num_measured == 1 else f"{num_measured} finished runs"
+        verb = "would be" if dry_run else "is" if num_measured == 1 else "are"
+        yield f"{subject} {verb} evaluated on corrupted images with the weights kept; nothing is trained for that."
+    obstacles = Counter(planned.unmeasured for planned in planned_runs if planned.unmeasured)
+    for obstacle, count in obstacles.items():
+        subject = "1 finished run is" if count == 1 else f"{count} finished runs are"
+        yield f"{subject} not evaluated on corrupted images ({obstacle}); force=true trains again."
 
 
 def _describe_continued(planned_runs: Sequence[PlannedRun], dry_run: bool) -> Iterator[str]:

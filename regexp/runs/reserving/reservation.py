@@ -10,8 +10,10 @@ from regexp.config.schema import flatten
 from regexp.errors import RunBusy, RunError, StorageError
 from regexp.runs.directories import OutdatedRun, PlannedRun, ShorterRun, record_resumption, record_start
 from regexp.runs.identity import Identity, data_paths
+from regexp.runs.reserving.asked_measures import add_asked, ask_also, list_asked
 from regexp.runs.reserving.claims import Claim, Claims, find_holder
 from regexp.runs.reserving.continuation import Progress, find_shorter_run
+from regexp.runs.reserving.missing_measures import find_obstacle, lacks_measures
 from regexp.runs.reserving.run_index import RunIndex, is_finished, is_set_aside
 from regexp.runs.reserving.tagging import add_tags
 from regexp.runs.run import Run
@@ -36,6 +38,7 @@ class Reservation:
         run_index: the runs recorded there, by identity.
         forced: the record of the command, if it trains runs anew.
         read_commit: a function that returns the commit of the repository in which the command was typed; None without.
+        queued_as: the job of a queue that trains, or will train, the run, in words; empty if there is none.
         tags: the tags that the run gets, of all jobs that are this run; a dictionary without values.
         claim: the claim on the run; None where it needs none, because it has finished and is only shown.
         trained_by: the process that trains the run at present, in words; empty if there is none but this one.
@@ -49,6 +52,7 @@ class Reservation:
     run_index: RunIndex
     forced: Mapping[str, str]
     read_commit: Callable[[], Mapping[str, Any] | None]
+    queued_as: str = ""
     tags: dict[str, None] = field(default_factory=dict, init=False)
     claim: Claim | None = field(default=None, init=False)
     trained_by: str = field(default="", init=False)
@@ -60,7 +64,9 @@ class Reservation:
         return self.experiment / self.label
 
     def acquire(self, claims: Claims) -> None:
-        """Claim the run, unless it has finished and is only shown, or another process trains it."""
+        """Claim the run, unless it has finished and is only shown, or another process or a job trains it."""
+        if self.queued_as:
+            return
         run, other_run = self._find_runs()
         shown_run = other_run if self.job.config.keep and other_run is not None else run
         if shown_run is not None and self._is_only_shown(shown_run) and not is_set_aside(shown_run.directory):
@@ -75,13 +81,16 @@ class Reservation:
 
     def find(self) -> PlannedRun:
         """Return the planned run that `reserve` would return, without writing anything."""
+        if self.queued_as:
+            return self._plan_queued()
         run, other_run = self._find_runs()
         trained_by = find_holder(self.experiment, self.identity)
         if other_run is not None and self.job.config.keep:
             return self._plan(other_run.directory, finished=True, other_code=_code_of(other_run))
         if run is not None and not self._is_trained_anew(run):
-            new_tags = tuple(tag for tag in self.tags if tag not in run.tags) if is_finished(run) else ()
-            return replace(self._plan(run.directory, is_finished(run), trained_by=trained_by), new_tags=new_tags)
+            planned = self._plan_recorded(run)
+            new_tags = tuple(tag for tag in self.tags if tag not in run.tags) if planned.finished else ()
+            return replace(planned, new_tags=new_tags, trained_by=trained_by)
         directory = self.labelled_directory
         if directory.exists():
             directory = directory.with_name(f"{directory.name}-{self.identity.config[:6]}")
@@ -91,6 +100,8 @@ class Reservation:
 
     def reserve(self, claims: Claims) -> PlannedRun:
         """Reserve a directory for the run, or find the directory of the same run under another label."""
+        if self.queued_as:
+            return self._plan_queued()
         try:
             if not self.trained_by and self.problem is None:
                 planned = self._reserve(claims)
@@ -106,6 +117,12 @@ class Reservation:
         planned = self._plan(directory, finished=False, trained_by=self.trained_by)
         return replace(planned, problem=self.problem)
 
+    def _plan_queued(self) -> PlannedRun:
+        """Return the planned run of a job that waits in a queue or trains; the run may have ended in the meantime."""
+        run, _ = self._find_runs()
+        planned = self._plan(self.labelled_directory, False) if run is None else self._plan_recorded(run)
+        return replace(planned, queued_as="" if planned.finished else self.queued_as)
+
     def _reserve(self, claims: Claims) -> PlannedRun:
         run, other_run = self._find_runs()
         run_index = self.run_index
@@ -118,11 +135,11 @@ class Reservation:
             replaced_directory = run_index.set_aside(other_run.directory, claims)
         if run is not None and not self._is_trained_anew(run):
             run = run_index.put_back(run, claims)
-            if is_finished(run):
-                return self._plan(run.directory, finished=True)
-            with explain_storage_errors(run.directory):
-                record_resumption(run, self._forced_record(), self.tags)
-            return self._plan(run.directory, finished=False)
+            planned = self._plan_recorded(run)
+            if not planned.finished:
+                with explain_storage_errors(run.directory):
+                    record_resumption(run, self._forced_record(), self.tags, add_asked(run.record, planned.job))
+            return planned
         if run is not None:
             replaced_directory = run_index.set_aside(run.directory, claims)
         outdated_run = self._find_outdated_run(other_run)
@@ -198,6 +215,16 @@ class Reservation:
             self.job, self.identity, directory, finished, other_code, claim=self.claim, trained_by=trained_by
         )
 
+    def _plan_recorded(self, run: Run) -> PlannedRun:
+        """Return the planned run that a recorded one is: it is shown, it resumes, or more is measured of it."""
+        planned = self._plan(run.directory, is_finished(run))
+        if not planned.finished:  # what the command asked for that began it is not forgotten
+            return replace(planned, job=ask_also(self.job, list_asked(run.config)))
+        if not lacks_measures(self.job.config, run):
+            return planned
+        obstacle = find_obstacle(run)
+        return replace(planned, finished=obstacle != "", adds_measures=obstacle == "", unmeasured=obstacle)
+
     def _forced_record(self) -> Mapping[str, str]:
         return self.forced if self.job.config.force else {}
 
@@ -206,7 +233,7 @@ class Reservation:
         return self.job.config.force and is_finished(run) and run.record.get("forced") != self.forced
 
     def _is_only_shown(self, run: Run) -> bool:
-        return is_finished(run) and not self._is_trained_anew(run)
+        return not self._is_trained_anew(run) and self._plan_recorded(run).finished
 
     def _find_runs(self) -> tuple[Run | None, Run | None]:
         """Return the run with this identity, and a finished run that differs from it in the code alone.

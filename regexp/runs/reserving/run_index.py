@@ -251,9 +251,20 @@ def _find_problem(directory: Path) -> str | None:
 
 
 def is_finished(run: Run) -> bool:
-    """Return whether a run has ended; a broken summary.json counts as missing, and is written again at the end."""
+    """Return whether a run has ended for good. One that a search has pruned goes on where a command asks for it.
+
+    A broken summary.json counts as missing, and is written again at the end.
+    """
     try:
-        return run.summary is not None
+        return run.summary is not None and not is_pruned(run)
+    except RunError:
+        return False
+
+
+def is_pruned(run: Run) -> bool:
+    """Return whether a search has pruned a run, and no other command has trained it to its end since."""
+    try:
+        return run.status == "pruned"
     except RunError:
         return False
 

@@ -46,6 +46,10 @@ class EventFile:
         """Append values of one step to the file."""
         self.file.append(_encode(Event(wall_time=time.time(), step=step, summary=Summary(value=values))))
 
+    def replace_end(self, step: int, *values: Summary.Value) -> None:
+        """Put values of one step in the place of all that was written after the checkpoint that the file was cut to."""
+        self.file.replace_end(_encode(Event(wall_time=time.time(), step=step, summary=Summary(value=values))))
+
 
 def split_records(content: bytes, left_out: str) -> Iterator[bytes]:
     """Yield the records of an event file without the one that begins it, and without the values of one tag.

@@ -5,7 +5,7 @@ then the first five tags of the runs, which are curves. It takes one description
 this one is made whenever a command has ended runs there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from tensorboard.plugins.hparams import api_pb2
 from regexp.config.metric_registry import Metric, list_final_tags, list_metrics, list_run_metrics
 from regexp.errors import StorageError
 from regexp.runs.identity import DATA_PATH_KEYS, short_names
-from regexp.runs.run import find_runs
+from regexp.runs.listing.finding import find_runs
 from regexp.runs.run_record import READ_ERRORS, read_configuration
 from regexp.runs.tensorboard import event_file
 from regexp.runs.tensorboard.logdirs import COLUMNS_DIRECTORY
@@ -25,13 +25,19 @@ from regexp.utils.storage_errors import explain_storage_errors
 _FILE_NAME = "events.out.tfevents.0.columns"
 
 
-def write_columns(log_directory: Path, columns: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric]) -> None:
+def write_columns(
+    log_directory: Path,
+    columns: Sequence[Mapping[str, Any]],
+    metrics: Mapping[str, Metric],
+    measured: Collection[str],
+) -> None:
     """Write the columns of the HParams page of a log directory, in the place of those that were there.
 
     Args:
         log_directory: a directory that TensorBoard shows.
         columns: the hyperparameters of each run by name, as its session has them.
         metrics: the metrics that are measured on images, of any of the runs, by name.
+        measured: the names of the metrics of finished runs that any of the runs has.
 
     Raises:
         StorageError: the file cannot be written.
@@ -48,9 +54,8 @@ def write_columns(log_directory: Path, columns: Sequence[Mapping[str, Any]], met
         info = experiment.hparam_infos.add(name=key, display_name=names[key], differs=key in varied_keys)
         _describe_values(info, [values[key] for values in columns if key in values])
     run_metrics = list_run_metrics(metrics)
-    has_test = any(values.get("data.validation") != "test" for values in columns)
     for name, tag in list_final_tags(metrics).items():
-        if name.startswith("test_") and not has_test:
+        if name.startswith("test_") and name not in measured:
             continue
         title = "epochs trained" if name == "epochs" else run_metrics[name].title
         experiment.metric_infos.add(name=api_pb2.MetricName(tag=tag), display_name=title)
@@ -67,14 +72,16 @@ def refresh_columns(directory: Path) -> None:
     """
     columns: list[dict[str, Any]] = []
     metrics: dict[str, Metric] = {}
+    measured: set[str] = set()
     for run in find_runs(directory):
         with suppress(*READ_ERRORS):
             configuration, paths = read_configuration(run)
             columns.append({**configuration, **paths})
             metrics |= list_metrics(run.config)
+            measured |= {f"test_{name}" for name in (run.summary or {}).get("test") or ()}
     if len(columns) > 1:
         with suppress(StorageError):
-            write_columns(directory, columns, metrics)
+            write_columns(directory, columns, metrics, measured)
 
 
 def _describe_values(info: api_pb2.HParamInfo, values: Sequence[Any]) -> None:

@@ -148,10 +148,12 @@ class WeightAverage:
             for name, tensor in self.tensors.items():
                 tensor.index_copy_(0, rows, state[name].index_select(0, rows))
 
-    def copy_into(self, model: Predictor, rows: Tensor) -> None:
-        """Overwrite the tensors of a model of the runs at `rows` [K'] by their averages."""
-        for name, tensor in model.state_dict().items():
+    def select_runs(self, rows: Tensor, model: Model) -> Predictor:
+        """Return networks of the runs at `rows` [K'] with copies of the averages; `model` is that of the K runs."""
+        selected = model.select_runs(rows)
+        for name, tensor in selected.state_dict().items():
             tensor.copy_(self.tensors[name].index_select(0, rows))
+        return selected
 
     def keep_runs(self, rows: Tensor, model: Model) -> None:
         """Remove all runs but those at `rows` [K'], whose model is now `model`."""

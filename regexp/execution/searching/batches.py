@@ -1,0 +1,105 @@
+"""Batches of trials: how many train at the same time, and the training of one batch."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hydra.core.utils import JobReturn
+
+from regexp.config.job import Job
+from regexp.errors import OutOfMemory, RegexpError, RunBusy, SetupError
+from regexp.execution import launcher as cohort_launcher
+from regexp.execution.forecasting.workload import choose_num_workers
+from regexp.execution.planning import MIN_RUNS
+from regexp.runs.reserving.plan import plan_runs
+from regexp.runs.run import Run
+from regexp.runs.run_record import READ_ERRORS, RunRecord, read_run_record
+from regexp.search.settings import SearchSettings
+
+# A sampler that learns gets at least so many batches to learn from; fewer with a pruner, as each batch waits for the
+# few trials that it leaves.
+_MIN_BATCHES, _MIN_PRUNED_BATCHES = 4, 3
+# With a pruner, which soon leaves few of them, this many times as many runs train together.
+_PRUNED_FACTOR = 2
+
+# Launches jobs, given their overrides and the number of the first one.
+Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
+
+
+def choose_batch_size(settings: SearchSettings, job: Job, workers: int | None) -> int:
+    """Return how many trials train at the same time.
+
+    Together they fill a cohort for each worker, with runs enough to be cheap, also when a pruner has left few of them.
+    A sampler that learns from trials still gets some batches to learn from.
+
+    Args:
+        settings: the settings of the search.
+        job: a job of the search.
+        workers: the number of workers that the user asks for; None for as many as are worth it.
+    """
+    if settings.num_jobs is not None:
+        return settings.num_jobs
+    num_runs = settings.num_trials * settings.num_seeds
+    num_workers = choose_num_workers([job.config] * num_runs, workers)
+    factor, min_batches = (_PRUNED_FACTOR, _MIN_PRUNED_BATCHES) if settings.prunes else (1, _MIN_BATCHES)
+    batch_size = math.ceil(factor * MIN_RUNS * num_workers / settings.num_seeds)
+    if settings.learns:
+        batch_size = min(batch_size, math.ceil(settings.num_trials / min_batches))
+    return max(1, batch_size)
+
+
+def train_jobs(jobs: Sequence[Job], outputs: Path, launch: Launch, first_number: int) -> list[RunRecord | None]:
+    """Train the runs of jobs, and return their records in order; None where a run has left none.
+
+    A run that fails leaves the others alone. Where it prevents the others of its batch from starting, these are
+    launched again without it.
+
+    Args:
+        jobs: the jobs.
+        outputs: the directory that holds outputs/NAME.
+        launch: launches jobs.
+        first_number: the number of the first job within the search.
+
+    Raises:
+        ConfigError: the settings of the launcher do not allow training, whatever the trial.
+        SetupError: the surroundings do not allow it.
+        RunBusy: another process trains one of the runs.
+    """
+    unfinished = list(jobs)
+    while True:
+        error: RegexpError | None = None
+        try:
+            for result in launch([job.overrides for job in unfinished], first_number):
+                # Hydra's `return_value` would raise an error as well, but print first that the job has failed.
+                if isinstance(result._return_value, Exception):
+                    raise result._return_value
+        except RegexpError as raised:
+            is_of_a_run = isinstance(raised, OutOfMemory) or not isinstance(raised, SetupError | RunBusy)
+            if not is_of_a_run:
+                raise
+            error = raised
+        records = find_records(jobs, outputs)
+        open_statuses = ("running", "interrupted")
+        still_unfinished = [
+            job
+            for job, record in zip(jobs, records, strict=True)
+            if job in unfinished and (record is None or record.status in open_statuses)
+        ]
+        if error is None or not still_unfinished:
+            return records
+        if len(still_unfinished) == len(unfinished):  # it is not of a run, which would have a record of it
+            raise error
+        unfinished = still_unfinished
+
+
+def find_records(jobs: Sequence[Job], outputs: Path) -> list[RunRecord | None]:
+    """Return the records of the runs of jobs, in order; None where a run has left none."""
+    planned_runs = plan_runs(jobs, outputs, sweep=cohort_launcher.current_sweep())
+    return [_read_record(planned.directory) for planned in planned_runs]
+
+
+def _read_record(directory: Path) -> RunRecord | None:
+    try:
+        return read_run_record(Run(directory))
+    except READ_ERRORS:
+        return None

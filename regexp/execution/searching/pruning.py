@@ -1,0 +1,130 @@
+"""The pruning of trials within a cohort: after every epoch a pruner of Optuna's says whose runs leave it."""
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, final
+
+import optuna
+from optuna.samplers import RandomSampler
+from optuna.trial import FrozenTrial
+
+from regexp.runs.trials import PrunableTrial
+from regexp.search.journal import open_storage
+from regexp.search.samplers import make_pruner
+from regexp.search.study import ENDED_SEEDS, PRUNED_AFTER, quiet_optuna
+
+if TYPE_CHECKING:
+    from regexp.training.member import Member
+
+# How a run ends that has no result.
+_FAULTS = ("diverged", "failed")
+
+
+@final
+class TrialPruner:
+    """A pruner of the trials that train in a cohort. Implements training.member.Pruner.
+
+    It reads and writes the study's file itself, in whatever process or on whatever machine the cohort trains: nobody
+    has to be asked, and what was decided survives when a process is killed.
+
+    Attributes:
+        members: the runs of each trial, also those that have ended, by the trial's number.
+        metric: the metric that the pruner reads.
+        study: the study.
+    """
+
+    def __init__(self, trials: "Sequence[tuple[Member, PrunableTrial]]") -> None:
+        """Open the study.
+
+        Args:
+            trials: the runs of the cohort, each with its trial.
+        """
+        example = trials[0][1]
+        self.metric = example.metric
+        self.members: dict[int, list[Member]] = {}
+        # In the order in which they were proposed: a cohort sorts its runs by their hyperparameters, and successive
+        # halving, which compares a trial with those before it, would find each one better than the last.
+        for member, trial in sorted(trials, key=lambda pair: pair[1].number):
+            self.members.setdefault(trial.number, []).append(member)
+        with quiet_optuna():
+            self._storage = open_storage(example.study)
+            pruner = make_pruner(example.pruner, example.max_epochs)
+            self.study = optuna.load_study(
+                study_name=None, storage=self._storage, sampler=RandomSampler(), pruner=pruner
+            )
+        study_id = self._storage.get_study_id_from_name(self.study.study_name)
+        self._ids = {
+            number: self._storage.get_trial_id_from_study_id_trial_number(study_id, number) for number in self.members
+        }
+
+    def choose_pruned(self) -> "Sequence[Member]":
+        """Report the last epoch of each trial, and return the runs of those that are pruned after it.
+
+        All trials are reported before the first one is judged, so that it is compared with the others of its cohort. A
+        trial of which a run has diverged or failed has failed, and its other runs leave too.
+        """
+        training = {
+            number: [member for member in members if member.status is None and member.last is not None]
+            for number, members in self.members.items()
+        }
+        with quiet_optuna():
+            for number, members in self.members.items():
+                if any(member.status for member in members):
+                    self._record_ended(number)
+            for number, members in training.items():
+                if members:
+                    self._report(number, members[0])
+            return [
+                member
+                for number, members in training.items()
+                if members and self._leaves(number, members[0])
+                for member in members
+            ]
+
+    def _record_ended(self, number: int) -> None:
+        """Record the values that the seeds of a trial keep which have ended; None for those without a result.
+
+        If the process is killed, the cohort that goes on has no runs for these seeds.
+        """
+        values = {
+            str(member.settings.seed): self._read_value(member) for member in self.members[number] if member.status
+        }
+        recorded_values = self._read_trial(number).user_attrs.get(ENDED_SEEDS, {})
+        if values.keys() - recorded_values.keys():
+            self._storage.set_trial_user_attr(self._ids[number], ENDED_SEEDS, recorded_values | values)
+
+    def _report(self, number: int, example: "Member") -> None:
+        """Report the mean over the seeds of a trial; a seed that has ended counts with the value that it keeps."""
+        assert example.last is not None
+        epoch = example.last.epoch
+        trial = self._read_trial(number)
+        live_values = {str(member.settings.seed): self._read_value(member) for member in self.members[number]}
+        seed_values = trial.user_attrs.get(ENDED_SEEDS, {}) | live_values
+        values = [value for value in seed_values.values() if value is not None]
+        # A run that goes on from a checkpoint repeats epochs that were reported.
+        if values and epoch not in trial.intermediate_values and PRUNED_AFTER not in trial.user_attrs:
+            self._storage.set_trial_intermediate_value(self._ids[number], epoch, fmean(values))
+
+    def _read_value(self, member: "Member") -> float | None:
+        """Return the value of a run after its last epoch, or the one that it keeps; None where it has no result."""
+        if member.status in _FAULTS:
+            return None
+        keeps_best = member.status is not None and member.settings.restore_best
+        metrics = member.best if keeps_best else member.last
+        return None if metrics is None else metrics.values[self.metric]
+
+    def _leaves(self, number: int, example: "Member") -> bool:
+        """Return whether the runs of a trial leave: it has failed, or is pruned after this epoch, which is recorded."""
+        assert example.last is not None
+        epoch, trial = example.last.epoch, self._read_trial(number)
+        if None in trial.user_attrs.get(ENDED_SEEDS, {}).values():
+            return True
+        if PRUNED_AFTER in trial.user_attrs:  # by a process that was killed; its runs may have to train up to there
+            return bool(epoch >= trial.user_attrs[PRUNED_AFTER])
+        is_pruned = self.study.pruner.prune(self.study, trial)
+        if is_pruned:
+            self._storage.set_trial_user_attr(self._ids[number], PRUNED_AFTER, epoch)
+        return is_pruned
+
+    def _read_trial(self, number: int) -> FrozenTrial:
+        return self._storage.get_trial(self._ids[number])
