@@ -33,17 +33,27 @@ def parse_arguments() -> argparse.Namespace:
     regularizers = commands.add_parser(
         "regularizers", help="each regularizer on MNIST: time of an epoch with validation"
     )
+    robustness = commands.add_parser("robustness", help="corrupted test images of MNIST: time of an evaluation")
     sweep = commands.add_parser("sweep", help="sweeps of MNIST that train together: time of a run and epoch")
+    search = commands.add_parser("search", help="searches of MNIST: time until a validation accuracy is reached")
+    search.add_argument("--trials", type=int, default=64)
+    search.add_argument("--seeds", type=int, default=3, help="runs of a trial")
+    search.add_argument(
+        "--targets", type=float, nargs="+", default=(0.93, 0.94, 0.95), help="validation accuracies, fractions"
+    )
+    search.add_argument("--pruner", default="halving")
+    search.add_argument("--repeats", type=int, default=3)
     startup = commands.add_parser("startup", help="time of commands that train nothing, and until the first step")
     versions = commands.add_parser("versions", help="whole commands of this version over those of another checkout")
     versions.add_argument("other", type=Path, help="the other checkout, with its environment in .venv")
     versions.add_argument("--only", nargs="+", default=(), metavar="NAME", help="the commands to run (default: all)")
     versions.add_argument("--repeats", type=int, default=3)
-    for command in (single, augmentation, regularizers, sweep, versions):
+    for command in (single, augmentation, regularizers, robustness, sweep, versions, search):
         command.add_argument("--data-root", type=Path, default=Path(os.environ.get("REGEXP_DATA_ROOT", DATA_ROOT)))
         command.add_argument("--epochs", type=int, default=5, help="epochs that count; one before and one after do not")
-    for command in (regularizers, sweep):
+    for command in (regularizers, sweep, search):
         command.add_argument("--train-size", type=int, metavar="N", help="training images, with N/6 validation images")
+    search.set_defaults(train_size=5000, epochs=30)
     sweep.add_argument("--parts", nargs="+", choices=PARTS + GPU_PARTS, default=PARTS, help=PARTS_HELP)
     sweep.add_argument("--plots", type=Path, metavar="DIR", help="also save plots of the measurements there, as PNG")
     sweep.add_argument("--command-runs", type=int, default=8, metavar="N", help="joblib: runs of each command")
@@ -55,9 +65,11 @@ def parse_arguments() -> argparse.Namespace:
         single,
         augmentation,
         regularizers,
+        robustness,
         sweep,
         versions,
         startup,
+        search,
     ):  # accepted before and after the command
         command.add_argument("--json", type=Path, default=argparse.SUPPRESS, help="also write the results to this file")
     parser.set_defaults(json=None)
@@ -101,6 +113,16 @@ def run_benchmarks(arguments: argparse.Namespace) -> "dict[str, Rows]":
 
         rows = benchmark_regularizers(arguments.data_root, arguments.epochs, arguments.train_size)
         add("an epoch of one run", rows)
+    elif arguments.command == "robustness":
+        from benchmarks.robustness import benchmark_robustness
+
+        add("an evaluation at the end of runs", benchmark_robustness(arguments.data_root, arguments.epochs))
+    elif arguments.command == "search":
+        from benchmarks.search import benchmark_search
+
+        sizes = arguments.epochs, arguments.train_size, arguments.trials, arguments.seeds
+        goal = arguments.targets, arguments.pruner, arguments.repeats
+        add("searches, whole commands", benchmark_search(arguments.data_root, *sizes, *goal))
     else:
         run_sweep_benchmarks(arguments, add)
     return rows_by_title

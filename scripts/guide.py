@@ -1,10 +1,11 @@
-"""Draw the pictures of docs/guide.md from runs on digits: uv run scripts/guide.py [--data-root DIR]."""
+"""Draw the pictures of docs/guide.md from runs on digits: uv run scripts/guide.py [NAME ...] [--data-root DIR]."""
 
 import argparse
 import os
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -12,12 +13,15 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
+from guide_networks import load_test_images, plot_class_weights, plot_confidences, plot_snapshots
 from guide_plots import (
     SEEDS,
     STYLES,
     Train,
+    plot_corruptions,
     plot_focal_losses,
     plot_ghost_batches,
+    plot_lookahead,
     plot_mean_and_range,
     plot_stopping_rules,
     plot_strengths,
@@ -25,6 +29,7 @@ from guide_plots import (
 from matplotlib.figure import Figure
 
 from regexp import Run, sweep
+from regexp.augmentation.corruptions import CORRUPTIONS, NUM_STRENGTHS, corrupt, draw_corruptions
 from regexp.augmentation.policies import NUM_MAGNITUDES, OPERATIONS, TrivialAugment, place_operations
 from regexp.config.compose import compose_job
 from regexp.config.schemas.augmentation import STEPS
@@ -33,6 +38,24 @@ from regexp.execution.builders import load_dataset
 from regexp.execution.building.stream_builders import make_stream
 
 ROOT = Path(__file__).resolve().parent.parent
+# The key of each regularizer whose accuracies are plotted against its strength, the values, other overrides, its label.
+STRENGTHS: dict[str, tuple[str, Sequence[float | None], list[str], str]] = {
+    "mixup": ("mixing.alpha", (0, 0.2, 1, 8), ["mixing=mixup"], "alpha of mixup"),
+    "dropout": ("model.dropout", (0, 0.2, 0.4, 0.6, 0.8), [], "dropout probability"),
+    "input_dropout": ("model.input_dropout", (0, 0.1, 0.2, 0.4, 0.6), [], "dropout probability of the input"),
+    "noise": ("model.noise", (0, 0.3, 1, 2, 4), [], "noise on hidden units"),
+    "drop_path": (
+        "model.drop_path",
+        (0, 0.2, 0.4, 0.6, 0.8),
+        ["model.residual=true", "model.hidden_sizes=[64,64,64,64,64]"],
+        "probability of the last layer (stochastic depth)",
+    ),
+    "weight_decay": ("optimizer.weight_decay", (0, 0.1, 0.3, 1, 3), ["optimizer=adamw"], "weight decay (AdamW)"),
+    "max_norm": ("optimizer.max_norm", (None, 2, 1, 0.5, 0.25), [], "largest norm of a unit's weights"),
+    "bootstrap": ("loss.beta", (1, 0.8, 0.6, 0.5, 0.4), ["loss=hard_bootstrap"], "weight of the label (hard)"),
+    "sam": ("optimizer.sam_rho", (0, 0.05, 0.1, 0.2, 0.4), [], "distance (SAM)"),
+    "gradient_noise": ("optimizer.gradient_noise", (0, 0.001, 0.01, 0.1, 1), [], "noise on the gradients"),
+}
 
 
 def main() -> None:
@@ -40,6 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     data_root = os.environ.get("REGEXP_DATA_ROOT", str(ROOT.parent / "shared" / "data"))
     parser.add_argument("--data-root", default=data_root, help="directory that holds MNIST/raw")
+    parser.add_argument("names", nargs="*", help="names of pictures; all if none is given")
     arguments = parser.parse_args()
     plt.rcParams.update({"font.size": 11, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True})
     plt.rcParams.update({"grid.color": "#e4e4e4", "legend.frameon": False, "axes.axisbelow": True})
@@ -48,35 +72,37 @@ def main() -> None:
         def train(runs: Sequence[Sequence[str]]) -> list[Run]:
             return sweep(runs, outputs, quiet=True)
 
-        figures = {
-            "early_stopping": plot_early_stopping(train),
-            "stopping_rules": plot_stopping_rules(train),
-            "normalization": plot_normalization(train),
-            "ghost_batches": plot_ghost_batches(train),
-            "augmentation": draw_augmentation(arguments.data_root),
-            "policies": draw_policies(arguments.data_root),
-            "mixing": draw_mixing(arguments.data_root),
-            "mixup": plot_strengths(train, "mixing.alpha", (0, 0.2, 1, 8), ["mixing=mixup"], "alpha of mixup"),
-            "dropout": plot_strengths(train, "model.dropout", (0, 0.2, 0.4, 0.6, 0.8), [], "dropout probability"),
-            "input_dropout": plot_strengths(
-                train, "model.input_dropout", (0, 0.1, 0.2, 0.4, 0.6), [], "dropout probability of the input"
+        pictures: dict[str, Callable[[], Figure]] = {
+            "early_stopping": partial(plot_early_stopping, train),
+            "stopping_rules": partial(plot_stopping_rules, train),
+            "normalization": partial(plot_normalization, train),
+            "ghost_batches": partial(plot_ghost_batches, train),
+            "augmentation": partial(draw_augmentation, arguments.data_root),
+            "policies": partial(draw_policies, arguments.data_root),
+            "mixing": partial(draw_mixing, arguments.data_root),
+            "label_smoothing": partial(
+                plot_confidences, train, "loss.label_smoothing", (0, 0.1, 0.3), "label smoothing"
             ),
-            "noise": plot_strengths(train, "model.noise", (0, 0.3, 1, 2, 4), [], "noise on hidden units"),
-            "weight_decay": plot_strengths(
-                train, "optimizer.weight_decay", (0, 0.1, 0.3, 1, 3), ["optimizer=adamw"], "weight decay (AdamW)"
+            "confidence_penalty": partial(
+                plot_confidences, train, "loss.confidence_penalty", (0, 0.1, 0.3), "confidence penalty"
             ),
-            "label_smoothing": plot_label_smoothing(train),
-            "focal": plot_focal_losses(),
-            "bootstrap": plot_strengths(
-                train, "loss.beta", (1, 0.8, 0.6, 0.5, 0.4), ["loss=hard_bootstrap"], "weight of the label (hard)"
-            ),
-            "sam": plot_strengths(train, "optimizer.sam_rho", (0, 0.05, 0.1, 0.2, 0.4), [], "distance (SAM)"),
-            "averaging": plot_averages(train),
-            "adversarial": plot_robustness(train),
+            "class_weights": partial(plot_class_weights, train, Path(outputs)),
+            "focal": plot_focal_losses,
+            "averaging": partial(plot_averages, train),
+            "snapshots": partial(plot_snapshots, train),
+            "lookahead": partial(plot_lookahead, train),
+            "adversarial": partial(plot_attacks, train),
+            "corruptions": partial(draw_corruption_grid, arguments.data_root),
+            "robustness": partial(plot_corruptions, train),
+            **{name: partial(plot_strengths, train, *strengths) for name, strengths in STRENGTHS.items()},
         }
-    for name, figure in figures.items():
-        figure.savefig(ROOT / "docs" / "pictures" / f"{name}.png", dpi=100, bbox_inches="tight")
-        print(f"docs/pictures/{name}.png")
+        if unknown_names := set(arguments.names) - pictures.keys():
+            parser.error(f"no picture is called {', '.join(unknown_names)}; there are {', '.join(pictures)}")
+        for name in arguments.names or pictures:
+            figure = pictures[name]()
+            figure.savefig(ROOT / "docs" / "pictures" / f"{name}.png", dpi=100, bbox_inches="tight")
+            plt.close(figure)
+            print(f"docs/pictures/{name}.png", flush=True)
 
 
 def plot_early_stopping(train: Train) -> Figure:
@@ -132,11 +158,10 @@ def plot_averages(train: Train) -> Figure:
     return figure
 
 
-def plot_robustness(train: Train) -> Figure:
+def plot_attacks(train: Train) -> Figure:
     """Plot the accuracy on test images that are changed by the fast gradient sign method, against the bound."""
     bounds = [i / 50 for i in range(11)]
-    test = load_dataset(compose_job([]).config).test
-    assert test is not None
+    test = load_test_images()
     images = scale(test.images, torch.float32)
     figure, axes = plt.subplots(figsize=(7.5, 3.6))
     for option, (color, line) in zip(("none", "fgsm", "pgd"), STYLES, strict=False):
@@ -225,27 +250,21 @@ def draw_mixing(root: str) -> Figure:
     return figure
 
 
-def plot_label_smoothing(train: Train) -> Figure:
-    """Plot how sure runs with different label smoothing are of their predictions on the test set."""
-    amounts = (0, 0.1, 0.3)
-    runs = train([[f"loss.label_smoothing={amount}", "early_stopping=none", "epochs=60"] for amount in amounts])
-    test = load_dataset(compose_job([]).config).test
-    assert test is not None
-    figure, axes = plt.subplots(figsize=(7.5, 3.2))
-    for amount, run, (color, line) in zip(amounts, runs, STYLES, strict=False):
-        with torch.no_grad():
-            probabilities = run.model("last")(scale(test.images, torch.float32)).softmax(-1).amax(-1)
-        axes.hist(
-            probabilities.tolist(),
-            bins=[i / 25 for i in range(26)],
-            histtype="step",
-            linewidth=1.8,
-            color=color,
-            linestyle=line,
-            label=f"{amount:g}",
-        )
-    axes.set(xlabel="probability of the predicted class", ylabel="test images")
-    axes.legend(title="label smoothing", loc="upper left")
+def draw_corruption_grid(root: str) -> Figure:
+    """Draw a digit of MNIST, and each corruption of it, from weak to strong."""
+    dataset = load_dataset(compose_job(["data=mnist", f"data.root={root}"]).config)
+    index = int((dataset.train.labels == 5).nonzero()[3])
+    image = scale(dataset.train.images[index : index + 1], torch.float32)
+    draws = draw_corruptions(1, *image.shape[1:])
+    figure, grid = plt.subplots(
+        len(CORRUPTIONS), NUM_STRENGTHS + 1, figsize=(NUM_STRENGTHS + 1, len(CORRUPTIONS) * 0.85)
+    )
+    for row, name in zip(grid, CORRUPTIONS, strict=True):
+        pictures = [image, *(corrupt(image, name, level, draws) for level in range(NUM_STRENGTHS))]
+        for axes, picture in zip(row, pictures, strict=True):
+            axes.imshow(picture[0, 0], cmap="gray_r", vmin=0, vmax=1)
+            axes.set_axis_off()
+        row[0].text(-6, 14, name, ha="right", va="center", fontsize=11)
     return figure
 
 

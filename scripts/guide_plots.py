@@ -1,4 +1,4 @@
-"""Plots of the guide: of what several regularizers share, of losses, of stopping rules and of ghost batches."""
+"""Plots of the guide: what several regularizers share, losses, stopping rules, ghost batches, corrupted images."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from regexp import Run
+from regexp.augmentation.corruptions import CORRUPTIONS
 from regexp.training.early_stopping import EarlyStopping, StoppingRule
 from regexp.training.losses.focal import focus
 
@@ -19,18 +20,19 @@ STYLES = [("#1b6ca8", "-"), ("#c1440e", "--"), ("#3f7d20", "-."), ("#6b4c9a", ":
 Train = Callable[[Sequence[Sequence[str]]], list[Run]]
 
 
-def plot_strengths(train: Train, key: str, values: Sequence[float], others: Sequence[str], label: str) -> Figure:
+def plot_strengths(train: Train, key: str, values: Sequence[float | None], others: Sequence[str], label: str) -> Figure:
     """Plot the training and test accuracies of noisy labels against the strength of a regularizer.
 
     Args:
         train: trains a sweep.
         key: the key that sets the strength.
-        values: the strengths.
+        values: the strengths; None for no regularizer.
         others: overrides of all runs.
         label: the label of the strengths.
     """
     common = ["data.label_noise=0.2", "early_stopping=none", "epochs=100", *others]
-    runs = train([[*common, f"{key}={value}", f"seed={seed}"] for value in values for seed in SEEDS])
+    words = ["null" if value is None else f"{value:g}" for value in values]
+    runs = train([[*common, f"{key}={word}", f"seed={seed}"] for word in words for seed in SEEDS])
     figure, panels = plt.subplots(1, 2, figsize=(7.5, 3.2))
     positions = range(len(values))
     train_accuracies, test_accuracies = [], []
@@ -51,7 +53,7 @@ def plot_strengths(train: Train, key: str, values: Sequence[float], others: Sequ
         axes.plot(positions, means, line, color=color, marker="o")
         for position, seed_accuracies in zip(positions, accuracies_by_value, strict=True):
             axes.plot([position] * len(SEEDS), seed_accuracies, ".", color="#777777", markersize=4, zorder=0)
-        axes.set_xticks(list(positions), [f"{value:g}" for value in values])
+        axes.set_xticks(list(positions), ["none" if word == "null" else word for word in words])
         axes.set(xlabel=label)
         axes.set_title(title, fontsize=11, loc="left")
     figure.tight_layout()
@@ -138,4 +140,40 @@ def plot_ghost_batches(train: Train) -> Figure:
     axes.set_yticks([0.1, 0.15, 0.2, 0.5, 1, 2], ["0.1", "0.15", "0.2", "0.5", "1", "2"])
     axes.set_yticks([], minor=True)
     axes.legend(title="images normalized together")
+    return figure
+
+
+def plot_corruptions(train: Train) -> Figure:
+    """Plot the test accuracy against the strength of each corruption, with several regularizers."""
+    regularizers = {
+        "none": [],
+        "augmentation=affine": ["augmentation=affine"],
+        "augmentation=noise": ["augmentation=noise", "augmentation.noise.std=0.3"],
+        "model.dropout=0.5": ["model.dropout=0.5"],
+    }
+    figure, panels = plt.subplots(1, len(CORRUPTIONS), figsize=(11, 3), sharey=True)
+    for (label, words), (color, line) in zip(regularizers.items(), STYLES, strict=True):
+        runs = train([["evaluation.corruptions=true", *words, f"seed={seed}"] for seed in SEEDS])
+        summaries = [run.summary for run in runs if run.summary is not None]
+        for axes, corruption in zip(panels, CORRUPTIONS, strict=True):
+            curves = [[summary["test"]["accuracy"], *summary["corruptions"][corruption]] for summary in summaries]
+            means = [100 * statistics.mean(accuracies) for accuracies in zip(*curves, strict=True)]
+            axes.plot(range(len(means)), means, line, color=color, label=label)
+            axes.set_title(corruption, fontsize=11, loc="left")
+            axes.set(xlabel="strength", ylim=(0, 100), xticks=range(len(means)))
+    panels[0].set_ylabel("test accuracy (%)")
+    panels[0].legend(fontsize=8, loc="lower left")
+    figure.tight_layout()
+    return figure
+
+
+def plot_lookahead(train: Train) -> Figure:
+    """Plot the validation loss of weights that jump around, with and without slow weights beside them."""
+    figure, axes = plt.subplots(figsize=(7.5, 3.6))
+    common = ["optimizer.lr=0.01", "normalization=batch", "batch_size=16", "early_stopping=none", "epochs=40"]
+    for period, style in zip(("null", "5", "20"), STYLES, strict=False):
+        label = "none" if period == "null" else period
+        plot_mean_and_range(axes, train, [*common, f"optimizer.lookahead_k={period}"], label, style)
+    axes.set(xlabel="epoch", ylabel="validation loss (nats)", ylim=(0.05, 0.4))
+    axes.legend(title="steps between slow weights")
     return figure

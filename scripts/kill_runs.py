@@ -30,7 +30,7 @@ from typing import Any
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from regexp import load_run
-from regexp.runs.run import find_runs
+from regexp.runs.listing.finding import find_runs
 from regexp.runs.tensor_file import read_tensors
 
 # How far figures may differ that are not the same bits.

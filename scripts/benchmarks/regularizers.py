@@ -17,6 +17,7 @@ REGULARIZERS = {
     "noise on gradients": ["optimizer.gradient_noise=0.01"],
     "exponential average": ["averaging=ema"],
     "stochastic weight average": ["averaging=swa", "averaging.start=0"],
+    "snapshot ensemble": ["averaging=snapshots"],
     "fast gradient sign": ["adversarial=fgsm"],
     "projected gradient, 7 steps": ["adversarial=pgd"],
     "label smoothing": ["loss.label_smoothing=0.1"],
