@@ -77,6 +77,11 @@ def read_reports(file: Path) -> dict[int, dict[int, float]]:
     return {trial.number: trial.intermediate_values for trial in load_study(file).trials[:4]}
 
 
+def read_decisions(file: Path) -> dict[int, int | None]:
+    """Return the epoch after which each trial was pruned."""
+    return {trial.number: trial.user_attrs.get(PRUNED_AFTER) for trial in load_study(file).trials[:4]}
+
+
 def test_a_pruner_reads_the_mean_over_seeds_and_prunes_all_of_them(file: Path) -> None:
     members = {0: [make_member(1, 0.2), make_member(1, 0.6)], 1: [make_member(1, 0.1), make_member(1, 0.3)]}
     pruner = make_pruner(file, members, MEDIAN)
@@ -120,11 +125,26 @@ def test_seeds_that_ended_before_the_process_was_killed_still_count(file: Path) 
     assert list(make_pruner(file, again, MEDIAN).choose_pruned()) == again[1]
 
 
-def test_trials_are_judged_in_the_order_in_which_they_were_proposed(file: Path) -> None:
-    values = {3: 0.4, 2: 0.3, 1: 0.2, 0: 0.1}
-    members = {number: [make_member(1, value)] for number, value in values.items()}
-    pruned = make_pruner(file, members, {**HALVING, "reduction_factor": 4}).choose_pruned()
-    assert list(pruned) == [members[number][0] for number in (1, 2, 3)]
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
+def test_halving_keeps_the_best_of_a_cohort_whatever_their_order(file: Path, order: Sequence[int]) -> None:
+    values = (0.4, 0.1, 0.3, 0.2)
+    members = {number: [make_member(1, values[number])] for number in order}
+    pruned = make_pruner(file, members, HALVING).choose_pruned()
+    assert {id(member) for member in pruned} == {id(members[number][0]) for number in (0, 2)}
+    others = {number: [make_member(2, values[number])] for number in (1, 3)}  # in a process that goes on
+    assert list(make_pruner(file, others, HALVING).choose_pruned()) == others[3]
+
+
+def test_a_process_that_was_killed_while_it_recorded_decisions_decides_the_same_again(file: Path) -> None:
+    members = {number: [make_member(1, value)] for number, value in enumerate((0.2, 0.3, 0.1, 0.4))}
+    start = len(file.read_bytes().splitlines())
+    make_pruner(file, members, HALVING).choose_pruned()
+    lines = file.read_bytes().splitlines(keepends=True)
+    assert len(lines) == start + 10  # four reports, four values that the pruner has noted, two trials that it has ended
+    for end in range(start, len(lines) + 1):
+        file.write_bytes(b"".join(lines[:end]))
+        assert list(make_pruner(file, members, HALVING).choose_pruned()) == [*members[1], *members[3]]
+        assert read_decisions(file) == {0: None, 1: 1, 2: None, 3: 1}
 
 
 def test_an_epoch_that_is_repeated_is_reported_once(file: Path) -> None:

@@ -1,11 +1,13 @@
 """The pruning of trials within a cohort: after every epoch a pruner of Optuna's says whose runs leave it."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, final
 
 import optuna
 from optuna.samplers import RandomSampler
+from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial
 
 from regexp.runs.trials import PrunableTrial
@@ -42,9 +44,7 @@ class TrialPruner:
         example = trials[0][1]
         self.metric = example.metric
         self.members: dict[int, list[Member]] = {}
-        # In the order in which they were proposed: a cohort sorts its runs by their hyperparameters, and successive
-        # halving, which compares a trial with those before it, would find each one better than the last.
-        for member, trial in sorted(trials, key=lambda pair: pair[1].number):
+        for member, trial in trials:
             self.members.setdefault(trial.number, []).append(member)
         with quiet_optuna():
             self._storage = open_storage(example.study)
@@ -60,8 +60,8 @@ class TrialPruner:
     def choose_pruned(self) -> "Sequence[Member]":
         """Report the last epoch of each trial, and return the runs of those that are pruned after it.
 
-        All trials are reported before the first one is judged, so that it is compared with the others of its cohort. A
-        trial of which a run has diverged or failed has failed, and its other runs leave too.
+        Each trial is compared with all others of its cohort. One of which a run has diverged or failed has failed, and
+        its other runs leave too.
         """
         training = {
             number: [member for member in members if member.status is None and member.last is not None]
@@ -74,12 +74,13 @@ class TrialPruner:
             for number, members in training.items():
                 if members:
                     self._report(number, members[0])
-            return [
-                member
+            epochs = {
+                number: members[0].last.epoch
                 for number, members in training.items()
-                if members and self._leaves(number, members[0])
-                for member in members
-            ]
+                if members and members[0].last is not None
+            }
+            leaving = self._find_leaving(epochs)
+            return [member for number, members in training.items() if number in leaving for member in members]
 
     def _record_ended(self, number: int) -> None:
         """Record the values that the seeds of a trial keep which have ended; None for those without a result.
@@ -113,18 +114,45 @@ class TrialPruner:
         metrics = member.best if keeps_best else member.last
         return None if metrics is None else metrics.values[self.metric]
 
-    def _leaves(self, number: int, example: "Member") -> bool:
-        """Return whether the runs of a trial leave: it has failed, or is pruned after this epoch, which is recorded."""
-        assert example.last is not None
-        epoch, trial = example.last.epoch, self._read_trial(number)
-        if None in trial.user_attrs.get(ENDED_SEEDS, {}).values():
-            return True
-        if PRUNED_AFTER in trial.user_attrs:  # by a process that was killed; its runs may have to train up to there
-            return bool(epoch >= trial.user_attrs[PRUNED_AFTER])
-        is_pruned = self.study.pruner.prune(self.study, trial)
-        if is_pruned:
-            self._storage.set_trial_user_attr(self._ids[number], PRUNED_AFTER, epoch)
-        return is_pruned
+    def _find_leaving(self, epochs: Mapping[int, int]) -> set[int]:
+        """Return the trials whose runs leave, given the last epoch of each: they have failed, or are pruned."""
+        leaving, judged = set(), {}
+        for number, epoch in epochs.items():
+            attributes = self._read_trial(number).user_attrs
+            has_failed = None in attributes.get(ENDED_SEEDS, {}).values()
+            # The runs of a trial that was pruned by a process which was killed may have to train up to that epoch.
+            if has_failed or epoch >= attributes.get(PRUNED_AFTER, math.inf):
+                leaving.add(number)
+            # Perhaps not all decisions after this epoch were recorded: then they are made again, with all trials.
+            if not has_failed and epoch == attributes.get(PRUNED_AFTER, epoch):
+                judged[number] = epoch
+        return leaving | self._judge(judged)
+
+    def _judge(self, epochs: Mapping[int, int]) -> set[int]:
+        """Return the trials that the pruner ends after their last epochs, and record what it decides of all of them.
+
+        Successive halving notes the value of a trial when it judges it, and compares it with those that it has noted
+        before: the first trial of a cohort would go on, however bad it is. So all are judged twice, as they were before
+        the first was, and only the second answers count. That happens in a copy of the study: a process that is killed
+        meanwhile leaves nothing behind that would change how they are judged again.
+        """
+        if not epochs:
+            return set()
+        copy = optuna.create_study(
+            storage=InMemoryStorage(), study_name=self.study.study_name, directions=self.study.directions
+        )
+        copy.add_trials(self.study.get_trials(deepcopy=False))
+        trials = copy.get_trials()
+        for _ in range(2 if len(epochs) > 1 else 1):
+            pruned = {number for number in epochs if self.study.pruner.prune(copy, trials[number])}
+        judged_trials = copy.get_trials(deepcopy=False)
+        for number, epoch in epochs.items():
+            if number in pruned:
+                self._storage.set_trial_user_attr(self._ids[number], PRUNED_AFTER, epoch)
+            for name, value in judged_trials[number].system_attrs.items():
+                if name not in trials[number].system_attrs:
+                    self._storage.set_trial_system_attr(self._ids[number], name, value)
+        return pruned
 
     def _read_trial(self, number: int) -> FrozenTrial:
         return self._storage.get_trial(self._ids[number])
