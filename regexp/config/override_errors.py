@@ -190,6 +190,8 @@ def _describe_missing_key(override: Override, cfg: DictConfig, choices: Mapping[
     step = rest.partition(".")[0]
     if group == "augmentation" and step in STEPS and step not in cfg.augmentation and (key or rest == step):
         return f"{text}: augmentation={option} has no step {step}; to add it type {quote_word('+' + text.lstrip('+'))}"
+    if key is not None and isinstance(node, DictConfig):  # the file that chose the step does not set this
+        return f"{text}: the step {step} is chosen without this key; to set it type {quote_word('+' + text)}"
     if key is not None and key.options:
         options_with_key = " and ".join(f"{group}={candidate}" for candidate in key.options)
         verb = "has" if len(key.options) == 1 else "have"

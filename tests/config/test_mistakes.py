@@ -65,6 +65,13 @@ from regexp.errors import ConfigError
         ),
         ("+augmentation.blurr.sigma=1", ["augmentation.blurr: there is no such step; did you mean augmentation.blur?"]),
         ("augmentation.rotate.degrees=15", ["no step rotate; to add it type +augmentation.rotate.degrees=15"]),
+        (
+            "+augmentation.rotate.degrees=15 augmentation.rotate.fill=0.5",
+            [
+                "augmentation.rotate.fill=0.5: the step rotate is chosen without this key",
+                "+augmentation.rotate.fill=0.5",
+            ],
+        ),
         ("augmentation=lesson ~augmentation.flop", ["no such step in augmentation=lesson; its steps: rotate, flip"]),
         ("optimizer=sgd optimizer.betas=[0.9,0.9]", ["optimizer=sgd has no such key", "optimizer=adamw have"]),
         ("normalization.eps=1e-3", ["normalization=none has no such key"]),
