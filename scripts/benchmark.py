@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 DATA_ROOT = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 PARTS = ("speed", "busy", "threads", "joblib", "width", "runs", "bound")
 GPU_PARTS = ("graphs",)
+PRUNER = ("hydra/sweeper/pruner=halving",)
 PARTS_HELP = "parts to measure (default: all that need no GPU)"
 
 
@@ -41,7 +42,8 @@ def parse_arguments() -> argparse.Namespace:
     search.add_argument(
         "--targets", type=float, nargs="+", default=(0.93, 0.94, 0.95), help="validation accuracies, fractions"
     )
-    search.add_argument("--pruner", default="halving")
+    search.add_argument("--pruner", nargs="+", default=PRUNER, metavar="WORD", help="words that choose the pruner")
+    search.add_argument("--whole", action="store_true", help="time whole searches too, beyond the highest accuracy")
     search.add_argument("--repeats", type=int, default=3)
     startup = commands.add_parser("startup", help="time of commands that train nothing, and until the first step")
     versions = commands.add_parser("versions", help="whole commands of this version over those of another checkout")
@@ -121,7 +123,7 @@ def run_benchmarks(arguments: argparse.Namespace) -> "dict[str, Rows]":
         from benchmarks.search import benchmark_search
 
         sizes = arguments.epochs, arguments.train_size, arguments.trials, arguments.seeds
-        goal = arguments.targets, arguments.pruner, arguments.repeats
+        goal = arguments.targets, arguments.pruner, arguments.repeats, arguments.whole
         add("searches, whole commands", benchmark_search(arguments.data_root, *sizes, *goal))
     else:
         run_sweep_benchmarks(arguments, add)
