@@ -1,7 +1,6 @@
 """Searches: the time until a validation accuracy is reached, with cohorts and pruning and one run after the other."""
 
 import math
-import signal
 import statistics
 import subprocess
 import sys
@@ -130,7 +129,7 @@ def time_search(words: Sequence[str], target: float) -> TimedSearch:
             time.sleep(_LOOK_SECONDS)
             ends = read_ends(directory, began_at)
         if process.poll() is None:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             process.wait()
         elif process.returncode != 0:
             raise SystemExit(f"regexp -m {' '.join(words)}: exit status {process.returncode}\n{log.read_text()}")
