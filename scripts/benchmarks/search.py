@@ -14,6 +14,7 @@ from pathlib import Path
 from optuna.trial import TrialState
 
 from benchmarks.timing import Rows, summarize_ratios
+from regexp.errors import RunError
 from regexp.search.study import load_study, quiet_optuna
 
 # Wide, as long as nobody knows better; most of it is no good.
@@ -141,8 +142,11 @@ def read_ends(directory: str, began_at: datetime) -> list[tuple[float, float]]:
     files = list(Path(directory).glob("outputs/*/sweeps/*.log"))
     if not files:
         return []
-    with quiet_optuna():
-        complete = load_study(files[0]).get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    try:
+        with quiet_optuna():
+            complete = load_study(files[0]).get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    except RunError:  # the search has just created the file
+        return []
     return [
         ((trial.datetime_complete - began_at).total_seconds(), trial.value)
         for trial in complete
