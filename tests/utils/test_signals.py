@@ -72,6 +72,7 @@ def test_an_announcement_that_cannot_be_printed_breaks_nothing() -> None:
     def announce() -> None:
         raise OSError("the terminal is gone")
 
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
     with catch_stop_signals(announce) as stop_request:
         signal.raise_signal(signal.SIGHUP)
         assert stop_request.requested
