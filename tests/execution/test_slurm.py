@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import pytest
 from helpers.remote_sweeps import GRID, LONG, SECONDS, assert_equal_figures, command, count, finish, start, wait_for
-from helpers.slurm_jobs import find_array, hurry, need_slurm, sh
+from helpers.slurm_jobs import find_array, holds_signal_back, hurry, need_slurm, preempt, sh
 
 from regexp.config.compose import compose_jobs
 from regexp.config.executor_registry import read_settings
@@ -43,7 +43,7 @@ def test_a_sweep_on_slurm_equals_the_local_one_while_jobs_are_requeued(slurm: No
     with start(command("there", *GRID, *SLURM)) as process:
         wait_for(lambda: find_training_jobs("there"), process)
         array, preempted = find_array("there"), find_training_jobs("there")[0]
-        sh("scancel", "--signal=USR1", preempted)
+        preempt(preempted)
         # Beside other tests, only one job may run at a time.
         wait_for(lambda: set(find_training_jobs("there")) - {preempted}, process)
         killed = min(set(find_training_jobs("there")) - {preempted})
@@ -137,7 +137,8 @@ def test_a_job_that_has_to_leave_goes_back_into_the_queue_and_goes_on(slurm: Non
         job = find_array("outputs")
         wait_for(lambda: job in scheduler.read_queue() and scheduler.read_queue()[job].name == "RUNNING", process)
         if cause != "time limit":
-            sh("scancel", "--signal=USR1", job)
+            wait_for(lambda: holds_signal_back(job), process)
+            preempt(job)
         hurry(job)
         wait_for(lambda: len(read_starts("outputs")) > 1, process)
     first, second = read_starts("outputs")
