@@ -3,8 +3,8 @@
 import ctypes
 import math
 import sys
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
 import torch
@@ -115,6 +115,10 @@ def available_kinds() -> list[str]:
 def choose_backend(kind: str, index: int | None, precision: str, threads: int | None, graphs: bool = False) -> Backend:
     """Return the device and precision to compute with, and set torch's number of CPU threads.
 
+    From then on subnormal numbers count as zero on the CPU. Adam's averages of gradients that have become zero shrink
+    until rounding keeps them at the smallest subnormal numbers, and arithmetic with these takes many times as long.
+    Threads that torch has started before go on as they were.
+
     Args:
         kind: "cuda", "mps", "cpu", or "auto" for the fastest kind that this machine has.
         index: which of several GPUs; None: the current one.
@@ -140,6 +144,7 @@ def choose_backend(kind: str, index: int | None, precision: str, threads: int | 
         raise DeviceError("device.precision=float64: mps has no float64; use device=cpu")
     if graphs and kind != "cuda":
         raise DeviceError(f"device.graphs=true: only cuda has graphs, and this is {kind}; leave device.graphs out")
+    torch.set_flush_denormal(True)  # before threads are started, which inherit it
     torch.set_num_threads(_DEFAULT_THREADS if threads is None else threads)  # resets what an earlier run asked for
     if kind == "cpu":
         keep_freed_memory()
@@ -150,6 +155,17 @@ def choose_backend(kind: str, index: int | None, precision: str, threads: int | 
         device = torch.device(kind)
     dtype = torch.float64 if precision == "float64" else torch.float32
     return Backend(device, dtype, precision == "bfloat16", graphs)
+
+
+@contextmanager
+def restore_cpu_settings() -> Iterator[None]:
+    """Restore on exit what `choose_backend` sets of torch: the number of CPU threads, and how it takes subnormals."""
+    threads, flushes_subnormals = torch.get_num_threads(), (torch.tensor(1e-40) * 1).item() == 0
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(flushes_subnormals)
 
 
 def move_together(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:

@@ -24,10 +24,11 @@ from regexp.utils.messages import first_line
 
 
 @pytest.fixture(autouse=True)
-def _restore_threads() -> Iterator[None]:
+def _restore_settings() -> Iterator[None]:
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture
@@ -140,6 +141,26 @@ def test_every_cohort_of_a_sweep_computes_with_its_own_threads() -> None:
     jobs = [[*common, f"seed={threads}", f"device.threads={threads}"] for threads in (2, 1)]
     runs = regexp.sweep(jobs, quiet=True)
     assert [run.summary["device"] for run in runs] == ["cpu (2 threads), float32", "cpu (1 thread), float32"]
+
+
+def test_subnormal_numbers_count_as_zero_on_all_threads() -> None:
+    code = (
+        "import numpy, torch; from regexp.utils.device import choose_backend\n"
+        "choose_backend('cpu', None, 'float32', 2)\n"
+        "subnormals = torch.from_numpy(numpy.full(10**6, 10**5, dtype=numpy.int32)).view(torch.float32)\n"
+        "print((subnormals * 2).view(torch.int32).count_nonzero().item())"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout == "0\n"
+
+
+@pytest.mark.parametrize("flushes_subnormals", [False, True])
+def test_a_run_leaves_torch_as_it_was(flushes_subnormals: bool) -> None:
+    torch.set_flush_denormal(flushes_subnormals)
+    torch.set_num_threads(2)
+    assert regexp.run(["epochs=1", "model.hidden_sizes=[4]"]).summary["device"] == "cpu (1 thread), float32"
+    assert torch.get_num_threads() == 2
+    assert (torch.tensor(1e-40) * 1 == 0) == flushes_subnormals
 
 
 @pytest.mark.slow

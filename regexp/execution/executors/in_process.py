@@ -1,6 +1,7 @@
 """The executor that trains in this process, one cohort after the other."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Self, final
 
 from regexp.execution import execute, grouping
@@ -10,6 +11,7 @@ from regexp.execution.forecasting import forecast
 from regexp.execution.planning import PlannedCohort
 from regexp.execution.terminal import Terminal
 from regexp.runs.directories import PlannedRun
+from regexp.utils.device import restore_cpu_settings
 from regexp.utils.signals import StopRequest
 
 
@@ -20,12 +22,17 @@ class InProcess:
     num_workers = 1
     stop_notice = STOPPING
 
+    def __init__(self) -> None:
+        self._settings = ExitStack()
+
     def __enter__(self) -> Self:
         """Return the executor."""
+        self._settings.enter_context(restore_cpu_settings())
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Leave nothing behind: there are no other processes."""
+        """Leave torch as it was."""
+        self._settings.close()
 
     def plan_cohorts(
         self, planned_runs: Sequence[PlannedRun], max_runs: int | None, forecast_costs: bool
