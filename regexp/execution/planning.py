@@ -127,12 +127,20 @@ def _split_by_share(cohorts: Sequence[PlannedCohort], count: float) -> list[Plan
     parts: list[PlannedCohort] = []
     for cohort, weight in zip(cohorts, weights, strict=True):
         share = count * weight / sum(weights)
-        leaves_early = any(planned.job.config.early_stopping.can_end_a_run for planned in cohort.runs)
-        to_even_out = min(round(share * COHORTS_PER_WORKER), len(cohort.runs) // MIN_RUNS) if leaves_early else 0
-        parts += split_cohort(cohort, max(1, round(share), to_even_out))
+        to_even_out = min(round(share * COHORTS_PER_WORKER), len(cohort.runs) // MIN_RUNS)
+        parts += split_cohort(cohort, max(1, round(share), to_even_out if _is_to_be_evened_out(cohort) else 0))
     weights = _weights(parts)
     order = sorted(range(len(parts)), key=lambda i: (-parts[i].epochs_done, -weights[i]))
     return [parts[i] for i in order]
+
+
+def _is_to_be_evened_out(cohort: PlannedCohort) -> bool:
+    """Return whether smaller parts of a cohort help workers to end at the same time, since its runs may leave early.
+
+    They do not where a pruner ends most runs: those of each part that it leaves would train nearly alone.
+    """
+    may_be_pruned = any(planned.trial is not None for planned in cohort.runs)
+    return not may_be_pruned and any(planned.job.config.early_stopping.can_end_a_run for planned in cohort.runs)
 
 
 def split_cohort(cohort: PlannedCohort, count: int) -> list[PlannedCohort]:

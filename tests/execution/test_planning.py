@@ -1,6 +1,7 @@
 """The plan of a sweep: what cohorts cost, and how they are split over workers."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from regexp.execution.planning import (
     split_for_workers,
 )
 from regexp.runs.reserving.plan import plan_runs
+from regexp.runs.trials import PrunableTrial
 
 FREE = CohortCosts(
     data_bytes=1000,
@@ -104,6 +106,15 @@ def test_runs_that_may_leave_early_are_split_finer() -> None:
     assert [len(part.runs) for part in split_for_workers([late], 2)] == [MIN_RUNS * 3] * 2
     small = make_cohort(1, MIN_RUNS, words=["early_stopping=default"])
     assert [len(part.runs) for part in split_for_workers([small], 2)] == [MIN_RUNS // 2] * 2
+
+
+def test_runs_that_may_be_pruned_are_not_split_finer() -> None:
+    cohort = make_cohort(1, 6 * MIN_RUNS, words=["early_stopping=default"])
+    trials = [
+        replace(planned, trial=PrunableTrial(Path("study.log"), number, "val_loss", {}, 10))
+        for number, planned in enumerate(cohort.runs)
+    ]
+    assert [len(part.runs) for part in split_for_workers([replace(cohort, runs=trials)], 2)] == [MIN_RUNS * 3] * 2
 
 
 def test_what_a_cohort_costs_beside_its_runs_keeps_it_whole() -> None:
