@@ -127,38 +127,37 @@ def _split_by_share(cohorts: Sequence[PlannedCohort], count: float) -> list[Plan
     parts: list[PlannedCohort] = []
     for cohort, weight in zip(cohorts, weights, strict=True):
         share = count * weight / sum(weights)
-        to_even_out = min(round(share * COHORTS_PER_WORKER), len(cohort.runs) // MIN_RUNS)
-        parts += split_cohort(cohort, max(1, round(share), to_even_out if _is_to_be_evened_out(cohort) else 0))
+        leaves_early = any(planned.job.config.early_stopping.can_end_a_run for planned in cohort.runs)
+        # A pruner ends most runs: those of small parts that it leaves would train nearly alone.
+        is_to_even_out = leaves_early and not _may_be_pruned(cohort)
+        to_even_out = min(round(share * COHORTS_PER_WORKER), len(cohort.runs) // MIN_RUNS) if is_to_even_out else 0
+        parts += split_cohort(cohort, max(1, round(share), to_even_out))
     weights = _weights(parts)
     order = sorted(range(len(parts)), key=lambda i: (-parts[i].epochs_done, -weights[i]))
     return [parts[i] for i in order]
 
 
-def _is_to_be_evened_out(cohort: PlannedCohort) -> bool:
-    """Return whether smaller parts of a cohort help workers to end at the same time, since its runs may leave early.
-
-    They do not where a pruner ends most runs: those of each part that it leaves would train nearly alone.
-    """
-    may_be_pruned = any(planned.trial is not None for planned in cohort.runs)
-    return not may_be_pruned and any(planned.job.config.early_stopping.can_end_a_run for planned in cohort.runs)
+def _may_be_pruned(cohort: PlannedCohort) -> bool:
+    return any(planned.trial is not None for planned in cohort.runs)
 
 
 def split_cohort(cohort: PlannedCohort, count: int) -> list[PlannedCohort]:
     """Split a cohort into `count` of about the same size, with the runs of an image stream side by side.
 
-    An image stream is split only where the parts would otherwise differ much in size. Runs whose trial may be pruned
-    stand beside those of the same trial instead: its pruner reads the mean over them.
+    An image stream is split only where the parts would otherwise differ much in size. Of runs that may be pruned those
+    of a trial stay together instead, unless there are more parts than trials: the pruner reads the mean over them.
     """
     runs = sorted(cohort.runs, key=_group_key)
     count = min(count, len(runs))
     boundaries = [0]
     for _, stream in groupby(runs, key=_group_key):
         boundaries.append(boundaries[-1] + len(list(stream)))
+    keeps_trials = _may_be_pruned(cohort) and count < len(boundaries)
     cuts = [0]
     for i in range(1, count):
         even_cut = round(i * len(runs) / count)
         nearest = min(boundaries, key=lambda boundary: abs(boundary - even_cut))
-        is_near = abs(nearest - even_cut) <= MAX_SHIFT * len(runs) / count
+        is_near = keeps_trials or abs(nearest - even_cut) <= MAX_SHIFT * len(runs) / count
         cuts.append(nearest if is_near else even_cut)
     cuts.append(len(runs))
     parts = [runs[start:end] for start, end in pairwise(cuts)]

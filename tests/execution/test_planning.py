@@ -108,13 +108,14 @@ def test_runs_that_may_leave_early_are_split_finer() -> None:
     assert [len(part.runs) for part in split_for_workers([small], 2)] == [MIN_RUNS // 2] * 2
 
 
-def test_runs_that_may_be_pruned_are_not_split_finer() -> None:
-    cohort = make_cohort(1, 6 * MIN_RUNS, words=["early_stopping=default"])
-    trials = [
-        replace(planned, trial=PrunableTrial(Path("study.log"), number, "val_loss", {}, 10))
+@pytest.mark.parametrize(("seeds", "trials", "sizes"), [(1, 6 * MIN_RUNS, [3 * MIN_RUNS] * 2), (3, 11, [18, 15])])
+def test_runs_that_may_be_pruned_are_not_split_finer(seeds: int, trials: int, sizes: list[int]) -> None:
+    cohort = make_cohort(seeds, trials, words=["early_stopping=default"])
+    runs = [
+        replace(planned, trial=PrunableTrial(Path("study.log"), number // seeds, "val_loss", {}, 10))
         for number, planned in enumerate(cohort.runs)
     ]
-    assert [len(part.runs) for part in split_for_workers([replace(cohort, runs=trials)], 2)] == [MIN_RUNS * 3] * 2
+    assert [len(part.runs) for part in split_for_workers([replace(cohort, runs=runs)], 2)] == sizes
 
 
 def test_what_a_cohort_costs_beside_its_runs_keeps_it_whole() -> None:

@@ -25,7 +25,15 @@ from regexp.search.objectives import resolve_objectives
 from regexp.search.outcomes import COMPLETE, Outcome
 from regexp.search.samplers import make_sampler
 from regexp.search.space import read_space
-from regexp.search.study import PRUNED_AFTER, ask_trials, load_study, open_study, quiet_optuna, tell_outcome
+from regexp.search.study import (
+    ENDED_SEEDS,
+    PRUNED_AFTER,
+    ask_trials,
+    load_study,
+    open_study,
+    quiet_optuna,
+    tell_outcome,
+)
 from regexp.training import loop
 from regexp.training.member import Member
 from regexp.utils.signals import StopRequest
@@ -169,6 +177,20 @@ def test_trials_that_have_ended_are_asked_for_nothing(file: Path) -> None:
     assert read_reports(file) == {number: {} for number in range(4)}
 
 
+def test_a_trial_may_be_told_while_others_of_its_cohort_go_on(file: Path) -> None:
+    members = {0: [make_member(1, 0.9, seed=0)], 1: [make_member(1, 0.1)]}
+    pruner = make_pruner(file, members, MEDIAN | {"n_startup_trials": 9})
+    pruner.choose_pruned()
+    members[0][0].status = "completed"
+    with quiet_optuna():
+        study = load_study(file)
+        tell_outcome(study, study.trials[0], [], Outcome(COMPLETE, (0.9,), seed_values={0: (0.9,)}))
+    members[1][0].last.epoch = 2
+    assert list(pruner.choose_pruned()) == []
+    assert read_reports(file)[1] == {1: 0.1, 2: 0.1}
+    assert ENDED_SEEDS not in file.read_text()
+
+
 class FirstLeaves:
     """A pruner that prunes the first run of a cohort after an epoch. Implements training.member.Pruner."""
 
@@ -202,18 +224,27 @@ def test_a_pruned_run_leaves_the_others_as_they_are_and_may_go_on(monkeypatch: p
     assert resumed.column("val_loss") == pytest.approx(whole[1 - seed].column("val_loss")[2:], abs=1e-9)
 
 
-def test_the_seeds_of_a_trial_stay_in_one_cohort() -> None:
+@pytest.mark.parametrize(
+    ("num_trials", "num_seeds", "num_parts", "sizes"),
+    [(3, 2, 3, [2, 2, 2]), (11, 3, 2, [15, 18]), (5, 3, 4, [3, 6, 3, 3]), (2, 5, 2, [5, 5]), (1, 3, 1, [3])],
+)
+def test_the_seeds_of_a_trial_stay_in_one_cohort(
+    num_trials: int, num_seeds: int, num_parts: int, sizes: list[int]
+) -> None:
     job = compose_job([])
     runs = []
-    for number in range(3):
-        for seed in range(2):
+    for number in range(num_trials):
+        for seed in range(num_seeds):
             config = compose_job([f"seed={seed}"]).config
             trial = PrunableTrial(Path("x"), number, "val_loss", HALVING, 8)
             planned = PlannedRun(job, Identity(f"{number}{seed}", "", ""), Path("x"), False, trial=trial)
             object.__setattr__(planned, "job", SimpleNamespace(config=config))
             runs.append(planned)
-    parts = split_cohort(PlannedCohort(runs), 3)
-    assert [{planned.trial.number for planned in part.runs if planned.trial} for part in parts] == [{0}, {1}, {2}]
+    parts = split_cohort(PlannedCohort(runs), num_parts)
+    trials = [planned.trial.number for part in parts for planned in dict.fromkeys(part.runs) if planned.trial]
+    assert trials == [number for number in range(num_trials) for _ in range(num_seeds)]
+    assert [len(part.runs) for part in parts] == sizes
+    assert all(size % num_seeds == 0 for size in sizes)
 
 
 @pytest.mark.slow
