@@ -249,7 +249,7 @@ class RunRecorder:
         pictures = dict(pictures)
         kept_weights = result.checkpoint.tensors_of("best") if keeps_best else result.checkpoint.last_weights
         weight = self.architecture.first_layer_weight(newest_network(kept_weights))
-        if weight is not None and self.features is None:
+        if weight is not None and self.features is None and result.status != "pruned":
             pictures[FIRST_LAYER_TAG] = encode_png(draw_first_layer(weight, self.input_shape))
         # Of a run that had ended before, what cannot be replaced as a whole stays as it is.
         write = self.events.write if self.earlier_summary is None else self.events.replace_end
