@@ -99,7 +99,7 @@ def launch(
     if any(run is not None and run.status == "diverged" for run in runs) and not reports_itself:
         record_status(DIVERGED)
     results: list[JobReturn] = []
-    for number, (job, run) in enumerate(zip(composed_jobs, runs, strict=True), first_number):
+    for number, (job, run) in enumerate(zip(composed_jobs, runs[: len(jobs)], strict=True), first_number):
         value: float | RunBusy
         if busy is not None and (run is None or run.summary is None):
             value = busy

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -44,6 +44,8 @@ class SweepRecord:
         forced: what run.json records of the sweep if it trains runs anew, the same in all batches; else empty.
         search: what the record has of the search that the sweep belongs to; empty where it belongs to none.
         trials: the trials that may be pruned, by the overrides of their runs.
+        more_jobs: returns jobs that follow those of the batch, given how many cohorts train at the same time, or none;
+            None where each batch ends before the next one begins.
         seed_plan: the plan by which seeds are added until verdicts are decided; None: the number of seeds is fixed.
         planned_runs: the members so far, in order; a dictionary without values, so that none occurs twice.
     """
@@ -59,6 +61,7 @@ class SweepRecord:
         self.forced: Mapping[str, str] = {}
         self.search: Mapping[str, Any] = {}
         self.trials: dict[tuple[str, ...], PrunableTrial] = {}
+        self.more_jobs: Callable[[int], Sequence[Job]] | None = None
         self.seed_plan: SeedPlan | None = None
         self.planned_runs: dict[PlannedRun, None] = {}
 

@@ -7,6 +7,7 @@ import pytest
 
 from regexp.execution.executors import kept_workers
 from regexp.execution.executors.kept_workers import keep_workers, leave_worker, take_worker
+from regexp.execution.executors.worker_process import make_environment
 
 
 class IdleProcess:
@@ -36,6 +37,14 @@ def test_a_worker_that_is_idle_is_used_again_and_ends_with_the_search() -> None:
         leave_worker(first, is_idle=True)
         assert first.is_alive
     assert not first.is_alive
+
+
+def test_workers_that_were_started_before_they_were_needed_are_used() -> None:
+    with keep_workers(2):
+        assert kept_workers._idle is not None
+        started = list(kept_workers._idle)
+        assert [take_worker(make_environment(2)) for _ in range(2)] == started
+        assert take_worker(make_environment(2)) not in started
 
 
 @pytest.mark.parametrize("is_idle", [True, False])

@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,8 +21,8 @@ import optuna
 import pytest
 from helpers.claim_holders import hold_claim
 from helpers.cohorts import DOUBLE
-from helpers.commands import SHORT, read_summaries, run_main, run_regexp
-from optuna.trial import FrozenTrial, TrialState
+from helpers.commands import SHORT, read_summaries, record_calls, run_main, run_regexp
+from optuna.trial import TrialState
 
 from regexp.cli import compare
 from regexp.config.compose import compose_job
@@ -210,6 +211,48 @@ def test_a_search_that_is_killed_again_and_again_goes_on_as_if_nothing_had_happe
     assert len(statuses[0]) == 24
 
 
+# Two workers, each of which gets other trials once its cohort has ended; some are proposed twice.
+REFILLED = [
+    "-m", *SHORT, "data.train_size=200", "epochs=40", "hydra/sweeper=optuna", "hydra/sweeper/pruner=halving",
+    "hydra/sweeper/sampler=random", "hydra.sweeper.sampler.seed=0", "hydra.sweeper.n_seeds=2",
+    "hydra.sweeper.n_trials=24", "hydra.sweeper.n_jobs=4", "hydra.launcher.workers=2",
+    "optimizer.lr=range(0.01,0.1,step=0.01)", "early_stopping=default", "early_stopping.patience=1",
+]  # fmt: skip
+
+
+def read_cohorts(name: str) -> dict[str, set[str]]:
+    """Return the trials of each cohort, by its id: the learning rates of its runs."""
+    cohorts: dict[str, set[str]] = {}
+    for run, summary in read_summaries(name).items():
+        cohorts.setdefault(summary["cohort"]["id"], set()).add(run.partition(",seed")[0])
+    return cohorts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_killed", [False, True], ids=["whole", "killed"])
+def test_other_trials_take_the_place_of_a_cohort_that_has_ended(
+    is_killed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "killed" if is_killed else "whole"
+    if is_killed:
+        assert kill_after(REFILLED, name, 60)
+    batches = record_calls(monkeypatch, Search, "_train_batch")
+    assert run_regexp(monkeypatch, *REFILLED, f"name={name}") == 0
+    assert len(batches) < 4  # of four trials each, without others in their place
+    [file] = Path("outputs", name, "sweeps").glob("*.log")
+    trials = load_study(file).trials
+    assert len(trials) == 24
+    assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    # What was proposed twice was trained once, and each epoch as well.
+    rates = {trial.params["optimizer.lr"] for trial in trials}
+    assert len(rates) < 24
+    assert len(count_epochs(name)) == 2 * len(rates)
+    if not is_killed:
+        assert max(map(len, read_cohorts(name).values())) <= 2
+    counts = [line for line in capsys.readouterr().out.splitlines() if " of 24 trials: " in line]
+    assert counts[-1].startswith("24 of 24 trials: ")
+
+
 @pytest.mark.slow
 def test_the_best_are_confirmed_with_new_seeds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -249,8 +292,9 @@ class Clock:
     now: float = 0.0
     batches: list[list[int]] = field(default_factory=list)
 
-    def train(self, study: optuna.Study, file: Path, trials: Sequence[FrozenTrial]) -> None:
-        """Take a minute for a batch, in which all trials end. Stands for Search._train_batch."""
+    def train(self, search: Search, study: optuna.Study, file: Path) -> None:
+        """Take a minute for a batch of two trials, which both end. Stands for Search._train_batch."""
+        trials = search._take_trials(study, 2)
         self.now += 60
         self.batches.append([trial.number for trial in trials])
         for trial in trials:
@@ -263,14 +307,12 @@ def test_no_batch_begins_after_the_timeout_and_the_same_command_goes_on(
 ) -> None:
     settings = replace(settings, sampler={"name": "random", "seed": 0}, num_trials=10, num_jobs=2, timeout=90.0)
     space = read_space(["optimizer.lr=interval(0.1,0.2)"])
-    launcher = SimpleNamespace(workers=1)
-    config = SimpleNamespace(hydra=SimpleNamespace(launcher=launcher))
-    plan: Any = SimpleNamespace(settings=settings, space=space, num_trials=10, grid=None, config=config, example=None)
+    plan: Any = SimpleNamespace(settings=settings, space=space, num_trials=10, grid=None)
     clock, lines = Clock(), list[str]()
     terminal: Any = SimpleNamespace(print_line=lines.append)
-    search = Search(plan, launcher, terminal)
+    search = Search(plan, None, terminal)
     monkeypatch.setattr(search_module.time, "monotonic", lambda: clock.now)
-    monkeypatch.setattr(search, "_train_batch", clock.train)
+    monkeypatch.setattr(search, "_train_batch", partial(clock.train, search))
     with quiet_optuna():
         study = optuna.create_study()
         if begun:
@@ -295,23 +337,25 @@ def settings() -> SearchSettings:
 
 
 @pytest.mark.parametrize(
-    ("sampler", "pruner", "num_jobs", "workers", "size"),
+    ("sampler", "pruner", "num_jobs", "workers", "refills", "size"),
     [
-        ("tpe", "none", None, 1, 6),
-        ("tpe", "none", None, 2, 11),
-        ("tpe", "none", None, 8, 16),
-        ("random", "none", None, 8, 43),
-        ("tpe", "none", 5, 8, 5),
-        ("tpe", "halving", None, 1, 11),
-        ("tpe", "halving", None, 2, 22),
-        ("tpe", "halving", None, 8, 22),
-        ("random", "halving", None, 2, 22),
-        ("tpe", "halving", 5, 2, 5),
+        ("tpe", "none", None, 1, True, 6),
+        ("tpe", "none", None, 2, True, 11),
+        ("tpe", "none", None, 8, True, 16),
+        ("random", "none", None, 8, True, 43),
+        ("tpe", "none", 5, 8, True, 5),
+        ("tpe", "halving", None, 1, True, 11),
+        ("tpe", "halving", None, 2, True, 11),
+        ("tpe", "halving", None, 2, False, 22),
+        ("tpe", "halving", None, 8, True, 16),
+        ("tpe", "halving", None, 8, False, 22),
+        ("random", "halving", None, 2, False, 22),
+        ("tpe", "halving", 5, 2, True, 5),
     ],
 )
 def test_a_batch_fills_the_cohorts_of_the_workers(
-    settings: SearchSettings, sampler: str, pruner: str, num_jobs: int | None, workers: int, size: int
+    settings: SearchSettings, sampler: str, pruner: str, num_jobs: int | None, workers: int, refills: bool, size: int
 ) -> None:
-    """With a pruner, twice as many runs begin together."""
+    """With a pruner, twice as many runs begin together where no others follow before all have ended."""
     settings = replace(settings, sampler={"name": sampler}, pruner={"name": pruner}, num_jobs=num_jobs)
-    assert choose_batch_size(settings, compose_job([]), workers) == size
+    assert choose_batch_size(settings, compose_job([]), workers, refills) == size

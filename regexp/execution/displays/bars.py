@@ -29,6 +29,10 @@ class ProgressBar(Protocol):
         """
         ...
 
+    def set_total(self, total: int) -> None:
+        """Change the number of steps."""
+        ...
+
     def show_epoch(self, cohort: int, summary: EpochSummary, epochs: int) -> None:
         """Show an epoch of a cohort, where there is room for more than a line.
 
@@ -81,6 +85,10 @@ class TerminalBar:
         """Show how much is done."""
         self.progress.update(self._task, completed=done, description=description, label=label)
 
+    def set_total(self, total: int) -> None:
+        """Change the number of steps."""
+        self.progress.update(self._task, total=total)
+
     def show_epoch(self, cohort: int, summary: EpochSummary, epochs: int) -> None:
         """Show nothing more: a terminal has one line."""
 
@@ -109,6 +117,10 @@ class NotebookBar:
         remaining = self._estimate_seconds(done)
         bar = make_bar(done / max(1, self._total), count, f"{description}{remaining}")
         self.page.set_live(f"{bar}\n{self._make_body()}")
+
+    def set_total(self, total: int) -> None:
+        """Change the number of steps."""
+        self._total = total
 
     def show_epoch(self, cohort: int, summary: EpochSummary, epochs: int) -> None:
         """Show an epoch of a cohort with the next update."""

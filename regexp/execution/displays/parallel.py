@@ -1,6 +1,7 @@
 """The display of cohorts that train at the same time. Readable at 80 columns."""
 
 import math
+from collections.abc import Sequence
 
 from rich.markup import escape
 
@@ -49,6 +50,13 @@ class ParallelDisplay:
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+    def add_cohorts(self, cohorts: Sequence[PlannedCohort]) -> None:
+        """Count the runs of further cohorts to those that there are."""
+        self.num_runs += sum(len(cohort.runs) for cohort in cohorts)
+        self.run_epochs += count_run_epochs(cohorts)
+        if self.bar is not None:
+            self.bar.set_total(self.run_epochs)
 
     def print_line(self, message: str) -> None:
         """Print a message on a line of its own."""

@@ -1,6 +1,6 @@
 """The protocol of executors. Imports no torch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, Self
 
@@ -11,6 +11,10 @@ from regexp.utils.signals import StopRequest
 
 # The notice of executors that end with the command.
 STOPPING = "Stopping after this epoch; interrupt again to stop at once."
+
+
+# Plans the runs that follow, given how many cohorts train at the same time; returns none where no more follow.
+MoreRuns = Callable[[int], Sequence[PlannedRun]]
 
 
 class Executor(AbstractContextManager["Executor"], Protocol):
@@ -43,13 +47,21 @@ class Executor(AbstractContextManager["Executor"], Protocol):
         """
         ...
 
-    def train(self, cohorts: Sequence[PlannedCohort], terminal: Terminal, stop_request: StopRequest) -> list[Exception]:
+    def train(
+        self,
+        cohorts: Sequence[PlannedCohort],
+        terminal: Terminal,
+        stop_request: StopRequest,
+        more_runs: MoreRuns | None = None,
+    ) -> list[Exception]:
         """Train cohorts, and return the errors of the runs that failed.
 
         Args:
             cohorts: the cohorts that `plan_cohorts` returned.
             terminal: shows the progress.
             stop_request: the user's request to stop after the current epoch.
+            more_runs: plans what trains next where there is nothing to do while others still train; None where all is
+                known. An executor that never asks leaves these runs to its caller.
 
         Raises:
             Interrupted: the user asked to stop before all runs had ended.

@@ -6,7 +6,7 @@ from typing import Self, final
 
 from regexp.execution import execute, grouping
 from regexp.execution.displays.sequential import SequentialDisplay
-from regexp.execution.executors.executor import STOPPING
+from regexp.execution.executors.executor import STOPPING, MoreRuns
 from regexp.execution.forecasting import forecast
 from regexp.execution.planning import PlannedCohort
 from regexp.execution.terminal import Terminal
@@ -41,7 +41,13 @@ class InProcess:
         cohorts = grouping.group_into_cohorts(planned_runs, max_runs)
         return forecast.forecast_cohorts(cohorts) if forecast_costs else cohorts
 
-    def train(self, cohorts: Sequence[PlannedCohort], terminal: Terminal, stop_request: StopRequest) -> list[Exception]:
+    def train(
+        self,
+        cohorts: Sequence[PlannedCohort],
+        terminal: Terminal,
+        stop_request: StopRequest,
+        more_runs: MoreRuns | None = None,
+    ) -> list[Exception]:
         """Train cohorts one after the other, and return the errors of the runs that failed."""
         display = SequentialDisplay(terminal.console)
         return execute.train_cohorts([cohort.runs for cohort in cohorts], display, stop_request)

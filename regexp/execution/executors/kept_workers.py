@@ -6,17 +6,21 @@ A new one imports torch and reads the data, which takes seconds, and a search ma
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from regexp.execution.executors.worker_process import WorkerProcess
+from regexp.execution.executors.worker_process import WorkerProcess, make_environment
 
 # The idle workers; None outside of `keep_workers`.
 _idle: list[WorkerProcess] | None = None
 
 
 @contextmanager
-def keep_workers() -> Iterator[None]:
-    """Keep the workers that executors leave idle within the block for those that come after them."""
+def keep_workers(count: int = 0) -> Iterator[None]:
+    """Keep the workers that executors leave idle within the block for those that come after them.
+
+    Args:
+        count: how many are started at once, for an executor of so many: they import torch while the block prepares.
+    """
     global _idle
-    _idle = []
+    _idle = [WorkerProcess(make_environment(count)) for _ in range(count)]
     try:
         yield
     finally:

@@ -3,25 +3,25 @@
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any, Self, final
 
-from regexp.errors import Interrupted, OutOfMemory, WorkerDied
+from regexp.errors import Interrupted, RegexpError
 from regexp.execution.displays.epoch_counter import count_run_epochs
 from regexp.execution.displays.parallel import ParallelDisplay
 from regexp.execution.events import CohortDescription, CohortEnd, EpochSummary
 from regexp.execution.executors import worker
-from regexp.execution.executors.executor import STOPPING
+from regexp.execution.executors.executor import STOPPING, MoreRuns
 from regexp.execution.executors.kept_workers import leave_worker, take_worker
-from regexp.execution.executors.worker_process import WorkerProcess
+from regexp.execution.executors.worker_process import WorkerProcess, explain_death, make_environment
 from regexp.execution.forecasting.workload import SECONDS_PER_WORKER, estimate_seconds, may_use_gpu
 from regexp.execution.planning import PlannedCohort, forecast_seconds, split_cohort, split_for_workers
 from regexp.execution.terminal import Terminal
 from regexp.runs.directories import PlannedRun, record_failure
 from regexp.utils.messages import say
 from regexp.utils.signals import StopRequest
-from regexp.utils.system_limits import count_cores, count_memory_kills
+from regexp.utils.system_limits import count_memory_kills
 
 # How long to wait for workers before looking at requests to stop, in seconds.
 POLL_SECONDS = 0.1
@@ -53,6 +53,8 @@ class LocalWorkers:
         tasks: what each worker trains.
         queue: what no worker trains yet.
         errors: the errors of the runs that have failed.
+        max_runs: the largest number of runs in a cohort; None for as many as fit in memory.
+        more_runs: plans what a worker without work trains next; None where nothing follows.
     """
 
     stop_notice = STOPPING
@@ -71,6 +73,8 @@ class LocalWorkers:
         self.tasks: dict[WorkerProcess, Task] = {}
         self.queue: list[Task] = []
         self.errors: list[Exception] = []
+        self.max_runs: int | None = None
+        self.more_runs: MoreRuns | None = None
         self.num_tasks = 0
         self.interrupted = False
         self.memory_kills = count_memory_kills()
@@ -93,12 +97,34 @@ class LocalWorkers:
             RegexpError: a configuration does not suit its data or its device.
             WorkerDied: the worker that planned has died.
         """
+        self.max_runs = max_runs
         configs = [planned.job.config for planned in planned_runs]
         # The others import torch while the first one plans, unless that tells first how many of them are of use.
         one_is_enough = self.only_plans or may_use_gpu(configs) or estimate_seconds(configs) is None
         self._start_workers(1 if one_is_enough else self.num_workers)
-        process = self.workers[0]
-        process.request(worker.plan_cohorts, planned_runs, max_runs, self.num_workers, forecast_costs)
+        plan = self._ask_for_plan(self.workers[0], planned_runs, forecast_costs)
+        if plan.num_gpus is not None and not self.is_fixed:
+            self.num_workers = plan.num_gpus
+        if plan.num_gpus is not None and plan.num_gpus > 1:
+            visible_gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+            self.gpus = [str(i) for i in range(plan.num_gpus)] if visible_gpus == [""] else visible_gpus
+        cohorts = plan.fill(planned_runs)
+        if not self.is_fixed and (seconds := forecast_seconds(cohorts, num_workers=1)) is not None:
+            self.num_workers = max(1, min(self.num_workers, int(seconds / SECONDS_PER_WORKER)))
+        cohorts = split_for_workers(cohorts, self.num_workers)
+        self.num_workers = min(self.num_workers, len(cohorts))
+        return cohorts
+
+    def _ask_for_plan(
+        self, process: WorkerProcess, planned_runs: Sequence[PlannedRun], forecast_costs: bool
+    ) -> worker.Plan:
+        """Have an idle worker group runs into cohorts.
+
+        Raises:
+            RegexpError: a configuration does not suit its data or its device.
+            WorkerDied: the worker has died.
+        """
+        process.request(worker.plan_cohorts, planned_runs, self.max_runs, self.num_workers, forecast_costs)
         plan: Any = None
         while plan is None:
             wait(process.ends())
@@ -110,27 +136,22 @@ class LocalWorkers:
                     plan = event
             if plan is None and not is_alive:
                 end, memory_was_short = self._read_end(process)
-                error = _explain_death(f"the worker process that planned the sweep {end}", memory_was_short)
+                error = explain_death(f"the worker process that planned the sweep {end}", memory_was_short)
                 plan = worker.Failed(error)
                 for planned in planned_runs:
                     record_failure(planned, error)
         if isinstance(plan, worker.Failed):
             raise plan.error
-        if plan.num_gpus is not None and not self.is_fixed:
-            self.num_workers = plan.num_gpus
-        if plan.num_gpus is not None and plan.num_gpus > 1:
-            visible_gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-            self.gpus = [str(i) for i in range(plan.num_gpus)] if visible_gpus == [""] else visible_gpus
-        cohorts = [
-            replace(cohort, runs=[planned_runs[number] for number in numbers]) for numbers, cohort in plan.cohorts
-        ]
-        if not self.is_fixed and (seconds := forecast_seconds(cohorts, num_workers=1)) is not None:
-            self.num_workers = max(1, min(self.num_workers, int(seconds / SECONDS_PER_WORKER)))
-        cohorts = split_for_workers(cohorts, self.num_workers)
-        self.num_workers = min(self.num_workers, len(cohorts))
-        return cohorts
+        assert isinstance(plan, worker.Plan)
+        return plan
 
-    def train(self, cohorts: Sequence[PlannedCohort], terminal: Terminal, stop_request: StopRequest) -> list[Exception]:
+    def train(
+        self,
+        cohorts: Sequence[PlannedCohort],
+        terminal: Terminal,
+        stop_request: StopRequest,
+        more_runs: MoreRuns | None = None,
+    ) -> list[Exception]:
         """Train cohorts, and return the errors of the runs that failed.
 
         The cohort of a worker that dies goes on from its checkpoints once, in two halves if memory was short.
@@ -139,6 +160,7 @@ class LocalWorkers:
             Interrupted: the user asked to stop before all runs had ended.
         """
         self._start_workers(self.num_workers)
+        self.more_runs = more_runs
         self.queue = [Task(number, cohort) for number, cohort in enumerate(cohorts, 1)]
         self.num_tasks = len(self.queue)
         num_runs = sum(len(cohort.runs) for cohort in cohorts)
@@ -146,7 +168,7 @@ class LocalWorkers:
         with ParallelDisplay(terminal.console, num_runs, count_run_epochs(cohorts), len(cohorts)) as display:
             while self.tasks or (self.queue and not stop_request.requested):
                 if not stop_request.requested:
-                    self._hand_out_tasks()
+                    self._hand_out_tasks(display)
                 elif not stop_was_passed_on:
                     stop_was_passed_on = True
                     for process in self.tasks:
@@ -166,10 +188,7 @@ class LocalWorkers:
             self.workers.append(self._start_worker(len(self.workers)))
 
     def _start_worker(self, number: int) -> WorkerProcess:
-        threads = max(1, count_cores() // self.num_workers)
-        if (typed_threads := os.environ.get("OMP_NUM_THREADS", "")).isdigit():
-            threads = min(threads, int(typed_threads))
-        environment = {"OMP_NUM_THREADS": str(threads)}
+        environment = make_environment(self.num_workers)
         if self.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpus[number % len(self.gpus)]
         return take_worker(environment)
@@ -180,12 +199,33 @@ class LocalWorkers:
         number = self.workers.index(process)
         self.workers[number] = self._start_worker(number)
 
-    def _hand_out_tasks(self) -> None:
+    def _hand_out_tasks(self, display: ParallelDisplay) -> None:
         """Give each idle worker the next cohort."""
         for process in self.workers:
-            if self.queue and process not in self.tasks:
+            if process in self.tasks:
+                continue
+            if not self.queue:
+                self._queue_more_runs(process, display)
+            if self.queue:
                 task = self.tasks[process] = self.queue.pop(0)
                 process.request(worker.train_planned, task.cohort.runs)
+
+    def _queue_more_runs(self, process: WorkerProcess, display: ParallelDisplay) -> None:
+        """Queue the runs that follow, if there are any and no run has failed so far; an idle worker groups them."""
+        if self.more_runs is None or self.errors:
+            return
+        if not (planned_runs := self.more_runs(self.num_workers)):
+            self.more_runs = None
+            return
+        try:
+            cohorts = self._ask_for_plan(process, planned_runs, forecast_costs=False).fill(planned_runs)
+        except RegexpError as error:
+            self.errors.append(error)
+            return
+        display.add_cohorts(cohorts)
+        for cohort in cohorts:
+            self.num_tasks += 1
+            self.queue.append(Task(self.num_tasks, cohort))
 
     def _follow(self, process: WorkerProcess, display: ParallelDisplay) -> None:
         """Show what a worker has sent, and see whether it has ended its cohort or died."""
@@ -232,7 +272,7 @@ class LocalWorkers:
         unfinished = [run for run in task.cohort.runs if not (run.directory / "summary.json").exists()]
         if task.is_retry and unfinished:
             death = f"a worker process {end}, after another one had died with the same runs"
-            error = _explain_death(death, memory_was_short)
+            error = explain_death(death, memory_was_short)
             for planned in unfinished:
                 record_failure(planned, error)
             self.errors.append(error)
@@ -248,16 +288,3 @@ class LocalWorkers:
         for part in parts:
             self.num_tasks += len(parts) > 1
             self.queue.insert(0, Task(self.num_tasks if len(parts) > 1 else task.number, part, is_retry=True))
-
-
-def _explain_death(death: str, memory_was_short: bool) -> WorkerDied | OutOfMemory:
-    """Return the error of a worker that has died for good, with the remedy on a line of its own."""
-    workers = say("hydra.launcher.workers=1", "workers=1")
-    if memory_was_short:
-        fewer_runs = say("hydra.launcher.max_runs=N, and ", "")
-        return OutOfMemory(f"{death}\nEnd other programs, or train fewer runs at once: {fewer_runs}{workers}.")
-    again = say("Run the same command again", "Make the same call again")
-    return WorkerDied(
-        f"{death}\n{again}: it goes on from the checkpoints. If it happens again, add {workers}, so that this process "
-        "trains and shows the reason."
-    )

@@ -36,6 +36,10 @@ class Plan:
     cohorts: Sequence[tuple[Sequence[int], PlannedCohort]]
     num_gpus: int | None
 
+    def fill(self, planned_runs: Sequence[PlannedRun]) -> list[PlannedCohort]:
+        """Return the cohorts with their runs, given all runs that were planned."""
+        return [replace(cohort, runs=[planned_runs[number] for number in numbers]) for numbers, cohort in self.cohorts]
+
 
 @dataclass(frozen=True)
 class Failed:

@@ -8,9 +8,11 @@ from typing import Any
 
 from loky.backend import get_context
 
+from regexp.errors import OutOfMemory, WorkerDied
 from regexp.execution.executors import worker
-from regexp.utils.messages import speaks_python
+from regexp.utils.messages import say, speaks_python
 from regexp.utils.signals import hold_back_stop_signals
+from regexp.utils.system_limits import count_cores
 
 # How long a worker has to notice that its parent has closed the connection, in seconds.
 EXIT_SECONDS = 5.0
@@ -95,3 +97,24 @@ class WorkerProcess:
             # loky's processes have no kill().
             os.kill(int(self.process.pid), getattr(signal, "SIGKILL", signal.SIGTERM))
             self.process.join()
+
+
+def make_environment(num_workers: int) -> dict[str, str]:
+    """Return the environment variables of one of so many workers: each has its share of the cores."""
+    threads = max(1, count_cores() // num_workers)
+    if (typed_threads := os.environ.get("OMP_NUM_THREADS", "")).isdigit():
+        threads = min(threads, int(typed_threads))
+    return {"OMP_NUM_THREADS": str(threads)}
+
+
+def explain_death(death: str, memory_was_short: bool) -> WorkerDied | OutOfMemory:
+    """Return the error of a worker that has died for good, with the remedy on a line of its own."""
+    workers = say("hydra.launcher.workers=1", "workers=1")
+    if memory_was_short:
+        fewer_runs = say("hydra.launcher.max_runs=N, and ", "")
+        return OutOfMemory(f"{death}\nEnd other programs, or train fewer runs at once: {fewer_runs}{workers}.")
+    again = say("Run the same command again", "Make the same call again")
+    return WorkerDied(
+        f"{death}\n{again}: it goes on from the checkpoints. If it happens again, add {workers}, so that this process "
+        "trains and shows the reason."
+    )

@@ -19,14 +19,15 @@ from regexp.search.settings import SearchSettings
 # A sampler that learns gets at least so many batches to learn from; fewer with a pruner, as each batch waits for the
 # few trials that it leaves.
 _MIN_BATCHES, _MIN_PRUNED_BATCHES = 4, 3
-# With a pruner, which soon leaves few of them, this many times as many runs train together.
+# With a pruner, which soon leaves few of them, this many times as many runs train together, unless others follow where
+# a cohort has ended.
 _PRUNED_FACTOR = 2
 
 # Launches jobs, given their overrides and the number of the first one.
 Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
 
 
-def choose_batch_size(settings: SearchSettings, job: Job, workers: int | None) -> int:
+def choose_batch_size(settings: SearchSettings, job: Job, workers: int | None, refills: bool) -> int:
     """Return how many trials train at the same time.
 
     Together they fill a cohort for each worker, with runs enough to be cheap, also when a pruner has left few of them.
@@ -36,16 +37,24 @@ def choose_batch_size(settings: SearchSettings, job: Job, workers: int | None) -
         settings: the settings of the search.
         job: a job of the search.
         workers: the number of workers that the user asks for; None for as many as are worth it.
+        refills: whether worker processes get other trials of a pruned search as soon as their cohorts have ended.
     """
     if settings.num_jobs is not None:
         return settings.num_jobs
-    num_runs = settings.num_trials * settings.num_seeds
-    num_workers = choose_num_workers([job.config] * num_runs, workers)
-    factor, min_batches = (_PRUNED_FACTOR, _MIN_PRUNED_BATCHES) if settings.prunes else (1, _MIN_BATCHES)
-    batch_size = math.ceil(factor * MIN_RUNS * num_workers / settings.num_seeds)
+    num_workers = count_workers(settings, job, settings.num_trials, workers)
+    num_runs, min_batches = MIN_RUNS * num_workers, _MIN_BATCHES
+    batch_size = math.ceil(num_runs / settings.num_seeds)
+    # A single worker trains in this process, one batch after the other.
+    if settings.prunes and not (refills and count_workers(settings, job, batch_size, workers) > 1):
+        batch_size, min_batches = math.ceil(_PRUNED_FACTOR * num_runs / settings.num_seeds), _MIN_PRUNED_BATCHES
     if settings.learns:
         batch_size = min(batch_size, math.ceil(settings.num_trials / min_batches))
     return max(1, batch_size)
+
+
+def count_workers(settings: SearchSettings, job: Job, num_trials: int, workers: int | None) -> int:
+    """Return how many workers train so many trials together; arguments as in `choose_batch_size`."""
+    return choose_num_workers([job.config] * num_trials * settings.num_seeds, workers)
 
 
 def train_jobs(jobs: Sequence[Job], outputs: Path, launch: Launch, first_number: int) -> list[RunRecord | None]:
@@ -55,7 +64,7 @@ def train_jobs(jobs: Sequence[Job], outputs: Path, launch: Launch, first_number:
     launched again without it.
 
     Args:
-        jobs: the jobs.
+        jobs: the jobs. Others may be appended while these train, and train with them.
         outputs: the directory that holds outputs/NAME.
         launch: launches jobs.
         first_number: the number of the first job within the search.
@@ -65,9 +74,9 @@ def train_jobs(jobs: Sequence[Job], outputs: Path, launch: Launch, first_number:
         SetupError: the surroundings do not allow it.
         RunBusy: another process trains one of the runs.
     """
-    unfinished = list(jobs)
+    unfinished, error = list(jobs), None
     while True:
-        error: RegexpError | None = None
+        num_launched, error = len(jobs), None
         try:
             for result in launch([job.overrides for job in unfinished], first_number):
                 # Hydra's `return_value` would raise an error as well, but print first that the job has failed.
@@ -78,18 +87,21 @@ def train_jobs(jobs: Sequence[Job], outputs: Path, launch: Launch, first_number:
             if not is_of_a_run:
                 raise
             error = raised
+        unfinished += jobs[num_launched:]
         records = find_records(jobs, outputs)
-        open_statuses = ("running", "interrupted")
         still_unfinished = [
-            job
-            for job, record in zip(jobs, records, strict=True)
-            if job in unfinished and (record is None or record.status in open_statuses)
+            job for job, record in zip(jobs, records, strict=True) if job in unfinished and not has_ended(record)
         ]
         if error is None or not still_unfinished:
             return records
         if len(still_unfinished) == len(unfinished):  # it is not of a run, which would have a record of it
             raise error
         unfinished = still_unfinished
+
+
+def has_ended(record: RunRecord | None) -> bool:
+    """Return whether a run has ended, well or not; None stands for one without a record."""
+    return record is not None and record.status not in ("running", "interrupted")
 
 
 def find_records(jobs: Sequence[Job], outputs: Path) -> list[RunRecord | None]:

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from statistics import fmean
 from typing import TYPE_CHECKING, final
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import RandomSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial
@@ -90,9 +92,11 @@ class TrialPruner:
         values = {
             str(member.settings.seed): self._read_value(member) for member in self.members[number] if member.status
         }
-        recorded_values = self._read_trial(number).user_attrs.get(ENDED_SEEDS, {})
-        if values.keys() - recorded_values.keys():
-            self._storage.set_trial_user_attr(self._ids[number], ENDED_SEEDS, recorded_values | values)
+        trial = self._read_trial(number)
+        recorded_values = trial.user_attrs.get(ENDED_SEEDS, {})
+        if values.keys() - recorded_values.keys() and not trial.state.is_finished():
+            with suppress(UpdateFinishedTrialError):  # the search has just told how the trial has ended
+                self._storage.set_trial_user_attr(self._ids[number], ENDED_SEEDS, recorded_values | values)
 
     def _report(self, number: int, example: "Member") -> None:
         """Report the mean over the seeds of a trial; a seed that has ended counts with the value that it keeps."""

@@ -1,8 +1,10 @@
 """The search behind hydra/sweeper=optuna: Optuna proposes trials, and batches of them train together."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 from optuna import Study
 from optuna.trial import FrozenTrial
 
+from regexp.config.job import Job
 from regexp.errors import ConfigError, RunError
 from regexp.execution.executors.kept_workers import keep_workers
+from regexp.execution.forecasting.workload import may_use_gpu
 from regexp.execution.launcher import begin_sweep
-from regexp.execution.searching.batches import choose_batch_size, train_jobs
+from regexp.execution.searching.batches import choose_batch_size, count_workers, find_records, has_ended, train_jobs
 from regexp.execution.searching.confirmation import confirm
 from regexp.execution.searching.held_study import hold_study, open_planned_study
 from regexp.execution.searching.report import print_next_commands, print_result
@@ -64,6 +68,21 @@ def search(
         Search(plan, launcher).run()
 
 
+@dataclass(frozen=True)
+class TrialInTraining:
+    """A trial that trains, or has ended without being told to the study.
+
+    Attributes:
+        trial: the trial.
+        jobs: its jobs, one for each seed; none where its combination is impossible.
+        problem: what is impossible about it; empty where nothing is.
+    """
+
+    trial: FrozenTrial
+    jobs: Sequence[Job]
+    problem: str
+
+
 @dataclass
 class Search:
     """A search as it runs.
@@ -74,6 +93,10 @@ class Search:
         terminal: what is printed on.
         sweep: the record of its runs.
         num_launched: the number of jobs that were launched so far.
+        begun: the time at which its first batch began, by the monotonic clock.
+        waiting: the trials that were begun by an earlier command, and do not train yet.
+        training: the trials that train.
+        jobs: the jobs of the batch.
     """
 
     plan: SearchPlan
@@ -81,13 +104,17 @@ class Search:
     terminal: Terminal = field(default_factory=Terminal)
     sweep: SweepRecord = field(default_factory=begin_sweep)
     num_launched: int = 0
+    begun: float = 0.0
+    waiting: list[FrozenTrial] = field(default_factory=list)
+    training: list[TrialInTraining] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
 
     def run(self) -> None:
         """Ask for trials, train them and tell how they ended, until there are enough of them; then print the result."""
         if self.plan.config.hydra.launcher.dry_run:
             self._show_first_batch()
             return
-        with hold_study(self.plan, self.terminal) as (study, file), keep_workers():
+        with hold_study(self.plan, self.terminal) as (study, file), keep_workers(self._count_workers_to_start(study)):
             self.sweep.search = {"study": file.name}
             self._announce(study)
             self.terminal.print_line(f"study    {relative_path(file)}")
@@ -127,9 +154,27 @@ class Search:
         )
 
     @property
-    def _batch_size(self) -> int:
+    def _asked_workers(self) -> int | None:
+        """The number of workers that the user asks for; None for as many as are worth it."""
         workers = self.plan.config.hydra.launcher.workers
-        return choose_batch_size(self.plan.settings, self.plan.example, workers if isinstance(workers, int) else None)
+        return workers if isinstance(workers, int) else None
+
+    @property
+    def _trains_here(self) -> bool:
+        """Whether runs train in this process or in worker processes on this machine."""
+        return bool(self.plan.config.hydra.launcher.executor == "auto")
+
+    @property
+    def _batch_size(self) -> int:
+        return choose_batch_size(self.plan.settings, self.plan.example, self._asked_workers, self._trains_here)
+
+    def _count_workers_to_start(self, study: Study) -> int:
+        """Return how many worker processes the first batch needs, as far as that is known; 0 where none."""
+        num_trials = min(self._batch_size, self.plan.num_trials - count_ended(study))
+        if num_trials <= 0 or not self._trains_here or may_use_gpu([self.plan.example.config]):
+            return 0
+        count = count_workers(self.plan.settings, self.plan.example, num_trials, self._asked_workers)
+        return count if count > 1 else 0
 
     def _ask(self, study: Study, count: int) -> list[FrozenTrial]:
         settings, num_trials = self.plan.settings, len(study.get_trials(deepcopy=False))
@@ -138,41 +183,94 @@ class Search:
 
     def _train_trials(self, study: Study, study_file: Path) -> None:
         """Train batches until there are enough trials, or the time is over."""
-        start, timeout = time.monotonic(), self.plan.settings.timeout
-        batch_size, num_trials = self._batch_size, self.plan.num_trials
-        trials = find_open_trials(study, self.plan.space)
-        while trials or count_ended(study) < num_trials:
-            if timeout is not None and time.monotonic() - start >= timeout:
+        self.begun = time.monotonic()
+        self.waiting = find_open_trials(study, self.plan.space)
+        while self.waiting or count_ended(study) < self.plan.num_trials:
+            if self._is_time_over():
                 self.terminal.print_line(
-                    f"The time is over after {count_ended(study)} of {num_trials} trials. The same command goes on."
+                    f"The time is over after {count_ended(study)} of {self.plan.num_trials} trials. The same command "
+                    "goes on."
                 )
                 return
-            if not trials:
-                trials = self._ask(study, min(batch_size, num_trials - count_ended(study)))
-            self._train_batch(study, study_file, trials[:batch_size])
-            trials = trials[batch_size:]
+            self._train_batch(study, study_file)
 
-    def _train_batch(self, study: Study, study_file: Path, trials: Sequence[FrozenTrial]) -> None:
-        """Train trials together, and tell how they ended."""
+    def _is_time_over(self) -> bool:
+        timeout = self.plan.settings.timeout
+        return timeout is not None and time.monotonic() - self.begun >= timeout
+
+    def _train_batch(self, study: Study, study_file: Path) -> None:
+        """Train trials together, and tell how they ended.
+
+        With a pruner some cohorts end long before others: then others take their place.
+        """
+        self.jobs = []
+        self._begin_trials(study, study_file, self._batch_size)
+        if self.plan.settings.prunes:
+            self.sweep.more_jobs = partial(self._begin_more_trials, study, study_file)
+        self._train(self.jobs)
+        self.sweep.more_jobs = None
+        self._tell_outcomes(study, all_have_ended=True)
+
+    def _take_trials(self, study: Study, count: int) -> list[FrozenTrial]:
+        """Return up to this many trials that are to begin: of an earlier command, or else new ones."""
+        if not self.waiting:
+            count_left = self.plan.num_trials - count_ended(study) - len(self.training)
+            self.waiting = self._ask(study, min(count, count_left)) if count_left > 0 else []
+        trials, self.waiting = self.waiting[:count], self.waiting[count:]
+        return trials
+
+    def _begin_trials(self, study: Study, study_file: Path, count: int) -> list[Job]:
+        """Begin up to this many trials, and return their jobs."""
         plan = self.plan
-        composed = [plan.compose_trial(plan.space.make_overrides(trial.params), plan.seeds) for trial in trials]
-        if plan.settings.prunes:
-            self.sweep.trials = {
-                job.overrides: PrunableTrial(
+        new_jobs: list[Job] = []
+        for trial in self._take_trials(study, count):
+            jobs, problem = plan.compose_trial(plan.space.make_overrides(trial.params), plan.seeds)
+            self.training.append(TrialInTraining(trial, jobs, problem))
+            new_jobs += jobs
+            if plan.settings.prunes:
+                prunable_trial = PrunableTrial(
                     study_file, trial.number, plan.objectives[0].name, plan.settings.pruner, plan.max_epochs
                 )
-                for trial, (jobs, _) in zip(trials, composed, strict=True)
-                for job in jobs
-            }
-        records = iter(self._train([job for jobs, _ in composed for job in jobs]))
-        outcomes = []
-        for trial, (jobs, problem) in zip(trials, composed, strict=True):
-            trial_records = [record for record in [next(records) for _ in jobs] if record is not None]
-            outcome = judge_trial(trial_records, len(plan.seeds), plan.objectives)
-            outcomes.append(Outcome(FAILED, reason=problem) if problem else outcome)
-            tell_outcome(study, trial, plan.space.make_choices(trial.params), outcomes[-1])
-        for line in describe_progress(study, trials, outcomes, plan.num_trials):
-            self.terminal.print_line(line)
+                self.sweep.trials |= {job.overrides: prunable_trial for job in jobs}
+        self.jobs += new_jobs
+        return new_jobs
+
+    def _begin_more_trials(self, study: Study, study_file: Path, num_workers: int) -> list[Job]:
+        """Tell which trials have ended, begin as many as a worker trains together, and return their jobs.
+
+        Args:
+            study: the study.
+            study_file: its file.
+            num_workers: the number of workers that share a batch.
+        """
+        self._tell_outcomes(study)
+        jobs: list[Job] = []
+        while not jobs and not self._is_time_over():
+            num_training = len(self.training)
+            jobs = self._begin_trials(study, study_file, math.ceil(self._batch_size / num_workers))
+            if len(self.training) == num_training:
+                break
+        return jobs
+
+    def _tell_outcomes(self, study: Study, all_have_ended: bool = False) -> None:
+        """Tell how those trials have ended of which no run trains any longer."""
+        plan = self.plan
+        records = iter(find_records([job for begun in self.training for job in begun.jobs], plan.outputs))
+        outcomes: dict[int, Outcome] = {}
+        for begun in self.training:
+            trial_records = [next(records) for _ in begun.jobs]
+            if begun.problem:
+                outcomes[begun.trial.number] = Outcome(FAILED, reason=begun.problem)
+            elif all_have_ended or all(map(has_ended, trial_records)):
+                known_records = [record for record in trial_records if record is not None]
+                outcomes[begun.trial.number] = judge_trial(known_records, len(plan.seeds), plan.objectives)
+        ended = [begun.trial for begun in self.training if begun.trial.number in outcomes]
+        self.training = [begun for begun in self.training if begun.trial.number not in outcomes]
+        for trial in ended:
+            tell_outcome(study, trial, plan.space.make_choices(trial.params), outcomes[trial.number])
+        if ended:
+            for line in describe_progress(study, ended, list(outcomes.values()), plan.num_trials):
+                self.terminal.print_line(line)
 
     def _train(self, jobs: Sequence[Any]) -> list[RunRecord | None]:
         if not jobs:

@@ -13,7 +13,7 @@ from regexp.execution.displays.epoch_counter import count_run_epochs
 from regexp.execution.displays.parallel import ParallelDisplay
 from regexp.execution.events import CohortDescription, CohortEnd, EpochSummary
 from regexp.execution.executors import worker
-from regexp.execution.executors.executor import STOPPING
+from regexp.execution.executors.executor import STOPPING, MoreRuns
 from regexp.execution.executors.ray_tasks import ray_cluster, transfer
 from regexp.execution.executors.ray_tasks.cohort_task import TaskOrder, TaskStart, train_cohort
 from regexp.execution.executors.ray_tasks.mailbox import Mailbox
@@ -107,7 +107,13 @@ class RayTasks:
         self.num_workers = min(self.num_workers, len(cohorts))
         return cohorts
 
-    def train(self, cohorts: Sequence[PlannedCohort], terminal: Terminal, stop_request: StopRequest) -> list[Exception]:
+    def train(
+        self,
+        cohorts: Sequence[PlannedCohort],
+        terminal: Terminal,
+        stop_request: StopRequest,
+        more_runs: MoreRuns | None = None,
+    ) -> list[Exception]:
         """Train cohorts, and return the errors of the runs that failed.
 
         Raises:

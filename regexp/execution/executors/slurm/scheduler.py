@@ -42,6 +42,14 @@ def read_queue() -> dict[str, JobState]:
     return states
 
 
+def try_to_read_queue() -> dict[str, JobState] | None:
+    """Return the jobs that have not ended; None where SLURM does not answer now."""
+    try:
+        return read_queue()
+    except SetupError:
+        return None
+
+
 def read_end(job_id: str) -> str:
     """Return how a job has ended: TIMEOUT, CANCELLED; "" where SLURM remembers it no longer."""
     try:

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any, Self, final
 
 from regexp.config.executor_registry import ExecutorSettings
-from regexp.errors import ConfigError, Interrupted, RunError, RunQueued, SetupError
+from regexp.errors import ConfigError, Interrupted, RunError, RunQueued
 from regexp.execution.displays.epoch_counter import count_run_epochs
 from regexp.execution.displays.parallel import ParallelDisplay
 from regexp.execution.events import CohortDescription, CohortEnd, EpochSummary
 from regexp.execution.executors.event_file import EventReader, TrainingEnd
+from regexp.execution.executors.executor import MoreRuns
 from regexp.execution.executors.shape_grouping import group_by_shape
 from regexp.execution.executors.slurm.followed_job import FollowedJob, tabulate_jobs
 from regexp.execution.executors.slurm.job import CohortTask, QueuedRun
-from regexp.execution.executors.slurm.scheduler import JobState, read_end, read_queue
+from regexp.execution.executors.slurm.scheduler import JobState, read_end, read_queue, try_to_read_queue
 from regexp.execution.executors.slurm.submission import (
     SubmittedJob,
     events_path,
@@ -92,7 +93,13 @@ class SlurmJobs:
         self.num_workers = min(self.workers or len(cohorts), max(1, len(cohorts)))
         return cohorts
 
-    def train(self, cohorts: Sequence[PlannedCohort], terminal: Terminal, stop_request: StopRequest) -> list[Exception]:
+    def train(
+        self,
+        cohorts: Sequence[PlannedCohort],
+        terminal: Terminal,
+        stop_request: StopRequest,
+        more_runs: MoreRuns | None = None,
+    ) -> list[Exception]:
         """Submit a job for each cohort, follow all jobs if that is asked for, and return the errors of runs.
 
         Raises:
@@ -190,7 +197,7 @@ class SlurmJobs:
         with ParallelDisplay(terminal.console, num_runs, count_run_epochs(cohorts), len(cohorts)) as display:
             while pending and not stop_request.requested:
                 if time.monotonic() - asked > ASK_SECONDS:
-                    queue, asked = _try_to_read_queue(), time.monotonic()
+                    queue, asked = try_to_read_queue(), time.monotonic()
                 pending = [job for job in pending if not self._show_progress(job, display, queue)]
                 if pending:
                     time.sleep(LOOK_SECONDS)
@@ -290,11 +297,3 @@ def describe_lost_jobs(
             ended = f"ended ({state.lower()})" if state else "ended"
             runs_text = "1 of its runs" if count == 1 else f"{count} of its runs"
             yield f"job {job.id} {ended} before {runs_text}; its log is {relative_path(job.log)}"
-
-
-def _try_to_read_queue() -> Mapping[str, JobState] | None:
-    """Return the jobs that have not ended; None where SLURM does not answer now."""
-    try:
-        return read_queue()
-    except SetupError:
-        return None
