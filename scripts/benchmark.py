@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from benchmarks.timing import Rows
 
 DATA_ROOT = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
-PARTS = ("speed", "busy", "threads", "joblib", "width", "runs", "bound")
+PARTS = ("speed", "busy", "threads", "joblib", "width", "runs", "bound", "subnormals")
 GPU_PARTS = ("graphs",)
 PRUNER = ("hydra/sweeper/pruner=halving",)
 PARTS_HELP = "parts to measure (default: all that need no GPU)"
@@ -138,6 +138,7 @@ def run_sweep_benchmarks(arguments: argparse.Namespace, add: "Callable[[str, Row
     from benchmarks.launchers import benchmark_joblib
     from benchmarks.runs import benchmark_runs
     from benchmarks.speed import benchmark_speed
+    from benchmarks.subnormals import benchmark_subnormals
     from benchmarks.threads import benchmark_threads
     from benchmarks.width import benchmark_width
 
@@ -152,6 +153,7 @@ def run_sweep_benchmarks(arguments: argparse.Namespace, add: "Callable[[str, Row
         "runs": lambda: benchmark_runs(root, epochs, size),
         "bound": lambda: benchmark_bound(root, epochs, size),
         "graphs": lambda: benchmark_graphs(root, epochs, size),
+        "subnormals": lambda: benchmark_subnormals(root, size),
     }
     measured = {}
     for part in arguments.parts:
@@ -171,7 +173,9 @@ def print_table(title: str, rows: "Rows") -> None:
     for name, row in rows.items():
         line = f"  {name:<46}" + (f"{row['median']:>9.4f}" if "median" in row else " " * 9)
         if "ratio" in row:
-            line += f"{row['ratio']:>7.2f}{row['lowest']:>8.2f} - {row['highest']:<5.2f}"
+            line += f"{row['ratio']:>7.2f}"
+        if "lowest" in row:
+            line += f"{row['lowest']:>8.2f} - {row['highest']:<5.2f}"
         print(line.rstrip(), flush=True)
 
 

@@ -87,6 +87,7 @@ def benchmark_search(
         if all(math.isfinite(value) for values in seconds.values() for value in values):
             cohorts, one_by_one = seconds.values()
             rows[f"{goal}, times faster"] = summarize_ratios(one_by_one, cohorts)
+            rows[f"{goal}, ratio of the sums"] = {"ratio": sum(one_by_one) / sum(cohorts)}
     if whole:
         seconds = {way: [search.seconds for search in timed] for way, timed in searches.items()}
         rows |= {f"{trials} trials, {way}": {"median": statistics.median(values)} for way, values in seconds.items()}

@@ -236,7 +236,7 @@ class Search:
         return new_jobs
 
     def _begin_more_trials(self, study: Study, study_file: Path, num_workers: int) -> list[Job]:
-        """Tell which trials have ended, begin as many as a worker trains together, and return their jobs.
+        """Tell which trials have ended, begin a worker's share of a batch, and return their jobs.
 
         Args:
             study: the study.
@@ -247,7 +247,8 @@ class Search:
         jobs: list[Job] = []
         while not jobs and not self._is_time_over():
             num_training = len(self.training)
-            jobs = self._begin_trials(study, study_file, math.ceil(self._batch_size / num_workers))
+            count = min(math.ceil(self._batch_size / num_workers), self._batch_size - num_training)
+            jobs = self._begin_trials(study, study_file, max(1, count))
             if len(self.training) == num_training:
                 break
         return jobs
