@@ -160,18 +160,19 @@ class Search:
         return workers if isinstance(workers, int) else None
 
     @property
-    def _trains_here(self) -> bool:
-        """Whether runs train in this process or in worker processes on this machine."""
-        return bool(self.plan.config.hydra.launcher.executor == "auto")
+    def _fills_cores(self) -> bool:
+        """Whether runs train on the cores of this machine: on a GPU more of them together are better than workers."""
+        is_local = self.plan.config.hydra.launcher.executor == "auto"
+        return is_local and not may_use_gpu([self.plan.example.config])
 
     @property
     def _batch_size(self) -> int:
-        return choose_batch_size(self.plan.settings, self.plan.example, self._asked_workers, self._trains_here)
+        return choose_batch_size(self.plan.settings, self.plan.example, self._asked_workers, self._fills_cores)
 
     def _count_workers_to_start(self, study: Study) -> int:
         """Return how many worker processes the first batch needs, as far as that is known; 0 where none."""
         num_trials = min(self._batch_size, self.plan.num_trials - count_ended(study))
-        if num_trials <= 0 or not self._trains_here or may_use_gpu([self.plan.example.config]):
+        if num_trials <= 0 or not self._fills_cores:
             return 0
         count = count_workers(self.plan.settings, self.plan.example, num_trials, self._asked_workers)
         return count if count > 1 else 0
