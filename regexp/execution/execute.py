@@ -15,6 +15,7 @@ from regexp.training import loop
 from regexp.training.cohort import Cohort
 from regexp.training.member import Pruner
 from regexp.training.metrics import EpochMetrics
+from regexp.utils.device import cpu_settings_of_training
 from regexp.utils.signals import StopRequest
 
 
@@ -93,7 +94,7 @@ def train_cohort(
         if pruner is not None:
             for member in pruner.choose_pruned():  # decided after the epoch of a checkpoint, but never recorded
                 member.status = "pruned"
-        with display.watch(describe_cohort(cohort)):
+        with display.watch(describe_cohort(cohort)), cpu_settings_of_training():
             loop.train(cohort, SummaryReporter(display), stop_request, pruner)
     if stop_request.requested and (cohort.members or not is_last):
         display.print_interruption(cohort.epoch)

@@ -115,10 +115,6 @@ def available_kinds() -> list[str]:
 def choose_backend(kind: str, index: int | None, precision: str, threads: int | None, graphs: bool = False) -> Backend:
     """Return the device and precision to compute with, and set torch's number of CPU threads.
 
-    From then on subnormal numbers count as zero on the CPU. Adam's averages of gradients that have become zero shrink
-    until rounding keeps them at the smallest subnormal numbers, and arithmetic with these takes many times as long.
-    Threads that torch has started before go on as they were.
-
     Args:
         kind: "cuda", "mps", "cpu", or "auto" for the fastest kind that this machine has.
         index: which of several GPUs; None: the current one.
@@ -144,7 +140,6 @@ def choose_backend(kind: str, index: int | None, precision: str, threads: int | 
         raise DeviceError("device.precision=float64: mps has no float64; use device=cpu")
     if graphs and kind != "cuda":
         raise DeviceError(f"device.graphs=true: only cuda has graphs, and this is {kind}; leave device.graphs out")
-    torch.set_flush_denormal(True)  # before threads are started, which inherit it
     torch.set_num_threads(_DEFAULT_THREADS if threads is None else threads)  # resets what an earlier run asked for
     if kind == "cpu":
         keep_freed_memory()
@@ -158,9 +153,15 @@ def choose_backend(kind: str, index: int | None, precision: str, threads: int | 
 
 
 @contextmanager
-def restore_cpu_settings() -> Iterator[None]:
-    """Restore on exit what `choose_backend` sets of torch: the number of CPU threads, and how it takes subnormals."""
+def cpu_settings_of_training() -> Iterator[None]:
+    """Take subnormal numbers for zero within the block, and leave that and torch's number of threads as they were.
+
+    Adam's averages of gradients that have become zero shrink until rounding keeps them at the smallest subnormal
+    numbers, and arithmetic with these takes many times as long. Threads that torch starts within the block do the same;
+    those that it has started before go on as they were.
+    """
     threads, flushes_subnormals = torch.get_num_threads(), (torch.tensor(1e-40) * 1).item() == 0
+    torch.set_flush_denormal(True)
     try:
         yield
     finally:

@@ -4,6 +4,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from helpers.pretended_device import pretend_device
 
 import regexp
 from regexp.errors import DeviceError
+from regexp.training import loop
 from regexp.utils import device
 from regexp.utils.device import (
     available_kinds,
@@ -145,22 +147,35 @@ def test_every_cohort_of_a_sweep_computes_with_its_own_threads() -> None:
 
 def test_subnormal_numbers_count_as_zero_on_all_threads() -> None:
     code = (
-        "import numpy, torch; from regexp.utils.device import choose_backend\n"
-        "choose_backend('cpu', None, 'float32', 2)\n"
+        "import numpy, torch; from regexp.utils.device import cpu_settings_of_training\n"
+        "torch.set_num_threads(2)\n"
         "subnormals = torch.from_numpy(numpy.full(10**6, 10**5, dtype=numpy.int32)).view(torch.float32)\n"
-        "print((subnormals * 2).view(torch.int32).count_nonzero().item())"
+        "with cpu_settings_of_training():\n"
+        "    print((subnormals * 2).view(torch.int32).count_nonzero().item())"
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert process.stdout == "0\n"
 
 
-@pytest.mark.parametrize("flushes_subnormals", [False, True])
-def test_a_run_leaves_torch_as_it_was(flushes_subnormals: bool) -> None:
-    torch.set_flush_denormal(flushes_subnormals)
+def flushes_subnormals() -> bool:
+    return bool(torch.tensor(1e-40) * 1 == 0)
+
+
+@pytest.mark.parametrize("flushed_before", [False, True])
+def test_a_run_leaves_torch_as_it_was(flushed_before: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_flush_denormal(flushed_before)
     torch.set_num_threads(2)
-    assert regexp.run(["epochs=1", "model.hidden_sizes=[4]"]).summary["device"] == "cpu (1 thread), float32"
-    assert torch.get_num_threads() == 2
-    assert (torch.tensor(1e-40) * 1 == 0) == flushes_subnormals
+    settings: list[tuple[int, bool]] = []
+    train = loop.train
+
+    def recording_train(*arguments: Any) -> None:
+        settings.append((torch.get_num_threads(), flushes_subnormals()))
+        train(*arguments)
+
+    monkeypatch.setattr(loop, "train", recording_train)
+    regexp.run(["epochs=1", "model.hidden_sizes=[4]"])
+    assert settings == [(1, True)]
+    assert (torch.get_num_threads(), flushes_subnormals()) == (2, flushed_before)
 
 
 @pytest.mark.slow

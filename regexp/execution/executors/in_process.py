@@ -11,7 +11,7 @@ from regexp.execution.forecasting import forecast
 from regexp.execution.planning import PlannedCohort
 from regexp.execution.terminal import Terminal
 from regexp.runs.directories import PlannedRun
-from regexp.utils.device import restore_cpu_settings
+from regexp.utils.device import cpu_settings_of_training
 from regexp.utils.signals import StopRequest
 
 
@@ -27,7 +27,7 @@ class InProcess:
 
     def __enter__(self) -> Self:
         """Return the executor."""
-        self._settings.enter_context(restore_cpu_settings())
+        self._settings.enter_context(cpu_settings_of_training())
         return self
 
     def __exit__(self, *error: object) -> None:

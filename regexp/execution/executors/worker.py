@@ -166,8 +166,9 @@ def serve(connection: Connection, for_python: bool) -> None:
     threading.Thread(target=channel.listen, daemon=True).start()
     sys.stdout = sys.stderr = LineSender(channel)
     from regexp.execution import execute  # noqa: F401  (imports torch while the parent still plans)
+    from regexp.utils.device import cpu_settings_of_training
 
-    with speak_python() if for_python else nullcontext():
+    with speak_python() if for_python else nullcontext(), cpu_settings_of_training():
         while True:
             function, arguments = channel.requests.get()
             try:
