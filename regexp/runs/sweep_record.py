@@ -44,8 +44,8 @@ class SweepRecord:
         forced: what run.json records of the sweep if it trains runs anew, the same in all batches; else empty.
         search: what the record has of the search that the sweep belongs to; empty where it belongs to none.
         trials: the trials that may be pruned, by the overrides of their runs.
-        more_jobs: returns jobs that follow those of the batch, given how many cohorts train at the same time, or none;
-            None where each batch ends before the next one begins.
+        more_jobs: returns jobs that follow those of the batch, or none, given how many cohorts train at the same time,
+            and what prints a line meanwhile; None where each batch ends before the next one begins.
         seed_plan: the plan by which seeds are added until verdicts are decided; None: the number of seeds is fixed.
         planned_runs: the members so far, in order; a dictionary without values, so that none occurs twice.
     """
@@ -61,7 +61,7 @@ class SweepRecord:
         self.forced: Mapping[str, str] = {}
         self.search: Mapping[str, Any] = {}
         self.trials: dict[tuple[str, ...], PrunableTrial] = {}
-        self.more_jobs: Callable[[int], Sequence[Job]] | None = None
+        self.more_jobs: Callable[[int, Callable[[str], None]], Sequence[Job]] | None = None
         self.seed_plan: SeedPlan | None = None
         self.planned_runs: dict[PlannedRun, None] = {}
 

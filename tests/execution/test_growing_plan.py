@@ -1,6 +1,6 @@
 """The plan of a command that grows while its runs train."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -37,7 +37,8 @@ def let_follow(plan: GrowingPlan, *batches: Sequence[int]) -> list[int]:
     asked: list[int] = []
     left = [*batches]
 
-    def more_jobs(num_workers: int) -> list[Job]:
+    def more_jobs(num_workers: int, print_line: Callable[[str], None]) -> list[Job]:
+        assert print_line == plan.terminal.print_line  # another console would write over a progress bar
         asked.append(num_workers)
         return [make_job(seed) for seed in left.pop(0)] if left else []
 

@@ -27,6 +27,7 @@ from optuna.trial import TrialState
 from regexp.cli import compare
 from regexp.config.compose import compose_job
 from regexp.errors import SetupError
+from regexp.execution.searching import batches as batches_module
 from regexp.execution.searching import search as search_module
 from regexp.execution.searching.batches import choose_batch_size
 from regexp.execution.searching.search import Search
@@ -359,3 +360,13 @@ def test_a_batch_fills_the_cohorts_of_the_workers(
     """With a pruner, twice as many runs begin together where no others follow before all have ended."""
     settings = replace(settings, sampler={"name": sampler}, pruner={"name": pruner}, num_jobs=num_jobs)
     assert choose_batch_size(settings, compose_job([]), workers, refills) == size
+
+
+@pytest.mark.parametrize(("num_trials", "size"), [(64, 11), (12, 4)])
+def test_a_batch_too_short_for_workers_is_not_refilled(
+    settings: SearchSettings, num_trials: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 12 trials a quarter, 9 runs, trains in this process, so a third of them begins together."""
+    monkeypatch.setattr(batches_module, "choose_num_workers", lambda configs, _: 2 if len(configs) > 9 else 1)
+    settings = replace(settings, pruner={"name": "halving"}, num_trials=num_trials)
+    assert choose_batch_size(settings, compose_job([]), None, refills=True) == size

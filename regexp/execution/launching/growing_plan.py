@@ -76,8 +76,9 @@ class GrowingPlan:
         """
         if self.sweep is None or self.sweep.more_jobs is None:
             return []
-        self.terminal.console.hides_headers = self.terminal.is_brief
+        terminal = self.terminal
+        terminal.console.hides_headers = terminal.is_brief
         unfinished: list[PlannedRun] = []
-        while not unfinished and not self.errors and (jobs := self.sweep.more_jobs(num_workers)):
+        while not unfinished and not self.errors and (jobs := self.sweep.more_jobs(num_workers, terminal.print_line)):
             unfinished = self.add(jobs)
         return unfinished

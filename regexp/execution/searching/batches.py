@@ -41,15 +41,18 @@ def choose_batch_size(settings: SearchSettings, job: Job, workers: int | None, r
     """
     if settings.num_jobs is not None:
         return settings.num_jobs
-    num_workers = count_workers(settings, job, settings.num_trials, workers)
-    num_runs, min_batches = MIN_RUNS * num_workers, _MIN_BATCHES
-    batch_size = math.ceil(num_runs / settings.num_seeds)
+    num_runs = MIN_RUNS * count_workers(settings, job, settings.num_trials, workers)
+    batch_size = _limit_batch_size(settings, num_runs, _MIN_BATCHES)
     # A single worker trains in this process, one batch after the other.
     if settings.prunes and not (refills and count_workers(settings, job, batch_size, workers) > 1):
-        batch_size, min_batches = math.ceil(_PRUNED_FACTOR * num_runs / settings.num_seeds), _MIN_PRUNED_BATCHES
-    if settings.learns:
-        batch_size = min(batch_size, math.ceil(settings.num_trials / min_batches))
-    return max(1, batch_size)
+        return _limit_batch_size(settings, _PRUNED_FACTOR * num_runs, _MIN_PRUNED_BATCHES)
+    return batch_size
+
+
+def _limit_batch_size(settings: SearchSettings, num_runs: int, min_batches: int) -> int:
+    """Return how many trials have so many runs, or a part of all trials where the sampler learns from batches."""
+    batch_size = math.ceil(num_runs / settings.num_seeds)
+    return min(batch_size, math.ceil(settings.num_trials / min_batches)) if settings.learns else batch_size
 
 
 def count_workers(settings: SearchSettings, job: Job, num_trials: int, workers: int | None) -> int:

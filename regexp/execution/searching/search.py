@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -210,7 +210,7 @@ class Search:
             self.sweep.more_jobs = partial(self._begin_more_trials, study, study_file)
         self._train(self.jobs)
         self.sweep.more_jobs = None
-        self._tell_outcomes(study, all_have_ended=True)
+        self._tell_outcomes(study, self.terminal.print_line, all_have_ended=True)
 
     def _take_trials(self, study: Study, count: int) -> list[FrozenTrial]:
         """Return up to this many trials that are to begin: of an earlier command, or else new ones."""
@@ -236,15 +236,18 @@ class Search:
         self.jobs += new_jobs
         return new_jobs
 
-    def _begin_more_trials(self, study: Study, study_file: Path, num_workers: int) -> list[Job]:
+    def _begin_more_trials(
+        self, study: Study, study_file: Path, num_workers: int, print_line: Callable[[str], None]
+    ) -> list[Job]:
         """Tell which trials have ended, begin a worker's share of a batch, and return their jobs.
 
         Args:
             study: the study.
             study_file: its file.
             num_workers: the number of workers that share a batch.
+            print_line: prints a line above the progress bar of the runs.
         """
-        self._tell_outcomes(study)
+        self._tell_outcomes(study, print_line)
         jobs: list[Job] = []
         while not jobs and not self._is_time_over():
             num_training = len(self.training)
@@ -254,8 +257,8 @@ class Search:
                 break
         return jobs
 
-    def _tell_outcomes(self, study: Study, all_have_ended: bool = False) -> None:
-        """Tell how those trials have ended of which no run trains any longer."""
+    def _tell_outcomes(self, study: Study, print_line: Callable[[str], None], all_have_ended: bool = False) -> None:
+        """Tell how those trials have ended of which no run trains any longer, and print it."""
         plan = self.plan
         records = iter(find_records([job for begun in self.training for job in begun.jobs], plan.outputs))
         outcomes: dict[int, Outcome] = {}
@@ -272,7 +275,7 @@ class Search:
             tell_outcome(study, trial, plan.space.make_choices(trial.params), outcomes[trial.number])
         if ended:
             for line in describe_progress(study, ended, list(outcomes.values()), plan.num_trials):
-                self.terminal.print_line(line)
+                print_line(line)
 
     def _train(self, jobs: Sequence[Any]) -> list[RunRecord | None]:
         if not jobs:
