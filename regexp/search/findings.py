@@ -77,7 +77,8 @@ def describe_progress(
     best = find_best_trials(study, 1)
     line = f"{ended} of {num_trials} trials: {counts}"
     if best and len(study.directions) == 1:
-        line += f"; best so far trial {best[0].number}, {format_objectives(study, best[0])}"
+        [name], [estimate] = study.metric_names or [""], best[0].estimates  # the first lines of the search name it
+        line += f"; best: trial {best[0].number}, {format_estimate(name, estimate)}"
     yield line
     failed = [(trial, outcome) for trial, outcome in zip(trials, outcomes, strict=True) if outcome.state == FAILED]
     for trial, outcome in failed[:MAX_REASONS]:

@@ -11,7 +11,7 @@ from optuna.pruners import NopPruner
 from regexp.config.schema import Config, flatten
 from regexp.errors import ConfigError, RunError
 from regexp.search import journal
-from regexp.search.findings import count_outcomes, find_best_trials
+from regexp.search.findings import count_outcomes, describe_progress, find_best_trials
 from regexp.search.journal import open_storage, repair_journal
 from regexp.search.objectives import SearchObjective, resolve_objectives
 from regexp.search.outcomes import COMPLETE, FAILED, PRUNED, judge_trial
@@ -114,6 +114,17 @@ def test_a_grid_is_tried_once(tmp_path: Path) -> None:
         tell_outcome(study, trial, [], judge_trial([make_record(0, 0.5)], 1, OBJECTIVES))
         tried.append(trial.params["normalization"])
     assert sorted(tried) == ["batch", "none"]
+
+
+def test_the_progress_fits_into_a_line() -> None:
+    study = new_study(None)
+    trials = ask_trials(study, SPACE, 22)
+    outcomes = [judge_trial([make_record(0, 0.9), make_record(1, 0.96)], 2, OBJECTIVES)] * 2
+    outcomes += [judge_trial([make_record(0, 0.9, "pruned")], 1, OBJECTIVES)] * 20
+    for trial, outcome in zip(trials, outcomes, strict=True):
+        tell_outcome(study, trial, ["normalization=none"], outcome)
+    lines = list(describe_progress(study, trials, outcomes, 128))
+    assert lines == ["22 of 128 trials: 2 complete, 20 pruned; best: trial 0, 93.00 ± 38.12 %"]
 
 
 def test_what_no_other_trial_beats_is_found_once() -> None:
