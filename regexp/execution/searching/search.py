@@ -93,7 +93,7 @@ class Search:
         terminal: what is printed on.
         sweep: the record of its runs.
         num_launched: the number of jobs that were launched so far.
-        begun: the time at which its first batch began, by the monotonic clock.
+        start: when its first batch began, in seconds of the monotonic clock.
         waiting: the trials that were begun by an earlier command, and do not train yet.
         training: the trials that train.
         jobs: the jobs of the batch.
@@ -104,7 +104,7 @@ class Search:
     terminal: Terminal = field(default_factory=Terminal)
     sweep: SweepRecord = field(default_factory=begin_sweep)
     num_launched: int = 0
-    begun: float = 0.0
+    start: float = 0.0
     waiting: list[FrozenTrial] = field(default_factory=list)
     training: list[TrialInTraining] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
@@ -184,7 +184,7 @@ class Search:
 
     def _train_trials(self, study: Study, study_file: Path) -> None:
         """Train batches until there are enough trials, or the time is over."""
-        self.begun = time.monotonic()
+        self.start = time.monotonic()
         self.waiting = find_open_trials(study, self.plan.space)
         while self.waiting or count_ended(study) < self.plan.num_trials:
             if self._is_time_over():
@@ -197,7 +197,7 @@ class Search:
 
     def _is_time_over(self) -> bool:
         timeout = self.plan.settings.timeout
-        return timeout is not None and time.monotonic() - self.begun >= timeout
+        return timeout is not None and time.monotonic() - self.start >= timeout
 
     def _train_batch(self, study: Study, study_file: Path) -> None:
         """Train trials together, and tell how they ended.
