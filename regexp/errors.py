@@ -4,6 +4,7 @@ RegexpError
 ├── ConfigError             2   the configuration: a key, a value or a combination of them
 ├── RunError                3   a run failed, cannot be read, or cannot be started now
 │   ├── WorkerDied          3   the process that trained a run ended before it
+│   ├── RunTakenOver        3   another process may train a run by now: this one gave no sign of life
 │   └── RunBusy             5   another process trains a run
 │       └── RunQueued   5 or 0  a queue has a job for a run; 0 where this very command has put it there
 └── SetupError              4   what surrounds a run does not allow it
@@ -68,6 +69,10 @@ class RunError(RegexpError):
     """A run that failed, that cannot be read, or that cannot be started now."""
 
     status = 3
+
+
+class RunTakenOver(RunError):
+    """A run that other processes may train by now, because this one gave no sign of life."""
 
 
 class WorkerDied(RunError):

@@ -14,6 +14,7 @@ from optuna.pruners import NopPruner
 
 from regexp.config.compose import compose_job
 from regexp.config.schema import Config, flatten
+from regexp.errors import RunTakenOver
 from regexp.execution.planning import PlannedCohort, split_cohort
 from regexp.execution.searching.pruning import TrialPruner
 from regexp.runs.directories import PlannedRun
@@ -58,7 +59,7 @@ def make_member(
     metrics = SimpleNamespace(epoch=epoch, values={"val_loss": val_loss})
     best_metrics = SimpleNamespace(epoch=1, values={"val_loss": val_loss if best is None else best})
     settings = SimpleNamespace(restore_best=best is not None, seed=next(SEEDS) if seed is None else seed)
-    return SimpleNamespace(status=status, last=metrics, best=best_metrics, settings=settings)
+    return SimpleNamespace(status=status, last=metrics, best=best_metrics, settings=settings, failure=None)
 
 
 @pytest.fixture
@@ -168,6 +169,14 @@ def test_a_seed_that_has_stopped_early_counts_with_what_it_keeps(file: Path) -> 
 def test_the_other_seeds_of_a_trial_that_has_failed_leave(file: Path) -> None:
     members = {0: [make_member(1, math.nan, status="diverged"), make_member(1, 0.1)], 1: [make_member(1, 0.1)]}
     assert list(make_pruner(file, members, MEDIAN).choose_pruned()) == members[0][1:]
+
+
+def test_a_process_whose_runs_were_taken_over_decides_nothing(file: Path) -> None:
+    members = {0: [make_member(1, 0.9), make_member(1, 0.9)], 1: [make_member(1, 0.1)]}
+    members[0][0].status, members[0][0].failure = "failed", RunTakenOver("no sign of life")
+    assert list(make_pruner(file, members, HALVING).choose_pruned()) == []
+    assert ENDED_SEEDS not in file.read_text()
+    assert read_reports(file) == {number: {} for number in range(4)}
 
 
 def test_trials_that_have_ended_are_asked_for_nothing(file: Path) -> None:

@@ -12,6 +12,7 @@ from optuna.samplers import RandomSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial
 
+from regexp.errors import RunTakenOver
 from regexp.runs.trials import PrunableTrial
 from regexp.search.journal import open_storage
 from regexp.search.samplers import make_pruner
@@ -63,8 +64,10 @@ class TrialPruner:
         """Report the last epoch of each trial, and return the runs of those that are pruned after it.
 
         Each trial is compared with all others of its cohort. One of which a run has diverged or failed has failed, and
-        its other runs leave too.
+        its other runs leave too. Once a run has been taken over, what becomes of these trials is decided elsewhere.
         """
+        if any(isinstance(member.failure, RunTakenOver) for members in self.members.values() for member in members):
+            return []
         training = {
             number: [member for member in members if member.status is None and member.last is not None]
             for number, members in self.members.items()

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from regexp.errors import RunBusy, RunError
+from regexp.errors import RunBusy, RunTakenOver
 from regexp.runs.identity import Identity
 from regexp.runs.reserving.heartbeats import (
     STALE_SECONDS,
@@ -75,9 +75,9 @@ class Claim:
             self.directory.rmdir()
 
     def refuse_if_lost(self) -> None:
-        """Raise RunError if another process has declared the holder dead."""
+        """Raise RunTakenOver if another process has declared the holder dead."""
         if self.is_lost():
-            raise RunError(
+            raise RunTakenOver(
                 f"this process gave no sign of life for a while, so its runs in {self.directory.parent.parent} are "
                 "free for other processes to train; nothing is written to them from here any more"
             )
