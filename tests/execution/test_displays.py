@@ -91,6 +91,17 @@ def shown(display: ParallelDisplay) -> tuple[float, str]:
     return task.completed, task.fields["label"]
 
 
+def test_a_progress_bar_grows_with_cohorts_that_follow() -> None:
+    console, _ = make_console(is_terminal=True)
+    with ParallelDisplay(console, num_runs=2, run_epochs=80, num_cohorts=1) as display:
+        display.end_cohort(1, plan(40, 40))
+        display.add_cohorts([plan(40), plan(40, 40, done=10)])
+        display.end_cohort(2, plan(40))
+        assert shown(display) == (120, "3/5")
+        assert isinstance(display.bar, TerminalBar)
+        assert display.bar.progress.tasks[0].total == 80 + 40 + 2 * 30
+
+
 def test_one_progress_bar_counts_the_runs_and_epochs_of_all_workers() -> None:
     console, stream = make_console(is_terminal=True)
     planned = plan(40, 40, 40, 40)

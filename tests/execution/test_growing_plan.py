@@ -2,16 +2,24 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from regexp.config.compose import compose_job
 from regexp.config.job import Job
+from regexp.errors import ConfigError
+from regexp.execution.displays.parallel import ParallelDisplay
+from regexp.execution.executors import worker
+from regexp.execution.executors.local_workers import LocalWorkers
 from regexp.execution.launching.growing_plan import GrowingPlan
+from regexp.execution.planning import PlannedCohort
 from regexp.execution.terminal import Terminal
 from regexp.runs.directories import PlannedRun
 from regexp.runs.reserving.claims import Claims
 from regexp.runs.sweep_record import SweepRecord
+
+PLANNED = PlannedCohort([])
 
 
 def make_job(seed: int) -> Job:
@@ -69,3 +77,39 @@ def test_nothing_follows_an_error(plan: GrowingPlan) -> None:
     let_follow(plan, [2])
     plan.errors.append(OSError("the disk is full"))
     assert plan.add_more(2) == []
+
+
+def test_workers_ask_for_more_until_there_is_none_or_a_run_has_failed(
+    plan: GrowingPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = LocalWorkers(2, is_fixed=True)
+    display = ParallelDisplay(plan.terminal.console, num_runs=2, run_epochs=80, num_cohorts=1)
+    process: Any = None
+    monkeypatch.setattr(executor, "_ask_for_plan", lambda _, runs, forecast_costs: worker.Plan([([0], PLANNED)], None))
+    asked = let_follow(plan, [2])
+    for failed in (True, False):
+        executor.more_runs = plan.add_more
+        executor.errors = [OSError("the disk is full")] if failed else []
+        executor._queue_more_runs(process, display)
+        assert len(asked) == (not failed)
+    assert [read_seeds(task.cohort.runs) for task in executor.queue] == [[2]]
+    assert display.num_runs == 3
+    executor._queue_more_runs(process, display)
+    executor._queue_more_runs(process, display)
+    assert asked == [2, 2]
+
+
+def test_runs_that_cannot_be_planned_end_the_batch(plan: GrowingPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    executor = LocalWorkers(2, is_fixed=True)
+    executor.more_runs = plan.add_more
+    error = ConfigError("does not suit the data")
+
+    def refuse(*_: object, forecast_costs: bool) -> worker.Plan:
+        raise error
+
+    monkeypatch.setattr(executor, "_ask_for_plan", refuse)
+    let_follow(plan, [2])
+    process: Any = None
+    executor._queue_more_runs(process, ParallelDisplay(plan.terminal.console, 2, 80, 1))
+    assert executor.errors == [error]
+    assert not executor.queue
